@@ -1,0 +1,1 @@
+"""LoRA training for diffusion models in plain torch; knows nothing of ComfyUI."""

@@ -1,0 +1,70 @@
+"""What training asks of a frozen base model. The host's side of it is implemented in `nodes/comfy_bridge`.
+
+Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D text width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+ModelFamily = Literal["sd15", "sdxl"]
+PredictionType = Literal["epsilon", "v_prediction"]
+PartName = Literal["unet", "text_encoder", "text_encoder_2"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextConditioning:
+    """What the text encoders say of one caption."""
+
+    context_LD: Tensor
+    """Per-token states, (L, D); L is a multiple of 77."""
+    pooled_D: Tensor | None = None
+    """Pooled vector (SDXL) or None (SD1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSize:
+    """Size conditioning of SDXL, in pixels; ignored by SD1.5."""
+
+    original_hw: tuple[int, int]
+    crop_top_left: tuple[int, int]
+    target_hw: tuple[int, int]
+
+
+class BaseModel(Protocol):
+    """A frozen denoiser with its text encoders and image encoder."""
+
+    @property
+    def family(self) -> ModelFamily: ...
+
+    @property
+    def prediction_type(self) -> PredictionType: ...
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """Signal share per timestep, float64, (T,), as the loaded model defines it (zero terminal SNR included)."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def parts(self) -> Mapping[PartName, nn.Module]:
+        """Modules whose Linear and Conv2d layers can be adapted, by part; paths inside them are the host's."""
+        ...
+
+    def denoise(
+        self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
+    ) -> Tensor:
+        """Raw prediction (noise or velocity), float32, (B, C, H, W). Gradients flow to attached networks."""
+        ...
+
+    def encode_text(self, captions: Sequence[str]) -> list[TextConditioning]:
+        """ComfyUI's own encoding of each caption; differentiable while gradients are enabled."""
+        ...
+
+    def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
+        """Scaled latents (B, C, H, W), float32, of pixels in 0..1."""
+        ...
