@@ -1,0 +1,1 @@
+"""LoRA files: atomic writing, safetensors with metadata and hashes, key names of other tools."""

@@ -1,0 +1,82 @@
+"""Writing files so that a reader never sees half of one, whatever ends the process."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+TEMPORARY_SUFFIX = ".bakery-tmp"
+
+_REPLACE_ATTEMPTS = 10
+_REPLACE_WAIT_S = 0.2
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file in the folder of `path`, then put it in place of `path` in one step.
+
+    The data is on the disk before the name is: a crash leaves the old file or the new one. Missing folders are made.
+
+    Raises:
+        OSError: The disk is full or the folder not writable; the old file is untouched and the temporary one removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    try:
+        write(temporary)
+        _sync_file(temporary)
+        _replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 text with `write_atomic`; line ends stay as they are on every system."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(text.encode())
+
+    write_atomic(path, write)
+
+
+def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> list[Path]:
+    """Delete temporary files that a killed process left in `folder` (not below it); returns those deleted.
+
+    The age, in seconds, spares a file that another process writes right now; 0 where a lock rules that out.
+    """
+    removed: list[Path] = []
+    for leftover in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
+        if time.time() - leftover.stat().st_mtime >= older_than_s:
+            leftover.unlink(missing_ok=True)
+            removed.append(leftover)
+    return removed
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _replace(source: Path, target: Path) -> None:
+    # Windows refuses while another program (a preview, a virus scanner) has the target open: wait a little for it.
+    for attempt in range(1, _REPLACE_ATTEMPTS + 1):
+        try:
+            source.replace(target)
+        except PermissionError:
+            if attempt == _REPLACE_ATTEMPTS or os.name != "nt":
+                raise
+            time.sleep(_REPLACE_WAIT_S)
+        else:
+            return
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is only safe once the folder is; Windows has no such call.
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

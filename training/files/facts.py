@@ -1,0 +1,146 @@
+"""What is known of a LoRA and worth saying in its file. `metadata.py` turns it into the keys that tools read.
+
+Nothing here names a person or a place on a disk: files and folders are named without their path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..base_model import ModelFamily, PredictionType
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """The base model a LoRA belongs to."""
+
+    family: ModelFamily
+    """Which of the two architectures."""
+    prediction_type: PredictionType = "epsilon"
+    """As the loaded model defines it."""
+    name: str | None = None
+    """File name of the checkpoint, without folders; None where unknown."""
+    legacy_hash: str | None = None
+    """`legacy_file_hash` of the checkpoint; None where its file is unknown."""
+    sha256: str | None = None
+    """`file_hash` of the checkpoint; None where it was not computed."""
+    vae_name: str | None = None
+    """File name of a VAE that is not the checkpoint's own."""
+    zero_terminal_snr: bool = False
+    """The schedule ends in pure noise."""
+    clip_skip: int | None = None
+    """Last hidden layers of the text encoder left out, 1 = none; None where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkFacts:
+    """The network's form."""
+
+    algorithm: str
+    """lora, locon, loha, lokr, ..."""
+    rank: int | str
+    """Width of the factors; "Dynamic" where it differs by module."""
+    alpha: float | str
+    """Numerator of the scale; "Dynamic" where it differs by module."""
+    arguments: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """Further settings by name: conv_dim, conv_alpha, factor, ..."""
+    dropout: float | None = None
+    """Dropout of activations; None where none was used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubsetFacts:
+    """One folder, or one set of images from the graph, of the dataset."""
+
+    name: str
+    """Folder name without its path, or the set's name."""
+    num_images: int
+    repeats: int = 1
+    is_regularization: bool = False
+    tag_frequency: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How often each tag of the captions occurs."""
+    class_tokens: str | None = None
+    """Caption of images that had none; None where every image had one."""
+    shuffle_tags: bool = False
+    keep_tags: int = 0
+    flip: bool = False
+    random_crop: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetFacts:
+    """The images that were trained on."""
+
+    subsets: tuple[SubsetFacts, ...]
+    resolution: tuple[int, int]
+    """Width and height in pixels that set the area of the buckets."""
+    buckets: Mapping[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """Number of images, repeats counted, by bucket (width, height)."""
+    min_bucket_size: int | None = None
+    max_bucket_size: int | None = None
+    upscale: bool = True
+    """Images smaller than their bucket were enlarged."""
+    num_validation_images: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingFacts:
+    """How the training went. Values of the objective and the optimizer are given by their sd-scripts names."""
+
+    session_id: str
+    """Names the run; equal for all files of one run."""
+    started_at: datetime
+    finished_at: datetime
+    seed: int
+    step: int
+    """Optimizer steps in this file."""
+    max_steps: int
+    epoch: int
+    num_epochs: int
+    batches_per_epoch: int
+    batch_size: int
+    grad_accumulation_steps: int = 1
+    learning_rate: float | None = None
+    unet_lr: float | None = None
+    text_encoder_lr: float | None = None
+    optimizer: str
+    """`module.Class(argument=value,...)`."""
+    lr_scheduler: str = "constant"
+    warmup_steps: int = 0
+    max_grad_norm: float = 0.0
+    options: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """Further `ss_` entries without that prefix: min_snr_gamma, noise_offset, loss_type, mixed_precision, ..."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What a person says of the LoRA; None leaves an entry out."""
+
+    title: str
+    author: str | None = None
+    description: str | None = None
+    license: str | None = None
+    tags: str | None = None
+    """Comma-separated."""
+    trigger_phrase: str | None = None
+    usage_hint: str | None = None
+    comment: str | None = None
+    """Free text, `ss_training_comment`."""
+    merged_from: str | None = None
+    """Names of the files this one was made of, comma-separated."""
+    timestep_range: tuple[int, int] | None = None
+    """First and last timestep trained; None for all."""
+    thumbnail: str | None = None
+    """Small picture as a data URL."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphFacts:
+    """The graph that made the file, so that dropping the file on the canvas opens it."""
+
+    workflow: Mapping[str, object] | None = None
+    """The canvas, as the host's `extra_pnginfo["workflow"]`; None when run through the API without one."""
+    prompt: Mapping[str, object] | None = None
+    """The executed graph in API format."""

@@ -1,0 +1,75 @@
+"""Saving and loading LoRA files: safetensors with string metadata, hashes, written atomically."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .atomic import write_atomic
+from .hashes import lora_hashes
+from .header_size import fit_header
+from .layout import header_bytes, tensor_area
+
+_HASH_KEYS = ("sshs_model_hash", "sshs_legacy_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """What a LoRA file holds."""
+
+    tensors: dict[str, Tensor]
+    """By key, in the file's own names and types, on the CPU."""
+    metadata: dict[str, str]
+    """As written; empty where the file has none."""
+
+
+def save_lora(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None
+) -> dict[str, str]:
+    """Write a LoRA and return the metadata as written: hashes added, shortened where the header would be too large.
+
+    `dtype` is the type of the file's floating tensors, None keeps each as it is. Equal arguments give equal bytes.
+    """
+    stored = {name: _stored(tensor, dtype) for name, tensor in tensors.items()}
+    kept = fit_header(stored, {key: text for key, text in metadata.items() if key not in _HASH_KEYS})
+    kept |= lora_hashes(stored, kept)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(header_bytes(stored, kept))
+            for piece in tensor_area(stored):
+                file.write(piece)
+
+    write_atomic(path, write)
+    return kept
+
+
+def load_lora(path: Path) -> LoraFile:
+    """Read a LoRA file into memory, in the names it has; `to_kohya` brings other tools' names to kohya's.
+
+    Raises:
+        ValueError: There is no such file, or it is not a safetensors file.
+    """
+    if not path.is_file():
+        raise ValueError(f"lora file: {path.name} does not exist; choose another or refresh the list")
+    try:
+        with safe_open(path, framework="pt") as file:
+            # A copy, not the file's memory map: the file may be overwritten while these tensors live.
+            tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
+            return LoraFile(tensors, dict(file.metadata() or {}))
+    except SafetensorError as error:
+        raise ValueError(f"lora file: {path.name} is not a readable safetensors file ({error}); get it again") from None
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file, without reading its tensors; empty where it has none."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", target).contiguous()
