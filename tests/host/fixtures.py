@@ -1,0 +1,71 @@
+"""Pytest fixtures that give tests a ComfyUI: in this process, as a server, and checkpoints for both.
+
+Where there is no ComfyUI, tests that need one are skipped; with LORA_BAKERY_REQUIRE_HOST=1 (dev.py sets it) they fail.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from .inprocess import HostModules, import_comfyui
+from .paths import POCKET_CHECKPOINT, comfyui_folder
+from .server import ComfyServer
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip the test for want of something dev.py installs; fail where dev.py promised to have installed it."""
+    if os.environ.get("LORA_BAKERY_REQUIRE_HOST") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _comfyui() -> Path:
+    folder = comfyui_folder()
+    if folder is None:
+        give_up("needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
+    """ComfyUI in this process; mark the test `comfy`."""
+    return import_comfyui(_comfyui(), tmp_path_factory.mktemp("comfyui"))
+
+
+@pytest.fixture(scope="session")
+def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI server with the pack installed, shared by all tests; mark the test `server`."""
+    server = ComfyServer(_comfyui(), tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def pocket_checkpoint() -> Path:
+    """The pocket model, an SD1.5 checkpoint that knows a small world; `pocket.safetensors` to the server's loader."""
+    from ..pocket.assemble import assemble
+
+    if not POCKET_CHECKPOINT.exists():
+        POCKET_CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
+        assemble(POCKET_CHECKPOINT)
+    return POCKET_CHECKPOINT
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15(comfy: HostModules) -> Path:
+    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    from .tiny_models import tiny_sd15_path
+
+    return tiny_sd15_path()
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(comfy: HostModules) -> Path:
+    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    from .tiny_models import tiny_sdxl_path
+
+    return tiny_sdxl_path()
