@@ -52,7 +52,7 @@ def tensor_area(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     """The bytes after the header, one piece a tensor; a CPU tensor is not copied."""
     for name in _ordered(tensors):
         flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b""
+        yield flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def _ordered(tensors: Mapping[str, Tensor]) -> list[str]:

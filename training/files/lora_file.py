@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .atomic import write_atomic
 from .hashes import lora_hashes
 from .header_size import fit_header
 from .layout import header_bytes, tensor_area
+from .reading import open_tensors
 
 _HASH_KEYS = ("sshs_model_hash", "sshs_legacy_hash")
 
@@ -56,18 +57,18 @@ def load_lora(path: Path) -> LoraFile:
     if not path.is_file():
         raise ValueError(f"lora file: {path.name} does not exist; choose another or refresh the list")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             # A copy, not the file's memory map: the file may be overwritten while these tensors live.
             tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-            return LoraFile(tensors, dict(file.metadata() or {}))
+            return LoraFile(tensors, file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(f"lora file: {path.name} is not a readable safetensors file ({error}); get it again") from None
 
 
 def load_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file, without reading its tensors; empty where it has none."""
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+    with open_tensors(path) as file:
+        return file.metadata() or {}
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

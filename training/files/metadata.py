@@ -5,9 +5,11 @@ Names and forms are those of sd-scripts and of the Stability model metadata stan
 """
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
 from .facts import DatasetFacts, Description, GraphFacts, ModelFacts, NetworkFacts, SubsetFacts, TrainingFacts
 
@@ -43,7 +45,18 @@ def build_metadata(
 def graph_entries(graph: GraphFacts) -> Entries:
     """`workflow` and `prompt` as JSON, where ComfyUI's canvas looks for them."""
     values = {"workflow": graph.workflow, "prompt": graph.prompt}
-    return {key: _json(value) for key, value in values.items() if value is not None}
+    return {key: _json(_finite(value)) for key, value in values.items() if value is not None}
+
+
+def _finite(value: object) -> object:
+    """NaN and infinities become null: a browser's JSON parser refuses them (the host writes NaN for "always run")."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in cast(Mapping[str, object], value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast(Sequence[object], value)]
+    return value
 
 
 def _model_entries(model: ModelFacts) -> Entries:

@@ -1,0 +1,71 @@
+"""A reader sees the old file or the new one; leftovers are known and go."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pack.training.files.atomic import TEMPORARY_SUFFIX, remove_leftovers, write_atomic, write_text_atomic
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_writes_and_makes_missing_folders(tmp_path: Path):
+    path = tmp_path / "a" / "b" / "notes.txt"
+    write_text_atomic(path, "one\nzwei ü\n")
+    assert path.read_bytes() == "one\nzwei ü\n".encode()
+    assert names(path.parent) == ["notes.txt"]
+
+
+def test_a_failing_writer_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def half(temporary: Path):
+        temporary.write_bytes(b"ne")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, half)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_killed_while_writing_leaves_the_old_file_and_a_leftover_that_goes(tmp_path: Path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    program = f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from training.files.atomic import write_atomic
+def half(temporary):
+    temporary.write_bytes(b"ne")
+    os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+write_atomic(Path({str(path)!r}), half)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode != 0
+    assert path.read_bytes() == b"old"
+    leftovers = list(tmp_path.glob(f".*{TEMPORARY_SUFFIX}"))
+    assert len(leftovers) == 1
+    assert remove_leftovers(tmp_path) == []
+    assert remove_leftovers(tmp_path, older_than_s=0) == leftovers
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_leftovers_are_spared_by_age_and_other_files_always(tmp_path: Path):
+    old, young, other = (tmp_path / name for name in (f".a.1{TEMPORARY_SUFFIX}", f".b.2{TEMPORARY_SUFFIX}", ".c.tmp"))
+    for file in (old, young, other):
+        file.write_bytes(b"x")
+    past = time.time() - 7200
+    for file in (old, other):
+        os.utime(file, (past, past))
+    assert remove_leftovers(tmp_path) == [old]
+    assert young.exists()
+    assert other.exists()

@@ -1,0 +1,191 @@
+"""Key names of other tools to kohya's, and back to diffusers'.
+
+Read: kohya, LyCORIS (`lycoris_`), diffusers and peft (`unet.`, `base_model.model.`, `lora_A`), ComfyUI's own trainer
+(`diffusion_model.`, convolutions flattened), SD1.5 and SDXL, original or diffusers paths.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..base_model import ModelFamily
+from .names import UNET_PREFIX, dotted, is_convolution_3x3, to_diffusers_unet, unet_name
+
+Tensors = dict[str, Tensor]
+
+_DOWN, _UP = "lora_down.weight", "lora_up.weight"
+_SUFFIXES: tuple[tuple[str, str], ...] = (
+    (r"[._]lora[._](?:A|down)(?:\.default)?(?:\.weight)?$", _DOWN),
+    (r"[._]lora[._](?:B|up)(?:\.default)?(?:\.weight)?$", _UP),
+    (r"\.lora_linear_layer\.down\.weight$", _DOWN),
+    (r"\.lora_linear_layer\.up\.weight$", _UP),
+    (r"\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$", "dora_scale"),
+    (r"\.(?:weight\.)?alpha$", "alpha"),
+    (r"\.(lora_mid\.weight|dora_scale|scalar|rescale|oft_blocks)$", r"\1"),
+    (r"\.(hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12]))$", r"\1"),
+    (r"\.(diff|diff_b|w_norm|b_norm|set_weight|on_input|reshape_weight)$", r"\1"),
+    (r"\.([ab][12]\.weight|bm\.weight)$", r"\1"),
+    (r"\.(weight)$", r"\1"),
+)
+_TEXT_ENCODER_PATHS = (
+    (r"(?:text_encoders?[._])?clip_g\.transformer\.", "lora_te2_"),
+    (r"(?:text_encoders?[._])?clip_l\.transformer\.", "lora_te1_"),
+    (r"lycoris_te2_|lora_te2_|text_encoder_2\.", "lora_te2_"),
+    (r"lycoris_te1_|lora_te1_", "lora_te1_"),
+    (r"lycoris_te_|lora_te_|text_encoder\.|(?=text_model[._])", "lora_te_"),
+)
+_UNET_PATHS = r"(?:diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
+_UNET_START = re.compile(
+    r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
+    r"|time_embed|label_emb|add_embedding)"
+)
+_IGNORED = re.compile(r"^(bundle_emb\.|lora_adapter_metadata)")
+_ALPHA_METADATA = "lora_adapter_metadata"
+
+
+def to_kohya(
+    tensors: Mapping[str, Tensor], family: ModelFamily | None = None, metadata: Mapping[str, str] | None = None
+) -> Tensors:
+    """The same LoRA under kohya's keys: prefix, underscored path, `.alpha` for every low-rank module.
+
+    The family is found from names and shapes where not given. `metadata` is the file's: diffusers keeps peft's alphas
+    in it. Tensors are passed through, except flattened convolutions, which get their shape back.
+
+    Raises:
+        ValueError: A key belongs to another architecture, or the family cannot be told.
+    """
+    split = {key: _split(key) for key in tensors if not _IGNORED.match(key)}
+    family = family or detect_family({key: tensors[key] for key in split})
+    result: Tensors = {}
+    for key, (module, suffix) in split.items():
+        result[f"{_module_name(module, family, key)}.{suffix}"] = tensors[key]
+    return _with_alphas(_with_shapes(result), _metadata_scales(metadata or {}))
+
+
+def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
+    """A low-rank LoRA in kohya names as diffusers and peft write it, the scale multiplied into `lora_B`.
+
+    Raises:
+        ValueError: A module is not plain low-rank; resize the LoRA first, which makes it so.
+    """
+    modules = split_modules(tensors)
+    result: Tensors = {}
+    for name, parts in modules.items():
+        if not {_DOWN, _UP} <= set(parts) <= {_DOWN, _UP, "alpha"}:
+            raise ValueError(
+                f"{name} is not plain low-rank ({', '.join(sorted(parts))}); resize the LoRA to a rank first"
+            )
+        path = _diffusers_path(name)
+        scale = float(parts["alpha"]) / parts[_DOWN].shape[0] if "alpha" in parts else 1.0
+        result[f"{path}.lora_A.weight"] = parts[_DOWN]
+        result[f"{path}.lora_B.weight"] = parts[_UP] * scale
+    return result
+
+
+def split_modules(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
+    """Tensors by module: `{"lora_unet_x": {"lora_up.weight": ..., "alpha": ...}}`, in order of first appearance."""
+    modules: dict[str, Tensors] = {}
+    for key, tensor in tensors.items():
+        module, _, suffix = key.partition(".")
+        modules.setdefault(module, {})[suffix] = tensor
+    return modules
+
+
+def join_modules(modules: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
+    """Inverse of `split_modules`."""
+    return {f"{module}.{suffix}": tensor for module, parts in modules.items() for suffix, tensor in parts.items()}
+
+
+def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
+    """SD1.5 or SDXL, by text-encoder names, else by the width of cross attention, else by the U-Net's blocks.
+
+    Raises:
+        ValueError: Nothing in the file tells; the message asks for the family.
+    """
+    names = list(tensors)
+    if any(re.search(r"lora_te2_|lycoris_te2_|text_encoder_2|clip_g|lora_te1_", name) for name in names):
+        return "sdxl"
+    for name, tensor in tensors.items():
+        if re.search(r"attn2[._](processor\.)?to_[kv][._](lora[._](down|A)|lora_linear_layer\.down|diff$)", name):
+            return "sdxl" if tensor.shape[1] == 2048 else "sd15"
+    text = "\n".join(names)
+    if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding|down_blocks[._]2[._]attentions.*ff", text):
+        return "sdxl" if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding", text) else "sd15"
+    if re.search(r"input_blocks[._](1|2|10|11)[._]1|down_blocks[._](0|3)[._](attentions|resnets)|lora_te_text", text):
+        return "sd15"
+    raise ValueError("family: the file does not tell SD1.5 from SDXL; choose one of sd15, sdxl")
+
+
+def _split(key: str) -> tuple[str, str]:
+    plain = re.sub(r"^(unet\.|text_encoder(?:_2)?\.)?base_model\.model\.", r"\1", key).replace(".processor.", ".")
+    for pattern, suffix in _SUFFIXES:
+        if found := re.search(pattern, plain):
+            return plain[: found.start()], found.expand(suffix)
+    raise ValueError(f"{key}: not a LoRA tensor known here; the file may belong to another kind of model")
+
+
+def _module_name(module: str, family: ModelFamily, key: str) -> str:
+    for pattern, prefix in _TEXT_ENCODER_PATHS:
+        if found := re.match(pattern, module):
+            return _text_prefix(prefix, family) + module[found.end() :].replace(".", "_")
+    start = re.match(_UNET_PATHS, module)
+    path = module[start.end() if start else 0 :]
+    if not _UNET_START.match(path):
+        raise ValueError(f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here")
+    name = path.replace(".", "_")
+    return UNET_PREFIX + unet_name(name + "_0" if name.endswith("_to_out") else name, family)
+
+
+def _text_prefix(prefix: str, family: ModelFamily) -> str:
+    if family == "sd15":
+        return "lora_te_"
+    return "lora_te1_" if prefix == "lora_te_" else prefix
+
+
+def _with_shapes(tensors: Tensors) -> Tensors:
+    """Flattened 3x3 factors (rank, in * 9) and (out, rank) get four dimensions, peft's magnitudes a weight's."""
+    result = dict(tensors)
+    for name, parts in split_modules(tensors).items():
+        if not {_DOWN, _UP} <= set(parts):
+            continue
+        down, up = parts[_DOWN], parts[_UP]
+        if down.ndim == 2 and is_convolution_3x3(name):
+            result[f"{name}.{_DOWN}"] = down.reshape(down.shape[0], -1, 3, 3)
+            result[f"{name}.{_UP}"] = up.reshape(*up.shape[:2], 1, 1)
+        if "dora_scale" in parts and parts["dora_scale"].ndim == 1:
+            result[f"{name}.dora_scale"] = parts["dora_scale"].reshape(-1, *[1] * (down.ndim - 1))
+    return result
+
+
+def _with_alphas(tensors: Tensors, known: Mapping[str, float]) -> Tensors:
+    """Every low-rank module gets an alpha: the file's, peft's, else the rank (scale 1), as all loaders read it."""
+    result = dict(tensors)
+    for key, down in tensors.items():
+        name, _, suffix = key.partition(".")
+        if suffix == _DOWN and f"{name}.alpha" not in tensors:
+            part = "unet" if name.startswith(UNET_PREFIX) else "text_encoder"
+            part += "_2" if name.startswith("lora_te2_") else ""
+            result[f"{name}.alpha"] = torch.tensor(known.get(part, 1.0) * down.shape[0])
+    return result
+
+
+def _metadata_scales(metadata: Mapping[str, str]) -> dict[str, float]:
+    """Scale alpha / rank by part from diffusers' metadata; empty where there is none."""
+    if _ALPHA_METADATA not in metadata:
+        return {}
+    settings: dict[str, float] = json.loads(metadata[_ALPHA_METADATA])
+    return {
+        part: float(settings[f"{part}.lora_alpha"]) / float(settings[f"{part}.r"])
+        for part in ("unet", "text_encoder", "text_encoder_2")
+        if f"{part}.lora_alpha" in settings and f"{part}.r" in settings
+    }
+
+
+def _diffusers_path(name: str) -> str:
+    if name.startswith(UNET_PREFIX):
+        return "unet." + dotted(to_diffusers_unet(name.removeprefix(UNET_PREFIX)))
+    prefix, _, path = name.removeprefix("lora_").partition("_")
+    return ("text_encoder_2." if prefix == "te2" else "text_encoder.") + dotted(path)

@@ -1,0 +1,122 @@
+"""Module names of SD1.5 and SDXL: kohya's, the original (LDM) ones and those of diffusers.
+
+kohya writes SD1.5 with diffusers names and SDXL with the original ones, dots as underscores. The U-Nets here have two
+ResNet blocks a level; their blocks are numbered through in the original and by level in diffusers.
+"""
+
+import re
+
+from ..base_model import ModelFamily
+
+UNET_PREFIX = "lora_unet_"
+TEXT_PREFIXES: dict[ModelFamily, tuple[str, ...]] = {"sd15": ("lora_te_",), "sdxl": ("lora_te1_", "lora_te2_")}
+
+_RESNET_PARTS = {
+    "in_layers_0": "norm1",
+    "in_layers_2": "conv1",
+    "emb_layers_1": "time_emb_proj",
+    "out_layers_0": "norm2",
+    "out_layers_3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
+_RESNET_PARTS_BACK = {theirs: ours for ours, theirs in _RESNET_PARTS.items()}
+_SINGLE = {
+    "input_blocks_0_0": "conv_in",
+    "out_0": "conv_norm_out",
+    "out_2": "conv_out",
+    "time_embed_0": "time_embedding_linear_1",
+    "time_embed_2": "time_embedding_linear_2",
+    "label_emb_0_0": "add_embedding_linear_1",
+    "label_emb_0_2": "add_embedding_linear_2",
+}
+_SINGLE_BACK = {theirs: ours for ours, theirs in _SINGLE.items()}
+
+# Longer words stand before those they begin with.
+_WORD = re.compile(
+    "("
+    r"(?:input|output|middle|down|up|mid)_blocks?|resnets|attentions|transformer_blocks|downsamplers|upsamplers|"
+    r"in_layers|out_layers|emb_layers|skip_connection|time_emb_proj|conv_(?:norm_out|shortcut|in|out)|conv[12]?|op|"
+    r"attn[12]|to_(?:q|k|v|out)|ff|net|proj_(?:in|out)|proj|norm[123]?|"
+    r"time_embedding|time_embed|add_embedding|label_emb|linear_[12]|"
+    r"text_model|text_projection|embeddings|(?:token|position)_embedding|encoder|layers|"
+    r"self_attn|(?:q|k|v|out)_proj|mlp|fc[12]|layer_norm[12]|final_layer_norm|\d+"
+    ")(?:_|$)"
+)
+
+
+def dotted(name: str) -> str:
+    """Module path of an underscored name without its prefix: `mid_block_attentions_0` to `mid_block.attentions.0`.
+
+    Raises:
+        ValueError: The name is not one of SD1.5, SDXL or CLIP.
+    """
+    words: list[str] = []
+    position = 0
+    while position < len(name):
+        found = _WORD.match(name, position)
+        if found is None:
+            raise ValueError(f"module name {name!r} is none of SD1.5, SDXL or their text encoders")
+        words.append(found.group(1))
+        position = found.end()
+    return ".".join(words)
+
+
+def unet_name(name: str, family: ModelFamily) -> str:
+    """Underscored U-Net name (without prefix, either naming) as kohya writes it for the family."""
+    return to_diffusers_unet(name) if family == "sd15" else to_original_unet(name)
+
+
+def to_diffusers_unet(name: str) -> str:
+    """Original to diffusers, both underscored; a diffusers name comes back unchanged."""
+    if name in _SINGLE:
+        return _SINGLE[name]
+    if found := re.match(r"middle_block_([012])_(.+)", name):
+        index, rest = int(found[1]), found[2]
+        return f"mid_block_attentions_0_{rest}" if index == 1 else f"mid_block_resnets_{index // 2}_{_part(rest)}"
+    if found := re.match(r"input_blocks_(\d+)_(\d)_(.+)", name):
+        level, place = divmod(int(found[1]) - 1, 3)
+        if found[3] == "op":
+            return f"down_blocks_{level}_downsamplers_0_conv"
+        return f"down_blocks_{level}_" + _inner(found[2], place, found[3])
+    if found := re.match(r"output_blocks_(\d+)_(\d)_(.+)", name):
+        level, place = divmod(int(found[1]), 3)
+        if found[3] == "conv":
+            return f"up_blocks_{level}_upsamplers_0_conv"
+        return f"up_blocks_{level}_" + _inner(found[2], place, found[3])
+    return name
+
+
+def to_original_unet(name: str) -> str:
+    """Diffusers to original, both underscored, for SDXL; an original name comes back unchanged."""
+    if name in _SINGLE_BACK:
+        return _SINGLE_BACK[name]
+    if found := re.match(r"mid_block_(attentions|resnets)_(\d)_(.+)", name):
+        index = 1 if found[1] == "attentions" else 2 * int(found[2])
+        return f"middle_block_{index}_{_part_back(found[3])}"
+    if found := re.match(r"(down|up)_blocks_(\d)_(?:down|up)samplers_0_conv", name):
+        level = int(found[2])
+        # In SDXL both upsampled levels have attention, so the upsampler is the third module of its block.
+        return f"input_blocks_{3 * level + 3}_0_op" if found[1] == "down" else f"output_blocks_{3 * level + 2}_2_conv"
+    if found := re.match(r"(down|up)_blocks_(\d)_(attentions|resnets)_(\d)_(.+)", name):
+        number = 3 * int(found[2]) + int(found[4])
+        block = f"input_blocks_{number + 1}" if found[1] == "down" else f"output_blocks_{number}"
+        return f"{block}_{int(found[3] == 'attentions')}_{_part_back(found[5])}"
+    return name
+
+
+def is_convolution_3x3(name: str) -> bool:
+    """Whether an underscored kohya name (with or without prefix) is a 3x3 convolution of the U-Net."""
+    ends = ("_in_layers_2", "_out_layers_3", "_0_op", "_conv", "_conv1", "_conv2", "conv_in", "conv_out")
+    return name.endswith((*ends, "input_blocks_0_0")) or name in ("out_2", UNET_PREFIX + "out_2")
+
+
+def _inner(slot: str, place: int, rest: str) -> str:
+    return f"resnets_{place}_{_part(rest)}" if slot == "0" else f"attentions_{place}_{rest}"
+
+
+def _part(rest: str) -> str:
+    return _RESNET_PARTS.get(rest, rest)
+
+
+def _part_back(rest: str) -> str:
+    return _RESNET_PARTS_BACK.get(rest, rest)
