@@ -8,8 +8,7 @@ ComfyUI's `nodes.py`.
 
 import os
 import random
-import sys
-import types
+import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,21 +17,15 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, str(NUM_THREADS))
 
 
-def alias_pack() -> None:
-    """Register the repository as the package `pack` without running its `__init__.py`."""
-    pack = types.ModuleType("pack")
-    pack.__path__ = [str(ROOT)]
-    sys.modules["pack"] = pack
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-
-
-alias_pack()
+runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from pack.tests.host.fixtures import (  # noqa: E402, F401
+    browser,
     comfy,
+    comfy_page,
     comfy_server,
     pocket_checkpoint,
     tiny_sd15,

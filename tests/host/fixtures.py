@@ -6,12 +6,13 @@ Where there is no ComfyUI, tests that need one are skipped; with LORA_BAKERY_REQ
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from .inprocess import HostModules, import_comfyui
 from .paths import POCKET_CHECKPOINT, comfyui_folder
+from .pocket import assemble_checkpoint
 from .server import ComfyServer
 
 
@@ -47,12 +48,32 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
 @pytest.fixture(scope="session")
 def pocket_checkpoint() -> Path:
     """The pocket model, an SD1.5 checkpoint that knows a small world; `pocket.safetensors` to the server's loader."""
-    from ..pocket.assemble import assemble
-
     if not POCKET_CHECKPOINT.exists():
         POCKET_CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
-        assemble(POCKET_CHECKPOINT)
+        assemble_checkpoint(POCKET_CHECKPOINT)
     return POCKET_CHECKPOINT
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium (a Playwright `Browser`); mark the test `browser`."""
+    from .browser import find_chromium, launch_chromium
+
+    path = find_chromium()
+    if path is None:
+        give_up("needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
+    with launch_chromium(path) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def comfy_page(browser: Any, comfy_server: ComfyServer) -> Iterator[Any]:
+    """ComfyUI's page, loaded and ready (a Playwright `Page`); mark the test `browser`."""
+    from .browser import open_comfyui
+
+    page = open_comfyui(browser, comfy_server.url)
+    yield page
+    page.context.close()
 
 
 @pytest.fixture(scope="session")

