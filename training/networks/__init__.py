@@ -1,0 +1,8 @@
+"""Trainable networks attached to a frozen base model: LoRA, LoCon and the LyCORIS family."""
+
+from .block_weights import BlockWeights as BlockWeights
+from .network import Network as Network
+from .network import NetworkSummary as NetworkSummary
+from .network import NormReport as NormReport
+from .network import ParameterGroup as ParameterGroup
+from .settings import NetworkSettings as NetworkSettings

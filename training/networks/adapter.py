@@ -1,0 +1,97 @@
+"""The contract that every algorithm fulfils: one adapter changes one frozen layer.
+
+An adapter is a module of float32 parameters beside the layer, never inside the base model's module tree, so the base
+model gains no state-dict keys. `forward(x, base)` stands for the adapted layer, where `base` is the layer's own
+forward; `delta_weight()` is the same change as a weight. Their equality is the contract test of all algorithms.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from .draws import Draws
+from .layer import Layer
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class Adapter(nn.Module, ABC):
+    """Change of one layer. Created in evaluation mode with zero change."""
+
+    up_names: frozenset[str] = frozenset()
+    """Parameters that LoRA+ trains at a higher rate (https://arxiv.org/abs/2402.12354)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+        self.strength = 1.0
+        self.is_dropped = False
+        """Whether module dropout leaves the layer as it is in the current pass."""
+        self.rank_dropout = 0.0
+        self.dropout = 0.0
+        self.draws = Draws()
+        self.index = 0
+        self.eval()
+
+    def bind(self, draws: Draws, index: int) -> None:
+        """Share the network's draws; `index` tells this adapter's masks from those of the others."""
+        self.draws, self.index = draws, index
+
+    def set_strength(self, strength: float) -> None:
+        """Multiply the whole change in `forward`; files and `delta_weight` are not touched."""
+        self.strength = strength
+
+    @abstractmethod
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """The adapted layer's output. `x` is (..., I) for linear layers, (B, I, H, W) for convolutions."""
+
+    @abstractmethod
+    def delta_weight(self) -> Tensor:
+        """The change as a weight, float32, in the shape of the layer's weight; differentiable."""
+
+    def delta_bias(self) -> Tensor | None:
+        """The change of the bias, (O,), or None."""
+        return None
+
+    @abstractmethod
+    def file_tensors(self) -> dict[str, Tensor]:
+        """Tensors of the file by suffix (what follows `<key>.`), detached, alpha included where the format has one."""
+
+    def native_file_tensors(self) -> dict[str, Tensor]:
+        """The algorithm's own form where `file_tensors` writes another one for the sake of other programs."""
+        return self.file_tensors()
+
+    def delta_norm(self) -> Tensor:
+        """Frobenius norm of the change, a scalar."""
+        return self.delta_weight().norm()
+
+    def factors(self) -> list[nn.Parameter]:
+        """Parameters whose product the change is; scaling each by c^(1/n) scales the change by c."""
+        return list(self.parameters())
+
+    @torch.no_grad()
+    def shrink(self, ratio: float) -> None:
+        """Scale the change by `ratio`, evenly over its factors."""
+        factors = self.factors()
+        share = ratio ** (1 / len(factors))
+        for factor in factors:
+            factor.mul_(share)
+
+
+def kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform within 1 / sqrt(fan in): the usual start of the down matrix (torch's own for linear layers)."""
+    return nn.init.kaiming_uniform_(torch.empty(shape), a=sqrt(5), generator=generator)
+
+
+def alpha_tensor(alpha: float) -> Tensor:
+    """Alpha as the file holds it."""
+    return torch.tensor(float(alpha))
+
+
+def gram_norm(up_OR: Tensor, down_RI: Tensor) -> Tensor:
+    """Frobenius norm of up @ down from two R x R Gram matrices, without building the product."""
+    gram_up, gram_down = up_OR.T @ up_OR, down_RI @ down_RI.T
+    return (gram_up * gram_down).sum().clamp_min(0).sqrt()

@@ -1,0 +1,89 @@
+"""What an adapter knows of the module it belongs to: shape, geometry, and read access to the frozen weight.
+
+Shapes: O out, I in (channels or features), K kernel rows and columns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LayerKind = type[nn.Linear] | type[nn.Conv2d] | type[nn.GroupNorm] | type[nn.LayerNorm]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A frozen Linear or Conv2d. Holding it here keeps it out of the adapter's module tree."""
+
+    module: nn.Module
+    """The host's module; its class may be a subclass that casts its weight on the fly."""
+    weight_shape: tuple[int, ...]
+    """(O, I) of a linear layer, (O, I, K, K) of a convolution."""
+    has_bias: bool
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "Layer":
+        """Describe a Linear or an ungrouped Conv2d. The weight itself may not be loaded yet, so only sizes are read."""
+        has_bias = module.bias is not None
+        if isinstance(module, nn.Linear):
+            return cls(module, (module.out_features, module.in_features), has_bias)
+        assert isinstance(module, nn.Conv2d) and module.groups == 1
+        return cls(module, (module.out_channels, module.in_channels, *module.kernel_size), has_bias)
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether the weight has kernel dimensions."""
+        return len(self.weight_shape) == 4
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the kernel is larger than one pixel; such a layer takes `conv_rank`."""
+        return self.is_conv and self.weight_shape[2:] != (1, 1)
+
+    @property
+    def out_size(self) -> int:
+        """O."""
+        return self.weight_shape[0]
+
+    @property
+    def in_size(self) -> int:
+        """I, without the kernel."""
+        return self.weight_shape[1]
+
+    @property
+    def fan_in(self) -> int:
+        """I times kernel size: the columns of the weight seen as a matrix."""
+        return prod(self.weight_shape[1:])
+
+    @property
+    def channel_dim(self) -> int:
+        """Dimension of the layer's output that holds O."""
+        return 1 if self.is_conv else -1
+
+    def operation(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Function (x, weight) that applies a weight of any O with this layer's geometry, without bias."""
+        module = self.module
+        if not isinstance(module, nn.Conv2d):
+            return F.linear
+        stride, padding, dilation = module.stride, module.padding, module.dilation
+        return lambda x, weight: F.conv2d(x, weight, None, stride, padding, dilation)
+
+    def weight(self, device: torch.device) -> Tensor:
+        """The frozen weight, detached, float32, dequantized where the host keeps it quantized."""
+        weight = self.module.weight
+        assert isinstance(weight, Tensor)
+        weight = weight.detach()
+        if type(weight) is not Tensor and hasattr(weight, "_qdata"):
+            weight = weight.dequantize()
+        return weight.to(device=device, dtype=torch.float32)
+
+    def bias_like(self, output: Tensor) -> Tensor | None:
+        """The frozen bias in the dtype of an output and shaped to broadcast over it; None where there is none."""
+        bias = self.module.bias
+        if not isinstance(bias, Tensor):
+            return None
+        bias = bias.detach().to(device=output.device, dtype=output.dtype)
+        return bias[:, None, None] if self.is_conv else bias

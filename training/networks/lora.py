@@ -1,0 +1,98 @@
+"""Low-rank adaptation of linear layers and convolutions, y = W x + s B(A x) with s = alpha / rank.
+
+Hu et al. 2021, https://arxiv.org/abs/2106.09685. On k x k convolutions A is a k x k convolution into R channels and B
+a 1 x 1 convolution (LoCon, C3Lier). Rank-stabilized scaling (s = alpha / sqrt(rank), https://arxiv.org/abs/2312.03732)
+is stored as alpha * sqrt(rank), so that every reader arrives at the same s.
+
+Shapes: R rank, O out, I in, N rows of the flattened input.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming
+from .layer import Layer
+
+
+class LoraAdapter(Adapter):
+    """LoRA on one layer: `lora_down` (R, I[, K, K]), `lora_up` (O, R[, 1, 1])."""
+
+    up_names = frozenset({"lora_up"})
+
+    def __init__(self, layer: Layer, down: Tensor, up: Tensor, alpha: float) -> None:
+        super().__init__(layer)
+        self.lora_down = nn.Parameter(down)
+        self.lora_up = nn.Parameter(up)
+        self.alpha = alpha
+        self.rank = down.shape[0]
+        self.scale = alpha / self.rank
+        self.operation = layer.operation()
+
+    @classmethod
+    def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "LoraAdapter":
+        """Down as torch starts a linear layer, up zero."""
+        down = kaiming((rank, *layer.weight_shape[1:]), generator)
+        return cls(layer, down, torch.zeros(layer.out_size, rank, *[1] * (down.dim() - 2)), alpha)
+
+    @classmethod
+    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LoraAdapter":
+        """Read any file form: 2-D or 4-D matrices, `lora_mid` folded into the down matrix, alpha missing = rank."""
+        down, up = tensors["lora_down.weight"].float(), tensors["lora_up.weight"].float()
+        if "lora_mid.weight" in tensors:
+            down = torch.einsum("rskl,si->rikl", tensors["lora_mid.weight"].float(), down.flatten(1))
+        rank = down.shape[0]
+        alpha = float(tensors["alpha"]) if "alpha" in tensors else float(rank)
+        down = down.reshape(rank, *layer.weight_shape[1:]).contiguous()
+        return cls(layer, down, up.reshape(layer.out_size, rank, *[1] * (down.dim() - 2)).contiguous(), alpha)
+
+    def set_strength(self, strength: float) -> None:
+        """Fold the strength into the scale, which costs nothing per pass."""
+        super().set_strength(strength)
+        self.scale = strength * self.alpha / self.rank
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """Frozen output plus the low-rank path in the input's dtype; the frozen weight is never touched."""
+        if self.is_dropped:
+            return base(x)
+        hidden = self.operation(x, self.lora_down.to(x.dtype))
+        if self.training:
+            hidden = self.drop(hidden)
+        return self.add_up(base(x), hidden, self.lora_up.to(x.dtype))
+
+    def add_up(self, output: Tensor, hidden: Tensor, up: Tensor) -> Tensor:
+        """Add scale * up(hidden) to the frozen output.
+
+        In place: autograd needs no frozen layer's output, and this saves a tensor of the output's size per layer.
+        """
+        if output.dim() == 4:
+            return output.add_(F.conv2d(hidden, up), alpha=self.scale)
+        output.view(-1, output.shape[-1]).addmm_(hidden.view(-1, hidden.shape[-1]), up.t(), alpha=self.scale)
+        return output
+
+    def drop(self, hidden: Tensor) -> Tensor:
+        """Dropout of activations between down and up, and of whole ranks per sample."""
+        if self.dropout:
+            hidden = hidden * self.draws.keep_mask("dropout", self.index, hidden.shape, self.dropout, hidden)
+        if self.rank_dropout:
+            shape = [1] * hidden.dim()
+            shape[0], shape[self.layer.channel_dim] = hidden.shape[0], self.rank
+            hidden = hidden * self.draws.keep_mask("rank_dropout", self.index, shape, self.rank_dropout, hidden)
+        return hidden
+
+    def delta_weight(self) -> Tensor:
+        """(alpha / rank) up @ down."""
+        delta = self.lora_up.flatten(1) @ self.lora_down.flatten(1)
+        return (delta * (self.alpha / self.rank)).view(self.layer.weight_shape)
+
+    def delta_norm(self) -> Tensor:
+        """Norm from the Gram matrices of the factors."""
+        return gram_norm(self.lora_up.flatten(1), self.lora_down.flatten(1)) * abs(self.alpha / self.rank)
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """kohya's form."""
+        return {
+            "lora_down.weight": self.lora_down.detach(),
+            "lora_up.weight": self.lora_up.detach(),
+            "alpha": alpha_tensor(self.alpha),
+        }

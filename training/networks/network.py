@@ -1,0 +1,277 @@
+"""The set of adapters of one base model: made, attached, named, saved."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ..base_model import ModelFamily, PartName
+from ..rng import generator
+from .adapter import Adapter
+from .algorithms import adapter_from_tensors, create_adapter, size_of
+from .draws import Draws
+from .layer import Layer
+from .names import alias_keys
+from .settings import NetworkSettings
+from .targets import Target, find_modules, select_targets
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that share a part, a block weight and a role; what an optimizer gives one learning rate."""
+
+    part: PartName
+    block_weight: float
+    """Factor of the learning rate, above 0."""
+    is_up: bool
+    """Whether LoRA+ trains them at its higher rate."""
+    parameters: list[tuple[str, nn.Parameter]]
+
+
+@dataclass(frozen=True, slots=True)
+class NormReport:
+    """What `scale_weight_norms` found, norms after scaling."""
+
+    keys_scaled: int
+    mean_norm: float
+    max_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSummary:
+    """Size of a network by part."""
+
+    modules: Mapping[PartName, int]
+    parameters: Mapping[PartName, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attachment:
+    """One adapter and where it belongs."""
+
+    target: Target
+    adapter: Adapter
+    block_weight: float
+    """Factor of the learning rate; 0 = in the file but not trained."""
+
+
+class Network:
+    """Adapters on the modules of a base model; make one with `create` or `from_tensors`."""
+
+    def __init__(self, attachments: list[Attachment], settings: NetworkSettings) -> None:
+        self.attachments = attachments
+        self.settings = settings
+        self.adapters = [attachment.adapter for attachment in attachments]
+        self._draws = Draws()
+        self._is_attached = False
+        self._is_training = False
+        self._strength = 1.0
+        for index, adapter in enumerate(self.adapters):
+            adapter.bind(self._draws, index)
+            adapter.dropout, adapter.rank_dropout = settings.dropout, settings.rank_dropout
+
+    @classmethod
+    def create(
+        cls, parts: Mapping[PartName, nn.Module], family: ModelFamily, settings: NetworkSettings, seed: int
+    ) -> "Network":
+        """A fresh network with zero change. Each module's start depends on the seed and its key alone.
+
+        Raises:
+            ValueError: the settings do not fit the base model.
+        """
+        blocks = settings.block_weights.resolve(family)
+        attachments: list[Attachment] = []
+        for target in select_targets(parts, family, settings):
+            layer = Layer.of(target.module)
+            weight, rank = blocks.weight(target.block), blocks.rank(target.block, layer.is_spatial)
+            if weight == 0 or rank == 0:
+                continue
+            size = size_of(target, layer, settings, rank)
+            adapter = create_adapter(layer, size, settings, generator(seed, f"network/{target.key}"))
+            attachments.append(Attachment(target, adapter, weight))
+        if not attachments:
+            raise ValueError("block weights must leave at least one block on, got 0 for every targeted block")
+        return cls(attachments, settings)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        parts: Mapping[PartName, nn.Module],
+        family: ModelFamily,
+        tensors: Mapping[str, Tensor],
+        settings: NetworkSettings | None = None,
+        *,
+        unmatched: list[str] | None = None,
+    ) -> "Network":
+        """A network from a file with kohya names. Algorithm, rank and alpha of every module come from its tensors.
+
+        `settings` adds what a file does not hold: dropouts, which parts train, block weights. Keys that belong to no
+        module are appended to `unmatched` where a list is given.
+
+        Raises:
+            ValueError: a key belongs to no module and no `unmatched` list is given, or nothing matches.
+        """
+        settings = settings or NetworkSettings(parts=tuple(parts))
+        blocks = settings.block_weights.resolve(family)
+        by_path = {(target.part, target.path): target for target in find_modules(parts, family)}
+        targets = {
+            key: by_path[part, path]
+            for part, root in parts.items()
+            for key, path in alias_keys([name for name, _ in root.named_modules()], part, family).items()
+            if (part, path) in by_path
+        }
+        attachments: list[Attachment] = []
+        unknown: list[str] = []
+        for key, module_tensors in _by_key(tensors).items():
+            target = targets.get(key)
+            adapter = adapter_from_tensors(Layer.of(target.module), module_tensors) if target else None
+            if target is None or adapter is None:
+                unknown += [f"{key}.{suffix}" for suffix in module_tensors]
+                continue
+            weight = blocks.weight(target.block) if target.part in settings.parts else 0.0
+            attachments.append(Attachment(target, adapter, weight))
+        if unmatched is not None:
+            unmatched += unknown
+        elif unknown:
+            shown = ", ".join(unknown[:3])
+            raise ValueError(
+                f"every tensor of the LoRA must belong to a module of this {family} base model, got {len(unknown)} that "
+                f"do not ({shown}, ...); the file is for another model family or algorithm, or its text encoder is missing"
+            )
+        if not attachments:
+            raise ValueError(f"the LoRA must hold modules of this {family} base model, got none")
+        return cls(attachments, settings)
+
+    def attach(self) -> None:
+        """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are."""
+        if self._is_attached:
+            return
+        for attachment in self.attachments:
+            module = attachment.target.module
+            module.forward = partial(attachment.adapter.forward, base=module.forward)
+        self._is_attached = True
+
+    def detach(self) -> None:
+        """Give each module its own forward back; no attribute is left behind."""
+        if not self._is_attached:
+            return
+        for attachment in self.attachments:
+            module = attachment.target.module
+            attached = module.forward
+            assert isinstance(attached, partial)
+            base = attached.keywords["base"]
+            del module.forward
+            if module.forward != base:
+                module.forward = base
+        self._is_attached = False
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the base model currently computes with the network."""
+        return self._is_attached
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within it the base model acts as if there were no network."""
+        was_attached = self._is_attached
+        self.detach()
+        try:
+            yield
+        finally:
+            if was_attached:
+                self.attach()
+
+    @property
+    def strength(self) -> float:
+        """Multiplier of the whole change while attached; files are not affected."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._strength = strength
+        for adapter in self.adapters:
+            adapter.set_strength(strength)
+
+    def train(self, mode: bool = True) -> None:
+        """Switch dropouts and DyLoRA's draws on or off."""
+        self._is_training = mode
+        for adapter in self.adapters:
+            adapter.train(mode)
+            adapter.is_dropped = False
+
+    def begin(self, seed: int, step: int, micro_step: int) -> None:
+        """Name the draws of the coming forward passes, and draw what holds for a whole pass."""
+        self._draws.begin(seed, step, micro_step)
+        if self._is_training and self.settings.module_dropout:
+            rate = self.settings.module_dropout
+            dropped = [number < rate for number in self._draws.uniform("module_dropout", len(self.adapters))]
+            # A pass without any adapter has no gradient.
+            dropped[0] = dropped[0] and not all(dropped)
+            for adapter, is_dropped in zip(self.adapters, dropped, strict=True):
+                adapter.is_dropped = is_dropped
+
+    def to(self, device: torch.device) -> "Network":
+        """Move the parameters, which stay the same objects."""
+        for adapter in self.adapters:
+            adapter.to(device)
+        return self
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter as `<key>.<name>`, in the order of the model."""
+        for attachment in self.attachments:
+            for name, parameter in attachment.adapter.named_parameters():
+                yield f"{attachment.target.key}.{name}", parameter
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Trained parameters by part, block weight and LoRA+ role."""
+        groups: dict[tuple[PartName, float, bool], list[tuple[str, nn.Parameter]]] = {}
+        for attachment in self.attachments:
+            if attachment.block_weight == 0:
+                continue
+            for name, parameter in attachment.adapter.named_parameters():
+                role = (attachment.target.part, attachment.block_weight, name in attachment.adapter.up_names)
+                groups.setdefault(role, []).append((f"{attachment.target.key}.{name}", parameter))
+        return [ParameterGroup(*role, parameters) for role, parameters in groups.items()]
+
+    def state_dict(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """What a file holds: a copy on the CPU under kohya's names, alpha per module, every tensor contiguous."""
+        return {
+            f"{attachment.target.key}.{suffix}": tensor.detach().to("cpu", dtype, copy=True).contiguous()
+            for attachment in self.attachments
+            for suffix, tensor in attachment.adapter.file_tensors().items()
+        }
+
+    @torch.no_grad()
+    def scale_weight_norms(self, max_norm: float) -> NormReport:
+        """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm)."""
+        norms = torch.stack([adapter.delta_norm() for adapter in self.adapters]).tolist()
+        keys_scaled = 0
+        for index, (adapter, norm) in enumerate(zip(self.adapters, norms, strict=True)):
+            if norm > max_norm:
+                adapter.shrink(max_norm / norm)
+                norms[index] = max_norm
+                keys_scaled += 1
+        return NormReport(keys_scaled, sum(norms) / len(norms), max(norms))
+
+    def summary(self) -> NetworkSummary:
+        """Modules and parameters by part."""
+        modules: dict[PartName, int] = {}
+        parameters: dict[PartName, int] = {}
+        for attachment in self.attachments:
+            part = attachment.target.part
+            modules[part] = modules.get(part, 0) + 1
+            count = sum(parameter.numel() for parameter in attachment.adapter.parameters())
+            parameters[part] = parameters.get(part, 0) + count
+        return NetworkSummary(modules, parameters)
+
+
+def _by_key(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors by module key (what precedes the first dot), then by suffix."""
+    by_key: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        key, _, suffix = name.partition(".")
+        by_key.setdefault(key, {})[suffix] = tensor
+    return by_key

@@ -1,0 +1,132 @@
+"""What a network is: algorithm, size, and which layers it adapts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from ..base_model import PartName
+from .block_weights import BlockWeights
+
+Algorithm = Literal["lora", "locon", "loha", "lokr", "dylora", "ia3", "glora", "full", "diag-oft", "boft"]
+TargetPreset = Literal["attention", "attention_feed_forward", "blocks", "all_linear", "all"]
+
+LOW_RANK = ("lora", "locon", "dylora", "glora")
+"""Algorithms that pass activations through a narrow layer, where dropout acts."""
+
+OPTION_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
+    "dropout": LOW_RANK,
+    "rank_dropout": ("lora", "locon", "glora", "loha", "lokr"),
+    "rank_stabilized": ("lora", "locon", "loha", "lokr", "glora"),
+    "weight_decompose": ("lora", "locon", "loha", "lokr"),
+    "full_matrix": ("lokr",),
+    "decompose_both": ("lokr",),
+    "train_bias": ("full",),
+}
+"""Algorithms with which an option may be switched on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkSettings:
+    """Settings of a network; every conflict is refused here by name."""
+
+    algorithm: Algorithm = "lora"
+    """`lora` is LoRA-LierLa (linear layers and 1 x 1 convolutions), `locon` also adapts k x k convolutions and resnets."""
+    rank: int = 16
+    """Width of the low-rank factors, at least 1 (kohya: network dim). For `diag-oft` and `boft`: largest block size."""
+    alpha: float = 16.0
+    """The change is multiplied by alpha / rank. 0 = rank."""
+    conv_rank: int | None = None
+    """Rank of k x k convolutions, at least 1. None = `rank`."""
+    conv_alpha: float | None = None
+    """Alpha of k x k convolutions. None = `alpha`."""
+    rank_stabilized: bool = False
+    """Scale by alpha / sqrt(rank) instead (rsLoRA, https://arxiv.org/abs/2312.03732)."""
+    weight_decompose: bool = False
+    """DoRA: train magnitude and direction of the weight separately (https://arxiv.org/abs/2402.09353)."""
+    factor: int = -1
+    """LoKr: how the sizes are split, larger = smaller second factor. -1 = nearest to square, else at least 1."""
+    full_matrix: bool = False
+    """LoKr: never decompose the second factor; rank and alpha are then unused."""
+    decompose_both: bool = False
+    """LoKr: decompose the first factor too."""
+    block_size: int = 4
+    """DyLoRA: ranks trained together in one step; divides `rank` and `conv_rank`."""
+    train_bias: bool = False
+    """`full`: also train a change of the bias."""
+    train_norms: bool = False
+    """Also train the scale and shift of the U-Net's normalization layers."""
+    dropout: float = 0.0
+    """Chance that an activation between down and up is dropped, 0 to below 1. 0 = off."""
+    rank_dropout: float = 0.0
+    """Chance that a rank is dropped, 0 to below 1. 0 = off."""
+    module_dropout: float = 0.0
+    """Chance that a whole adapter is left out of a step, 0 to below 1. 0 = off."""
+    parts: tuple[PartName, ...] = ("unet",)
+    """Parts to adapt. `text_encoder_2` is passed over where the model family has none."""
+    targets: TargetPreset = "attention_feed_forward"
+    """Which layers; `attention_feed_forward` is kohya's default. `locon` widens it to `blocks`."""
+    include: tuple[str, ...] = ()
+    """Patterns (with * and ?) of module paths or file keys: only these of the targets. Empty = all."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of module paths or file keys to leave out."""
+    block_weights: BlockWeights = field(default_factory=BlockWeights)
+    """Learning weight and rank of each block."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are out of range or cannot work together."""
+        _one_of("algorithm", self.algorithm, get_args(Algorithm))
+        _one_of("targets", self.targets, get_args(TargetPreset))
+        _at_least_one("rank", self.rank)
+        _at_least_one("block_size", self.block_size)
+        if self.conv_rank is not None:
+            _at_least_one("conv_rank", self.conv_rank)
+        for name in ("alpha", "conv_alpha"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be 0 (= rank) or more, got {value}")
+        for name in ("dropout", "rank_dropout", "module_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 0 or more and below 1, got {getattr(self, name)}")
+        if self.factor != -1 and self.factor < 1:
+            raise ValueError(f"factor must be -1 (nearest to square) or at least 1, got {self.factor}")
+        if not self.parts or len(set(self.parts)) != len(self.parts):
+            raise ValueError(f"parts must name at least one part, each once, got {self.parts}")
+        for part in self.parts:
+            _one_of("parts", part, get_args(PartName))
+        self._check_options()
+
+    def _check_options(self) -> None:
+        for name, algorithms in OPTION_ALGORITHMS.items():
+            if getattr(self, name) and self.algorithm not in algorithms:
+                raise ValueError(
+                    f"{name} works with {', '.join(algorithms)} only, got algorithm {self.algorithm}; switch {name} off"
+                )
+        if self.algorithm == "lora" and self.conv_rank is not None:
+            raise ValueError(
+                "conv_rank has no effect with algorithm lora, which adapts no k x k convolution; use locon"
+            )
+        if self.weight_decompose and self.dropout:
+            raise ValueError("dropout cannot work with weight_decompose, which trains the weight; use rank_dropout")
+        if self.full_matrix and self.decompose_both:
+            raise ValueError("full_matrix and decompose_both exclude each other; switch one off")
+        if self.algorithm == "dylora":
+            for name in ("rank", "conv_rank"):
+                value = getattr(self, name)
+                if value is not None and value % self.block_size:
+                    raise ValueError(f"{name} must be a multiple of block_size {self.block_size}, got {value}")
+
+    @property
+    def preset(self) -> TargetPreset:
+        """The target preset with LoCon's widening."""
+        widened = self.algorithm == "locon" and self.targets == "attention_feed_forward"
+        return "blocks" if widened else self.targets
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
