@@ -1,0 +1,68 @@
+"""Running average of a network's parameters, often better than the last ones (https://arxiv.org/abs/2312.02696)."""
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+NamedParameters = Iterable[tuple[str, nn.Parameter]]
+
+
+class Ema:
+    """Exponential moving average of named parameters, in their own precision, on their device."""
+
+    def __init__(self, named_parameters: NamedParameters, decay: float) -> None:
+        """Starts from the parameters as they are.
+
+        Raises:
+            ValueError: If decay is not above 0 and below 1.
+        """
+        if not 0 < decay < 1:
+            raise ValueError(f"ema_decay must be above 0 and below 1, got {decay}")
+        self.decay = decay
+        self._averages = {name: parameter.detach().clone() for name, parameter in named_parameters}
+
+    def decay_at(self, step: int) -> float:
+        """Decay of the update after a step, from 0: rises from 0.1 to the full one, so that the start is forgotten."""
+        return min(self.decay, (1 + step) / (10 + step))
+
+    @torch.no_grad()
+    def update(self, named_parameters: NamedParameters, step: int) -> None:
+        """Moves the average towards the parameters after an optimizer step, counted from 0."""
+        share = 1.0 - self.decay_at(step)
+        for name, parameter in named_parameters:
+            self._averages[name].lerp_(parameter.detach(), share)
+
+    @contextmanager
+    def applied(self, named_parameters: NamedParameters) -> Generator[None, None, None]:
+        """While entered, the parameters hold the average; afterwards their own values, bit for bit."""
+        parameters = dict(named_parameters)
+        own = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        try:
+            _copy(self._averages, parameters)
+            yield
+        finally:
+            _copy(own, parameters)
+
+    def state(self) -> dict[str, Tensor]:
+        """Averages by parameter name, to be saved."""
+        return {name: average.detach().clone() for name, average in self._averages.items()}
+
+    def load_state(self, averages: Mapping[str, Tensor]) -> None:
+        """Takes up saved averages.
+
+        Raises:
+            ValueError: If their names are not this network's.
+        """
+        if set(averages) != set(self._averages):
+            missing = sorted(set(self._averages) ^ set(averages))[:3]
+            raise ValueError(f"saved averages do not belong to this network: names that differ begin with {missing}")
+        for name, average in averages.items():
+            self._averages[name].copy_(average)
+
+
+@torch.no_grad()
+def _copy(values: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(values[name])

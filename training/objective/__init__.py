@@ -1,0 +1,1 @@
+"""The diffusion objective: noise, timesteps, target, loss and weights."""

@@ -1,0 +1,33 @@
+"""Names of the random draws of one micro-step."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..rng import generator
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """Where a batch stands in the run; decides all of its noise and timesteps.
+
+    Every sample draws from generators of its own, so a batch of n draws what n single samples would, and processes
+    that share a batch draw what one would.
+    """
+
+    seed: int
+    step: int
+    """Optimizer step, from 0."""
+    micro_step: int = 0
+    """Backward pass within the step, from 0."""
+    sample_offset: int = 0
+    """Place of the first sample in the micro-step's whole batch; 0 unless several processes share it."""
+    timestep: int | None = None
+    """One timestep for every sample, for validation. None = drawn."""
+
+    def generators(self, purpose: str, num_samples: int) -> list[torch.Generator]:
+        """One generator per sample for a purpose."""
+        first = self.sample_offset
+        return [
+            generator(self.seed, purpose, self.step, self.micro_step, first + index) for index in range(num_samples)
+        ]

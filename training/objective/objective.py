@@ -1,0 +1,141 @@
+"""One loss per sample of a batch, from latents and text to the number that is minimised.
+
+Order: distance per element, mask, mean, sample weight, then the weights of the noise level. All in float32.
+
+Shapes: B batch, C latent channels, H W latent rows and columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..base_model import BaseModel, PredictionType, TextConditioning
+from ..data.batch import Batch
+from .draws import Draws
+from .loss import element_loss, huber_threshold, sample_mean
+from .noised import NoisedBatch, noise_batch
+from .prior import Switchable, base_prediction, captions_to_encode, kept_as_base
+from .settings import ObjectiveSettings, check_prediction_type
+from .weighting import (
+    debiased_weight,
+    min_snr_weight,
+    noise_like_weight,
+    p2_weight,
+    soft_min_snr_weight,
+    velocity_like_weight,
+)
+
+__all__ = ["Draws", "LossResult", "ObjectiveSettings", "captions_to_encode", "diffusion_loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossResult:
+    """Losses of a batch; the trainer takes the mean."""
+
+    loss_B: Tensor
+    """Weighted, with gradients."""
+    unweighted_B: Tensor
+    """Mean distance within the mask, without any weight, detached."""
+    timestep_B: Tensor
+    """Timestep of each sample, int64."""
+
+
+def diffusion_loss(
+    base: BaseModel,
+    network: Switchable,
+    batch: Batch,
+    texts: Sequence[TextConditioning],
+    settings: ObjectiveSettings,
+    draws: Draws,
+) -> LossResult:
+    """Loss of every sample of a batch, with gradients to the network.
+
+    `texts` is the conditioning of `captions_to_encode(batch.captions, settings)`, in that order.
+
+    Raises:
+        ValueError: For settings that do not fit the model.
+    """
+    check_prediction_type(settings, base.prediction_type)
+    noised = noise_batch(base, batch.latents_BCHW.to(base.device, torch.float32), settings, draws)
+    own_texts, prior_texts = texts[: len(batch.captions)], texts[len(batch.captions) :]
+    prediction_BCHW = base.denoise(noised.noisy_BCHW, noised.timestep_B, own_texts, batch.sizes).float()
+
+    kept = kept_as_base(batch.captions, batch.is_regularization_B, settings)
+    target_BCHW = noised.target_BCHW.clone()
+    if kept:
+        target_BCHW[kept] = _base_target(base, network, batch, own_texts, noised, kept)
+    mask_B1HW = None if batch.mask_B1HW is None else batch.mask_B1HW.to(base.device, torch.float32)
+    unweighted_B = _distance(prediction_BCHW, target_BCHW, mask_B1HW, settings, noised)
+
+    level_weight_B = noise_level_weight(noised.snr_B, settings, base.prediction_type)
+    loss_B = unweighted_B * sample_weight(batch, kept, settings).to(base.device) * level_weight_B
+    if settings.prior_preservation == "extra_term":
+        loss_B = loss_B + _extra_term(base, network, batch, prior_texts, settings, noised) * level_weight_B
+    return LossResult(loss_B, unweighted_B.detach(), noised.timestep_B)
+
+
+def sample_weight(batch: Batch, kept: Sequence[int], settings: ObjectiveSettings) -> Tensor:
+    """Weight of each sample, (B,): its own, times those of regularisation images and of kept predictions."""
+    weight_B = batch.loss_weight_B.to("cpu", torch.float32).clone()
+    weight_B[batch.is_regularization_B.cpu()] *= settings.prior_loss_weight
+    weight_B[list(kept)] *= settings.prior_preservation_weight
+    return weight_B
+
+
+def noise_level_weight(snr_B: Tensor, settings: ObjectiveSettings, prediction_type: PredictionType) -> Tensor:
+    """Weight of each sample by its noise level, (B,)."""
+    weight_B = torch.ones_like(snr_B)
+    if settings.min_snr_gamma is not None:
+        min_snr = soft_min_snr_weight if settings.soft_min_snr else min_snr_weight
+        weight_B = weight_B * min_snr(snr_B, settings.min_snr_gamma, prediction_type)
+    if settings.p2_gamma is not None:
+        weight_B = weight_B * p2_weight(snr_B, settings.p2_gamma, prediction_type)
+    if settings.scale_v_pred_loss_like_noise_pred:
+        weight_B = weight_B * noise_like_weight(snr_B)
+    if settings.v_pred_like_loss > 0:
+        weight_B = weight_B * (1.0 + settings.v_pred_like_loss * velocity_like_weight(snr_B))
+    if settings.debiased_estimation:
+        weight_B = weight_B * debiased_weight(snr_B, prediction_type)
+    return weight_B
+
+
+def _distance(
+    prediction_BCHW: Tensor,
+    target_BCHW: Tensor,
+    mask_B1HW: Tensor | None,
+    settings: ObjectiveSettings,
+    noised: NoisedBatch,
+) -> Tensor:
+    threshold_B = huber_threshold(settings, noised.timestep_B, noised.alphas_cumprod_B)
+    loss_BCHW = element_loss(prediction_BCHW, target_BCHW, settings, threshold_B)
+    return sample_mean(loss_BCHW, mask_B1HW, settings.is_mask_area_normalized)
+
+
+def _base_target(
+    base: BaseModel,
+    network: Switchable,
+    batch: Batch,
+    texts: Sequence[TextConditioning],
+    noised: NoisedBatch,
+    kept: Sequence[int],
+) -> Tensor:
+    captions = [batch.captions[index] for index in kept]
+    sizes = [batch.sizes[index] for index in kept]
+    return base_prediction(base, network, noised.select(kept), captions, [texts[index] for index in kept], sizes)
+
+
+def _extra_term(
+    base: BaseModel,
+    network: Switchable,
+    batch: Batch,
+    prior_texts: Sequence[TextConditioning],
+    settings: ObjectiveSettings,
+    noised: NoisedBatch,
+) -> Tensor:
+    """Distance to the base model's prediction for the captions without the trigger, weighted, (B,)."""
+    captions = captions_to_encode(batch.captions, settings)[len(batch.captions) :]
+    prediction_BCHW = base.denoise(noised.noisy_BCHW, noised.timestep_B, prior_texts, batch.sizes).float()
+    target_BCHW = base_prediction(base, network, noised, captions, prior_texts, batch.sizes)
+    return settings.prior_preservation_weight * _distance(prediction_BCHW, target_BCHW, None, settings, noised)

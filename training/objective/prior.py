@@ -1,0 +1,78 @@
+"""Prior preservation without images: the base model's own prediction as target.
+
+What the network is not meant to change it is taught to leave alone, at the training images' own noise.
+
+Shapes: B batch, C latent channels, H W latent rows and columns.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..base_model import BaseModel, ImageSize, TextConditioning
+from .noised import NoisedBatch
+from .settings import ObjectiveSettings
+
+
+class Switchable(Protocol):
+    """A network that can be looked away from."""
+
+    def disabled(self) -> AbstractContextManager[None]:
+        """While entered, attached modules act as the base."""
+        ...
+
+
+def captions_to_encode(captions: Sequence[str], settings: ObjectiveSettings) -> tuple[str, ...]:
+    """Captions the objective needs conditioning for: the batch's, then those of the extra term, if it is on."""
+    if settings.prior_preservation != "extra_term":
+        return tuple(captions)
+    return (*captions, *(without_trigger(caption, settings) for caption in captions))
+
+
+def without_trigger(caption: str, settings: ObjectiveSettings) -> str:
+    """The caption with the trigger's class in its place, or without it."""
+    replaced = _pattern(settings.trigger).sub(settings.trigger_class, caption)
+    if settings.trigger_class:
+        return replaced
+    return ", ".join(tag.strip() for tag in replaced.split(",") if tag.strip())
+
+
+def has_trigger(caption: str, settings: ObjectiveSettings) -> bool:
+    """True if the trigger stands in the caption as a word or tag of its own, in any case."""
+    return _pattern(settings.trigger).search(caption) is not None
+
+
+def kept_as_base(captions: Sequence[str], is_regularization_B: Tensor, settings: ObjectiveSettings) -> list[int]:
+    """Samples whose target is the base model's own prediction."""
+    if settings.prior_preservation == "regularization_images":
+        return [index for index in range(len(captions)) if bool(is_regularization_B[index])]
+    if settings.prior_preservation == "captions_without_trigger":
+        return [index for index, caption in enumerate(captions) if not has_trigger(caption, settings)]
+    return []
+
+
+@torch.no_grad()
+def base_prediction(
+    base: BaseModel,
+    network: Switchable,
+    noised: NoisedBatch,
+    captions: Sequence[str],
+    texts: Sequence[TextConditioning],
+    sizes: Sequence[ImageSize],
+) -> Tensor:
+    """What the model predicts without the network, (B, C, H, W), float32, without gradients.
+
+    Text that carries gradients was encoded through the network, so it is encoded again without it.
+    """
+    with network.disabled():
+        is_trained = any(text.context_LD.requires_grad for text in texts)
+        own_texts = base.encode_text(captions) if is_trained else texts
+        return base.denoise(noised.noisy_BCHW, noised.timestep_B, own_texts, sizes).float()
+
+
+def _pattern(trigger: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(trigger.strip())}(?!\w)", re.IGNORECASE)

@@ -1,0 +1,159 @@
+"""What a user decides about the loss, its weights, the noise and the timesteps; checked here."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..base_model import PredictionType
+
+LossType = Literal["l2", "l1", "huber", "smooth_l1"]
+HuberSchedule = Literal["constant", "exponential", "snr"]
+TimestepDistribution = Literal["uniform", "logit_normal", "low_discrepancy"]
+PriorPreservation = Literal["off", "regularization_images", "captions_without_trigger", "extra_term"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveSettings:
+    """Loss, weighting, noise, timesteps and prior preservation of a run."""
+
+    loss_type: LossType = "l2"
+    """Distance of prediction and target; huber and smooth_l1 care less about outliers."""
+    huber_schedule: HuberSchedule = "snr"
+    """How the threshold of huber and smooth_l1 follows the noise level."""
+    huber_c: float = 0.1
+    """Threshold where distances turn from squared to absolute, above 0 to 1."""
+    huber_scale: float = 1.0
+    """Multiplier of the threshold, above 0."""
+    min_snr_gamma: float | None = 5.0
+    """Cap of the SNR weight, above 0; 1 strong, 20 weak. None off."""
+    soft_min_snr: bool = False
+    """min_snr_gamma without the corner."""
+    debiased_estimation: bool = False
+    """Weight 1/√SNR instead of min-SNR."""
+    p2_gamma: float | None = None
+    """Exponent of the P2 weight, above 0; 1 usual. None off."""
+    scale_v_pred_loss_like_noise_pred: bool = False
+    """v-prediction only: weigh timesteps as a noise loss does."""
+    v_pred_like_loss: float = 0.0
+    """epsilon only: share of a loss weighed as a velocity loss that is added. 0 off."""
+    noise_offset: float = 0.0
+    """Strength of a constant per channel added to the noise; 0.03-0.1 usual. 0 off."""
+    noise_offset_random: bool = False
+    """Strength uniform between 0 and noise_offset, per sample."""
+    adaptive_noise_scale: float = 0.0
+    """Added to noise_offset per unit of a latent channel's mean. 0 off."""
+    multires_noise_iterations: int = 0
+    """Coarser levels of noise added; 6-10 usual. 0 off."""
+    multires_noise_discount: float = 0.3
+    """Strength of each level over the one before, above 0 to 1."""
+    input_perturbation: float = 0.0
+    """Noise on the input that is not to be predicted; 0.1 usual. 0 off."""
+    input_perturbation_random: bool = False
+    """Strength uniform between 0 and input_perturbation, per sample."""
+    min_timestep: int = 0
+    """Lowest timestep trained, 0 = least noise."""
+    max_timestep: int = 1000
+    """First timestep no longer trained."""
+    timestep_distribution: TimestepDistribution = "uniform"
+    """How timesteps are drawn within the range."""
+    logit_mean: float = 0.0
+    """Centre of logit_normal: below 0 towards less noise."""
+    logit_std: float = 1.0
+    """Width of logit_normal, above 0."""
+    zero_terminal_snr: bool = False
+    """Rescale the schedule so that the last timestep is pure noise; v-prediction only."""
+    is_mask_area_normalized: bool = True
+    """Masked loss is the mean over the mask's area; off = over the whole picture, as sd-scripts does."""
+    scale_weight_norms: float = 0.0
+    """Largest norm of a module's change; longer ones are shrunk after each step. 0 off, 1 usual."""
+    prior_loss_weight: float = 1.0
+    """Weight of regularisation images, 0 or more."""
+    prior_preservation: PriorPreservation = "off"
+    """Where the base model's own prediction is the target: nowhere, on regularisation images, on captions without the
+    trigger, or in an extra term for each caption with the trigger taken out."""
+    prior_preservation_weight: float = 1.0
+    """Weight of the loss against the base model's own prediction, 0 or more."""
+    trigger: str = ""
+    """Word or tag of what is learned; needed by captions_without_trigger and extra_term."""
+    trigger_class: str = ""
+    """What stands in for the trigger in the captions of extra_term, such as creature. Empty = it is left out."""
+
+    def __post_init__(self) -> None:
+        """Refuses values and pairs of values that cannot work.
+
+        Raises:
+            ValueError: With the name, the range and the value of the field.
+        """
+        _check_choices(self)
+        _check_ranges(self)
+        _check_pairs(self)
+
+
+def check_prediction_type(settings: ObjectiveSettings, prediction_type: PredictionType) -> None:
+    """Refuses options that have no meaning for what the model predicts.
+
+    Raises:
+        ValueError: Naming the option and the prediction type it needs.
+    """
+    needs_velocity = {
+        "zero_terminal_snr": settings.zero_terminal_snr,
+        "scale_v_pred_loss_like_noise_pred": settings.scale_v_pred_loss_like_noise_pred,
+    }
+    for name, is_on in needs_velocity.items():
+        if is_on and prediction_type != "v_prediction":
+            raise ValueError(f"{name} needs a v-prediction model, this one predicts {prediction_type}; turn it off")
+    if settings.v_pred_like_loss > 0 and prediction_type == "v_prediction":
+        raise ValueError("v_pred_like_loss needs an epsilon model, this one predicts velocity already; set it to 0")
+
+
+def _check_choices(settings: ObjectiveSettings) -> None:
+    for name, value, choices in (
+        ("loss_type", settings.loss_type, get_args(LossType)),
+        ("huber_schedule", settings.huber_schedule, get_args(HuberSchedule)),
+        ("timestep_distribution", settings.timestep_distribution, get_args(TimestepDistribution)),
+        ("prior_preservation", settings.prior_preservation, get_args(PriorPreservation)),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_ranges(settings: ObjectiveSettings) -> None:
+    s = settings
+    for name, value, is_valid, wanted in (
+        ("huber_c", s.huber_c, 0 < s.huber_c <= 1, "above 0 to 1"),
+        ("huber_scale", s.huber_scale, s.huber_scale > 0, "above 0"),
+        ("min_snr_gamma", s.min_snr_gamma, s.min_snr_gamma is None or s.min_snr_gamma > 0, "above 0 or None"),
+        ("p2_gamma", s.p2_gamma, s.p2_gamma is None or s.p2_gamma > 0, "above 0 or None"),
+        ("v_pred_like_loss", s.v_pred_like_loss, s.v_pred_like_loss >= 0, "0 or more"),
+        ("noise_offset", s.noise_offset, 0 <= s.noise_offset <= 1, "from 0 to 1"),
+        ("multires_noise_iterations", s.multires_noise_iterations, s.multires_noise_iterations >= 0, "0 or more"),
+        ("multires_noise_discount", s.multires_noise_discount, 0 < s.multires_noise_discount <= 1, "above 0 to 1"),
+        ("input_perturbation", s.input_perturbation, 0 <= s.input_perturbation <= 1, "from 0 to 1"),
+        ("min_timestep", s.min_timestep, s.min_timestep >= 0, "0 or more"),
+        ("logit_std", s.logit_std, s.logit_std > 0, "above 0"),
+        ("scale_weight_norms", s.scale_weight_norms, s.scale_weight_norms >= 0, "0 or more"),
+        ("prior_loss_weight", s.prior_loss_weight, s.prior_loss_weight >= 0, "0 or more"),
+        ("prior_preservation_weight", s.prior_preservation_weight, s.prior_preservation_weight >= 0, "0 or more"),
+    ):
+        if not is_valid:
+            raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def _check_pairs(settings: ObjectiveSettings) -> None:
+    if settings.max_timestep <= settings.min_timestep:
+        raise ValueError(
+            f"max_timestep must be above min_timestep ({settings.min_timestep}), got {settings.max_timestep}"
+        )
+    weights = {
+        "min_snr_gamma": settings.min_snr_gamma is not None,
+        "debiased_estimation": settings.debiased_estimation,
+        "p2_gamma": settings.p2_gamma is not None,
+    }
+    active = [name for name, is_on in weights.items() if is_on]
+    if len(active) > 1:
+        raise ValueError(f"only one weighting can be on, got {' and '.join(active)}; turn the others off")
+    if settings.soft_min_snr and settings.min_snr_gamma is None:
+        raise ValueError("soft_min_snr needs min_snr_gamma above 0, got it turned off")
+    if settings.adaptive_noise_scale != 0 and settings.noise_offset == 0:
+        raise ValueError("adaptive_noise_scale needs noise_offset above 0, got 0")
+    if settings.prior_preservation in ("captions_without_trigger", "extra_term") and not settings.trigger.strip():
+        raise ValueError(f"trigger must name the trained word for prior_preservation {settings.prior_preservation}")

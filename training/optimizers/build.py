@@ -1,0 +1,136 @@
+"""From settings and the network's parameter groups to a torch optimizer, and its rates while training."""
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..base_model import PartName
+from .arguments import check_arguments, parse_arguments
+from .catalog import OptimizerClass, OptimizerSpec, find_optimizer
+from .rates import check_rates, group_label, group_rate
+from .settings import OptimizerSettings
+
+_SET_ELSEWHERE = {"self", "params", "lr"}
+
+
+class TrainableGroup(Protocol):
+    """Parameters that share a rate; `networks.ParameterGroup` is one."""
+
+    @property
+    def part(self) -> PartName:
+        """Part of the base model they change."""
+        ...
+
+    @property
+    def block_weight(self) -> float:
+        """Learning weight of their block; 1 = the part's rate."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """True for up matrices, which LoRA+ trains faster."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """Alpha / rank."""
+        ...
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What is trained."""
+        ...
+
+
+def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup]) -> torch.optim.Optimizer:
+    """The optimizer over all groups whose rate is above 0, each with its own `base_lr` and `label`.
+
+    Raises:
+        ValueError: For a missing package, unknown arguments, rates that cannot work, or nothing to train.
+    """
+    spec = find_optimizer(settings.optimizer)
+    optimizer_class = spec.load()
+    arguments = optimizer_arguments(settings, spec, optimizer_class)
+    finds_rate = bool(arguments.get("relative_step"))
+    rated = [(group, group_rate(settings, group)) for group in groups]
+    rated = [(group, rate) for group, rate in rated if rate > 0 and group.parameters]
+    if not rated:
+        raise ValueError("nothing to train: every part has rate 0 or no module; raise unet_lr or text_encoder_lr")
+    check_rates(settings, spec, rated, needs_one_rate=spec.is_adaptive or finds_rate)
+    merged: dict[tuple[str, float], list[nn.Parameter]] = {}
+    for group, rate in rated:
+        label = "network" if spec.is_adaptive or finds_rate else group_label(settings, group)
+        merged.setdefault((label, rate), []).extend(group.parameters)
+    optimizer = optimizer_class(  # pyright: ignore[reportCallIssue]
+        [{"params": parameters, "lr": None if finds_rate else rate} for (_, rate), parameters in merged.items()],
+        **arguments,
+    )
+    for group, (label, rate) in zip(optimizer.param_groups, merged, strict=True):
+        group["label"] = label
+        group["base_lr"] = None if finds_rate else rate
+    use_training_weights(optimizer)
+    return optimizer
+
+
+def optimizer_arguments(
+    settings: OptimizerSettings, spec: OptimizerSpec, optimizer_class: OptimizerClass
+) -> dict[str, Any]:
+    """Keyword arguments of the class, without parameters and rate.
+
+    Raises:
+        ValueError: For arguments the class does not take, with the list of those it takes.
+    """
+    accepted = accepted_arguments(optimizer_class)
+    given = {spec.aliases.get(name, name): value for name, value in parse_arguments(settings.arguments).items()}
+    check_arguments(given, accepted, spec.name)
+    decay = {"weight_decay": settings.weight_decay} if "weight_decay" in accepted else {}
+    return {**decay, **spec.defaults, **given}
+
+
+def accepted_arguments(optimizer_class: OptimizerClass) -> set[str]:
+    """Names a user may set; the rate has fields of its own."""
+    parameters = inspect.signature(optimizer_class.__init__).parameters.values()
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named - _SET_ELSEWHERE
+
+
+def set_rates(optimizer: torch.optim.Optimizer, multiplier: float) -> None:
+    """Sets every group's rate to its base rate times the multiplier; an optimizer that finds its rate is left alone."""
+    for group in optimizer.param_groups:
+        if group["base_lr"] is not None:
+            group["lr"] = group["base_lr"] * multiplier
+
+
+def effective_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Rate by group label as it takes effect: d x lr for adaptive optimizers, the found one for Adafactor's own."""
+    return {group["label"]: _effective_rate(optimizer, group) for group in optimizer.param_groups}
+
+
+def _effective_rate(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
+    if group["lr"] is not None:
+        return float(group["lr"]) * float(group.get("d", 1.0))
+    state = optimizer.state.get(group["params"][0], {})
+    step = max(int(state.get("step", 0)), 1)
+    relative = min(1e-6 * step if group["warmup_init"] else 1e-2, 1.0 / math.sqrt(step))
+    return relative * max(group["eps"][1], float(state.get("RMS", 0.0))) if group["scale_parameter"] else relative
+
+
+def use_training_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Schedule-free optimizers step from other weights than they are judged by: puts the former in. No-op elsewhere."""
+    switch = getattr(optimizer, "train", None)
+    if callable(switch):
+        switch()
+
+
+def use_evaluation_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Puts in the weights to save and sample, for schedule-free optimizers. No-op elsewhere.
+
+    The way back rounds; `evaluation_weights` gives the training weights back bit for bit.
+    """
+    switch = getattr(optimizer, "eval", None)
+    if callable(switch):
+        switch()

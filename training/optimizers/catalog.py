@@ -1,0 +1,114 @@
+"""The optimizers by name: where each comes from, the rate it wants and how its arguments are called elsewhere.
+
+What is not listed here is looked up in the pytorch-optimizer library.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+
+import torch
+
+OptimizerClass = type[torch.optim.Optimizer]
+
+_KOHYA_NAMES = {"decouple": "weight_decouple", "use_bias_correction": "bias_correction"}
+"""Argument names of the original Prodigy and D-Adaptation, which shared settings quote."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerSpec:
+    """One optimizer a user can name."""
+
+    name: str
+    """What users call it; also the name of the class."""
+    module: str = "pytorch_optimizer"
+    """Python module that holds the class; imported when the optimizer is built."""
+    package: str = "pytorch-optimizer"
+    """What pip installs it from; named when it is missing."""
+    is_adaptive: bool = False
+    """Finds its own step size d; the rate multiplies it and has to be one for all parameters."""
+    usual_rate: float = 1e-4
+    """Rate named as remedy when one is refused."""
+    lowest_rate: float = 1e-8
+    """Below this the optimizer surely learns nothing."""
+    highest_rate: float = 0.1
+    """From this up it surely destroys the network."""
+    defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Arguments that differ from the library's own defaults."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other trainers' argument names -> this library's."""
+
+    def load(self) -> OptimizerClass:
+        """The class.
+
+        Raises:
+            ValueError: Naming the package to install when it is missing.
+        """
+        try:
+            return getattr(import_module(self.module), self.name)
+        except ImportError as error:
+            raise ValueError(
+                f"optimizer {self.name} needs the Python package {self.package}, which is not usable here ({error}); "
+                f"install it into ComfyUI's Python (pip install {self.package}) or choose AdamW"
+            ) from None
+
+
+_ADAPTIVE = OptimizerSpec(name="", is_adaptive=True, usual_rate=1.0, lowest_rate=0.05, highest_rate=10.0)
+
+OPTIMIZERS: tuple[OptimizerSpec, ...] = (
+    OptimizerSpec(name="AdamW", module="torch.optim", package="torch"),
+    OptimizerSpec(name="AdamW8bit", module="bitsandbytes.optim", package="bitsandbytes"),
+    OptimizerSpec(
+        name="Adafactor",
+        module="transformers.optimization",
+        package="transformers",
+        defaults={"relative_step": False, "scale_parameter": False},
+    ),
+    OptimizerSpec(name="Lion", usual_rate=3e-5, highest_rate=0.01),
+    OptimizerSpec(name="CAME"),
+    replace(_ADAPTIVE, name="Prodigy", aliases=_KOHYA_NAMES, defaults={"bias_correction": True}),
+    replace(_ADAPTIVE, name="DAdaptAdam", aliases=_KOHYA_NAMES, defaults={"weight_decouple": True}),
+    OptimizerSpec(name="ScheduleFreeAdamW", usual_rate=1e-3, highest_rate=1.0),
+    replace(
+        _ADAPTIVE,
+        name="ProdigyPlusScheduleFree",
+        module="prodigyplus",
+        package="prodigy-plus-schedule-free",
+        defaults={"split_groups": False},
+    ),
+)
+"""Offered by name in the node, most used first."""
+
+_SYNONYMS = {"adamwschedulefree": "schedulefreeadamw", "dadaptation": "dadaptadam"}
+
+
+def find_optimizer(name: str) -> OptimizerSpec:
+    """The optimizer of that name; case, `-`, `_` and spaces do not matter.
+
+    Raises:
+        ValueError: Naming the known ones.
+    """
+    key = _key(name)
+    key = _SYNONYMS.get(key, key)
+    for spec in OPTIMIZERS:
+        if _key(spec.name) == key:
+            return spec
+    return _library_optimizer(name, key)
+
+
+def _library_optimizer(name: str, key: str) -> OptimizerSpec:
+    library = import_module("pytorch_optimizer")
+    names: list[str] = library.get_supported_optimizers()
+    if key not in names:
+        listed = ", ".join(spec.name for spec in OPTIMIZERS)
+        raise ValueError(
+            f"optimizer must be one of {listed}, or one of the pytorch-optimizer library ({', '.join(names)}), "
+            f"got {name!r}"
+        )
+    found: OptimizerClass = library.load_optimizer(key)
+    kind = _ADAPTIVE if key.startswith("dadapt") else OptimizerSpec(name="", highest_rate=1.0)
+    return replace(kind, name=found.__name__, module=found.__module__, package=found.__module__.partition(".")[0])
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
