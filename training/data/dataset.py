@@ -1,0 +1,188 @@
+"""A training set: subsets of images with what is done to them. It knows no pixels and no model.
+
+Datasets are values: joining, balancing and splitting return new ones.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..rng import derived_seed
+from .buckets import BucketSettings
+from .captions import CaptionSettings
+from .images import ImageItem, hash_bytes
+from .tags import TagEdits, edit_captions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subset:
+    """Images that share all settings, usually one concept."""
+
+    items: tuple[ImageItem, ...]
+    name: str = "images"
+    """Of the concept; shown in reports and written to the LoRA's metadata."""
+    repeats: int = 1
+    """Times each image is shown per epoch, at least 1."""
+    is_regularization: bool = False
+    """Images of the class in general, which keep the model from forgetting it."""
+    loss_weight: float = 1.0
+    """Multiplies the loss of these images; 0 or more."""
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    buckets: BucketSettings = field(default_factory=BucketSettings)
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise ValueError(f"the dataset {self.name!r} must have at least one image, got none")
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be at least 1, got {self.repeats}; leave the images out instead")
+        if not (math.isfinite(self.loss_weight) and self.loss_weight >= 0):
+            raise ValueError(f"loss_weight must be a number of 0 or more, got {self.loss_weight}")
+
+    @property
+    def num_samples(self) -> int:
+        """Showings per epoch."""
+        return len(self.items) * self.repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Subsets trained together."""
+
+    subsets: tuple[Subset, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the images were read; each said once."""
+
+    def __post_init__(self) -> None:
+        if not self.subsets:
+            raise ValueError("a dataset must have at least one subset, got none")
+
+    @property
+    def num_images(self) -> int:
+        """Different pictures, regularisation included."""
+        return len({item.content_hash for subset in self.subsets for item in subset.items})
+
+    def fingerprint(self) -> str:
+        """Hash of all that influences training: pictures, captions, settings. Not paths, names or times."""
+        return hash_bytes(json.dumps([_subset_content(subset) for subset in self.subsets]).encode())
+
+    def with_role(self, is_regularization: bool, loss_weight: float) -> "Dataset":
+        """The same images as regularisation images or not, with another weight."""
+        return self.map(lambda s: replace(s, is_regularization=is_regularization, loss_weight=loss_weight))
+
+    def map(self, change: Callable[[Subset], Subset]) -> "Dataset":
+        """The dataset with each subset changed."""
+        return Dataset(tuple(change(subset) for subset in self.subsets), self.notes)
+
+
+def combine(datasets: Sequence[Dataset]) -> Dataset:
+    """One dataset with the subsets of all, in their order."""
+    notes = dict.fromkeys(note for dataset in datasets for note in dataset.notes)
+    return Dataset(tuple(subset for dataset in datasets for subset in dataset.subsets), tuple(notes))
+
+
+def balance(dataset: Dataset) -> Dataset:
+    """Repeats set so that every concept is shown about equally often: round(largest count / own count).
+
+    Regularisation images keep theirs, since their number follows the training images anyway. Subsets of one name
+    (one folder at several resolutions) stay one concept.
+    """
+    counts: dict[str, int] = {}
+    for subset in dataset.subsets:
+        if not subset.is_regularization:
+            counts[subset.name] = max(counts.get(subset.name, 0), len(subset.items))
+    largest = max(counts.values(), default=1)
+
+    def balanced(subset: Subset) -> Subset:
+        if subset.is_regularization:
+            return subset
+        return replace(subset, repeats=max(1, math.floor(largest / counts[subset.name] + 0.5)))
+
+    return dataset.map(balanced)
+
+
+def with_captions(dataset: Dataset, settings: CaptionSettings) -> Dataset:
+    """The dataset with these caption settings; regularisation images never get the trigger word."""
+    return dataset.map(
+        lambda s: replace(s, captions=replace(settings, trigger="") if s.is_regularization else settings)
+    )
+
+
+def with_tag_edits(dataset: Dataset, edits: TagEdits, keep_tags_separator: str = "") -> Dataset:
+    """The dataset with its captions edited, each subset by its own tag counts."""
+
+    def edited(subset: Subset) -> Subset:
+        lines = [line for item in subset.items for line in item.captions]
+        new = iter(edit_captions(lines, edits, [keep_tags_separator]))
+        return replace(
+            subset,
+            items=tuple(replace(item, captions=tuple(next(new) for _ in item.captions)) for item in subset.items),
+        )
+
+    return dataset.map(edited)
+
+
+def with_buckets(dataset: Dataset, settings: BucketSettings, more_resolutions: Sequence[int] = ()) -> Dataset:
+    """The dataset with these bucket settings, each image shown once more at each further resolution."""
+    versions = [settings, *(replace(settings, resolution=resolution) for resolution in more_resolutions)]
+    subsets = (replace(subset, buckets=version) for version in versions for subset in dataset.subsets)
+    return Dataset(tuple(subsets), dataset.notes)
+
+
+def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """(images to train on, held-out images), with no picture in both.
+
+    `share` of the distinct training pictures, 0..1 and at least one of them, are held out; which ones depends on the
+    seed and the pictures alone. Held-out images are shown once, without any draws. Regularisation images are never
+    held out, and are left out where they equal one that is.
+
+    Raises:
+        ValueError: The share is not between 0 and 1, or nothing would be left to train on.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"the validation share must be between 0 and 1, got {share}")
+    pictures = {item.content_hash for s in dataset.subsets if not s.is_regularization for item in s.items}
+    ranked = sorted(pictures, key=lambda picture: derived_seed(seed, f"split {picture}"))
+    held_out = set(ranked[: max(1, math.floor(share * len(ranked) + 0.5))])
+    if len(held_out) >= len(pictures):
+        raise ValueError(f"a validation share of {share} leaves none of {len(pictures)} images to train on")
+    train = [_only(subset, lambda item: item.content_hash not in held_out) for subset in dataset.subsets]
+    validation = [
+        _only(without_draws(subset), lambda item: item.content_hash in held_out)
+        for subset in dataset.subsets
+        if not subset.is_regularization
+    ]
+    return (
+        Dataset(tuple(subset for subset in train if subset), dataset.notes),
+        Dataset(tuple(subset for subset in validation if subset)),
+    )
+
+
+def without_draws(subset: Subset) -> Subset:
+    """The subset shown once per epoch, always alike: nothing shuffled, dropped, mirrored or cropped at random."""
+    captions = replace(
+        subset.captions, shuffle_tags=False, tag_dropout=0.0, caption_dropout=0.0,
+        caption_dropout_every_n_epochs=0, tag_warmup_steps=0.0,
+    )  # fmt: skip
+    return replace(subset, repeats=1, captions=captions, buckets=replace(subset.buckets, flip=False, random_crop=False))
+
+
+def _only(subset: Subset, is_wanted: Callable[[ImageItem], bool]) -> Subset | None:
+    items = tuple(item for item in subset.items if is_wanted(item))
+    return replace(subset, items=items) if items else None
+
+
+def _subset_content(subset: Subset) -> list[Any]:
+    items = sorted([item.content_hash, item.mask_hash, *item.captions] for item in subset.items)
+    buckets = _changed(subset.buckets)
+    buckets.pop("cache", None)  # where latents are kept does not change them
+    return [items, subset.repeats, subset.is_regularization, subset.loss_weight, _changed(subset.captions), buckets]
+
+
+def _changed(settings: CaptionSettings | BucketSettings) -> dict[str, Any]:
+    """Fields that differ from their defaults, so that a new field leaves old fingerprints as they are."""
+    defaults = type(settings)()
+    names = [f.name for f in dataclasses.fields(settings)]
+    return {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(defaults, name)}

@@ -1,0 +1,176 @@
+"""Datasets from a folder of images.
+
+Folders follow kohya's layout: a subfolder `10_name` holds the concept "name", each image of it shown ten times an
+epoch. Folders without a number, nested ones and images beside the folders are taken too.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from .dataset import Dataset, Subset
+from .images import ImageFacts, ImageItem, inspect_file
+from .sidecars import metadata_key, read_caption_file, read_metadata
+
+ALWAYS_READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SOMETIMES_READABLE = frozenset({".avif", ".jxl"})
+MAX_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Concept:
+    name: str
+    repeats: int
+
+
+def image_extensions() -> frozenset[str]:
+    """Lower-case extensions of the images that this installation reads."""
+    return ALWAYS_READABLE | (SOMETIMES_READABLE & Image.registered_extensions().keys())
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files in and below a folder in natural order (2 before 10); hidden files and folders are left out."""
+    extensions = image_extensions()
+    images: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images += [Path(parent, name) for name in files if not name.startswith(".")]
+    images = [path for path in images if path.suffix.lower() in extensions]
+    return sorted(images, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def natural_key(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key by which "image 10" comes after "image 2"."""
+    parts = [part for part in re.split(r"(\d+)", text.casefold()) if part]
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def scan_folder(
+    folder: Path,
+    caption_extension: str = ".txt",
+    repeats: int = 1,
+    metadata: Path | None = None,
+    mask_folder: Path | None = None,
+) -> Dataset:
+    """Images in and below a folder with their captions, one subset for each `N_name` folder.
+
+    `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
+    file beside it, else the name of its folder without the number. `mask_folder` holds masks under the images' names.
+    Images that cannot be read are left out and named in the dataset's notes.
+
+    Raises:
+        ValueError: The folder is missing or has no image that can be read, or a caption file is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
+    paths = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
+    paths = [path for path in paths if _concept(path, folder).repeats > 0]
+    facts, broken = _inspect_all(paths)
+    if not facts:
+        raise ValueError(_nothing_found(folder, len(paths)))
+    captions, unnamed = _captions(folder, list(facts), caption_extension, metadata)
+    masks, broken_masks = _masks(mask_folder)
+    grouped: dict[_Concept, list[ImageItem]] = {}
+    for path, fact in facts.items():
+        mask = masks.get(metadata_key(path, folder))
+        grouped.setdefault(_concept(path, folder), []).append(
+            ImageItem(
+                name=path.relative_to(folder).as_posix(),
+                source=path,
+                captions=captions[path],
+                width=fact.width,
+                height=fact.height,
+                content_hash=fact.content_hash,
+                mask=mask[0] if mask else None,
+                mask_hash=mask[1] if mask else "",
+            )
+        )
+    notes = [_unnamed_note(folder, unnamed)] * bool(unnamed)
+    notes += [f"left out, cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
+    subsets = (
+        Subset(items=tuple(items), name=concept.name, repeats=repeats * concept.repeats)
+        for concept, items in grouped.items()
+    )
+    return Dataset(tuple(subsets), tuple(notes))
+
+
+def _inspect_all(paths: Sequence[Path]) -> tuple[dict[Path, ImageFacts], list[str]]:
+    """Facts of the images that can be read, and names of those that cannot."""
+
+    def inspect(path: Path) -> ImageFacts | str:
+        try:
+            return inspect_file(path)
+        except OSError as error:
+            return f"{path.name} ({_plain(error, path)})"
+
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+        results = list(pool.map(inspect, paths))
+    facts = {path: found for path, found in zip(paths, results, strict=True) if isinstance(found, ImageFacts)}
+    return facts, [found for found in results if isinstance(found, str)]
+
+
+def _plain(error: OSError, path: Path) -> str:
+    # Messages of the decoder quote the whole path, which does not belong in a shared log.
+    return str(error).replace(repr(str(path)), "the file").replace(str(path), "the file")
+
+
+def _masks(folder: Path | None) -> tuple[dict[str, tuple[Path, str]], list[str]]:
+    if folder is None:
+        return {}, []
+    if not folder.is_dir():
+        raise ValueError(f"there is no mask folder {folder.name!r}; create it, or leave mask_folder empty")
+    facts, broken = _inspect_all(list_images(folder))
+    return {metadata_key(path, folder): (path, fact.content_hash) for path, fact in facts.items()}, broken
+
+
+def _captions(
+    folder: Path, paths: Sequence[Path], extension: str, metadata: Path | None
+) -> tuple[dict[Path, tuple[str, ...]], list[Path]]:
+    """Caption lines of each image, and the images that got their folder's name."""
+    known = {} if metadata is None else read_metadata(metadata)
+    captions: dict[Path, tuple[str, ...]] = {}
+    unnamed: list[Path] = []
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            lines = known.get(metadata_key(path, folder)) or read_caption_file(path, extension)
+        except ValueError as error:
+            unreadable.append(str(error))
+            continue
+        if not lines:
+            unnamed.append(path)
+        captions[path] = lines or (_concept(path, folder).name,)
+    if unreadable:
+        raise ValueError("; ".join(unreadable))
+    return captions, unnamed
+
+
+def _concept(path: Path, folder: Path) -> _Concept:
+    """The nearest `N_name` folder above an image, up to `folder` itself, else the folder it lies in, once."""
+    steps_up = len(path.relative_to(folder).parts)
+    for parent in list(path.parents)[:steps_up]:
+        match = re.fullmatch(r"(\d+)_(.+)", parent.name)
+        if match:
+            return _Concept(match[2], int(match[1]))
+    return _Concept(path.parent.name, 1)
+
+
+def _unnamed_note(folder: Path, paths: Sequence[Path]) -> str:
+    used = dict.fromkeys(_concept(path, folder).name for path in paths)
+    names = _names([path.relative_to(folder).as_posix() for path in paths])
+    return f"no caption, so the folder's name is used ({', '.join(map(repr, used))}): {names}"
+
+
+def _nothing_found(folder: Path, num_broken: int) -> str:
+    found = f"none of its {num_broken} can be read" if num_broken else "there are none in it"
+    return f"the folder {folder.name!r} must have images ({', '.join(sorted(image_extensions()))}), but {found}"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_NAMES_SHOWN])
+    return shown if len(names) <= MAX_NAMES_SHOWN else f"{shown} and {len(names) - MAX_NAMES_SHOWN} more"

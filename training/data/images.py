@@ -1,0 +1,144 @@
+"""One training image: what is known of it without its pixels, and how its pixels are read.
+
+Every picture is treated as 8-bit RGB, upright, as a viewer shows it. Images of the graph are rounded to 8 bits when
+they come in, so that training on them and on the files they would be saved to gives the same latents.
+
+Shapes: H W rows and columns, C colour channels (3, or 4 with alpha).
+"""
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+HIGH_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+WHITE = (255, 255, 255, 255)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ImageItem:
+    """A picture with its captions."""
+
+    name: str
+    """What messages call it: path below the dataset's folder, or "image 3"."""
+    source: Path | Tensor
+    """File, or uint8 pixels (H, W, C)."""
+    captions: tuple[str, ...]
+    """All lines of its caption file, at least one; the first is used unless wildcards are on."""
+    width: int
+    """Pixels, after the EXIF rotation."""
+    height: int
+    """Pixels, after the EXIF rotation."""
+    content_hash: str
+    """Of the file's bytes or the pixels; equal for equal pictures wherever they lie."""
+    mask: Path | Tensor | None = None
+    """Loss weight by area, white = 1: a picture file or uint8 (H, W). None = the whole image counts."""
+    mask_hash: str = ""
+    """Of the mask's bytes; empty without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a scan learns of a file."""
+
+    width: int
+    height: int
+    content_hash: str
+
+
+def inspect_file(path: Path) -> ImageFacts:
+    """Size and hash of a picture file that was decoded to its end; remembered while the file does not change.
+
+    Raises:
+        OSError: The file cannot be read or decoded.
+    """
+    stat = path.stat()
+    return _inspect_file(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _inspect_file(path: Path, size: int, mtime_ns: int) -> ImageFacts:
+    image = open_image(path)
+    return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()))
+
+
+def open_image(source: Path | Tensor) -> Image.Image:
+    """The picture upright in mode RGB, or RGBA where it has transparency.
+
+    Raises:
+        OSError: The file cannot be decoded, for whatever reason a decoder gives.
+    """
+    if isinstance(source, Tensor):
+        return Image.fromarray(source.numpy())
+    try:
+        with closing(Image.open(source)) as image:
+            upright = ImageOps.exif_transpose(image)  # decodes it
+    except OSError:
+        raise
+    except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, DecompressionBombError ...
+        raise OSError(str(error)) from error
+    if upright.mode in HIGH_BIT_MODES:
+        upright = _eight_bits(upright)
+    return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips 16-bit values at 255 instead of scaling them.
+    values = torch.tensor(np.asarray(image, dtype=np.float32)) / 257
+    return Image.fromarray(values.round().clamp(0, 255).to(torch.uint8).numpy())
+
+
+def read_rgb_and_mask(item: ImageItem, use_alpha_mask: bool) -> tuple[Image.Image, Image.Image | None]:
+    """The colours (RGB) and the mask (L) in the size of the image, or None where all of it counts.
+
+    Transparent parts are put on white, unless the alpha channel is the mask. A mask given for the item wins over alpha.
+
+    Raises:
+        OSError: A file cannot be decoded.
+    """
+    image = open_image(item.source)
+    mask = None if item.mask is None else open_mask(item.mask).resize(image.size, Image.Resampling.BOX)
+    if image.mode == "RGB":
+        return image, mask
+    if mask is None and use_alpha_mask:
+        return image.convert("RGB"), image.getchannel("A")
+    return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB"), mask
+
+
+def open_mask(source: Path | Tensor) -> Image.Image:
+    """The mask in mode L; of a colour picture the red channel, as in sd-scripts."""
+    if isinstance(source, Tensor):
+        return Image.fromarray(source.numpy())
+    return open_image(source).getchannel("R")
+
+
+def pixels_HWC(image: Image.Image) -> Tensor:
+    """Float32 pixels in 0..1, (H, W, 3)."""
+    return torch.tensor(np.asarray(image), dtype=torch.float32) / 255.0
+
+
+def to_uint8(values: Tensor, name: str) -> Tensor:
+    """Pixels or a mask in 0..1, rounded to 8 bits, on the CPU.
+
+    Raises:
+        ValueError: There are NaN or infinite values.
+    """
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name} must hold numbers in 0..1, got NaN or infinite values; look at what produced it")
+    return (values.detach().float().clamp(0, 1) * 255).round().to(device="cpu", dtype=torch.uint8).contiguous()
+
+
+def hash_bytes(data: bytes) -> str:
+    """32 hexadecimal digits (blake2b, 128 bits)."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def hash_tensor(values: Tensor) -> str:
+    """Hash of a uint8 tensor's shape and bytes."""
+    return hash_bytes(str(tuple(values.shape)).encode() + values.numpy().tobytes())

@@ -1,0 +1,178 @@
+"""Images encoded once: latents by content, in memory or in files that cannot go stale.
+
+A file is named by everything its content depends on (picture, mask, placement, encoder), so a changed picture or
+another VAE never meets it. Images are encoded in the same groups whether or not some were found in the cache, since
+the last bits of a latent may depend on the batch it was encoded in.
+
+Shapes: B images of one bucket, H W pixels (latents: an eighth), C latent channels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..files.atomic import write_atomic
+from .images import ImageItem, hash_bytes
+from .placement import Placement, mask_at_latents, read_placed
+
+EncodeImages = Callable[[Tensor], Tensor]
+"""Pixels (B, H, W, 3) in 0..1 to scaled latents (B, C, H/8, W/8)."""
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+CACHE_FORMAT = 1
+MAX_PIXELS_AT_ONCE = 2**21
+MAX_IMAGES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An image as training sees it."""
+
+    latents_CHW: Tensor
+    mask_1HW: Tensor | None
+
+
+Keep = Literal["ram", "disk", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An image at one placement."""
+
+    item: ImageItem
+    placement: Placement
+    use_alpha_mask: bool
+    keep: Keep
+    """Where its latents stay; "no" for views that do not come again (random crops)."""
+
+    def key(self, encoder_id: str) -> str:
+        """Name of all that its latents depend on."""
+        parts = (CACHE_FORMAT, self.item.content_hash, self.item.mask_hash, self.use_alpha_mask, encoder_id)
+        return hash_bytes(repr((*parts, *astuple(self.placement))).encode())
+
+
+class LatentSource:
+    """Latents of views: looked up, or encoded."""
+
+    def __init__(self, encode_images: EncodeImages, encoder_id: str = "", cache_dir: Path | None = None) -> None:
+        self._encode_images = encode_images
+        self._encoder_id = encoder_id
+        self._cache_dir = cache_dir
+        self._memory: dict[str, Encoded] = {}
+
+    def fill(self, views: Iterable[View], on_progress: Progress) -> None:
+        """Encodes all views that are to be kept and are not yet.
+
+        Raises:
+            ValueError: Pictures cannot be read (all of them are named), the encoder gives NaN, or the views are to be
+                kept on disk and no folder or no name of the encoder was given.
+        """
+        kept = {view.key(self._encoder_id): view for view in views if view.keep != "no"}
+        if any(view.keep == "disk" for view in kept.values()) and not (self._encoder_id and self._cache_dir):
+            raise ValueError(
+                "latents can be kept on disk only with a cache folder and an encoder_id; choose cache 'ram'"
+            )
+        broken: list[str] = []
+        done = 0
+        for chunk in _chunks(kept):
+            try:
+                self._fill_chunk([kept[key] for key in chunk], chunk)
+            except OSError as error:
+                broken.append(str(error))
+            done += len(chunk)
+            on_progress(done, len(kept))
+        if broken:
+            raise ValueError("images cannot be read, replace or remove them: " + "; ".join(broken))
+
+    def _fill_chunk(self, views: Sequence[View], keys: Sequence[str]) -> None:
+        missing = [self._find(view, key) is None for view, key in zip(views, keys, strict=True)]
+        if not any(missing):
+            return
+        for view, key, encoded, is_new in zip(views, keys, self._encode(views), missing, strict=True):
+            if is_new:
+                self._keep(view, key, encoded)
+
+    def get(self, views: Sequence[View]) -> list[Encoded]:
+        """Latents of views of one bucket, in their order; those not kept are encoded together."""
+        found = [self._find(view, view.key(self._encoder_id)) for view in views]
+        fresh: Iterator[Encoded] = iter(())
+        missing = [view for view, encoded in zip(views, found, strict=True) if encoded is None]
+        if missing:
+            fresh = iter(self._encode(missing))
+        return [encoded or next(fresh) for encoded in found]
+
+    def _find(self, view: View, key: str) -> Encoded | None:
+        if view.keep == "ram":
+            return self._memory.get(key)
+        if view.keep == "no" or self._cache_dir is None:
+            return None
+        try:
+            tensors = safetensors.torch.load_file(self._file(key))  # pyright: ignore[reportUnknownMemberType]
+        except (FileNotFoundError, SafetensorError):  # a damaged file is as good as none: it is written again
+            return None
+        return Encoded(tensors["latents"], tensors.get("mask"))
+
+    def _keep(self, view: View, key: str, encoded: Encoded) -> None:
+        if view.keep == "ram":
+            self._memory[key] = encoded
+            return
+        tensors = {"latents": encoded.latents_CHW}
+        if encoded.mask_1HW is not None:
+            tensors["mask"] = encoded.mask_1HW
+        write_atomic(
+            self._file(key),
+            lambda path: safetensors.torch.save_file(tensors, path),  # pyright: ignore[reportUnknownMemberType]
+        )
+
+    def _file(self, key: str) -> Path:
+        assert self._cache_dir is not None
+        return self._cache_dir / key[:2] / f"{key}.safetensors"
+
+    def _encode(self, views: Sequence[View]) -> list[Encoded]:
+        pictures = _read(views)
+        latents_BCHW = (
+            self._encode_images(torch.stack([pixels for pixels, _ in pictures])).detach().to("cpu", torch.float32)
+        )
+        for view, latents_CHW in zip(views, latents_BCHW, strict=True):
+            if not bool(torch.isfinite(latents_CHW).all()):
+                raise ValueError(
+                    f"the VAE gives NaN or infinite latents for {view.item.name}; "
+                    "run it in float32 or bfloat16 (SDXL's own VAE fails in float16), or use another VAE"
+                )
+        height, width = latents_BCHW.shape[-2:]
+        return [
+            # A clone each, so that no latent keeps the memory of its whole batch.
+            Encoded(latents_CHW.clone(), None if mask is None else mask_at_latents(mask, width, height))
+            for latents_CHW, (_, mask) in zip(latents_BCHW, pictures, strict=True)
+        ]
+
+
+def _read(views: Sequence[View]) -> list[tuple[Tensor, Image.Image | None]]:
+    pictures: list[tuple[Tensor, Image.Image | None]] = []
+    broken: list[str] = []
+    for view in views:
+        try:
+            pictures.append(read_placed(view.item, view.placement, view.use_alpha_mask))
+        except OSError as error:
+            broken.append(f"{view.item.name} ({error})")
+    if broken:
+        raise OSError("; ".join(broken))
+    return pictures
+
+
+def _chunks(views: dict[str, View]) -> Iterator[list[str]]:
+    """Keys in groups of one bucket, as many as are encoded at once; the groups depend on the set of keys alone."""
+    ordered = sorted(views, key=lambda key: (views[key].placement.bucket, key))
+    for (width, height), keys in groupby(ordered, key=lambda key: views[key].placement.bucket):
+        bucket = list(keys)
+        size = max(1, min(MAX_IMAGES_AT_ONCE, MAX_PIXELS_AT_ONCE // (width * height)))
+        yield from (bucket[start : start + size] for start in range(0, len(bucket), size))

@@ -1,0 +1,80 @@
+"""Where in a bucket an image lies: scaled, cropped, mirrored. Pixels, mask and SDXL's conditioning follow one record.
+
+Sizes are (width, height) in pixels; `ImageSize` has them the other way round, as SDXL does.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image, ImageOps
+from torch import Generator, Tensor
+
+from ..base_model import ImageSize
+from .buckets import BucketGrid, Size
+from .images import ImageItem, pixels_HWC, read_rgb_and_mask
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """How an image fills its bucket."""
+
+    bucket: Size
+    """Size of the training picture."""
+    scaled: Size
+    """Size of the whole image before the crop; nowhere smaller than the bucket."""
+    left_top: tuple[int, int]
+    """Corner of the crop in the scaled image, before mirroring."""
+    is_flipped: bool = False
+    """Mirrored left to right, after the crop."""
+
+    def image_size(self, item: ImageItem) -> ImageSize:
+        """What SDXL is told. The crop corner is that of the scaled and, where mirrored, mirrored image."""
+        left, top = self.left_top
+        if self.is_flipped:
+            left = self.scaled[0] - self.bucket[0] - left
+        width, height = self.bucket
+        return ImageSize(original_hw=(item.height, item.width), crop_top_left=(top, left), target_hw=(height, width))
+
+    def flipped(self) -> "Placement":
+        """The same crop, mirrored."""
+        return replace(self, is_flipped=not self.is_flipped)
+
+
+def place(item: ImageItem, grid: BucketGrid) -> Placement:
+    """The image in its bucket, cropped at the centre."""
+    bucket, scaled = grid.choose((item.width, item.height))
+    left, top = (scaled[0] - bucket[0]) // 2, (scaled[1] - bucket[1]) // 2
+    return Placement(bucket=bucket, scaled=scaled, left_top=(left, top))
+
+
+def crop_anywhere(placement: Placement, generator: Generator) -> Placement:
+    """The same bucket with the crop at a place drawn evenly."""
+    left = torch.randint(placement.scaled[0] - placement.bucket[0] + 1, (1,), generator=generator)
+    top = torch.randint(placement.scaled[1] - placement.bucket[1] + 1, (1,), generator=generator)
+    return replace(placement, left_top=(int(left), int(top)))
+
+
+def placed(image: Image.Image, placement: Placement) -> Image.Image:
+    """The image (any mode) as it fills the bucket: averaged where it shrinks, Lanczos where it grows."""
+    if image.size != placement.scaled:
+        is_smaller = image.width > placement.scaled[0]
+        image = image.resize(placement.scaled, Image.Resampling.BOX if is_smaller else Image.Resampling.LANCZOS)
+    left, top = placement.left_top
+    image = image.crop((left, top, left + placement.bucket[0], top + placement.bucket[1]))
+    return ImageOps.mirror(image) if placement.is_flipped else image
+
+
+def read_placed(item: ImageItem, placement: Placement, use_alpha_mask: bool) -> tuple[Tensor, Image.Image | None]:
+    """Pixels in 0..1, (height, width, 3) of the bucket, and the mask of the same size.
+
+    Raises:
+        OSError: A file cannot be decoded.
+    """
+    image, mask = read_rgb_and_mask(item, use_alpha_mask)
+    return pixels_HWC(placed(image, placement)), None if mask is None else placed(mask, placement)
+
+
+def mask_at_latents(mask: Image.Image, latent_width: int, latent_height: int) -> Tensor:
+    """Share of white under each latent, (1, latent rows, latent columns), 0..1."""
+    small = mask.resize((latent_width, latent_height), Image.Resampling.BOX)
+    return pixels_HWC(small)[None]

@@ -1,0 +1,75 @@
+"""From a dataset to what the trainer reads: buckets assigned, images encoded once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..base_model import ModelFamily
+from .buckets import BucketGrid, BucketSettings, bucket_grid
+from .dataset import Dataset, Subset
+from .images import ImageItem
+from .latents import EncodeImages, LatentSource, Progress
+from .placement import place
+from .prepared import Entry, PreparedDataset
+
+
+def prepare(
+    dataset: Dataset,
+    encode_images: EncodeImages,
+    family: ModelFamily,
+    encoder_id: str = "",
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+) -> PreparedDataset:
+    """The dataset in buckets and encoded.
+
+    `encoder_id` names the VAE by its content; with it, `cache_dir` holds latents from run to run for subsets whose
+    cache is "disk". `encode_images` is used again while training only where images are cropped at random.
+
+    Raises:
+        ValueError: There are only regularisation images, pictures cannot be read (all are named), or the VAE gives NaN.
+    """
+    if all(subset.is_regularization for subset in dataset.subsets):
+        raise ValueError("the dataset must have training images, got regularisation images only")
+    entries = place_images(dataset, family)
+    source = LatentSource(encode_images, encoder_id, cache_dir)
+    source.fill((view for entry in entries for view in entry.views()), on_progress or _ignore)
+    return PreparedDataset(entries, source, (*dataset.notes, *_cost_notes(dataset)))
+
+
+def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
+    """Every image of every subset in its bucket.
+
+    Within a subset the order is that of the pictures' content, so that renaming files changes nothing.
+    """
+    image_ids: dict[str, int] = {}
+    return [
+        Entry(
+            item=item,
+            subset=subset,
+            placement=place(item, grid),
+            image_id=image_ids.setdefault(item.content_hash, len(image_ids)),
+        )
+        for subset, grid in _with_grids(dataset, family)
+        for item in sorted(subset.items, key=lambda item: (item.content_hash, item.mask_hash, item.captions))
+    ]
+
+
+def _with_grids(dataset: Dataset, family: ModelFamily) -> Iterator[tuple[Subset, BucketGrid]]:
+    # Subsets with the same settings share one grid, also where it follows from the size most images have.
+    items: dict[BucketSettings, list[ImageItem]] = {}
+    for subset in dataset.subsets:
+        items.setdefault(subset.buckets, []).extend(subset.items)
+    grids = {settings: bucket_grid(settings, members, family) for settings, members in items.items()}
+    return ((subset, grids[subset.buckets]) for subset in dataset.subsets)
+
+
+def _cost_notes(dataset: Dataset) -> list[str]:
+    if not any(subset.buckets.random_crop for subset in dataset.subsets):
+        return []
+    return [
+        "random_crop: each image is read and encoded anew in every step, so steps take longer and the VAE stays loaded"
+    ]
+
+
+def _ignore(done: int, total: int) -> None:
+    """Progress nobody asked for."""

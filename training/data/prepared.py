@@ -1,0 +1,154 @@
+"""A dataset made ready for a model: placed in buckets, encoded, and handed out batch by batch.
+
+The same arguments give the same batch, whatever was asked before.
+
+Shapes: B samples, C latent channels, H W latent rows and columns.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..rng import generator
+from .batch import Batch, BatchPlan, SampleRef
+from .buckets import Size
+from .captions import CaptionMoment, possible_captions, process_caption, why_captions_vary
+from .dataset import Subset
+from .images import ImageItem
+from .latents import Encoded, Keep, LatentSource, View
+from .order import OrderEntry, count_batches, epoch_batches
+from .placement import Placement, crop_anywhere
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """An image of a subset in its bucket."""
+
+    item: ImageItem
+    subset: Subset
+    placement: Placement
+    """Cropped at the centre, not mirrored."""
+    image_id: int
+    """Number of the picture; the same for all entries that show it."""
+
+    def views(self) -> list[View]:
+        """All views whose latents are kept: none for random crops, two where half of the showings are mirrored."""
+        placements = [self.placement, self.placement.flipped()] if self.subset.buckets.flip else [self.placement]
+        return [self.view(placement) for placement in placements if self._keep != "no"]
+
+    def view(self, placement: Placement) -> View:
+        """The image at a placement."""
+        return View(self.item, placement, self.subset.buckets.use_alpha_masks, self._keep)
+
+    @property
+    def _keep(self) -> Keep:
+        return "no" if self.subset.buckets.random_crop else self.subset.buckets.cache
+
+
+class PreparedDataset:
+    """What the trainer reads from."""
+
+    def __init__(self, entries: Sequence[Entry], source: LatentSource, notes: Sequence[str] = ()) -> None:
+        """Keep the entries, whose places name the draws; `source` knows their latents."""
+        self._entries = tuple(entries)
+        self._source = source
+        self._order = [
+            OrderEntry(e.placement.bucket, e.subset.repeats, e.subset.is_regularization) for e in self._entries
+        ]
+        self._last_epoch: tuple[tuple[int, int, int], list[BatchPlan]] | None = None
+        names = {entry.image_id: entry.item.name for entry in reversed(self._entries)}
+        self.image_names: tuple[str, ...] = tuple(names[image_id] for image_id in sorted(names))
+        """Name of each distinct image, by its number in `Batch.image_ids`."""
+        self.notes: tuple[str, ...] = tuple(notes)
+        """What the user should know before training, each said once."""
+
+    @property
+    def num_images(self) -> int:
+        """Distinct pictures, regularisation included."""
+        return len(self.image_names)
+
+    @property
+    def num_samples(self) -> int:
+        """Showings of training images per epoch; as many of regularisation images come on top where there are any."""
+        return sum(entry.repeats for entry in self._order if not entry.is_regularization)
+
+    def bucket_counts(self) -> dict[Size, int]:
+        """Images per bucket (width, height)."""
+        return dict(sorted(Counter(entry.bucket for entry in self._order).items()))
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches per epoch, the same in every epoch."""
+        _check_batch_size(batch_size)
+        return count_batches(self._order, batch_size)
+
+    def epoch(self, batch_size: int, seed: int, epoch: int) -> list[BatchPlan]:
+        """The batches of an epoch (from 0) in their order; every image is in it as often as its repeats say."""
+        _check_batch_size(batch_size)
+        key = (batch_size, seed, epoch)
+        if self._last_epoch is None or self._last_epoch[0] != key:
+            self._last_epoch = (key, epoch_batches(self._order, *key))
+        return self._last_epoch[1]
+
+    def load(self, plan: BatchPlan, seed: int, epoch: int, step: int, total_steps: int) -> Batch:
+        """The batch of a plan of this epoch. `step` and `total_steps` count optimizer steps; the tag warmup asks."""
+        entries = [self._entries[ref.entry] for ref in plan.samples]
+        placements = [self._placement(ref, seed, epoch) for ref in plan.samples]
+        encoded = self._source.get([e.view(p) for e, p in zip(entries, placements, strict=True)])
+        captions = [
+            process_caption(
+                e.item.captions,
+                e.subset.captions,
+                CaptionMoment(
+                    seed=seed, epoch=epoch, image=ref.entry, repeat=ref.repeat, step=step, total_steps=total_steps
+                ),
+            )
+            for e, ref in zip(entries, plan.samples, strict=True)
+        ]
+        return Batch(
+            latents_BCHW=torch.stack([one.latents_CHW for one in encoded]),
+            captions=tuple(captions),
+            sizes=tuple(p.image_size(e.item) for e, p in zip(entries, placements, strict=True)),
+            mask_B1HW=_stack_masks(encoded),
+            loss_weight_B=torch.tensor([e.subset.loss_weight for e in entries], dtype=torch.float32),
+            is_regularization_B=torch.tensor([e.subset.is_regularization for e in entries]),
+            image_ids=tuple(e.image_id for e in entries),
+        )
+
+    def distinct_captions(self) -> tuple[str, ...] | None:
+        """All captions training can draw, dropped ones (empty) included; None where they are too many to list."""
+        distinct: dict[str, None] = {}
+        for entry in self._entries:
+            possible = possible_captions(entry.item.captions, entry.subset.captions)
+            if possible is None:
+                return None
+            distinct.update(dict.fromkeys(possible))
+        return tuple(distinct)
+
+    def why_captions_vary(self) -> str:
+        """The setting that keeps captions from being encoded ahead, such as "shuffle_tags"; empty if none does."""
+        reasons = (why_captions_vary(entry.item.captions, entry.subset.captions) for entry in self._entries)
+        return next((reason for reason in reasons if reason), "")
+
+    def _placement(self, ref: SampleRef, seed: int, epoch: int) -> Placement:
+        entry = self._entries[ref.entry]
+        placement = entry.placement
+        if entry.subset.buckets.random_crop:
+            placement = crop_anywhere(placement, generator(seed, "crop", epoch, *ref))
+        if entry.subset.buckets.flip and float(torch.rand(1, generator=generator(seed, "flip", epoch, *ref))) < 0.5:
+            placement = placement.flipped()
+        return placement
+
+
+def _stack_masks(encoded: Sequence[Encoded]) -> Tensor | None:
+    if all(one.mask_1HW is None for one in encoded):
+        return None
+    whole = torch.ones(1, *encoded[0].latents_CHW.shape[-2:])
+    return torch.stack([whole if one.mask_1HW is None else one.mask_1HW for one in encoded])
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")

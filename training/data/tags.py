@@ -1,0 +1,103 @@
+"""Captions as lists of tags, and the edits that are made to a whole dataset's tags before training.
+
+A caption is taken apart at its separator, but never inside balanced parentheses: `(red eyes, long hair:1.2)` is one
+weighted tag of ComfyUI's prompt syntax.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+JOINER = ", "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagEdits:
+    """Changes to tags, made in the order of the fields; tags are compared without regard to case and `_`."""
+
+    replace: tuple[tuple[str, str], ...] = ()
+    """(tag, other tag): each takes the other's place."""
+    fold: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """((tags), one tag): where all of the tags are present they become the one, at the place of the first."""
+    prune: tuple[str, ...] = ()
+    """Tags left out, so that what they describe is learned with the trigger word."""
+    blacklist: tuple[str, ...] = ()
+    """Patterns of tags left out; `*` stands for anything, `?` for one character."""
+    order_by_frequency: bool = False
+    """Put the tags that most captions of the subset have first."""
+
+
+def split_tags(text: str, separator: str = ",") -> list[str]:
+    """Tags without surrounding space, empty ones left out; separators inside balanced parentheses do not count."""
+    pieces: list[str] = []
+    for piece in text.split(separator):
+        if pieces and _depth(pieces[-1]) > 0 and ")" in text:
+            pieces[-1] += separator + piece
+        else:
+            pieces.append(piece)
+    if _depth(pieces[-1]) > 0:  # an unclosed parenthesis, as in `:(`, holds nothing together
+        pieces = text.split(separator)
+    return [tag for tag in (piece.strip() for piece in pieces) if tag]
+
+
+def _depth(text: str) -> int:
+    plain = re.sub(r"\\[()]", "", text)
+    return plain.count("(") - plain.count(")")
+
+
+def normal(tag: str) -> str:
+    """The form in which tags are compared."""
+    return tag.strip().lower().replace("_", " ")
+
+
+def count_tags(captions: Iterable[str], separator: str = ",") -> Counter[str]:
+    """In how many captions each tag is, in its normal form."""
+    return Counter(tag for text in captions for tag in {normal(tag) for tag in split_tags(text, separator)})
+
+
+def edit_tags(tags: Sequence[str], edits: TagEdits, counts: Mapping[str, int]) -> list[str]:
+    """The tags after the edits; duplicates that arise are dropped. `counts` serve the ordering."""
+    replacements = {normal(old): new for old, new in edits.replace}
+    result = [replacements.get(normal(tag), tag) for tag in tags]
+    for group, folded in edits.fold:
+        result = _fold(result, {normal(tag) for tag in group}, folded)
+    pruned = {normal(tag) for tag in edits.prune}
+    result = [tag for tag in result if tag and normal(tag) not in pruned and not _is_listed(tag, edits.blacklist)]
+    result = list({normal(tag): tag for tag in reversed(result)}.values())[::-1]
+    return sorted(result, key=lambda tag: -counts.get(normal(tag), 0)) if edits.order_by_frequency else result
+
+
+def edit_captions(captions: Sequence[str], edits: TagEdits, separators: Sequence[str] = ()) -> list[str]:
+    """Captions after the edits. Those whose tags do not change keep their exact text.
+
+    Captions are first taken apart at `separators` (of kept tags); each part is edited by itself.
+    """
+    pattern = "|".join(re.escape(separator) for separator in separators if separator)
+    parts = [re.split(f"({pattern})", text) if pattern else [text] for text in captions]
+    first_pass = [[_edit_text(part, edits, {}) for part in text] for text in parts]
+    counts = count_tags(JOINER.join(text[::2]) for text in first_pass)
+    return ["".join(_edit_text(part, edits, counts) for part in text) for text in parts]
+
+
+def _edit_text(text: str, edits: TagEdits, counts: Mapping[str, int]) -> str:
+    tags = split_tags(text)
+    edited = edit_tags(tags, edits, counts)
+    if edited == tags:
+        return text
+    lead, trail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return lead + JOINER.join(edited) + trail
+
+
+def _fold(tags: Sequence[str], group: set[str], folded: str) -> list[str]:
+    present = [normal(tag) for tag in tags]
+    if not group <= set(present):
+        return list(tags)
+    first = min(present.index(tag) for tag in group)
+    kept = ((index, tag) for index, tag in enumerate(tags) if present[index] not in group or index == first)
+    return [folded if index == first else tag for index, tag in kept]
+
+
+def _is_listed(tag: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(normal(tag), normal(pattern)) for pattern in patterns)
