@@ -5,12 +5,12 @@ from .build import (
     build_optimizer,
     effective_rates,
     set_rates,
-    use_evaluation_weights,
-    use_training_weights,
 )
 from .catalog import OPTIMIZERS, find_optimizer
+from .modes import use_evaluation_weights, use_training_weights
 from .schedules import SCHEDULES, ScheduleSettings, schedule_multiplier
 from .settings import OptimizerSettings
+from .state import load_optimizer_state, optimizer_state
 
 __all__ = [
     "OPTIMIZERS",
@@ -21,6 +21,8 @@ __all__ = [
     "build_optimizer",
     "effective_rates",
     "find_optimizer",
+    "load_optimizer_state",
+    "optimizer_state",
     "schedule_multiplier",
     "set_rates",
     "use_evaluation_weights",

@@ -11,6 +11,7 @@ from torch import nn
 from ..base_model import PartName
 from .arguments import check_arguments, parse_arguments
 from .catalog import OptimizerClass, OptimizerSpec, find_optimizer
+from .modes import use_training_weights
 from .rates import check_rates, group_label, group_rate
 from .settings import OptimizerSettings
 
@@ -41,8 +42,8 @@ class TrainableGroup(Protocol):
         ...
 
     @property
-    def parameters(self) -> Sequence[nn.Parameter]:
-        """What is trained."""
+    def parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
+        """What is trained, with names."""
         ...
 
 
@@ -64,7 +65,7 @@ def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup
     merged: dict[tuple[str, float], list[nn.Parameter]] = {}
     for group, rate in rated:
         label = "network" if spec.is_adaptive or finds_rate else group_label(settings, group)
-        merged.setdefault((label, rate), []).extend(group.parameters)
+        merged.setdefault((label, rate), []).extend(parameter for _, parameter in group.parameters)
     optimizer = optimizer_class(  # pyright: ignore[reportCallIssue]
         [{"params": parameters, "lr": None if finds_rate else rate} for (_, rate), parameters in merged.items()],
         **arguments,
@@ -117,20 +118,3 @@ def _effective_rate(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> 
     step = max(int(state.get("step", 0)), 1)
     relative = min(1e-6 * step if group["warmup_init"] else 1e-2, 1.0 / math.sqrt(step))
     return relative * max(group["eps"][1], float(state.get("RMS", 0.0))) if group["scale_parameter"] else relative
-
-
-def use_training_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Schedule-free optimizers step from other weights than they are judged by: puts the former in. No-op elsewhere."""
-    switch = getattr(optimizer, "train", None)
-    if callable(switch):
-        switch()
-
-
-def use_evaluation_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Puts in the weights to save and sample, for schedule-free optimizers. No-op elsewhere.
-
-    The way back rounds; `evaluation_weights` gives the training weights back bit for bit.
-    """
-    switch = getattr(optimizer, "eval", None)
-    if callable(switch):
-        switch()

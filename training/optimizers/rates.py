@@ -15,7 +15,7 @@ def group_rate(settings: OptimizerSettings, group: "TrainableGroup") -> float:
     part_rate = settings.unet_lr if group.part == "unet" else settings.text_encoder_lr
     rate = settings.learning_rate if part_rate is None else part_rate
     loraplus = settings.loraplus_ratio if group.is_up else 1.0
-    return rate * group.block_weight * loraplus / _damping(settings, group.scale)
+    return rate * group.block_weight * loraplus / _damping(settings, group)
 
 
 def group_label(settings: OptimizerSettings, group: "TrainableGroup") -> str:
@@ -76,6 +76,8 @@ def _check_one_rate(
         )
 
 
-def _damping(settings: OptimizerSettings, scale: float) -> float:
-    """What the compensation divides the rate by; scale = alpha / rank  damps the early growth of the change."""
-    return {"none": 1.0, "sqrt": scale**0.5, "full": scale}[settings.alpha_compensation]
+def _damping(settings: OptimizerSettings, group: "TrainableGroup") -> float:
+    """What the compensation divides the rate by; scale = alpha / rank damps the early growth of the change."""
+    if settings.alpha_compensation == "none":
+        return 1.0
+    return group.scale**0.5 if settings.alpha_compensation == "sqrt" else group.scale

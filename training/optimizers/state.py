@@ -1,0 +1,114 @@
+"""An optimizer's exact state as flat tensors and JSON, and back.
+
+What a step changes is kept: the state of every parameter and the entries of a group that are no settings, such as
+Prodigy's d. Settings come from the optimizer it is loaded into, so that a stage can go on with another rate.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from .build import accepted_arguments
+from .modes import has_evaluation_weights
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+_OWN_ENTRIES = {"params", "lr", "initial_lr", "label", "base_lr"}
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything needed to go on bit for bit: tensors by name, and JSON that refers to them.
+
+    Parameters are numbered in the order of the groups.
+    """
+    assert not has_evaluation_weights(optimizer), "the state belongs to the training weights"
+    tensors: dict[str, Tensor] = {}
+    groups = [
+        _pack({name: group[name] for name in _changing_entries(optimizer, group)}, f"group.{index}", tensors)
+        for index, group in enumerate(optimizer.param_groups)
+    ]
+    parameters = [
+        _pack(dict(optimizer.state.get(parameter, {})), f"parameter.{index}", tensors)
+        for index, (_, parameter) in enumerate(_parameters(optimizer))
+    ]
+    return tensors, {"optimizer": type(optimizer).__name__, "groups": groups, "parameters": parameters}
+
+
+def load_optimizer_state(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], data: Mapping[str, Any]
+) -> None:
+    """Takes up a state that `optimizer_state` gave, onto the parameters' devices.
+
+    Raises:
+        ValueError: If it belongs to another optimizer or to another number of parameters or groups.
+    """
+    parameters = _parameters(optimizer)
+    wanted = (type(optimizer).__name__, len(optimizer.param_groups), len(parameters))
+    got = (data["optimizer"], len(data["groups"]), len(data["parameters"]))
+    if wanted != got:
+        raise ValueError(
+            f"optimizer state must be of {wanted[0]} with {wanted[1]} groups and {wanted[2]} parameters, got {got[0]} "
+            f"with {got[1]} and {got[2]}; turn keep_optimizer_state off or use the same optimizer and network"
+        )
+    for group, saved in zip(optimizer.param_groups, data["groups"], strict=True):
+        group.update(_unpack(saved, tensors, group["params"][0].device))
+    for (group, parameter), saved in zip(parameters, data["parameters"], strict=True):
+        state = _unpack(saved, tensors, parameter.device)
+        if state:
+            optimizer.state[parameter] = _steps_on_cpu(group, state)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[tuple[dict[str, Any], Tensor]]:
+    return [(group, parameter) for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _changing_entries(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> list[str]:
+    return [name for name in group if name not in accepted_arguments(type(optimizer)) | _OWN_ENTRIES]
+
+
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Json:
+    """JSON of a value made of dicts, sequences, numbers and tensors; tensors go into `tensors` under their path.
+
+    Raises:
+        TypeError: For anything else, since a state that cannot be saved whole must not be saved.
+    """
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach()
+        return {"tensor": name}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        entries = cast(Mapping[str, Any], value)
+        return {"dict": {key: _pack(item, f"{name}.{key}", tensors) for key, item in entries.items()}}
+    if isinstance(value, tuple | list):
+        sequence = cast(Sequence[Any], value)
+        items = [_pack(item, f"{name}.{index}", tensors) for index, item in enumerate(sequence)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    raise TypeError(f"cannot save {name} of type {type(value).__name__} in an optimizer state")
+
+
+def _unpack(value: Json, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+    """The inverse of `_pack`; tensors are copied to the device."""
+    if isinstance(value, list):
+        return [_unpack(item, tensors, device) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind, content = next(iter(value.items()))
+    if isinstance(content, dict):
+        return {key: _unpack(item, tensors, device) for key, item in content.items()}
+    if isinstance(content, list):
+        return tuple(_unpack(item, tensors, device) for item in content)
+    return tensors[str(content)].to(device, copy=True) if kind == "tensor" else float(str(content))
+
+
+def _steps_on_cpu(group: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Torch's own optimizers want their step counters on the CPU, unless the whole step runs on the device."""
+    step = state.get("step")
+    if isinstance(step, Tensor) and not (group.get("capturable") or group.get("fused")):
+        return {**state, "step": step.cpu()}
+    return state
