@@ -44,10 +44,10 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(images, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
-def natural_key(text: str) -> list[tuple[bool, int, str]]:
+def natural_key(text: str) -> tuple[tuple[bool, int, str], ...]:
     """Sort key by which "image 10" comes after "image 2"."""
     parts = [part for part in re.split(r"(\d+)", text.casefold()) if part]
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
 def scan_folder(

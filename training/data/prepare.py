@@ -42,16 +42,13 @@ def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
     Within a subset the order is that of the pictures' content, so that renaming files changes nothing.
     """
     image_ids: dict[str, int] = {}
-    return [
-        Entry(
-            item=item,
-            subset=subset,
-            placement=place(item, grid),
-            image_id=image_ids.setdefault(item.content_hash, len(image_ids)),
-        )
-        for subset, grid in _with_grids(dataset, family)
-        for item in sorted(subset.items, key=lambda item: (item.content_hash, item.mask_hash, item.captions))
-    ]
+    entries: list[Entry] = []
+    for subset, grid in _with_grids(dataset, family):
+        for item in sorted(subset.items, key=lambda item: (item.content_hash, item.mask_hash, item.captions)):
+            image_id = image_ids.setdefault(item.content_hash, len(image_ids))
+            entry = Entry(item=item, subset=subset, placement=place(item, grid), index=len(entries), image_id=image_id)
+            entries.append(entry)
+    return entries
 
 
 def _with_grids(dataset: Dataset, family: ModelFamily) -> Iterator[tuple[Subset, BucketGrid]]:

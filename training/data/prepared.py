@@ -31,6 +31,8 @@ class Entry:
     subset: Subset
     placement: Placement
     """Cropped at the centre, not mirrored."""
+    index: int
+    """Place in the prepared set; names its draws."""
     image_id: int
     """Number of the picture; the same for all entries that show it."""
 
@@ -102,7 +104,7 @@ class PreparedDataset:
                 e.item.captions,
                 e.subset.captions,
                 CaptionMoment(
-                    seed=seed, epoch=epoch, image=ref.entry, repeat=ref.repeat, step=step, total_steps=total_steps
+                    seed=seed, epoch=epoch, image=e.index, repeat=ref.repeat, step=step, total_steps=total_steps
                 ),
             )
             for e, ref in zip(entries, plan.samples, strict=True)

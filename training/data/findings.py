@@ -1,0 +1,107 @@
+"""What is worth knowing of a dataset before it is trained on: duplicates, tiny images, tags that tell nothing apart.
+
+Shapes: N images, P values of a thumbnail.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .captions import CaptionMoment, process_caption
+from .folder import natural_key
+from .images import pixels_HWC, read_rgb_and_mask
+from .prepared import Entry
+from .tags import normal, split_tags
+
+THUMBNAIL_SIZE = (16, 16)
+NEAR_DUPLICATE_DIFFERENCE = 2.5 / 255
+ENLARGED_TOO_MUCH = 1.5
+MAX_COMPARED = 3000
+
+
+def caption_as_trained(entry: Entry) -> str:
+    """The caption of an image as the first epoch of seed 0 draws it, caption dropout left aside."""
+    captions, settings = entry.item.captions, entry.subset.captions
+    moments = (CaptionMoment(seed=0, epoch=0, image=entry.index, repeat=repeat) for repeat in range(8))
+    return next((text for text in (process_caption(captions, settings, moment) for moment in moments) if text), "")
+
+
+def unique_images(entries: Sequence[Entry]) -> list[Entry]:
+    """Each image file or graph image once, though it be trained at several resolutions, by concept and name."""
+    unique = {(entry.subset.name, natural_key(entry.item.name)): entry for entry in reversed(entries)}
+    return [unique[key] for key in sorted(unique)]
+
+
+def duplicates(entries: Sequence[Entry]) -> list[list[str]]:
+    """Names of images with equal content, in groups."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.item.content_hash].append(entry.item.name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def near_duplicates(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Pairs of different files that look alike: copies saved or scaled anew. The first 3000 images are compared.
+
+    Pictures count as alike where their thumbnails of 16x16 differ by at most 1 percent on average.
+    """
+    firsts = list({entry.item.content_hash: entry for entry in reversed(entries)}.values())[::-1][:MAX_COMPARED]
+    with ThreadPoolExecutor() as pool:
+        thumbnails_NP = torch.stack(list(pool.map(_thumbnail, firsts)))
+    distances_NN = torch.cdist(thumbnails_NP, thumbnails_NP, p=1) / thumbnails_NP.shape[1]
+    alike = torch.triu(distances_NN <= NEAR_DUPLICATE_DIFFERENCE, diagonal=1).nonzero()
+    pairs = ((firsts[int(pair[0])], firsts[int(pair[1])]) for pair in alike)
+    return [(one.item.name, other.item.name) for one, other in pairs if _same_aspect(one, other)]
+
+
+def _thumbnail(entry: Entry) -> Tensor:
+    image, _ = read_rgb_and_mask(entry.item, use_alpha_mask=False)
+    return pixels_HWC(image.resize(THUMBNAIL_SIZE, Image.Resampling.BOX)).flatten()
+
+
+def _same_aspect(one: Entry, other: Entry) -> bool:
+    aspects = (one.item.width / one.item.height, other.item.width / other.item.height)
+    return max(aspects) / min(aspects) < 1.05
+
+
+def enlarged(entries: Sequence[Entry]) -> list[str]:
+    """Names of images that their bucket enlarges more than 1.5 times."""
+    return [e.item.name for e in entries if e.placement.scaled[0] > ENLARGED_TOO_MUCH * e.item.width]
+
+
+def empty_captions(entries: Sequence[Entry]) -> list[str]:
+    """Names of images trained without any text."""
+    return [entry.item.name for entry in entries if not caption_as_trained(entry)]
+
+
+def tag_images(entries: Sequence[Entry]) -> dict[str, frozenset[int]]:
+    """Places of the images that each tag stands by, most frequent tags first; captions as they are before any draw."""
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    for place, entry in enumerate(entries):
+        for tag in _tags(entry):
+            places[tag].add(place)
+    ordered = sorted(places.items(), key=lambda found: -len(found[1]))
+    return {tag: frozenset(images) for tag, images in ordered}
+
+
+def _tags(entry: Entry) -> Iterator[str]:
+    settings = entry.subset.captions
+    text = entry.item.captions[0]
+    for mark in (settings.keep_tags_separator, settings.secondary_separator):
+        text = text.replace(mark, settings.separator) if mark else text
+    yield from (normal(tag) for tag in (settings.trigger, *split_tags(text, settings.separator)) if tag)
+
+
+def inseparable_tags(entries: Sequence[Entry]) -> list[tuple[list[str], int]]:
+    """(tags, number of images) for groups of tags that only ever appear together, in two images or more.
+
+    Nothing in the dataset tells such tags apart: each learns a part of what all of them show.
+    """
+    groups: defaultdict[frozenset[int], list[str]] = defaultdict(list)
+    for tag, images in tag_images(entries).items():
+        groups[images].append(tag)
+    return [(tags, len(images)) for images, tags in groups.items() if len(tags) > 1 and len(images) > 1]

@@ -1,0 +1,121 @@
+"""A dataset described in words: what is trained, in which sizes, with which tags, and what looks wrong."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from ..base_model import ModelFamily
+from .buckets import Size
+from .dataset import Dataset
+from .findings import (
+    duplicates,
+    empty_captions,
+    enlarged,
+    inseparable_tags,
+    near_duplicates,
+    tag_images,
+    unique_images,
+)
+from .prepare import place_images
+from .prepared import Entry
+from .tags import count_tags
+
+MAX_LISTED = 8
+MAX_TAGS_LISTED = 40
+
+
+def describe(dataset: Dataset, family: ModelFamily) -> str:
+    """Report of a dataset as this kind of model will see it: subsets, buckets, tags, warnings."""
+    entries = place_images(dataset, family)
+    sections = [
+        _subset_section(dataset),
+        _bucket_section(entries),
+        _tag_section(unique_images(entries)),
+        _section("Warnings", warnings(dataset, entries) or ["none"]),
+    ]
+    return "\n\n".join(sections)
+
+
+def tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Number of captions with each tag, by the name of the subset; what `ss_tag_frequency` in a LoRA's file holds."""
+    frequency: dict[str, Counter[str]] = {}
+    for subset in dataset.subsets:
+        counts = count_tags((item.captions[0] for item in subset.items), subset.captions.separator)
+        frequency[subset.name] = frequency.get(subset.name, Counter()) | counts
+    return {name: dict(counts.most_common()) for name, counts in frequency.items()}
+
+
+def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
+    """What looks wrong, one line each; empty where nothing does."""
+    images = unique_images(entries)
+    found = list(dataset.notes)
+    found += [f"same picture: {_names(names)}" for names in duplicates(images)]
+    found += [f"nearly the same picture: {a} and {b}" for a, b in near_duplicates(images)]
+    found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
+    found += _if_any("empty caption", empty_captions(images))
+    found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
+    found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]
+    return found
+
+
+def _inseparable(tags: Sequence[str], count: int) -> str:
+    return (
+        f"always together, in {count} images: {_names(tags)}. "
+        "Prune what belongs to the trigger word, and add images that differ for the rest"
+    )
+
+
+def _lonely(entries: Sequence[Entry]) -> list[str]:
+    buckets: defaultdict[Size, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        buckets[entry.placement.bucket].append(entry)
+    if len(buckets) == 1:
+        return []
+    return [
+        f"{members[0].item.name} ({_size(bucket)})"
+        for bucket, members in buckets.items()
+        if len(members) == 1 and members[0].subset.repeats == 1
+    ]
+
+
+def _subset_section(dataset: Dataset) -> str:
+    lines: list[str] = []
+    for subset in dataset.subsets:
+        line = f"{subset.name}: {len(subset.items)} images x {subset.repeats} = {subset.num_samples} an epoch"
+        line += f", loss weight {subset.loss_weight:g}" if subset.loss_weight != 1 else ""
+        line += f", trigger {subset.captions.trigger!r}" if subset.captions.trigger else ""
+        lines.append(line + (", regularization" if subset.is_regularization else ""))
+    return _section(f"{dataset.num_images} images", lines)
+
+
+def _bucket_section(entries: Sequence[Entry]) -> str:
+    images: Counter[Size] = Counter(entry.placement.bucket for entry in entries)
+    samples: Counter[Size] = Counter()
+    for entry in entries:
+        samples[entry.placement.bucket] += entry.subset.repeats
+    lines = [f"{_size(bucket):>11}  {count:5} images  {samples[bucket]:6} an epoch" for bucket, count in images.items()]
+    return _section("Buckets (width x height)", sorted(lines))
+
+
+def _tag_section(images: Sequence[Entry]) -> str:
+    counts = {tag: len(places) for tag, places in tag_images(images).items()}
+    lines = [f"{count:5}  {tag}" for tag, count in list(counts.items())[:MAX_TAGS_LISTED]]
+    more = len(counts) - len(lines)
+    return _section(f"Tags ({len(counts)})", lines + [f"       and {more} more"] * (more > 0))
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _if_any(what: str, names: Sequence[str]) -> list[str]:
+    unique = list(dict.fromkeys(names))
+    return [f"{what}: {_names(unique)}"] if unique else []
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _size(bucket: Size) -> str:
+    return f"{bucket[0]}x{bucket[1]}"
