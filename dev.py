@@ -169,21 +169,27 @@ def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
 
 def set_up_pocket_model(python: Path) -> None:
     """Assemble the checkpoint of the small model from what the repository holds."""
-    source = ROOT / "tests" / "pocket"
     digest = hashlib.sha256()
-    for path in sorted(source.rglob("*")):
-        if path.name == "assemble.py" or path.suffix == ".safetensors":
+    for path in sorted((ROOT / "tests" / "pocket").rglob("*")):
+        if path.suffix in (".py", ".safetensors"):
             digest.update(path.read_bytes())
     stamp = POCKET.with_suffix(".txt")
     if POCKET.is_file() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
         return
     POCKET.parent.mkdir(parents=True, exist_ok=True)
-    run("Assemble the pocket model", [python, ALIAS, "pack.tests.host.pocket", POCKET])
+    run("Assemble the pocket model", [python, ROOT / "tests" / "pocket", "assemble", POCKET])
     stamp.write_text(digest.hexdigest())
 
 
 def set_up(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
     """Do whatever is missing and return the ComfyUI to use."""
+    host = set_up_without_model(options, can_use_host_python=can_use_host_python)
+    set_up_pocket_model(host.python)
+    return host
+
+
+def set_up_without_model(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
+    """Make the environment and the ComfyUI ready."""
     chosen = options.comfyui or os.environ.get("COMFYUI_PATH")
     comfyui = Path(chosen).expanduser().absolute() if chosen else HOST
     if chosen and not (comfyui / "main.py").is_file():
@@ -195,7 +201,6 @@ def set_up(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
             set_up_host()
         set_up_packages(comfyui, options.torch_index)
         python = venv_python()
-    set_up_pocket_model(python)
     return Host(comfyui, python)
 
 
@@ -232,7 +237,8 @@ def ui(options: argparse.Namespace, rest: list[str]) -> int:
 
 def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
     """Train the pocket model."""
-    return run_module(set_up(options, can_use_host_python=False), "pack.tests.pocket.pretrain", rest)
+    python = set_up_without_model(options, can_use_host_python=False).python
+    return 0 if succeeds([python, ROOT / "tests" / "pocket", "pretrain", *rest]) else 1
 
 
 def bench(options: argparse.Namespace, rest: list[str]) -> int:
@@ -271,6 +277,7 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
     """Run everything that can fail; with arguments for pytest, only pytest."""
     host = set_up(options, can_use_host_python=False)
     os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
+    os.environ.setdefault("LORA_BAKERY_REQUIRE_CHROMIUM", "1" if os.environ.get("CI") else "0")
     failed = [] if rest else check_code() + check_javascript()
     quick = ["-m", "not comfy and not server and not browser and not slow"] if options.quick else []
     if not checked("pytest", [host.python, "-m", "pytest", *quick, *rest], host.comfyui):

@@ -1,6 +1,7 @@
 """Pytest fixtures that give tests a ComfyUI: in this process, as a server, and checkpoints for both.
 
-Where there is no ComfyUI, tests that need one are skipped; with LORA_BAKERY_REQUIRE_HOST=1 (dev.py sets it) they fail.
+Where ComfyUI or Chromium is missing, tests that need it are skipped; with LORA_BAKERY_REQUIRE_HOST=1 (set by dev.py) or
+LORA_BAKERY_REQUIRE_CHROMIUM=1 (set by dev.py in CI) they fail.
 """
 
 import os
@@ -12,13 +13,12 @@ import pytest
 
 from .inprocess import HostModules, import_comfyui
 from .paths import POCKET_CHECKPOINT, comfyui_folder
-from .pocket import assemble_checkpoint
 from .server import ComfyServer
 
 
-def give_up(reason: str) -> NoReturn:
-    """Skip the test for want of something dev.py installs; fail where dev.py promised to have installed it."""
-    if os.environ.get("LORA_BAKERY_REQUIRE_HOST") == "1":
+def give_up(what: str, reason: str) -> NoReturn:
+    """Skip the test for want of the host or of Chromium; fail it where that must be there."""
+    if os.environ.get(f"LORA_BAKERY_REQUIRE_{what}") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 
@@ -26,7 +26,7 @@ def give_up(reason: str) -> NoReturn:
 def _comfyui() -> Path:
     folder = comfyui_folder()
     if folder is None:
-        give_up("needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH")
+        give_up("HOST", "needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH")
     return folder
 
 
@@ -48,10 +48,10 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
 @pytest.fixture(scope="session")
 def pocket_checkpoint() -> Path:
     """The pocket model, an SD1.5 checkpoint that knows a small world; `pocket.safetensors` to the server's loader."""
-    if not POCKET_CHECKPOINT.exists():
-        POCKET_CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
-        assemble_checkpoint(POCKET_CHECKPOINT)
-    return POCKET_CHECKPOINT
+    from ..pocket.assemble import assemble
+
+    POCKET_CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
+    return assemble(POCKET_CHECKPOINT)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def browser() -> Iterator[Any]:
 
     path = find_chromium()
     if path is None:
-        give_up("needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
+        give_up("CHROMIUM", "needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
     with launch_chromium(path) as chromium:
         yield chromium
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import sys
 import uuid
 from collections.abc import Sequence
@@ -49,6 +50,13 @@ class HostModules:
             )
         return LoadedModels(*loaded[:3])
 
+    def object_info(self) -> dict[str, Any]:
+        """Return the description of every node, as the server's /object_info gives it."""
+        _executor(self)
+        asyncio.run(_register_pack(self))
+        nodes = self.module("nodes").NODE_CLASS_MAPPINGS
+        return {name: _node_info(node) for name, node in nodes.items()}
+
     def run_graph(self, prompt: Prompt) -> PromptResult:
         """Execute a workflow in API form with ComfyUI's executor; results are cached between calls.
 
@@ -72,6 +80,11 @@ class HostModules:
     def forget_cached_results(self) -> None:
         """Make the next `run_graph` execute every node."""
         _executor(self).reset()
+
+
+def _node_info(node: Any) -> dict[str, Any]:
+    info = node.GET_NODE_INFO_V1() if hasattr(node, "GET_NODE_INFO_V1") else {"input": node.INPUT_TYPES()}
+    return dict(json.loads(json.dumps(info, default=str)))
 
 
 _executors: dict[int, Any] = {}

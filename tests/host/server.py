@@ -144,13 +144,12 @@ class ComfyServer:
             self._log = None
 
     def _command(self) -> list[str]:
-        database = (self.base / "user" / "comfyui.db").as_posix()
         options = {
             "--listen": "127.0.0.1",
             "--port": str(self.port),
             "--base-directory": str(self.base),
             "--models-directory": str(MODELS),
-            "--database-url": f"sqlite:///{database}",
+            "--database-url": "sqlite:///:memory:",
         }
         pairs = [part for option in options.items() for part in option]
         flags = ["--disable-auto-launch", "--disable-api-nodes"]

@@ -1,8 +1,9 @@
 """Turns a saved workflow (what the canvas shows) into API form (what is queued), as ComfyUI's page does.
 
 A saved node holds the values of its widgets in a bare list; which widget a value belongs to follows from the node's
-description in /object_info. A seed is followed by its "control after generate", which is not sent. Nodes that exist
-only on the page (notes, reroutes, primitives) and muted ones vanish; bypassed ones pass a link of the same type on.
+description in /object_info. A seed is followed by its "control after generate", which is not sent; widgets that a node
+got since it was saved have their defaults. Nodes that exist only on the page (notes, reroutes, primitives) and muted
+ones vanish; bypassed ones pass a link of the same type on.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,12 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 PAGE_ONLY_TYPES = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 
 
+_MISSING = object()
+EMPTY = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
+
+
 class WorkflowError(ValueError):
-    """The workflow cannot be converted: an unknown node, or one whose values do not fit its description."""
+    """The workflow cannot be converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Widget:
     """A widget that a node's description asks for."""
 
     name: str
+    default: Any = None
     has_control: bool = False
     """Followed by a "control after generate" value."""
     options: tuple[dict[str, Any], ...] = ()
@@ -46,7 +52,7 @@ def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> Prompt:
     """Return the API form of a workflow.
 
     Raises:
-        WorkflowError: a node is unknown or its saved values do not fit.
+        WorkflowError: a node is unknown.
     """
     graph = _Graph(workflow)
     prompt: Prompt = {}
@@ -114,22 +120,27 @@ def _widget_values(node: dict[str, Any], description: dict[str, Any]) -> dict[st
     saved = node.get("widgets_values") or []
     if isinstance(saved, dict):
         return {widget.name: saved[widget.name] for widget in widgets(description["input"]) if widget.name in saved}
-    values, remaining = {}, iter(saved)
-    try:
-        for name, value in _assigned(widgets(description["input"]), remaining):
-            values[name] = value
-    except StopIteration:
-        raise WorkflowError(f"node {node['id']} ({node['type']}): {len(saved)} saved values are too few") from None
-    return values
+    return dict(_assigned(widgets(description["input"]), iter(saved)))
+
+
+def misfit(node: dict[str, Any], description: dict[str, Any]) -> str:
+    """Return what is wrong with the number of values a saved node holds, or an empty string."""
+    saved = node.get("widgets_values") or []
+    if isinstance(saved, dict):
+        return ""
+    remaining = iter([*saved, *[_MISSING] * 100])
+    taken = len(_assigned(widgets(description["input"]), remaining))
+    num_taken = len(saved) + 100 - len(list(remaining))
+    return "" if num_taken == len(saved) else f"{len(saved)} values saved, {num_taken} wanted for {taken} widgets"
 
 
 def _assigned(wanted: list[Widget], saved: Iterator[Any]) -> list[tuple[str, Any]]:
     assigned: list[tuple[str, Any]] = []
     for widget in wanted:
-        value = next(saved)
+        value = next(saved, widget.default)
         assigned.append((widget.name, value))
         if widget.has_control:
-            next(saved)
+            next(saved, None)
         chosen = next((option for option in widget.options if option["key"] == value), None)
         if chosen is not None:
             assigned += _assigned(widgets(chosen["inputs"], prefix=f"{widget.name}."), saved)
@@ -145,8 +156,16 @@ def widgets(inputs: dict[str, dict[str, Any]], prefix: str = "") -> list[Widget]
             is_widget = isinstance(kind, list) or kind in WIDGET_TYPES or kind == DYNAMIC_COMBO
             if not is_widget or settings.get("forceInput"):
                 continue
-            is_seed = kind == "INT" and name in ("seed", "noise_seed")
-            has_control = bool(settings.get("control_after_generate", is_seed))
-            options = tuple(settings["options"]) if kind == DYNAMIC_COMBO else ()
-            found.append(Widget(prefix + name, has_control, options))
+            found.append(_widget(prefix + name, kind, settings))
     return found
+
+
+def _widget(name: str, kind: Any, settings: dict[str, Any]) -> Widget:
+    is_seed = kind == "INT" and name.rpartition(".")[2] in ("seed", "noise_seed")
+    has_control = bool(settings.get("control_after_generate", is_seed))
+    if kind == DYNAMIC_COMBO:
+        choices = tuple(settings["options"])
+        return Widget(name, choices[0]["key"], has_control, choices)
+    choices = kind if isinstance(kind, list) else settings.get("options") or []
+    default = settings.get("default", choices[0] if choices else EMPTY.get(str(kind)))
+    return Widget(name, default, has_control)
