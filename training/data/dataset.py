@@ -86,19 +86,14 @@ def combine(datasets: Sequence[Dataset]) -> Dataset:
 def balance(dataset: Dataset) -> Dataset:
     """Repeats set so that every concept is shown about equally often: round(largest count / own count).
 
-    Regularisation images keep theirs, since their number follows the training images anyway. Subsets of one name
-    (one folder at several resolutions) stay one concept.
+    Regularisation images keep theirs, since their number follows the training images anyway.
     """
-    counts: dict[str, int] = {}
-    for subset in dataset.subsets:
-        if not subset.is_regularization:
-            counts[subset.name] = max(counts.get(subset.name, 0), len(subset.items))
-    largest = max(counts.values(), default=1)
+    largest = max((len(subset.items) for subset in dataset.subsets if not subset.is_regularization), default=1)
 
     def balanced(subset: Subset) -> Subset:
         if subset.is_regularization:
             return subset
-        return replace(subset, repeats=max(1, math.floor(largest / counts[subset.name] + 0.5)))
+        return replace(subset, repeats=math.floor(largest / len(subset.items) + 0.5))
 
     return dataset.map(balanced)
 

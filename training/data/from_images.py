@@ -24,7 +24,8 @@ def subset_from_images(
 ) -> Subset:
     """A subset of pixels in 0..1, each (H, W, 3), or (H, W, 4) with alpha; sizes may differ.
 
-    `captions` and `masks` (H, W) are one for all images or one an image. Lines of a caption are its variants.
+    `captions` and `masks` (H, W) are one for all images or one an image. Lines of a caption are its variants. A mask
+    without any white is none: ComfyUI's Load Image gives such a mask for an image without transparency.
 
     Raises:
         ValueError: There are no images, the counts differ, a shape is wrong or pixels are NaN.
@@ -44,7 +45,7 @@ def _item(name: str, image: Tensor, caption: str, mask: Tensor | None) -> ImageI
     if mask is not None and mask.ndim != 2:
         raise ValueError(f"the mask of {name} must have shape (height, width), got {tuple(mask.shape)}")
     pixels = to_uint8(image, name)
-    mask_pixels = None if mask is None else to_uint8(mask, f"the mask of {name}")
+    mask_pixels = None if mask is None or not bool(mask.any()) else to_uint8(mask, f"the mask of {name}")
     return ImageItem(
         name=name,
         source=pixels,

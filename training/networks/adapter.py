@@ -28,6 +28,8 @@ class Adapter(nn.Module, ABC):
         super().__init__()
         self.layer = layer
         self.strength = 1.0
+        self.base_scale = 1.0
+        """alpha / rank, which damps the early growth of the change; 1 where the algorithm has none."""
         self.is_dropped = False
         """Whether module dropout leaves the layer as it is in the current pass."""
         self.rank_dropout = 0.0
@@ -36,9 +38,10 @@ class Adapter(nn.Module, ABC):
         self.index = 0
         self.eval()
 
-    def bind(self, draws: Draws, index: int) -> None:
-        """Share the network's draws; `index` tells this adapter's masks from those of the others."""
+    def bind(self, draws: Draws, index: int, dropout: float, rank_dropout: float) -> None:
+        """Share the network's draws and rates; `index` tells this adapter's masks from those of the others."""
         self.draws, self.index = draws, index
+        self.dropout, self.rank_dropout = dropout, rank_dropout
 
     def set_strength(self, strength: float) -> None:
         """Multiply the whole change in `forward`; files and `delta_weight` are not touched."""
@@ -52,13 +55,27 @@ class Adapter(nn.Module, ABC):
     def delta_weight(self) -> Tensor:
         """The change as a weight, float32, in the shape of the layer's weight; differentiable."""
 
+    def drawn_delta(self) -> Tensor:
+        """The delta weight of a training pass, rank dropout included; the same for the same draws."""
+        return self.delta_weight()
+
+    def drop_rows(self, factor_RF: Tensor) -> Tensor:
+        """Rank dropout of a factor, for a whole pass; unchanged while not training."""
+        if not (self.training and self.rank_dropout):
+            return factor_RF
+        shape = (factor_RF.shape[0], 1)
+        return factor_RF * self.draws.keep_mask("rank_dropout", self.index, shape, self.rank_dropout, factor_RF)
+
     def delta_bias(self) -> Tensor | None:
         """The change of the bias, (O,), or None."""
         return None
 
     @abstractmethod
     def file_tensors(self) -> dict[str, Tensor]:
-        """Tensors of the file by suffix (what follows `<key>.`), detached, alpha included where the format has one."""
+        """Tensors of the file by suffix (what follows `<key>.`), detached, alpha included where the format has one.
+
+        Each algorithm's `from_tensors(layer, tensors)` reads them back and takes what it reads out of `tensors`.
+        """
 
     def native_file_tensors(self) -> dict[str, Tensor]:
         """The algorithm's own form where `file_tensors` writes another one for the sake of other programs."""
@@ -74,7 +91,7 @@ class Adapter(nn.Module, ABC):
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
-        """Scale the change by `ratio`, evenly over its factors."""
+        """Scale the change by `ratio`, a number below 1, evenly over its factors."""
         factors = self.factors()
         share = ratio ** (1 / len(factors))
         for factor in factors:
@@ -89,6 +106,11 @@ def kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def alpha_tensor(alpha: float) -> Tensor:
     """Alpha as the file holds it."""
     return torch.tensor(float(alpha))
+
+
+def pop_alpha(tensors: dict[str, Tensor], rank: int) -> float:
+    """Take alpha from a file's tensors; a file without one means alpha = rank."""
+    return float(tensors.pop("alpha")) if "alpha" in tensors else float(rank)
 
 
 def gram_norm(up_OR: Tensor, down_RI: Tensor) -> Tensor:

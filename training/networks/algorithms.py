@@ -1,20 +1,31 @@
 """From settings or from a file's tensors to the adapter of one module."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .adapter import Adapter
+from .dora import DoraAdapter
+from .dylora import DyloraAdapter
+from .full import BiasAdapter, FullAdapter, NormAdapter
+from .glora import GloraAdapter
+from .ia3 import Ia3Adapter
 from .layer import Layer
+from .loha import LohaAdapter
+from .lokr import LokrAdapter
 from .lora import LoraAdapter
+from .oft import BoftAdapter, DiagOftAdapter
 from .settings import NetworkSettings
-from .targets import Target
+from .targets import NORM_TYPES, Target
 
 LATENT_CHANNELS = 8
 """A layer with this many channels or fewer on one side reads or writes latents; it takes as much rank as fits."""
+INPUT_SCALED = ("ff.net.2", "mlp.fc2")
+"""Layers whose input (IA)^3 scales, as in the paper: the hidden activations of a feed-forward."""
+RANKED = ("lora", "locon", "loha", "dylora", "glora")
+"""Algorithms whose rank cannot usefully exceed the layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +42,84 @@ def size_of(target: Target, layer: Layer, settings: NetworkSettings, block_rank:
     Raises:
         ValueError: the rank is above the layer's smaller side, where it could only cost memory.
     """
-    is_conv = layer.is_spatial
-    rank = settings.conv_rank if is_conv and settings.conv_rank is not None else settings.rank
-    alpha = settings.conv_alpha if is_conv and settings.conv_alpha is not None else settings.alpha
-    scale = (alpha or rank) / rank
+    rank, scale = settings.rank, (settings.alpha or settings.rank) / settings.rank
+    if layer.is_spatial:
+        rank = settings.conv_rank or rank
+        scale = scale if settings.conv_alpha is None else (settings.conv_alpha or rank) / rank
     rank = rank if block_rank is None else block_rank
     limit = min(layer.out_size, layer.fan_in)
-    if rank > limit and settings.algorithm in ("lora", "locon", "loha", "dylora", "glora"):
+    if settings.algorithm in RANKED and rank > limit:
         if min(layer.out_size, layer.in_size) > LATENT_CHANNELS:
-            name = "conv_rank" if is_conv and settings.conv_rank is not None else "rank"
-            raise ValueError(f"{name} must be at most {limit}, the smaller side of {target.path}, got {rank}")
-        rank = limit - limit % settings.block_size if settings.algorithm == "dylora" else limit
+            raise ValueError(f"rank must be at most {limit}, the smaller side of {target.path}, got {rank}")
+        rank = limit
+    elif settings.algorithm == "dylora" and rank % settings.block_size:
+        raise ValueError(f"rank of {target.path} must be a multiple of block_size {settings.block_size}, got {rank}")
     return Size(rank, scale * rank * (sqrt(rank) if settings.rank_stabilized else 1.0))
 
 
-def create_adapter(layer: Layer, size: Size, settings: NetworkSettings, generator: torch.Generator) -> Adapter:
+def create_adapter(
+    target: Target, layer: Layer, size: Size, settings: NetworkSettings, generator: torch.Generator
+) -> Adapter:
     """A fresh adapter with zero change."""
-    return LoraAdapter.create(layer, size.rank, size.alpha, generator)
+    if isinstance(target.module, NORM_TYPES):
+        return NormAdapter.create(layer)
+    adapter = _create(target, layer, size, settings, generator)
+    if settings.weight_decompose:
+        adapter = DoraAdapter(layer, adapter, None)
+    if settings.train_bias and layer.has_bias:
+        adapter = BiasAdapter(layer, torch.zeros(layer.out_size), adapter)
+    return adapter
 
 
-def adapter_from_tensors(layer: Layer, tensors: Mapping[str, Tensor]) -> Adapter | None:
-    """The adapter that a file's tensors (by suffix) describe, or None if no algorithm knows them."""
-    if "lora_down.weight" in tensors and "lora_up.weight" in tensors:
-        return LoraAdapter.from_tensors(layer, dict(tensors))
-    return None
+def _create(target: Target, layer: Layer, size: Size, settings: NetworkSettings, generator: torch.Generator) -> Adapter:
+    rank, alpha, path = size.rank, size.alpha, target.path
+    match settings.algorithm:
+        case "lora" | "locon":
+            return LoraAdapter.create(layer, rank, alpha, generator)
+        case "loha":
+            return LohaAdapter.create(layer, rank, alpha, generator)
+        case "lokr":
+            options = {"full_matrix": settings.full_matrix, "decompose_both": settings.decompose_both}
+            return LokrAdapter.create(layer, rank, alpha, generator, factor=settings.factor, **options)
+        case "dylora":
+            return DyloraAdapter.create_blocks(layer, rank, alpha, generator, settings.block_size)
+        case "ia3":
+            return Ia3Adapter.create(layer, path.endswith(INPUT_SCALED))
+        case "glora":
+            return GloraAdapter.create(layer, rank, alpha, generator)
+        case "full":
+            return FullAdapter.create(layer)
+        case "diag-oft":
+            return DiagOftAdapter.create(layer, rank, path)
+        case "boft":
+            return BoftAdapter.create(layer, rank, path)
+
+
+def adapter_from_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> Adapter | None:
+    """The adapter that a file's tensors (by suffix) describe, or None. What is read is taken out of `tensors`."""
+    layer = Layer.of(module)
+    if isinstance(module, NORM_TYPES):
+        return NormAdapter.from_tensors(layer, tensors) if {"w_norm", "diff"} & tensors.keys() else None
+    adapter = _read(layer, tensors)
+    if adapter is not None and "dora_scale" in tensors:
+        adapter = DoraAdapter.from_tensors(layer, tensors, adapter)
+    if "diff_b" in tensors and layer.has_bias:
+        adapter = BiasAdapter.from_tensors(layer, tensors, adapter)
+    return adapter
+
+
+def _read(layer: Layer, tensors: dict[str, Tensor]) -> Adapter | None:
+    names = tensors.keys()
+    blocks = tensors.get("oft_blocks")
+    readers = (
+        ({"lora_down.weight", "lora_up.weight"} <= names, LoraAdapter),
+        ("hada_w1_a" in names, LohaAdapter),
+        (bool({"lokr_w1", "lokr_w1_a"} & names), LokrAdapter),
+        ("a1.weight" in names, GloraAdapter),
+        ("on_input" in names, Ia3Adapter),
+        (blocks is not None and blocks.dim() == 3, DiagOftAdapter),
+        (blocks is not None and blocks.dim() == 4, BoftAdapter),
+        ("diff" in names, FullAdapter),
+    )
+    reader = next((reader for matches, reader in readers if matches), None)
+    return reader.from_tensors(layer, tensors) if reader else None

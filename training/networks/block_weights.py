@@ -134,7 +134,7 @@ def block_names(family: ModelFamily) -> tuple[str, ...]:
 
 
 def curve(name: str, count: int) -> list[float]:
-    """Weights of a named curve over `count` blocks; `name+x` adds x to each. cosine is sine backwards, as in sd-scripts."""
+    """Weights of a named curve over `count` blocks; `name+x` adds x. As in sd-scripts, cosine is sine backwards."""
     name, _, base = name.partition("+")
     ramp = [i / max(count - 1, 1) for i in range(count)]
     shape = {

@@ -1,7 +1,7 @@
 """Random draws inside a forward pass, named so that recomputing or continuing repeats them.
 
 Gradient checkpointing runs a forward pass twice and must see the same masks; a continued run must draw what an
-uninterrupted one would have drawn. Both hold because a mask is a function of (seed, purpose, step, micro step, adapter).
+uninterrupted one would have drawn. Both hold: a mask is a function of (seed, purpose, step, micro step, adapter).
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class Draws:
         self.seed, self.step, self.micro_step = seed, step, micro_step
 
     def keep_mask(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
-        """Mask that is 0 with probability `rate` and 1 / (1 - rate) otherwise, on the device and in the dtype of `like`.
+        """Mask that is 0 with probability `rate` and 1 / (1 - rate) otherwise.
 
-        `index` is the adapter's; `shape` the mask's own.
+        `index` is the adapter's, `shape` the mask's own; device and dtype are those of `like`.
         """
         source = generator(self.seed, purpose, self.step, self.micro_step, index)
         kept = torch.rand(tuple(shape), generator=source) >= rate
@@ -35,4 +35,6 @@ class Draws:
 
     def uniform(self, purpose: str, count: int) -> list[float]:
         """One number in 0..1 for each adapter."""
-        return torch.rand(count, generator=generator(self.seed, purpose, self.step, self.micro_step)).tolist()
+        source = generator(self.seed, purpose, self.step, self.micro_step)
+        numbers: list[float] = torch.rand(count, generator=source).tolist()
+        return numbers

@@ -11,25 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LayerKind = type[nn.Linear] | type[nn.Conv2d] | type[nn.GroupNorm] | type[nn.LayerNorm]
+Operation = Callable[[Tensor, Tensor], Tensor]
+Pair = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A frozen Linear or Conv2d. Holding it here keeps it out of the adapter's module tree."""
+    """A frozen Linear, Conv2d or normalization. Holding it here keeps it out of the adapter's module tree."""
 
     module: nn.Module
     """The host's module; its class may be a subclass that casts its weight on the fly."""
     weight_shape: tuple[int, ...]
-    """(O, I) of a linear layer, (O, I, K, K) of a convolution."""
+    """(O, I) of a linear layer, (O, I, K, K) of a convolution, (O,) of a normalization."""
     has_bias: bool
 
     @classmethod
     def of(cls, module: nn.Module) -> "Layer":
-        """Describe a Linear or an ungrouped Conv2d. The weight itself may not be loaded yet, so only sizes are read."""
-        has_bias = module.bias is not None
+        """Describe a Linear, an ungrouped Conv2d or a normalization. The weight may not be loaded yet; sizes are known."""
+        has_bias = isinstance(module.bias, Tensor)
         if isinstance(module, nn.Linear):
             return cls(module, (module.out_features, module.in_features), has_bias)
+        if isinstance(module, nn.GroupNorm):
+            return cls(module, (module.num_channels,), has_bias)
+        if isinstance(module, nn.LayerNorm):
+            return cls(module, tuple(module.normalized_shape), has_bias)
         assert isinstance(module, nn.Conv2d) and module.groups == 1
         return cls(module, (module.out_channels, module.in_channels, *module.kernel_size), has_bias)
 
@@ -63,22 +68,28 @@ class Layer:
         """Dimension of the layer's output that holds O."""
         return 1 if self.is_conv else -1
 
-    def operation(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Function (x, weight) that applies a weight of any O with this layer's geometry, without bias."""
+    def geometry(self) -> tuple[Pair, Pair | str, Pair]:
+        """Stride, padding and dilation of a convolution."""
         module = self.module
-        if not isinstance(module, nn.Conv2d):
+        assert isinstance(module, nn.Conv2d)
+        return module.stride, module.padding, module.dilation
+
+    def operation(self) -> Operation:
+        """Function (x, weight) that applies a weight of any O with this layer's geometry, without bias."""
+        if not self.is_conv:
             return F.linear
-        stride, padding, dilation = module.stride, module.padding, module.dilation
+        stride, padding, dilation = self.geometry()
         return lambda x, weight: F.conv2d(x, weight, None, stride, padding, dilation)
 
     def weight(self, device: torch.device) -> Tensor:
-        """The frozen weight, detached, float32, dequantized where the host keeps it quantized."""
+        """The frozen weight, detached, float32 (or wider where it is stored so), dequantized where the host keeps it quantized."""
         weight = self.module.weight
         assert isinstance(weight, Tensor)
         weight = weight.detach()
         if type(weight) is not Tensor and hasattr(weight, "_qdata"):
             weight = weight.dequantize()
-        return weight.to(device=device, dtype=torch.float32)
+        wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        return weight.to(device=device, dtype=wide)
 
     def bias_like(self, output: Tensor) -> Tensor | None:
         """The frozen bias in the dtype of an output and shaped to broadcast over it; None where there is none."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming
+from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
 from .layer import Layer
 
 
@@ -26,7 +26,7 @@ class LoraAdapter(Adapter):
         self.lora_up = nn.Parameter(up)
         self.alpha = alpha
         self.rank = down.shape[0]
-        self.scale = alpha / self.rank
+        self.scale = self.base_scale = alpha / self.rank
         self.operation = layer.operation()
 
     @classmethod
@@ -38,11 +38,11 @@ class LoraAdapter(Adapter):
     @classmethod
     def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LoraAdapter":
         """Read any file form: 2-D or 4-D matrices, `lora_mid` folded into the down matrix, alpha missing = rank."""
-        down, up = tensors["lora_down.weight"].float(), tensors["lora_up.weight"].float()
+        down, up = tensors.pop("lora_down.weight").float(), tensors.pop("lora_up.weight").float()
         if "lora_mid.weight" in tensors:
-            down = torch.einsum("rskl,si->rikl", tensors["lora_mid.weight"].float(), down.flatten(1))
+            down = torch.einsum("rskl,si->rikl", tensors.pop("lora_mid.weight").float(), down.flatten(1))
         rank = down.shape[0]
-        alpha = float(tensors["alpha"]) if "alpha" in tensors else float(rank)
+        alpha = pop_alpha(tensors, rank)
         down = down.reshape(rank, *layer.weight_shape[1:]).contiguous()
         return cls(layer, down, up.reshape(layer.out_size, rank, *[1] * (down.dim() - 2)).contiguous(), alpha)
 
@@ -82,15 +82,21 @@ class LoraAdapter(Adapter):
 
     def delta_weight(self) -> Tensor:
         """(alpha / rank) up @ down."""
-        delta = self.lora_up.flatten(1) @ self.lora_down.flatten(1)
-        return (delta * (self.alpha / self.rank)).view(self.layer.weight_shape)
+        return self._delta(self.lora_down.flatten(1))
+
+    def drawn_delta(self) -> Tensor:
+        """The same with rank dropout."""
+        return self._delta(self.drop_rows(self.lora_down.flatten(1)))
+
+    def _delta(self, down_RF: Tensor) -> Tensor:
+        return (self.lora_up.flatten(1) @ (down_RF * (self.alpha / self.rank))).view(self.layer.weight_shape)
 
     def delta_norm(self) -> Tensor:
         """Norm from the Gram matrices of the factors."""
         return gram_norm(self.lora_up.flatten(1), self.lora_down.flatten(1)) * abs(self.alpha / self.rank)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """kohya's form."""
+        """The form of kohya's files."""
         return {
             "lora_down.weight": self.lora_down.detach(),
             "lora_up.weight": self.lora_up.detach(),

@@ -59,7 +59,7 @@ def alias_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dic
 
 
 def diffusers_names(paths: Iterable[str]) -> dict[str, str]:
-    """diffusers' name of every U-Net module path that has one."""
+    """Name in diffusers of every U-Net module path that has one."""
     paths = list(paths)
     downs = sorted({int(match[1]) for path in paths if (match := DOWNSAMPLER.fullmatch(path))})
     ups = sorted({int(match[1]) for path in paths if (match := UPSAMPLER.fullmatch(path))})

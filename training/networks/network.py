@@ -1,6 +1,6 @@
 """The set of adapters of one base model: made, attached, named, saved."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..base_model import ModelFamily, PartName
-from ..rng import generator
-from .adapter import Adapter
-from .algorithms import adapter_from_tensors, create_adapter, size_of
+from .attachment import Attachment, create_attachments, read_attachments
 from .draws import Draws
-from .layer import Layer
-from .names import alias_keys
+from .dylora import DyloraAdapter
 from .settings import NetworkSettings
-from .targets import Target, find_modules, select_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,10 @@ class ParameterGroup:
     """Factor of the learning rate, above 0."""
     is_up: bool
     """Whether LoRA+ trains them at its higher rate."""
+    scale: float
+    """alpha / rank of their adapters; 1 where an algorithm has none."""
     parameters: list[tuple[str, nn.Parameter]]
+    """By name, as in `named_parameters`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +47,6 @@ class NetworkSummary:
     parameters: Mapping[PartName, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Attachment:
-    """One adapter and where it belongs."""
-
-    target: Target
-    adapter: Adapter
-    block_weight: float
-    """Factor of the learning rate; 0 = in the file but not trained."""
-
-
 class Network:
     """Adapters on the modules of a base model; make one with `create` or `from_tensors`."""
 
@@ -70,8 +59,7 @@ class Network:
         self._is_training = False
         self._strength = 1.0
         for index, adapter in enumerate(self.adapters):
-            adapter.bind(self._draws, index)
-            adapter.dropout, adapter.rank_dropout = settings.dropout, settings.rank_dropout
+            adapter.bind(self._draws, index, settings.dropout, settings.rank_dropout)
 
     @classmethod
     def create(
@@ -82,19 +70,7 @@ class Network:
         Raises:
             ValueError: the settings do not fit the base model.
         """
-        blocks = settings.block_weights.resolve(family)
-        attachments: list[Attachment] = []
-        for target in select_targets(parts, family, settings):
-            layer = Layer.of(target.module)
-            weight, rank = blocks.weight(target.block), blocks.rank(target.block, layer.is_spatial)
-            if weight == 0 or rank == 0:
-                continue
-            size = size_of(target, layer, settings, rank)
-            adapter = create_adapter(layer, size, settings, generator(seed, f"network/{target.key}"))
-            attachments.append(Attachment(target, adapter, weight))
-        if not attachments:
-            raise ValueError("block weights must leave at least one block on, got 0 for every targeted block")
-        return cls(attachments, settings)
+        return cls(create_attachments(parts, family, settings, seed), settings)
 
     @classmethod
     def from_tensors(
@@ -115,31 +91,13 @@ class Network:
             ValueError: a key belongs to no module and no `unmatched` list is given, or nothing matches.
         """
         settings = settings or NetworkSettings(parts=tuple(parts))
-        blocks = settings.block_weights.resolve(family)
-        by_path = {(target.part, target.path): target for target in find_modules(parts, family)}
-        targets = {
-            key: by_path[part, path]
-            for part, root in parts.items()
-            for key, path in alias_keys([name for name, _ in root.named_modules()], part, family).items()
-            if (part, path) in by_path
-        }
-        attachments: list[Attachment] = []
-        unknown: list[str] = []
-        for key, module_tensors in _by_key(tensors).items():
-            target = targets.get(key)
-            adapter = adapter_from_tensors(Layer.of(target.module), module_tensors) if target else None
-            if target is None or adapter is None:
-                unknown += [f"{key}.{suffix}" for suffix in module_tensors]
-                continue
-            weight = blocks.weight(target.block) if target.part in settings.parts else 0.0
-            attachments.append(Attachment(target, adapter, weight))
+        attachments, unknown = read_attachments(parts, family, tensors, settings)
         if unmatched is not None:
             unmatched += unknown
         elif unknown:
-            shown = ", ".join(unknown[:3])
             raise ValueError(
                 f"every tensor of the LoRA must belong to a module of this {family} base model, got {len(unknown)} that "
-                f"do not ({shown}, ...); the file is for another model family or algorithm, or its text encoder is missing"
+                f"do not ({', '.join(unknown[:3])}); it is of another model family, or its text encoder is not connected"
             )
         if not attachments:
             raise ValueError(f"the LoRA must hold modules of this {family} base model, got none")
@@ -174,7 +132,7 @@ class Network:
         return self._is_attached
 
     @contextmanager
-    def disabled(self) -> Iterator[None]:
+    def disabled(self) -> Generator[None]:
         """Within it the base model acts as if there were no network."""
         was_attached = self._is_attached
         self.detach()
@@ -205,13 +163,20 @@ class Network:
     def begin(self, seed: int, step: int, micro_step: int) -> None:
         """Name the draws of the coming forward passes, and draw what holds for a whole pass."""
         self._draws.begin(seed, step, micro_step)
-        if self._is_training and self.settings.module_dropout:
-            rate = self.settings.module_dropout
-            dropped = [number < rate for number in self._draws.uniform("module_dropout", len(self.adapters))]
-            # A pass without any adapter has no gradient.
-            dropped[0] = dropped[0] and not all(dropped)
-            for adapter, is_dropped in zip(self.adapters, dropped, strict=True):
-                adapter.is_dropped = is_dropped
+        if not self._is_training:
+            return
+        if self.settings.module_dropout:
+            self._draw_dropped(self.settings.module_dropout)
+        dylora = [adapter for adapter in self.adapters if isinstance(adapter, DyloraAdapter)]
+        for adapter, number in zip(dylora, self._draws.uniform("dylora_block", len(dylora)), strict=True):
+            adapter.draw_block(number)
+
+    def _draw_dropped(self, rate: float) -> None:
+        dropped = [number < rate for number in self._draws.uniform("module_dropout", len(self.adapters))]
+        # A pass without any adapter has no gradient.
+        dropped[0] = dropped[0] and not all(dropped)
+        for adapter, is_dropped in zip(self.adapters, dropped, strict=True):
+            adapter.is_dropped = is_dropped
 
     def to(self, device: torch.device) -> "Network":
         """Move the parameters, which stay the same objects."""
@@ -227,27 +192,33 @@ class Network:
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Trained parameters by part, block weight and LoRA+ role."""
-        groups: dict[tuple[PartName, float, bool], list[tuple[str, nn.Parameter]]] = {}
+        groups: dict[tuple[PartName, float, bool, float], list[tuple[str, nn.Parameter]]] = {}
         for attachment in self.attachments:
             if attachment.block_weight == 0:
                 continue
-            for name, parameter in attachment.adapter.named_parameters():
-                role = (attachment.target.part, attachment.block_weight, name in attachment.adapter.up_names)
+            adapter = attachment.adapter
+            for name, parameter in adapter.named_parameters():
+                role = (attachment.target.part, attachment.block_weight, name in adapter.up_names, adapter.base_scale)
                 groups.setdefault(role, []).append((f"{attachment.target.key}.{name}", parameter))
         return [ParameterGroup(*role, parameters) for role, parameters in groups.items()]
 
-    def state_dict(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """What a file holds: a copy on the CPU under kohya's names, alpha per module, every tensor contiguous."""
+    def state_dict(self, dtype: torch.dtype = torch.float32, *, native: bool = False) -> dict[str, Tensor]:
+        """What a file holds: a copy on the CPU under kohya's names, alpha per module, every tensor contiguous.
+
+        `native` writes (IA)^3 as LyCORIS does, which ComfyUI does not read.
+        """
         return {
-            f"{attachment.target.key}.{suffix}": tensor.detach().to("cpu", dtype, copy=True).contiguous()
+            f"{attachment.target.key}.{suffix}": tensor.to("cpu", dtype, copy=True).contiguous()
             for attachment in self.attachments
-            for suffix, tensor in attachment.adapter.file_tensors().items()
+            for suffix, tensor in (
+                attachment.adapter.native_file_tensors() if native else attachment.adapter.file_tensors()
+            ).items()
         }
 
     @torch.no_grad()
     def scale_weight_norms(self, max_norm: float) -> NormReport:
         """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm)."""
-        norms = torch.stack([adapter.delta_norm() for adapter in self.adapters]).tolist()
+        norms: list[float] = torch.stack([adapter.delta_norm() for adapter in self.adapters]).tolist()
         keys_scaled = 0
         for index, (adapter, norm) in enumerate(zip(self.adapters, norms, strict=True)):
             if norm > max_norm:
@@ -266,12 +237,3 @@ class Network:
             count = sum(parameter.numel() for parameter in attachment.adapter.parameters())
             parameters[part] = parameters.get(part, 0) + count
         return NetworkSummary(modules, parameters)
-
-
-def _by_key(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Tensors by module key (what precedes the first dot), then by suffix."""
-    by_key: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        key, _, suffix = name.partition(".")
-        by_key.setdefault(key, {})[suffix] = tensor
-    return by_key

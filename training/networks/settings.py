@@ -30,7 +30,7 @@ class NetworkSettings:
     """Settings of a network; every conflict is refused here by name."""
 
     algorithm: Algorithm = "lora"
-    """`lora` is LoRA-LierLa (linear layers and 1 x 1 convolutions), `locon` also adapts k x k convolutions and resnets."""
+    """`lora` is LoRA-LierLa (linear layers and 1 x 1 convolutions); `locon` adapts resnets and k x k convolutions too."""
     rank: int = 16
     """Width of the low-rank factors, at least 1 (kohya: network dim). For `diag-oft` and `boft`: largest block size."""
     alpha: float = 16.0
@@ -38,7 +38,7 @@ class NetworkSettings:
     conv_rank: int | None = None
     """Rank of k x k convolutions, at least 1. None = `rank`."""
     conv_alpha: float | None = None
-    """Alpha of k x k convolutions. None = `alpha`."""
+    """Alpha of k x k convolutions, 0 = their rank. None = the same alpha / rank as elsewhere."""
     rank_stabilized: bool = False
     """Scale by alpha / sqrt(rank) instead (rsLoRA, https://arxiv.org/abs/2312.03732)."""
     weight_decompose: bool = False
@@ -76,10 +76,20 @@ class NetworkSettings:
         """Refuse values that are out of range or cannot work together."""
         _one_of("algorithm", self.algorithm, get_args(Algorithm))
         _one_of("targets", self.targets, get_args(TargetPreset))
-        _at_least_one("rank", self.rank)
-        _at_least_one("block_size", self.block_size)
-        if self.conv_rank is not None:
-            _at_least_one("conv_rank", self.conv_rank)
+        if not self.parts or len(set(self.parts)) != len(self.parts):
+            raise ValueError(f"parts must name at least one part, each once, got {self.parts}")
+        for part in self.parts:
+            _one_of("parts", part, get_args(PartName))
+        self._check_numbers()
+        self._check_options()
+        if self.algorithm == "dylora":
+            self._check_blocks()
+
+    def _check_numbers(self) -> None:
+        for name in ("rank", "conv_rank", "block_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("alpha", "conv_alpha"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -89,11 +99,6 @@ class NetworkSettings:
                 raise ValueError(f"{name} must be 0 or more and below 1, got {getattr(self, name)}")
         if self.factor != -1 and self.factor < 1:
             raise ValueError(f"factor must be -1 (nearest to square) or at least 1, got {self.factor}")
-        if not self.parts or len(set(self.parts)) != len(self.parts):
-            raise ValueError(f"parts must name at least one part, each once, got {self.parts}")
-        for part in self.parts:
-            _one_of("parts", part, get_args(PartName))
-        self._check_options()
 
     def _check_options(self) -> None:
         for name, algorithms in OPTION_ALGORITHMS.items():
@@ -103,17 +108,19 @@ class NetworkSettings:
                 )
         if self.algorithm == "lora" and self.conv_rank is not None:
             raise ValueError(
-                "conv_rank has no effect with algorithm lora, which adapts no k x k convolution; use locon"
+                f"conv_rank must be unset for algorithm lora, which adapts no k x k convolution, got {self.conv_rank}; "
+                "choose locon"
             )
         if self.weight_decompose and self.dropout:
-            raise ValueError("dropout cannot work with weight_decompose, which trains the weight; use rank_dropout")
+            raise ValueError(f"dropout must be 0 with weight_decompose, got {self.dropout}; use rank_dropout")
         if self.full_matrix and self.decompose_both:
-            raise ValueError("full_matrix and decompose_both exclude each other; switch one off")
-        if self.algorithm == "dylora":
-            for name in ("rank", "conv_rank"):
-                value = getattr(self, name)
-                if value is not None and value % self.block_size:
-                    raise ValueError(f"{name} must be a multiple of block_size {self.block_size}, got {value}")
+            raise ValueError("full_matrix and decompose_both exclude each other, got both on; switch one off")
+
+    def _check_blocks(self) -> None:
+        for name in ("rank", "conv_rank"):
+            value = getattr(self, name)
+            if value is not None and value % self.block_size:
+                raise ValueError(f"{name} must be a multiple of block_size {self.block_size}, got {value}")
 
     @property
     def preset(self) -> TargetPreset:
@@ -125,8 +132,3 @@ class NetworkSettings:
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")

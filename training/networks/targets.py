@@ -20,6 +20,8 @@ UNET_PATTERNS: Mapping[TargetPreset, re.Pattern[str]] = {
     "all_linear": re.compile(r".*"),
     "all": re.compile(r".*"),
 }
+# (IA)^3's own choice inside these presets: keys, values and the hidden activations of feed-forwards.
+IA3_PATTERN = re.compile(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)")
 TEXT_ATTENTION = re.compile(r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)")
 TEXT_ANY = re.compile(r".*\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|mlp\.fc[12])")
 NORM_TYPES = (nn.GroupNorm, nn.LayerNorm)
@@ -43,7 +45,7 @@ def find_modules(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> li
     """Every module of the parts that could be adapted: Linear, ungrouped Conv2d, and normalization with weights."""
     found: list[Target] = []
     for part, root in parts.items():
-        modules = dict(root.named_modules())
+        modules: dict[str, nn.Module] = dict(root.named_modules())
         keys = file_keys(modules, part, family)
         found += [
             Target(part, path, keys[path], block_of(path, part, family), module)
@@ -59,7 +61,7 @@ def select_targets(parts: Mapping[PartName, nn.Module], family: ModelFamily, set
     Raises:
         ValueError: a part is missing, a pattern matches nothing, or nothing is left.
     """
-    wanted = [part for part in settings.parts if not (part == "text_encoder_2" and family == "sd15")]
+    wanted: list[PartName] = [part for part in settings.parts if not (part == "text_encoder_2" and family == "sd15")]
     missing = [part for part in wanted if part not in parts]
     if missing:
         have = ", ".join(parts) or "none"
@@ -92,6 +94,9 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
     """Whether the preset covers a module, patterns aside."""
     if isinstance(target.module, NORM_TYPES):
         return settings.train_norms and target.part == "unet"
+    if settings.algorithm == "ia3" and settings.preset in ("attention", "attention_feed_forward"):
+        if not IA3_PATTERN.fullmatch(target.path):
+            return False
     if target.part != "unet":
         return bool((TEXT_ATTENTION if settings.preset == "attention" else TEXT_ANY).fullmatch(target.path))
     if not UNET_PATTERNS[settings.preset].fullmatch(target.path):
@@ -103,7 +108,7 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
 def _is_adaptable(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return module.groups == 1
-    return isinstance(module, nn.Linear) or (isinstance(module, NORM_TYPES) and module.weight is not None)
+    return isinstance(module, nn.Linear) or (isinstance(module, NORM_TYPES) and isinstance(module.weight, nn.Parameter))
 
 
 def _matches(target: Target, pattern: str) -> bool:

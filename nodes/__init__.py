@@ -1,0 +1,48 @@
+"""All nodes of the pack, in menu order."""
+
+import importlib
+import logging
+
+from comfy_api.latest import ComfyExtension, io
+
+MODULES = (
+    "dataset",
+    "dataset_options",
+    "inspect_dataset",
+    "network",
+    "optimizer",
+    "objective",
+    "stage",
+    "preview",
+    "train",
+    "lora_files",
+    "lora_tools",
+)
+
+
+def load_nodes() -> list[type[io.ComfyNode]]:
+    """Nodes of every module; one that lacks a package is left out, and the log says which package."""
+    nodes: list[type[io.ComfyNode]] = []
+    for name in MODULES:
+        try:
+            nodes += importlib.import_module(f".{name}", __name__).NODES
+        except ModuleNotFoundError as error:
+            logging.error(
+                "LoRA Bakery: the nodes of %s are missing because the package %r is not installed; "
+                "run: pip install -r requirements.txt in the pack's folder",
+                name,
+                error.name,
+            )
+    return nodes
+
+
+class LoraBakery(ComfyExtension):
+    """The pack as ComfyUI loads it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return load_nodes()
+
+
+async def comfy_entrypoint() -> LoraBakery:
+    """Called by ComfyUI once, when it loads the pack."""
+    return LoraBakery()

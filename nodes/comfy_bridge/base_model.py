@@ -1,0 +1,149 @@
+"""MODEL, CLIP and VAE of the graph as the base model that training asks for.
+
+Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D text width.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import comfy.model_base
+import comfy.model_management
+import comfy.model_sampling
+import torch
+from torch import Tensor, nn
+
+from ...training.base_model import ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
+from .checkpointing import checkpointed_blocks
+from .shared_weights import weights_for_autograd
+from .text_training import differentiable_text_encoder
+
+
+def model_family(model: Any) -> ModelFamily:
+    """`sd15` or `sdxl` of a MODEL.
+
+    Raises ValueError for every other family, naming it.
+    """
+    base, config = model.model, model.model.model_config.unet_config
+    if isinstance(base, comfy.model_base.SDXL):
+        return "sdxl"
+    if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768 and config.get("in_channels") == 4:
+        return "sd15"
+    raise ValueError(
+        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL models. "
+        "Load a checkpoint of one of these families."
+    )
+
+
+def prediction_type(model: Any) -> PredictionType:
+    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included)."""
+    sampling = model.get_model_object("model_sampling")
+    if isinstance(sampling, comfy.model_sampling.V_PREDICTION):
+        return "v_prediction"
+    if isinstance(sampling, comfy.model_sampling.EPS):
+        return "epsilon"
+    kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
+    raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
+
+
+class ComfyBaseModel:
+    """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
+
+    def __init__(self, model: Any, clip: Any | None, vae: Any, gradient_checkpointing: str = "auto") -> None:
+        self.model = model
+        self.clip = clip
+        self.vae = vae
+        self.family: ModelFamily = model_family(model)
+        self._has_checkpointing = gradient_checkpointing == "on" or (
+            gradient_checkpointing == "auto" and self.family == "sdxl"
+        )
+        self.prediction_type: PredictionType = prediction_type(model)
+        sampling = model.get_model_object("model_sampling")
+        sigmas = sampling.sigmas.detach().to("cpu", torch.float64)
+        self.alphas_cumprod = 1.0 / (sigmas.square() + 1.0)
+        self.device: torch.device = model.load_device
+        self._denoiser: nn.Module = model.model.diffusion_model
+        self._dtype: torch.dtype = model.model.get_dtype_inference()
+
+    def parts(self) -> Mapping[PartName, nn.Module]:
+        """The U-Net and, with a CLIP connected, its text encoders; paths inside them are the host's."""
+        parts: dict[PartName, nn.Module] = {"unet": self._denoiser}
+        if self.clip is not None:
+            stage = self.clip.cond_stage_model
+            for part, name in (("text_encoder", "clip_l"), ("text_encoder_2", "clip_g")):
+                encoder = getattr(stage, name, None)
+                if encoder is not None:
+                    parts[part] = encoder.transformer
+        return parts
+
+    def denoise(
+        self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
+    ) -> Tensor:
+        """Raw prediction of the U-Net, float32, (B, C, H, W)."""
+        context_BLD = stack_contexts([text.context_LD for text in texts]).to(self.device, self._dtype)
+        extra = {}
+        if self.family == "sdxl":
+            extra["y"] = self._size_conditioning(texts, sizes).to(self.device, self._dtype)
+        noisy_BCHW = noisy_BCHW.to(self.device, self._dtype)
+        timestep_B = timestep_B.to(self.device).float()
+        return self._denoiser(noisy_BCHW, timestep_B, context=context_BLD, transformer_options={}, **extra).float()
+
+    def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> Tensor:
+        rows = []
+        for text, size in zip(texts, sizes, strict=True):
+            (height, width), (top, left), (target_height, target_width) = (
+                size.original_hw, size.crop_top_left, size.target_hw,
+            )  # fmt: skip
+            assert text.pooled_D is not None
+            rows.append(
+                self.model.model.encode_adm(
+                    pooled_output=text.pooled_D[None].to(self.device), device=self.device, width=width, height=height,
+                    crop_w=left, crop_h=top, target_width=target_width, target_height=target_height,
+                )
+            )  # fmt: skip
+        return torch.cat(rows)
+
+    def encode_text(self, captions: Sequence[str]) -> list[TextConditioning]:
+        """The host's own encoding (weights, long prompts, clip skip as set on the CLIP) of each caption."""
+        if self.clip is None:
+            raise ValueError("clip is not connected: connect the CLIP of the checkpoint to encode captions.")
+        texts = []
+        for caption in captions:
+            out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
+            pooled = out["pooled_output"] if self.family == "sdxl" else None
+            texts.append(TextConditioning(out["cond"][0], None if pooled is None else pooled[0]))
+        return texts
+
+    def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
+        """Scaled latents, float32 on the CPU, (B, C, H, W), of pixels in 0..1."""
+        with torch.inference_mode():
+            latents = self.model.model.process_latent_in(self.vae.encode(pixels_BHWC))
+        return latents.to("cpu", torch.float32).clone()
+
+    @contextmanager
+    def training(self, is_text_trained: bool) -> Iterator[None]:
+        """Inside, gradients flow through the loaded weights; after it the host's objects are as they were."""
+        loaded = [self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else [])
+        comfy.model_management.load_models_gpu(loaded)
+        roots: list[nn.Module] = [self.model.model]
+        if is_text_trained and self.clip is not None:
+            roots.append(self.clip.cond_stage_model)
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(weights_for_autograd(roots))
+            if self._has_checkpointing:
+                stack.enter_context(checkpointed_blocks(self._denoiser))
+            if len(roots) > 1:
+                stack.enter_context(differentiable_text_encoder(roots[1]))
+            yield
+
+
+def stack_contexts(contexts: Sequence[Tensor]) -> Tensor:
+    """(B, L, D) of contexts whose L may differ: each is repeated to the common length, as the host does.
+
+    Repeating all tokens alike leaves attention unchanged, padding would not.
+    """
+    length = math.lcm(*(context.shape[0] for context in contexts))
+    return torch.stack([context.repeat(length // context.shape[0], 1) for context in contexts])

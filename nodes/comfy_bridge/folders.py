@@ -1,0 +1,68 @@
+"""ComfyUI's folders, and names of users' folders and files below them that cannot lead out of them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import folder_paths
+
+MAX_DEPTH = 3
+
+
+def input_folder(relative: str) -> Path:
+    """A folder or file below ComfyUI's input folder, there or not.
+
+    Raises:
+        ValueError: The name leads out of the input folder.
+    """
+    return safe_join(Path(folder_paths.get_input_directory()), relative, "ComfyUI's input folder")
+
+
+def output_folder(relative: str) -> Path:
+    """A folder or file below ComfyUI's output folder, there or not.
+
+    Raises:
+        ValueError: The name leads out of the output folder.
+    """
+    return safe_join(Path(folder_paths.get_output_directory()), relative, "ComfyUI's output folder")
+
+
+def lora_folders() -> list[Path]:
+    """All folders in which ComfyUI looks for LoRA files."""
+    return [Path(folder) for folder in folder_paths.get_folder_paths("loras")]
+
+
+def safe_join(root: Path, relative: str, root_name: str) -> Path:
+    """`root / relative`, where that lies below `root` also once links are followed.
+
+    Raises:
+        ValueError: The name is empty, absolute, has a drive letter, `..` or control characters, or a link on its way
+            leads out of `root`.
+    """
+    posix = relative.strip().replace("\\", "/")
+    parts = PurePosixPath(posix).parts
+    is_absolute = posix.startswith("/") or bool(PureWindowsPath(posix).drive)
+    if not parts or is_absolute or ".." in parts or any(ord(c) < 32 for c in posix):
+        raise ValueError(f"the folder must be named relative to {root_name}, without '..', got {relative!r}")
+    path = root.joinpath(*parts)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"{relative!r} is a link that leads out of {root_name}; move or copy the folder into it")
+    return path
+
+
+def input_subfolders() -> list[str]:
+    """Folders below ComfyUI's input folder, three deep, as names relative to it."""
+    root = Path(folder_paths.get_input_directory())
+    return sorted(_subfolders(root, "", MAX_DEPTH), key=str.casefold)
+
+
+def _subfolders(folder: Path, prefix: str, depth: int) -> Iterator[str]:
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for name in names:
+        if not name.startswith("."):
+            yield prefix + name
+            if depth > 1:
+                yield from _subfolders(folder / name, f"{prefix}{name}/", depth - 1)

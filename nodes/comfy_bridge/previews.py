@@ -1,0 +1,51 @@
+"""Pictures from the host's own sampler, with a network attached to the loaded model."""
+
+from typing import Any
+
+import comfy.sample
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ...training.previews import PreviewSettings
+
+SAMPLERS: list[str] = list(comfy.samplers.KSampler.SAMPLERS)
+SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
+
+
+class HostSampler:
+    """Samples as the host's KSampler and VAE Decode do: same noise, same conditioning, same picture."""
+
+    def __init__(self, model: Any, clip: Any, vae: Any, is_text_trained: bool) -> None:
+        self._model = model
+        self._clip = clip
+        self._vae = vae
+        self._is_text_trained = is_text_trained
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
+        """(H, W, 3) float32 in 0..1. Leaves the global random generators as they were."""
+        with torch.inference_mode(), torch.random.fork_rng():
+            latent = torch.zeros(1, 4, settings.height // 8, settings.width // 8)
+            latent = comfy.sample.fix_empty_latent_channels(self._model, latent)
+            samples = comfy.sample.sample(
+                self._model, comfy.sample.prepare_noise(latent, settings.seed), settings.steps, settings.cfg,
+                settings.sampler, settings.scheduler, self._encode(prompt), self._encode(settings.negative), latent,
+                disable_pbar=True, seed=settings.seed,
+            )  # fmt: skip
+            return self._vae.decode(samples)[0].float().cpu()
+
+    def prepare(self, settings: PreviewSettings) -> None:
+        """Encodes the prompts once where the text encoders are frozen, before the denoiser takes the device."""
+        if not self._is_text_trained:
+            with torch.inference_mode():
+                for prompt in (*settings.prompts, settings.negative):
+                    self._encode(prompt)
+
+    def _encode(self, prompt: str) -> Any:
+        if prompt in self._known:
+            return self._known[prompt]
+        encoded = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(prompt))
+        if not self._is_text_trained:
+            self._known[prompt] = encoded
+        return encoded

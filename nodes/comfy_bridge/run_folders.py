@@ -1,0 +1,25 @@
+"""Where runs and cached latents lie among the host's folders."""
+
+from pathlib import Path
+
+import folder_paths
+
+from ...training.run.folder import check_name
+
+
+def loras_output() -> Path:
+    """`output/loras`, which the host's LoRA loaders read."""
+    return Path(folder_paths.get_output_directory()) / "loras"
+
+
+def run_root(name: str) -> Path:
+    """Folder of a run's name.
+
+    Raises ValueError for a name that cannot be a folder; so it never leaves `output/loras`.
+    """
+    return loras_output() / check_name(name)
+
+
+def latent_cache_folder() -> Path:
+    """Encoded images that later runs find again; may be deleted at any time."""
+    return Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"

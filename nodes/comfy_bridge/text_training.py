@@ -1,0 +1,32 @@
+"""Text encoders of the host that can be differentiated.
+
+ComfyUI adds residuals in place, which overwrites what backward needs. While training, each CLIP layer
+gets an out-of-place forward; the sums are the same.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from comfy.clip_model import CLIPLayer
+from torch import Tensor, nn
+
+
+def _out_of_place(layer: CLIPLayer):
+    def forward(x: Tensor, mask: Tensor | None = None, optimized_attention=None) -> Tensor:
+        x = x + layer.self_attn(layer.layer_norm1(x), mask, optimized_attention)
+        return x + layer.mlp(layer.layer_norm2(x))
+
+    return forward
+
+
+@contextmanager
+def differentiable_text_encoder(model: nn.Module) -> Iterator[None]:
+    """Inside, backward through the model's CLIP layers works; values are unchanged."""
+    layers = [module for module in model.modules() if isinstance(module, CLIPLayer)]
+    try:
+        for layer in layers:
+            layer.forward = _out_of_place(layer)
+        yield
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("forward", None)

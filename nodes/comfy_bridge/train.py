@@ -1,0 +1,136 @@
+"""Runs a training session inside the host: what it shows, how it is cancelled, what its files say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...training.control import ControlCallback, RunControl, TryPrompt
+from ...training.files.facts import Description, GraphFacts, ModelFacts
+from ...training.files.metadata import build_metadata
+from ...training.previews import Previewer, PreviewSettings
+from ...training.run.saver import Saver
+from ...training.session import run_training
+from ...training.session_metadata import dataset_facts, network_facts, training_facts
+from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
+from ...training.trainer import Callback, TrainJob, TrainState
+from . import live
+from .base_model import ComfyBaseModel
+from .host_callbacks import HostProgress, PreviewStore, idle
+from .previews import HostSampler
+from .progress import NodeProgress, sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphContext:
+    """What the host says of the node that runs."""
+
+    node_id: str | None
+    prompt: Mapping[str, object] | None
+    extra_pnginfo: Mapping[str, object] | None
+
+    @property
+    def workflow(self) -> Mapping[str, object] | None:
+        """The canvas, if the prompt came from one."""
+        found = (self.extra_pnginfo or {}).get("workflow")
+        return found if isinstance(found, Mapping) else None
+
+
+def checkpoint_name(model: Any) -> str | None:
+    """File name of the checkpoint a MODEL was loaded from, where the host knows it."""
+    init = model.cached_patcher_init
+    path = init[1][0] if init and init[1] and isinstance(init[1][0], str) else None
+    return Path(path).name if path else None
+
+
+class HostSession:
+    """One BakeryTrain execution."""
+
+    def __init__(self, base: ComfyBaseModel, preview: PreviewSettings | None, context: GraphContext) -> None:
+        self._base = base
+        self._preview = preview
+        self._context = context
+        self._progress = NodeProgress(context.node_id, 1)
+        self.previews: PreviewStore | None = None
+
+    def run(self, request: TrainRequest) -> TrainResult:
+        """Trains; the host's cancel exception passes through after everything is saved."""
+        hooks = Hooks(
+            notify=self._progress.text, progress=self._preparing, callbacks=self._callbacks, metadata=self._metadata
+        )
+        return run_training(request, hooks)
+
+    def preview_sheet(self) -> Tensor:
+        """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn."""
+        if self.previews is None or not self.previews.done():
+            return torch.full((1, 64, 64, 3), 0.5)
+        columns = [self.previews.load(step) for step in self.previews.done()]
+        return sheet([list(row) for row in zip(*columns, strict=True)])
+
+    def _preparing(self, what: str, done: int, of: int) -> None:
+        self._progress.text(f"{what} {done}/{of}")
+        self._progress.update(done, of)
+
+    def _callbacks(self, session: Session, saver: Saver) -> Sequence[Callback]:
+        run_id = session.found.folder.run_id
+        progress = HostProgress(self._progress, run_id)
+        callbacks: list[Callback] = [progress]
+        previewer = self._previewer(session, progress) if self._preview else None
+        if previewer is not None:
+            callbacks.append(previewer)
+        control = live.open_run(session.found.folder, self._context.node_id)
+        return [*callbacks, self._control(control, saver, previewer, run_id), live.CloseRun(session.found.folder)]
+
+    def _previewer(self, session: Session, progress: HostProgress) -> Previewer:
+        assert self._preview is not None
+        is_text_trained = any(group.part != "unet" for group in session.job.network.parameter_groups())
+        sampler = HostSampler(self._base.model, self._base.clip, self._base.vae, is_text_trained)
+        store = PreviewStore(session.found.folder, self._preview)
+        self.previews = store
+
+        def on_preview(step: int, pictures: Sequence[Tensor]) -> None:
+            store.save(step, pictures)
+            progress.picture = sheet([list(pictures)])[0]
+            self._progress.update(step, session.job.total_steps, progress.picture)
+            self._progress.event("bakery.sample", {"run": session.found.folder.run_id, "step": step, "set": store.key})
+
+        return Previewer(self._preview, sampler, on_preview, store.done())
+
+    def _control(self, control: RunControl, saver: Saver, previewer: Previewer | None, run_id: str) -> ControlCallback:
+        def sample(job: TrainJob, state: TrainState) -> None:
+            if previewer is not None:
+                previewer.draw(job, state)
+
+        def try_prompt(job: TrainJob, state: TrainState, wanted: TryPrompt) -> None:
+            if previewer is not None:
+                picture = previewer.try_prompt(job, state, wanted.prompt, wanted.seed, wanted.strength)
+                self._progress.event("bakery.try", {"run": run_id, "picture": live.data_url(picture)})
+
+        return ControlCallback(
+            control=control,
+            save=saver.save,
+            sample=sample,
+            try_prompt=try_prompt,
+            idle=idle,
+            on_state=lambda now: self._progress.event("bakery.state", {"run": run_id, "state": now}),
+            on_rate=lambda step, factor: saver.note({"step": step, "rate_factor": factor}),
+        )
+
+    def _metadata(self, session: Session, state: TrainState, epoch: int) -> dict[str, str]:
+        model = ModelFacts(
+            family=self._base.family,
+            prediction_type=self._base.prediction_type,
+            name=checkpoint_name(self._base.model),
+            zero_terminal_snr=bool(self._base.alphas_cumprod[-1] < 1e-6),
+        )
+        return build_metadata(
+            model,
+            network_facts(session.request.network),
+            Description(title=session.found.folder.name),
+            training_facts(session, state, epoch),
+            dataset_facts(session.request.dataset, session.data),
+            GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),
+        )

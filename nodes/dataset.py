@@ -1,0 +1,246 @@
+"""Datasets: from a folder, from images of the graph, joined, written to a folder."""
+
+import hashlib
+import logging
+from itertools import chain
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..training.data.dataset import Dataset, balance, combine
+from ..training.data.export import write_dataset
+from ..training.data.folder import scan_folder
+from ..training.data.from_images import subset_from_images
+from . import sockets
+from .comfy_bridge.folders import input_folder, input_subfolders
+
+CATEGORY = "LoRA Bakery/Dataset"
+EXAMPLE_FOLDER = "my_images"
+MAX_DATASETS = 8
+
+DATASET_OUTPUT = "Images with captions, for Train LoRA or another dataset node."
+
+
+class BakeryLoadDataset(io.ComfyNode):
+    """Images and captions of a folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryLoadDataset",
+            display_name="Load Dataset (Bakery)",
+            category=CATEGORY,
+            description="Images and captions from a folder below ComfyUI's input folder. Subfolders such as 10_name "
+            "are shown ten times an epoch, as in kohya's scripts.",
+            search_aliases=["training images", "kohya folder", "load images from folder", "dreambooth folder"],
+            inputs=[
+                io.Combo.Input(
+                    "folder", options=input_subfolders() or [EXAMPLE_FOLDER],
+                    tooltip="Folder of images and captions below ComfyUI's input folder. Nested folders are read too.",
+                ),
+                io.String.Input(
+                    "caption_extension", default=".txt",
+                    tooltip="Ending of the caption files. Images without one get their folder's name.",
+                ),
+                *_weight_inputs(),
+                io.String.Input(
+                    "metadata", default="", optional=True, advanced=True,
+                    tooltip="JSON or JSON Lines file in the folder with captions and tags, in place of caption files.",
+                ),
+                io.String.Input(
+                    "mask_folder", default="", optional=True, advanced=True,
+                    tooltip="Folder below ComfyUI's input folder with masks named like the images: white is trained.",
+                ),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, folder: str) -> bool | str:
+        """A folder this machine lacks is named in one message, before anything runs."""
+        try:
+            if not input_folder(folder).is_dir():
+                return (
+                    f"There is no folder {folder!r} in ComfyUI's input folder: put the images there or choose another."
+                )
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str, mask_folder: str = "", **_: Any) -> str:
+        """Changes when a file of the folder does."""
+        return " ".join(_folder_state(name) for name in (folder, mask_folder) if name)
+
+    @classmethod
+    def execute(cls, folder: str, repeats: int, **values: Any) -> io.NodeOutput:
+        metadata, masks = values.get("metadata"), values.get("mask_folder")
+        dataset = scan_folder(
+            input_folder(folder),
+            values["caption_extension"],
+            repeats,
+            input_folder(f"{folder}/{metadata}") if metadata else None,
+            input_folder(masks) if masks else None,
+        ).with_role(values.get("is_regularization", False), values.get("loss_weight", 1.0))
+        for note in dataset.notes:
+            logging.warning("LoRA Bakery: %s: %s", folder, note)
+        return io.NodeOutput(dataset, ui={"text": [summary(dataset), *dataset.notes]})
+
+
+class BakeryImagesToDataset(io.ComfyNode):
+    """Images of the graph as training data."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryImagesToDataset",
+            display_name="Images to Dataset (Bakery)",
+            category=CATEGORY,
+            description="Makes images of this graph training data: loaded or generated ones, one, a batch or a list.",
+            search_aliases=["make dataset", "generated images to dataset"],
+            is_input_list=True,
+            inputs=[
+                io.Image.Input("images", tooltip="Images of any size: one, a batch or a list."),
+                io.String.Input(
+                    "captions", multiline=True, default="", placeholder="one caption, or one line an image",
+                    tooltip="One caption for all images, one line an image, or a list of texts with one an image.",
+                ),
+                *_weight_inputs(),
+                io.Mask.Input(
+                    "masks", optional=True,
+                    tooltip="White areas are trained, black ones not: one mask or one an image. All black is no mask.",
+                ),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, images: list[Tensor], captions: list[str], **values: list[Any]) -> io.NodeOutput:
+        pictures = list(chain.from_iterable(images))
+        subset = subset_from_images(
+            pictures,
+            captions if len(captions) > 1 else _caption_lines(captions[0], len(pictures)),
+            list(chain.from_iterable(mask for mask in values.get("masks", []) if mask is not None)),
+            values["repeats"][0],
+            values.get("is_regularization", [False])[0],
+            values.get("loss_weight", [1.0])[0],
+        )
+        dataset = Dataset((subset,))
+        return io.NodeOutput(dataset, ui={"text": [summary(dataset)]})
+
+
+class BakeryCombineDatasets(io.ComfyNode):
+    """Several datasets as one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        further = [
+            sockets.Dataset.Input(f"dataset_{number}", optional=True, tooltip="A dataset to add.")
+            for number in range(2, MAX_DATASETS + 1)
+        ]
+        return io.Schema(
+            node_id="BakeryCombineDatasets",
+            display_name="Combine Datasets (Bakery)",
+            category=CATEGORY,
+            description="Joins datasets; each keeps its settings. Can show all concepts equally often.",
+            search_aliases=["merge datasets", "join datasets", "balance concepts"],
+            inputs=[
+                sockets.Dataset.Input("dataset_1", tooltip="The first dataset."),
+                *further,
+                io.Boolean.Input(
+                    "balance", default=False,
+                    tooltip="Set the repeats so that every concept is shown about equally often.",
+                ),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, balance: bool, **datasets: Dataset | None) -> io.NodeOutput:
+        named = (datasets.get(f"dataset_{number}") for number in range(1, MAX_DATASETS + 1))
+        return io.NodeOutput(join([dataset for dataset in named if dataset is not None], balance))
+
+
+class BakerySaveDataset(io.ComfyNode):
+    """A dataset written to a new folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakerySaveDataset",
+            display_name="Save Dataset (Bakery)",
+            category=CATEGORY,
+            description="Writes images (PNG) and captions (text files) into a new folder below ComfyUI's input folder, "
+            "ready for Load Dataset. Nothing is ever overwritten.",
+            search_aliases=["export dataset", "write captions"],
+            is_output_node=True,
+            inputs=[
+                sockets.Dataset.Input("dataset", tooltip="The images and captions to write, tag edits included."),
+                io.String.Input(
+                    "folder", default="my_dataset", tooltip="Name of the new folder, below ComfyUI's input folder."
+                ),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip="The same dataset.")],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, folder: str) -> bool | str:
+        """A name that leads elsewhere is refused before anything runs."""
+        try:
+            input_folder(folder)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, dataset: Dataset, folder: str) -> io.NodeOutput:
+        write_dataset(dataset, input_folder(folder))
+        return io.NodeOutput(dataset, ui={"text": [f"{summary(dataset)} written to input/{folder}"]})
+
+
+def join(datasets: list[Dataset], is_balanced: bool) -> Dataset:
+    """The datasets as one, with equal shares for all concepts if wanted."""
+    joined = combine(datasets)
+    return balance(joined) if is_balanced else joined
+
+
+def summary(dataset: Dataset) -> str:
+    """How much there is, in one line."""
+    samples = sum(subset.num_samples for subset in dataset.subsets)
+    return f"{dataset.num_images} images, {samples} an epoch"
+
+
+def _weight_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "repeats", default=1, min=1, max=10_000,
+            tooltip="Times each image is shown per epoch; multiplies the number in a folder's name.",
+        ),
+        io.Boolean.Input(
+            "is_regularization", default=False, optional=True, advanced=True,
+            tooltip="These images show the class in general and keep the model from forgetting it.",
+        ),
+        io.Float.Input(
+            "loss_weight", default=1.0, min=0.0, max=100.0, step=0.05, optional=True, advanced=True,
+            tooltip="How much these images count against others: 1 is normal, 0 nothing.",
+        ),
+    ]  # fmt: skip
+
+
+def _caption_lines(text: str, num_images: int) -> list[str]:
+    """One text for all images, or its lines where there are several and several images."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines if len(lines) > 1 and num_images > 1 else [text]
+
+
+def _folder_state(name: str) -> str:
+    try:
+        files = sorted(path for path in input_folder(name).rglob("*") if path.is_file())
+    except (ValueError, OSError):
+        return ""
+    state = ((path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return hashlib.blake2b(repr(list(state)).encode(), digest_size=16).hexdigest()
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryLoadDataset, BakeryImagesToDataset, BakeryCombineDatasets, BakerySaveDataset]

@@ -1,0 +1,232 @@
+"""What is done to a dataset while training: captions and sizes."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.data.buckets import BucketSettings
+from ..training.data.captions import CaptionSettings
+from ..training.data.dataset import Dataset, with_buckets, with_captions, with_tag_edits
+from ..training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
+from ..training.data.tags import TagEdits
+from . import sockets
+from .dataset import CATEGORY, DATASET_OUTPUT
+
+CAPTIONS = CaptionSettings()
+BUCKETS = BucketSettings()
+
+
+class BakeryCaptions(io.ComfyNode):
+    """Trigger word, tag edits, and what is drawn anew for each caption."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryCaptions",
+            display_name="Captions (Bakery)",
+            category=CATEGORY,
+            description="Edits the captions of a dataset and says how they vary while training. It takes the place of "
+            "the settings of a Captions node before it; edits of tags add up.",
+            search_aliases=["trigger word", "tags", "shuffle caption", "caption dropout", "keep tokens"],
+            inputs=[
+                sockets.Dataset.Input("dataset", tooltip="The images whose captions are edited."),
+                *_edit_inputs(),
+                *_draw_inputs(),
+                *_advanced_caption_inputs(),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, replace: str, fold: str, prune: str, **values: Any) -> io.NodeOutput:
+        edits = TagEdits(
+            replace=parse_pairs("replace", replace),
+            fold=parse_folds("fold", fold),
+            prune=parse_list(prune),
+            blacklist=parse_list(values.pop("blacklist", "")),
+            order_by_frequency=values.pop("order_by_frequency", False),
+        )
+        replacements = parse_pairs("replacements", values.pop("replacements", ""))
+        settings = CaptionSettings(**values, replacements=replacements)
+        edited = with_tag_edits(dataset, edits, settings.keep_tags_separator)
+        return io.NodeOutput(with_captions(edited, settings))
+
+
+class BakeryBuckets(io.ComfyNode):
+    """Sizes, crops, mirroring, masks and the cache."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryBuckets",
+            display_name="Buckets (Bakery)",
+            category=CATEGORY,
+            description="Says in which sizes the images of a dataset are trained. Images go to the bucket nearest in "
+            "shape, are scaled to cover it and cropped.",
+            search_aliases=["resolution", "aspect ratio buckets", "flip", "crop", "alpha mask"],
+            inputs=[
+                sockets.Dataset.Input("dataset", tooltip="The images."),
+                *_size_inputs(),
+                *_advanced_bucket_inputs(),
+            ],
+            outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, resolution: int, flip: bool, **values: Any) -> io.NodeOutput:
+        height = values.pop("resolution_height", 0)
+        further = parse_resolutions("more_resolutions", values.pop("more_resolutions", ""))
+        limits = {name: values.pop(name, 0) or None for name in ("min_bucket_size", "max_bucket_size")}
+        size = (resolution, height) if resolution and height else resolution or None
+        settings = BucketSettings(resolution=size, flip=flip, **limits, **values)
+        return io.NodeOutput(with_buckets(dataset, settings, further))
+
+
+def _edit_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "trigger", default=CAPTIONS.trigger,
+            tooltip="Word that calls what is learned; put in front of every caption that lacks it. Regularization "
+            "images never get it.",
+        ),
+        io.String.Input(
+            "prune", default="", multiline=True, placeholder="red hair, freckles",
+            tooltip="Tags to leave out, so that what they describe is learned with the trigger word.",
+        ),
+        io.String.Input(
+            "replace", default="", multiline=True, placeholder="1girl > woman",
+            tooltip="Tags to replace, one rule a line: old tag > new tag.",
+        ),
+        io.String.Input(
+            "fold", default="", multiline=True, placeholder="red hair + long hair > long red hair",
+            tooltip="Tags that become one where all are present, one rule a line: tag + tag > tag.",
+        ),
+        io.String.Input(
+            "blacklist", default="", multiline=True, optional=True, advanced=True, placeholder="*watermark*, signature",
+            tooltip="Patterns of tags to leave out: * stands for anything, ? for one character.",
+        ),
+        io.Boolean.Input(
+            "order_by_frequency", default=False, optional=True, advanced=True,
+            tooltip="Put the tags that most captions have first.",
+        ),
+    ]  # fmt: skip
+
+
+def _draw_inputs() -> list[io.Input]:
+    return [
+        io.Boolean.Input(
+            "shuffle_tags", default=CAPTIONS.shuffle_tags,
+            tooltip="Put the tags in a new order each time, so that their place does not matter. Not for sentences.",
+        ),
+        io.Int.Input(
+            "keep_tags", default=CAPTIONS.keep_tags, min=0, max=100,
+            tooltip="First tags that stay in place and are never dropped. The trigger word always does.",
+        ),
+        io.Float.Input(
+            "tag_dropout", default=CAPTIONS.tag_dropout, min=0.0, max=1.0, step=0.01,
+            tooltip="Chance that a tag is left out; 0.1 makes single tags matter less. 0 is off.",
+        ),
+        io.Float.Input(
+            "caption_dropout", default=CAPTIONS.caption_dropout, min=0.0, max=1.0, step=0.01,
+            tooltip="Chance that the whole caption is empty; 0.05 helps styles. 0 is off.",
+        ),
+        io.Boolean.Input(
+            "use_wildcards", default=CAPTIONS.use_wildcards,
+            tooltip="Draw one of {a|b|c}, and one of the lines of a caption file. Off: the first line as it is.",
+        ),
+    ]  # fmt: skip
+
+
+def _advanced_caption_inputs() -> list[io.Input]:
+    text: dict[str, Any] = {"optional": True, "advanced": True}
+    return [
+        io.String.Input("prefix", default=CAPTIONS.prefix, tooltip="Text before each caption.", **text),
+        io.String.Input("suffix", default=CAPTIONS.suffix, tooltip="Text behind each caption.", **text),
+        io.String.Input(
+            "separator", default=CAPTIONS.separator, tooltip="What separates tags in the captions.", **text
+        ),
+        io.String.Input(
+            "keep_tags_separator", default=CAPTIONS.keep_tags_separator, placeholder="|||",
+            tooltip="Mark in captions: tags before it stay in place; after a second mark they stay at the end.", **text,
+        ),
+        io.String.Input(
+            "secondary_separator", default=CAPTIONS.secondary_separator, placeholder=";;;",
+            tooltip="Mark between tags that are shuffled and dropped as one.", **text,
+        ),
+        io.Int.Input(
+            "caption_dropout_every_n_epochs", default=CAPTIONS.caption_dropout_every_n_epochs, min=0, max=10_000,
+            tooltip="Every n-th epoch has empty captions only. 0 is off.", **text,
+        ),
+        io.Float.Input(
+            "tag_warmup_steps", default=CAPTIONS.tag_warmup_steps, min=0.0, max=1_000_000.0, step=0.05,
+            tooltip="Steps over which captions grow from few tags to all; below 1 a share of all. 0 is off.", **text,
+        ),
+        io.Int.Input(
+            "tag_warmup_min", default=CAPTIONS.tag_warmup_min, min=0, max=1000,
+            tooltip="Tags at the start of the warmup, kept ones not counted.", **text,
+        ),
+        io.String.Input(
+            "replacements", default="", multiline=True, placeholder="old text > new text",
+            tooltip="Text to replace in the finished caption, one rule a line.", **text,
+        ),
+    ]  # fmt: skip
+
+
+def _size_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "resolution", default=0, min=0, max=8192, step=8,
+            tooltip="Side in pixels of a square image; other shapes get about its area. 0: what the model was made for "
+            "(512 or 1024), or the images' own size where most are smaller.",
+        ),
+        io.Boolean.Input(
+            "upscale", default=BUCKETS.upscale,
+            tooltip="Enlarge images smaller than the resolution. Off: they are trained at their own size.",
+        ),
+        io.Boolean.Input(
+            "flip", default=BUCKETS.flip,
+            tooltip="Mirror half of the images. Not for text, nor for a scar or an eye patch on one side.",
+        ),
+        io.Boolean.Input(
+            "use_alpha_masks", default=BUCKETS.use_alpha_masks,
+            tooltip="Train only on what is not transparent. Off: transparent parts become white.",
+        ),
+    ]  # fmt: skip
+
+
+def _advanced_bucket_inputs() -> list[io.Input]:
+    more: dict[str, Any] = {"optional": True, "advanced": True}
+    return [
+        io.Int.Input(
+            "resolution_height", default=0, min=0, max=8192, step=8,
+            tooltip="Height, if the resolution is not a square. 0: the same as resolution.", **more,
+        ),
+        io.String.Input(
+            "more_resolutions", default="", placeholder="512, 768",
+            tooltip="Further resolutions, with commas: each image is shown once more at each.", **more,
+        ),
+        io.Int.Input(
+            "bucket_step", default=BUCKETS.bucket_step, min=8, max=512, step=8,
+            tooltip="Sides of buckets are multiples of this many pixels.", **more,
+        ),
+        io.Int.Input(
+            "min_bucket_size", default=0, min=0, max=8192, step=8,
+            tooltip="Shortest side of a bucket in pixels. 0: half the resolution.", **more,
+        ),
+        io.Int.Input(
+            "max_bucket_size", default=0, min=0, max=8192, step=8,
+            tooltip="Longest side of a bucket in pixels. 0: twice the resolution.", **more,
+        ),
+        io.Boolean.Input(
+            "random_crop", default=BUCKETS.random_crop,
+            tooltip="Crop at a random place instead of the centre. Each image is then encoded anew in every step, "
+            "which is slower.", **more,
+        ),
+        io.Combo.Input(
+            "cache", options=["ram", "disk"], default=BUCKETS.cache,
+            tooltip="Where encoded images are kept: in memory for this run, or also on disk for later runs.", **more,
+        ),
+    ]  # fmt: skip
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryCaptions, BakeryBuckets]

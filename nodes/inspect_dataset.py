@@ -1,0 +1,45 @@
+"""A dataset shown: pictures and captions as trained, buckets, tags, warnings."""
+
+from comfy_api.latest import io, ui
+
+from ..training.base_model import ModelFamily
+from ..training.data.dataset import Dataset
+from ..training.data.gallery import draw_gallery
+from ..training.data.report import describe
+from . import sockets
+from .dataset import CATEGORY
+
+
+class BakeryInspectDataset(io.ComfyNode):
+    """What a dataset looks like to the trainer, and what is wrong with it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryInspectDataset",
+            display_name="Inspect Dataset (Bakery)",
+            category=CATEGORY,
+            description="Shows images and captions as they are trained, the buckets, how often each tag occurs, and "
+            "warns of duplicates, tiny images, empty captions and tags that always go together.",
+            search_aliases=["dataset gallery", "tag frequency", "bucket preview", "duplicates"],
+            is_output_node=True,
+            inputs=[
+                sockets.Dataset.Input("dataset", tooltip="The dataset, best as it goes into Train LoRA."),
+                io.Combo.Input(
+                    "family", options=["sd15", "sdxl"], default="sd15",
+                    tooltip="Kind of model it is meant for; decides the buckets where no resolution is set.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="Pages of images with captions, at most 100 images."),
+                io.String.Output(display_name="report", tooltip="Buckets, tags and warnings as text."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, dataset: Dataset, family: ModelFamily) -> io.NodeOutput:
+        pages, report = draw_gallery(dataset, family), describe(dataset, family)
+        return io.NodeOutput(pages, report, ui={**ui.PreviewImage(pages, cls=cls).as_dict(), "text": [report]})
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryInspectDataset]

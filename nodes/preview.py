@@ -1,0 +1,60 @@
+"""What is sampled while a LoRA trains."""
+
+from comfy_api.latest import io
+
+from ..training.previews import PreviewSettings
+from . import sockets
+from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
+
+
+class BakeryPreview(io.ComfyNode):
+    """Prompts, seed, size and sampler of the previews."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryPreview",
+            display_name="LoRA Preview",
+            category="LoRA Bakery/Training",
+            description="Pictures drawn while the LoRA trains, with ComfyUI's own sampler.",
+            search_aliases=["sample prompts", "training preview", "sample every n steps"],
+            inputs=[
+                io.String.Input(
+                    "prompts", multiline=True, default="", tooltip="One prompt a line. Each is drawn at every preview."
+                ),
+                io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all previews."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
+                    tooltip="The same for every preview, so that only the training differs between pictures.",
+                ),
+                io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width in pixels."),
+                io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height in pixels."),
+                io.Int.Input(
+                    "every", default=100, min=0, max=100_000,
+                    tooltip="Training steps between previews. 0 draws only at the start and at the end.",
+                ),
+                io.Boolean.Input(
+                    "at_start", default=True, tooltip="Also draw step 0: what the model makes without the LoRA."
+                ),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps of a picture.", advanced=True),
+                io.Float.Input(
+                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance.", advanced=True
+                ),
+                io.Combo.Input(
+                    "sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler.", advanced=True
+                ),
+                io.Combo.Input(
+                    "scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[sockets.Preview.Output(display_name="preview", tooltip="Connect to Train LoRA.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, prompts: str, **settings) -> io.NodeOutput:
+        lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
+        return io.NodeOutput(PreviewSettings(prompts=lines, **settings))
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryPreview]

@@ -1,0 +1,186 @@
+"""The train loop as a node."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.data.prepare import place_images
+from ..training.networks.settings import NetworkSettings
+from ..training.objective.settings import ObjectiveSettings
+from ..training.optimizers.schedules import ScheduleSettings
+from ..training.optimizers.settings import OptimizerSettings
+from ..training.previews import PreviewSettings
+from ..training.run.folder import check_name
+from ..training.run.saver import SaveSettings
+from ..training.session_types import LoraStart, TrainRequest
+from ..training.stages import Stage
+from . import sockets
+from .comfy_bridge.base_model import ComfyBaseModel
+from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
+from .comfy_bridge.lora import apply_lora
+from .comfy_bridge.run_folders import latent_cache_folder, run_root
+from .comfy_bridge.train import GraphContext, HostSession
+
+DEFAULT_LEARNING_RATE = 2e-4
+"""Of rank 16, alpha 16 with AdamW; adaptive optimizers and other rates come from an optimizer node."""
+
+
+class BakeryTrain(io.ComfyNode):
+    """Trains a LoRA on the loaded model and gives the model back with it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryTrain",
+            display_name="Train LoRA (Bakery)",
+            category="LoRA Bakery/Training",
+            description=(
+                "Trains a LoRA on the model of this graph and gives the model back with it, ready to sample. "
+                "Cancelling keeps what was trained; queueing again goes on from there."
+            ),
+            search_aliases=["lora training", "train lora", "dreambooth", "finetune", "kohya"],
+            is_output_node=True,
+            inputs=[*_required_inputs(), *_optional_inputs()],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The model with the trained LoRA."),
+                io.Clip.Output(display_name="clip", tooltip="The CLIP with the trained LoRA."),
+                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA itself, for LoRA nodes."),
+                sockets.Run.Output(display_name="run", tooltip="The run, for Compare, Pick Step and Plot Run."),
+                io.Image.Output(display_name="images", tooltip="All previews: a row a prompt, a column a step."),
+                sockets.LossMap.Output(display_name="loss_map", tooltip="Loss of each step trained now."),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str) -> bool | str:
+        """The name is refused before anything runs."""
+        try:
+            check_name(name)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, **values: Any) -> io.NodeOutput:
+        request, preview, base = _request(values)
+        context = GraphContext(
+            node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo
+        )
+        session = HostSession(base, preview, context)
+        result = session.run(request)
+        model, clip = apply_lora(values["model"], values.get("clip"), result.tensors)
+        return io.NodeOutput(
+            model, clip, result.tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
+            ui={"text": [result.message]},
+        )  # fmt: skip
+
+
+def _required_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="Model to train on; no copy of it is made and it stays as it is."),
+        io.Vae.Input("vae", tooltip="Encodes the images and draws the previews."),
+        sockets.Dataset.Input("dataset", tooltip="Images and captions, from a dataset node."),
+        io.String.Input(
+            "name", default="my_lora",
+            tooltip="Name of the LoRA and its folder under output/loras. The same name goes on where it stopped.",
+        ),
+        io.Int.Input(
+            "steps", default=1000, min=1, max=1_000_000,
+            tooltip="Optimizer steps. More steps later continue the run. Not used when stages are connected.",
+        ),
+        io.Int.Input(
+            "batch_size", default=1, min=1, max=256,
+            tooltip="Images a step sees. Larger is steadier and needs more memory. Not used with stages.",
+        ),
+        io.Int.Input(
+            "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
+            tooltip="Decides everything that is drawn at random: start weights, noise, order of images.",
+        ),
+        io.Int.Input(
+            "save_every", default=100, min=1, max=100_000,
+            tooltip="Steps between saves. At most this many steps are lost if the computer goes off.",
+        ),
+        io.Combo.Input(
+            "on_dataset_change", options=["start over", "continue"], default="start over",
+            tooltip="What to do when images or captions changed since the last run of this name: begin anew, or go on "
+            "from its weights with a fresh optimizer.",
+        ),
+    ]  # fmt: skip
+
+
+def _optional_inputs() -> list[io.Input]:
+    return [
+        io.Clip.Input(
+            "clip", optional=True, tooltip="Reads the captions; its text encoders are trained if the network says so."
+        ),
+        sockets.Network.Input("network", optional=True, tooltip="What is trained; without it a LoRA of rank 16."),
+        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it AdamW at 2e-4, cosine."),
+        sockets.Objective.Input("objective", optional=True, tooltip="Loss and noise; without it min-SNR 5."),
+        sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages, in place of steps and batch_size."),
+        sockets.Preview.Input("preview", optional=True, tooltip="What is drawn while it trains; without it two captions."),
+        sockets.LoraModel.Input(
+            "lora", optional=True, tooltip="A LoRA to go on from; rank and alpha are taken from it."
+        ),
+        io.Combo.Input(
+            "gradient_checkpointing", options=["auto", "on", "off"], default="auto", advanced=True,
+            tooltip="Computes activations again in backward: several times less memory, about a third more time. "
+            "auto: on for SDXL.",
+        ),
+        io.Combo.Input(
+            "save_dtype", options=["float16", "bfloat16", "float32"], default="float16", advanced=True,
+            tooltip="Number format of the LoRA files.",
+        ),
+        io.Int.Input(
+            "keep_last", default=0, min=0, max=10_000, advanced=True,
+            tooltip="Step LoRAs kept, the oldest are deleted first. 0 keeps all.",
+        ),
+    ]  # fmt: skip
+
+
+def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | None, ComfyBaseModel]:
+    model, clip, vae, dataset = (values.get(key) for key in ("model", "clip", "vae", "dataset"))
+    if clip is None:
+        raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
+    base = ComfyBaseModel(model, clip, vae, values.get("gradient_checkpointing", "auto"))
+    lora = values.get("lora")
+    request = TrainRequest(
+        base=base,
+        base_key=f"{patcher_key(base.model)}:{clip_key(clip)}",
+        encoder_key=vae_key(vae),
+        dataset=dataset,
+        network=values.get("network") or NetworkSettings(),
+        objective=values.get("objective") or ObjectiveSettings(),
+        optimizer=values.get("optimizer") or default_optimizer(),
+        stages=values.get("stages") or (Stage(steps=values["steps"], batch_size=values["batch_size"]),),
+        seed=values["seed"],
+        root=run_root(values["name"]),
+        saving=SaveSettings(
+            save_every=values["save_every"],
+            keep_last=values.get("keep_last", 0),
+            save_dtype=values.get("save_dtype", "float16"),
+        ),
+        start=None if lora is None else LoraStart(tensors=lora, key=tensors_key(lora)),
+        on_dataset_change=values["on_dataset_change"],
+        cache_dir=latent_cache_folder(),
+    )
+    return request, values.get("preview") or default_preview(request), base
+
+
+def default_optimizer() -> OptimizerSettings:
+    """AdamW with a short warmup and a cosine to the end; fits rank 16 and alpha 16."""
+    return OptimizerSettings(
+        learning_rate=DEFAULT_LEARNING_RATE, schedule=ScheduleSettings(schedule="cosine", warmup=0.05)
+    )
+
+
+def default_preview(request: TrainRequest) -> PreviewSettings:
+    """The first two captions at their own size, a quarter of the run apart."""
+    items = [item for subset in request.dataset.subsets if not subset.is_regularization for item in subset.items]
+    captions = tuple(dict.fromkeys(item.captions[0] for item in items))[:2]
+    width, height = place_images(request.dataset, request.base.family)[0].placement.bucket
+    steps = sum(stage.steps or 0 for stage in request.stages)
+    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=max(1, steps // 4))
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryTrain]

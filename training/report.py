@@ -1,0 +1,35 @@
+"""What a training step says of itself."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLoss:
+    """Unweighted loss of one image in one step."""
+
+    image_id: int
+    timestep: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepReport:
+    """Figures of one finished optimizer step."""
+
+    step: int
+    """Steps done in the run, this one included; the first is 1."""
+    total_steps: int
+    stage: int
+    epoch: int
+    loss: float
+    """Mean over the step's samples of the weighted loss, the number that was minimised."""
+    unweighted_loss: float
+    grad_norm: float
+    """Norm of all gradients before clipping."""
+    learning_rates: dict[str, float]
+    """Rate per parameter group (d x lr for adaptive optimizers)."""
+    samples: tuple[SampleLoss, ...]
+    seconds: float
+    keys_scaled: int = 0
+    """Modules shrunk by scale_weight_norms in this step."""
+    max_key_norm: float | None = None

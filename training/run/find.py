@@ -1,0 +1,115 @@
+"""Finds the run on disk that a wanted one continues, or begins a new one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..files.atomic import write_text_atomic
+from .folder import RunFolder, current_run, run_ids
+from .identity import RunKey, Segment, continue_segments
+from .record import RunRecord, load_record, save_record
+from .state import SavedState, load_state
+
+OnDatasetChange = Literal["start over", "continue"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundRun:
+    """Where to train and from what."""
+
+    folder: RunFolder
+    record: RunRecord
+    saved: SavedState | None
+    """State to go on from; None for a run that begins."""
+    start: SavedState | None = None
+    """State whose weights alone are taken, with a fresh optimizer; None for none."""
+    is_switched: bool = False
+    """True if another run owned the names in the top folder until now."""
+
+    @property
+    def step(self) -> int:
+        return 0 if self.saved is None else self.saved.step
+
+    @property
+    def total_steps(self) -> int:
+        return sum(segment.steps for segment in self.record.segments)
+
+
+def find_run(root: Path, key: RunKey, on_dataset_change: OnDatasetChange, description: dict[str, Any]) -> FoundRun:
+    """The furthest run of this identity, its plan extended as wanted; else a new one."""
+    found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, on_dataset_change))]
+    run = max(found, key=lambda run: run.step) if found else _new_run(root, key, on_dataset_change, description)
+    save_record(run.folder.record, run.record)
+    return replace(run, is_switched=make_current(root, run.folder.run_id))
+
+
+def newest_state(folder: RunFolder) -> SavedState | None:
+    """The newest state of a run that can be read whole."""
+    for path in reversed(folder.states()):
+        saved = load_state(path)
+        if saved is not None:
+            return saved
+    return None
+
+
+def _continued(folder: RunFolder, key: RunKey, on_dataset_change: OnDatasetChange) -> FoundRun | None:
+    record = load_record(folder.record)
+    if record is None or not record.is_of(key) or (record.parent and on_dataset_change == "start over"):
+        return None
+    saved = newest_state(folder)
+    segments = continue_segments(record.segments, saved.step if saved else 0, key.stages)
+    if segments is None:
+        return None
+    start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
+    return FoundRun(folder=folder, record=replace(record, segments=tuple(segments)), saved=saved, start=start)
+
+
+def _new_run(root: Path, key: RunKey, on_dataset_change: OnDatasetChange, description: dict[str, Any]) -> FoundRun:
+    parent = _run_with_other_data(root, key) if on_dataset_change == "continue" else None
+    folder = RunFolder(root, key.run_id)
+    number = 2
+    while folder.private.exists():
+        folder = RunFolder(root, f"{key.run_id}-{number}")
+        number += 1
+    segments = tuple(Segment(index, stage.key, stage.steps) for index, stage in enumerate(key.stages))
+    record = RunRecord(
+        base=key.base,
+        dataset=key.dataset,
+        segments=segments,
+        parent=parent[0] if parent else None,
+        description=description,
+    )
+    return FoundRun(folder=folder, record=record, saved=None, start=parent[1] if parent else None)
+
+
+def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState] | None:
+    for run_id in run_ids(root):
+        record = load_record(RunFolder(root, run_id).record)
+        if record is not None and record.base == key.base and record.dataset != key.dataset:
+            saved = newest_state(RunFolder(root, run_id))
+            if saved is not None:
+                return f"{run_id}@{saved.step}", saved
+    return None
+
+
+def _parent_state(root: Path, parent: str) -> SavedState | None:
+    run_id, _, step = parent.partition("@")
+    folder = RunFolder(root, run_id)
+    return load_state(folder.state(int(step))) or newest_state(folder)
+
+
+def make_current(root: Path, run_id: str) -> bool:
+    """Gives the top folder's LoRA names to a run; those of the run before move into its own folder.
+
+    False if the run has them already.
+    """
+    before = current_run(root)
+    if before == run_id:
+        return False
+    if before is not None:
+        for path in root.glob(f"{root.name}-step*.safetensors"):
+            path.replace(RunFolder(root, before).private / path.name)
+    for path in RunFolder(root, run_id).private.glob(f"{root.name}-step*.safetensors"):
+        path.replace(root / path.name)
+    write_text_atomic(root / ".run" / "current", run_id)
+    return True

@@ -1,0 +1,80 @@
+"""The exact state of a run on disk: one safetensors file, so that it is there whole or not at all.
+
+Tensors are named `network/...`, `optimizer/...`, `ema/...`; everything else is JSON under the metadata key `state`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ..files.atomic import write_atomic
+from ..optimizers.state import load_optimizer_state, optimizer_state
+from ..trainer import TrainJob, TrainState, optimizer_for_stage
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """A state file read back."""
+
+    tensors: dict[str, Tensor]
+    data: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.data["step"])
+
+
+def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
+    """Writes network, optimizer, EMA and position."""
+    tensors = {f"network/{name}": p.detach() for name, p in job.network.named_parameters()}
+    data: dict[str, Any] = {
+        "step": state.step,
+        "optimizer_stage": state.optimizer_stage,
+        "rate_factor": state.rate_factor,
+    }
+    if state.optimizer is not None:
+        optimizer_tensors, data["optimizer"] = optimizer_state(state.optimizer)
+        tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors.items()}
+    if state.ema is not None:
+        tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
+    flat = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    metadata = {"format": FORMAT, "state": json.dumps(data)}
+    write_atomic(path, lambda temporary: safetensors.torch.save_file(flat, temporary, metadata))
+
+
+def load_state(path: Path) -> SavedState | None:
+    """The state, or None if the file is damaged or of another format."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                return None
+            return SavedState({key: file.get_tensor(key) for key in file.keys()}, json.loads(metadata["state"]))  # noqa: SIM118
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        return None
+
+
+def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
+    """Puts a saved state into the job's network and into `state`, bit for bit."""
+    groups = {prefix: _under(saved.tensors, prefix) for prefix in ("network/", "optimizer/", "ema/")}
+    for name, parameter in job.network.named_parameters():
+        parameter.data.copy_(groups["network/"][name])
+    state.step = saved.step
+    state.rate_factor = saved.data["rate_factor"]
+    if "optimizer" in saved.data:
+        # The stage it was built for, so that a finished stage is not mistaken for the one that follows.
+        optimizer = optimizer_for_stage(job, state, max(saved.data["optimizer_stage"], 0))
+        load_optimizer_state(optimizer, groups["optimizer/"], saved.data["optimizer"])
+    if state.ema is not None and groups["ema/"]:
+        state.ema.load_state(groups["ema/"])
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,111 @@
+"""What a run says of itself in the metadata of its LoRA files."""
+
+import math
+from collections import Counter
+from datetime import UTC, datetime
+
+from .data.dataset import Dataset, Subset
+from .data.prepared import PreparedDataset
+from .files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from .networks.settings import NetworkSettings
+from .objective.settings import ObjectiveSettings
+from .optimizers.settings import OptimizerSettings
+from .session_types import Session
+from .trainer import TrainState
+
+
+def network_facts(settings: NetworkSettings) -> NetworkFacts:
+    """Form of the network."""
+    arguments: dict[str, str | int | float | bool | None] = {}
+    if settings.algorithm != "lora":
+        arguments = {
+            "conv_dim": settings.conv_rank or settings.rank,
+            "conv_alpha": settings.alpha if settings.conv_alpha is None else settings.conv_alpha,
+        }
+    if settings.algorithm == "lokr":
+        arguments["factor"] = settings.factor
+    if settings.weight_decompose:
+        arguments["dora_wd"] = True
+    return NetworkFacts(
+        algorithm=settings.algorithm,
+        rank=settings.rank,
+        alpha=settings.alpha or settings.rank,
+        arguments=arguments,
+        dropout=settings.dropout or None,
+    )
+
+
+def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingFacts:
+    """How far and by which settings; of several stages, the first one's."""
+    plan = session.job.stages[0]
+    batches = plan.data.num_batches(plan.stage.batch_size)
+    steps_per_epoch = max(1, math.ceil(batches / plan.stage.grad_accumulation_steps))
+    optimizer = plan.optimizer
+    return TrainingFacts(
+        session_id=session.found.folder.run_id,
+        started_at=session.started_at,
+        finished_at=datetime.now(UTC),
+        seed=session.request.seed,
+        step=state.step,
+        max_steps=session.job.total_steps,
+        epoch=epoch,
+        num_epochs=math.ceil(session.job.total_steps / steps_per_epoch),
+        batches_per_epoch=batches,
+        batch_size=plan.stage.batch_size,
+        grad_accumulation_steps=plan.stage.grad_accumulation_steps,
+        learning_rate=optimizer.learning_rate,
+        unet_lr=optimizer.unet_lr,
+        text_encoder_lr=optimizer.text_encoder_lr,
+        optimizer=_optimizer_text(optimizer),
+        lr_scheduler=optimizer.schedule.schedule,
+        warmup_steps=round(optimizer.schedule.warmup),
+        max_grad_norm=optimizer.max_grad_norm,
+        options=_options(session.request.objective),
+    )
+
+
+def dataset_facts(dataset: Dataset, data: PreparedDataset) -> DatasetFacts:
+    """Images, repeats, buckets and tags; folders by name only."""
+    buckets = data.bucket_counts()
+    largest = max(buckets, key=lambda size: size[0] * size[1])
+    return DatasetFacts(
+        subsets=tuple(_subset_facts(subset) for subset in dataset.subsets), resolution=largest, buckets=buckets
+    )
+
+
+def _subset_facts(subset: Subset) -> SubsetFacts:
+    tags = Counter(
+        tag.strip() for item in subset.items for tag in (item.captions or ("",))[0].split(",") if tag.strip()
+    )
+    return SubsetFacts(
+        name=subset.name,
+        num_images=len(subset.items),
+        repeats=subset.repeats,
+        is_regularization=subset.is_regularization,
+        tag_frequency=dict(tags.most_common()),
+        shuffle_tags=subset.captions.shuffle_tags,
+        keep_tags=subset.captions.keep_tags,
+        flip=subset.buckets.flip,
+        random_crop=subset.buckets.random_crop,
+    )
+
+
+def _optimizer_text(settings: OptimizerSettings) -> str:
+    arguments = ",".join([f"weight_decay={settings.weight_decay}", *settings.arguments.split()])
+    return f"{settings.optimizer}({arguments})"
+
+
+def _options(objective: ObjectiveSettings) -> dict[str, str | int | float | bool | None]:
+    return {
+        "min_snr_gamma": objective.min_snr_gamma,
+        "noise_offset": objective.noise_offset or None,
+        "multires_noise_iterations": objective.multires_noise_iterations or None,
+        "multires_noise_discount": objective.multires_noise_discount,
+        "ip_noise_gamma": objective.input_perturbation or None,
+        "debiased_estimation": objective.debiased_estimation,
+        "scale_weight_norms": objective.scale_weight_norms or None,
+        "loss_type": objective.loss_type,
+        "prior_loss_weight": objective.prior_loss_weight,
+        "cache_latents": True,
+        "mixed_precision": "no",
+    }
