@@ -83,7 +83,7 @@ class Adapter(nn.Module, ABC):
 
     def delta_norm(self) -> Tensor:
         """Frobenius norm of the change, a scalar."""
-        return self.delta_weight().norm()
+        return torch.linalg.vector_norm(self.delta_weight())
 
     def factors(self) -> list[nn.Parameter]:
         """Parameters whose product the change is; scaling each by c^(1/n) scales the change by c."""

@@ -1,5 +1,6 @@
 """From settings or from a file's tensors to the adapter of one module."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
@@ -14,10 +15,10 @@ from .glora import GloraAdapter
 from .ia3 import Ia3Adapter
 from .layer import Layer
 from .loha import LohaAdapter
-from .lokr import LokrAdapter
+from .lokr import LokrAdapter, LokrShape
 from .lora import LoraAdapter
 from .oft import BoftAdapter, DiagOftAdapter
-from .settings import NetworkSettings
+from .settings import Algorithm, NetworkSettings
 from .targets import NORM_TYPES, Target
 
 LATENT_CHANNELS = 8
@@ -72,27 +73,22 @@ def create_adapter(
 
 
 def _create(target: Target, layer: Layer, size: Size, settings: NetworkSettings, generator: torch.Generator) -> Adapter:
-    rank, alpha, path = size.rank, size.alpha, target.path
-    match settings.algorithm:
-        case "lora" | "locon":
-            return LoraAdapter.create(layer, rank, alpha, generator)
-        case "loha":
-            return LohaAdapter.create(layer, rank, alpha, generator)
-        case "lokr":
-            options = {"full_matrix": settings.full_matrix, "decompose_both": settings.decompose_both}
-            return LokrAdapter.create(layer, rank, alpha, generator, factor=settings.factor, **options)
-        case "dylora":
-            return DyloraAdapter.create_blocks(layer, rank, alpha, generator, settings.block_size)
-        case "ia3":
-            return Ia3Adapter.create(layer, path.endswith(INPUT_SCALED))
-        case "glora":
-            return GloraAdapter.create(layer, rank, alpha, generator)
-        case "full":
-            return FullAdapter.create(layer)
-        case "diag-oft":
-            return DiagOftAdapter.create(layer, rank, path)
-        case "boft":
-            return BoftAdapter.create(layer, rank, path)
+    fresh = (layer, size.rank, size.alpha, generator)
+    makers: dict[Algorithm, Callable[[], Adapter]] = {
+        "lora": lambda: LoraAdapter.create(*fresh),
+        "locon": lambda: LoraAdapter.create(*fresh),
+        "loha": lambda: LohaAdapter.create(*fresh),
+        "lokr": lambda: LokrAdapter.create(
+            *fresh, LokrShape(settings.factor, settings.full_matrix, settings.decompose_both)
+        ),
+        "dylora": lambda: DyloraAdapter.create_blocks(*fresh, settings.block_size),
+        "ia3": lambda: Ia3Adapter.create(layer, target.path.endswith(INPUT_SCALED)),
+        "glora": lambda: GloraAdapter.create(*fresh),
+        "full": lambda: FullAdapter.create(layer),
+        "diag-oft": lambda: DiagOftAdapter.create(layer, size.rank, target.path),
+        "boft": lambda: BoftAdapter.create(layer, size.rank, target.path),
+    }
+    return makers[settings.algorithm]()
 
 
 def adapter_from_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> Adapter | None:

@@ -36,5 +36,4 @@ class Draws:
     def uniform(self, purpose: str, count: int) -> list[float]:
         """One number in 0..1 for each adapter."""
         source = generator(self.seed, purpose, self.step, self.micro_step)
-        numbers: list[float] = torch.rand(count, generator=source).tolist()
-        return numbers
+        return [float(number) for number in torch.rand(count, generator=source)]

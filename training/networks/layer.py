@@ -27,7 +27,7 @@ class Layer:
 
     @classmethod
     def of(cls, module: nn.Module) -> "Layer":
-        """Describe a Linear, an ungrouped Conv2d or a normalization. The weight may not be loaded yet; sizes are known."""
+        """Describe a Linear, an ungrouped Conv2d or a normalization, whose weight may not be loaded yet."""
         has_bias = isinstance(module.bias, Tensor)
         if isinstance(module, nn.Linear):
             return cls(module, (module.out_features, module.in_features), has_bias)
@@ -68,10 +68,10 @@ class Layer:
         """Dimension of the layer's output that holds O."""
         return 1 if self.is_conv else -1
 
-    def geometry(self) -> tuple[Pair, Pair | str, Pair]:
+    def geometry(self) -> tuple[Pair, Pair, Pair]:
         """Stride, padding and dilation of a convolution."""
         module = self.module
-        assert isinstance(module, nn.Conv2d)
+        assert isinstance(module, nn.Conv2d) and not isinstance(module.padding, str)
         return module.stride, module.padding, module.dilation
 
     def operation(self) -> Operation:
@@ -82,7 +82,7 @@ class Layer:
         return lambda x, weight: F.conv2d(x, weight, None, stride, padding, dilation)
 
     def weight(self, device: torch.device) -> Tensor:
-        """The frozen weight, detached, float32 (or wider where it is stored so), dequantized where the host keeps it quantized."""
+        """The frozen weight, detached, at least float32, dequantized where the host keeps it quantized."""
         weight = self.module.weight
         assert isinstance(weight, Tensor)
         weight = weight.detach()

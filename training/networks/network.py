@@ -96,8 +96,8 @@ class Network:
             unmatched += unknown
         elif unknown:
             raise ValueError(
-                f"every tensor of the LoRA must belong to a module of this {family} base model, got {len(unknown)} that "
-                f"do not ({', '.join(unknown[:3])}); it is of another model family, or its text encoder is not connected"
+                f"every tensor of the LoRA must belong to a module of this {family} base model, got {len(unknown)} "
+                f"others ({', '.join(unknown[:3])}); it is for another model family, or its text encoder is missing"
             )
         if not attachments:
             raise ValueError(f"the LoRA must hold modules of this {family} base model, got none")
@@ -218,7 +218,7 @@ class Network:
     @torch.no_grad()
     def scale_weight_norms(self, max_norm: float) -> NormReport:
         """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm)."""
-        norms: list[float] = torch.stack([adapter.delta_norm() for adapter in self.adapters]).tolist()
+        norms = [float(norm) for norm in torch.stack([adapter.delta_norm() for adapter in self.adapters]).cpu()]
         keys_scaled = 0
         for index, (adapter, norm) in enumerate(zip(self.adapters, norms, strict=True)):
             if norm > max_norm:

@@ -30,7 +30,7 @@ class NetworkSettings:
     """Settings of a network; every conflict is refused here by name."""
 
     algorithm: Algorithm = "lora"
-    """`lora` is LoRA-LierLa (linear layers and 1 x 1 convolutions); `locon` adapts resnets and k x k convolutions too."""
+    """`lora` is LoRA-LierLa (linear layers, 1 x 1 convolutions); `locon` adapts resnets and k x k convolutions too."""
     rank: int = 16
     """Width of the low-rank factors, at least 1 (kohya: network dim). For `diag-oft` and `boft`: largest block size."""
     alpha: float = 16.0

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import cast
 
 from torch import nn
 
@@ -45,7 +46,7 @@ def find_modules(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> li
     """Every module of the parts that could be adapted: Linear, ungrouped Conv2d, and normalization with weights."""
     found: list[Target] = []
     for part, root in parts.items():
-        modules: dict[str, nn.Module] = dict(root.named_modules())
+        modules = module_paths(root)
         keys = file_keys(modules, part, family)
         found += [
             Target(part, path, keys[path], block_of(path, part, family), module)
@@ -94,9 +95,9 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
     """Whether the preset covers a module, patterns aside."""
     if isinstance(target.module, NORM_TYPES):
         return settings.train_norms and target.part == "unet"
-    if settings.algorithm == "ia3" and settings.preset in ("attention", "attention_feed_forward"):
-        if not IA3_PATTERN.fullmatch(target.path):
-            return False
+    is_narrow = settings.preset in ("attention", "attention_feed_forward")
+    if settings.algorithm == "ia3" and is_narrow and not IA3_PATTERN.fullmatch(target.path):
+        return False
     if target.part != "unet":
         return bool((TEXT_ATTENTION if settings.preset == "attention" else TEXT_ANY).fullmatch(target.path))
     if not UNET_PATTERNS[settings.preset].fullmatch(target.path):
@@ -105,10 +106,17 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
     return not (linear_only and Layer.of(target.module).is_spatial)
 
 
+def module_paths(root: nn.Module) -> dict[str, nn.Module]:
+    """Every module of a part by path, in the order of the model."""
+    return cast("dict[str, nn.Module]", dict(root.named_modules()))
+
+
 def _is_adaptable(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return module.groups == 1
-    return isinstance(module, nn.Linear) or (isinstance(module, NORM_TYPES) and isinstance(module.weight, nn.Parameter))
+    return isinstance(module, nn.Linear) or (
+        isinstance(module, NORM_TYPES) and "weight" in dict(module.named_parameters())
+    )
 
 
 def _matches(target: Target, pattern: str) -> bool:

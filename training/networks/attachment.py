@@ -1,0 +1,88 @@
+"""Which adapter belongs to which module: made from settings, or read from a file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..base_model import ModelFamily, PartName
+from ..rng import generator
+from .adapter import Adapter
+from .algorithms import adapter_from_tensors, create_adapter, size_of
+from .layer import Layer
+from .names import alias_keys
+from .settings import NetworkSettings
+from .targets import Target, find_modules, module_paths, select_targets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attachment:
+    """One adapter and where it belongs."""
+
+    target: Target
+    adapter: Adapter
+    block_weight: float
+    """Factor of the learning rate; 0 = in the file but not trained."""
+
+
+def create_attachments(
+    parts: Mapping[PartName, nn.Module], family: ModelFamily, settings: NetworkSettings, seed: int
+) -> list[Attachment]:
+    """Fresh adapters on the targets of the settings. Each one's start depends on the seed and its key alone.
+
+    Raises:
+        ValueError: the settings do not fit the base model.
+    """
+    blocks = settings.block_weights.resolve(family)
+    attachments: list[Attachment] = []
+    for target in select_targets(parts, family, settings):
+        layer = Layer.of(target.module)
+        weight, rank = blocks.weight(target.block), blocks.rank(target.block, layer.is_spatial)
+        if weight == 0 or rank == 0:
+            continue
+        size = size_of(target, layer, settings, rank)
+        adapter = create_adapter(target, layer, size, settings, generator(seed, f"network/{target.key}"))
+        attachments.append(Attachment(target, adapter, weight))
+    if not attachments:
+        raise ValueError("block weights must leave at least one block on, got 0 for every targeted block")
+    return attachments
+
+
+def read_attachments(
+    parts: Mapping[PartName, nn.Module], family: ModelFamily, tensors: Mapping[str, Tensor], settings: NetworkSettings
+) -> tuple[list[Attachment], list[str]]:
+    """Adapters that a file's tensors describe, and the names of tensors that belong to none."""
+    blocks = settings.block_weights.resolve(family)
+    targets = _targets_by_key(parts, family)
+    attachments: list[Attachment] = []
+    unknown: list[str] = []
+    for key, by_suffix in _by_key(tensors).items():
+        target = targets.get(key)
+        adapter = adapter_from_tensors(target.module, by_suffix) if target else None
+        unknown += [f"{key}.{suffix}" for suffix in by_suffix]
+        if target is None or adapter is None:
+            continue
+        weight = blocks.weight(target.block) if target.part in settings.parts else 0.0
+        adapter.requires_grad_(weight > 0)
+        attachments.append(Attachment(target, adapter, weight))
+    return attachments, unknown
+
+
+def _targets_by_key(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> dict[str, Target]:
+    """Every adaptable module under every key that a file may use for it."""
+    by_path = {(target.part, target.path): target for target in find_modules(parts, family)}
+    return {
+        key: by_path[part, path]
+        for part, root in parts.items()
+        for key, path in alias_keys(module_paths(root), part, family).items()
+        if (part, path) in by_path
+    }
+
+
+def _by_key(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors by module key (what precedes the first dot), then by suffix."""
+    by_key: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        key, _, suffix = name.partition(".")
+        by_key.setdefault(key, {})[suffix] = tensor
+    return by_key

@@ -1,0 +1,56 @@
+"""LoRA whose ranks are ordered, so that it can be cut to any smaller rank after training.
+
+DyLoRA, Valipour et al. 2022, https://arxiv.org/abs/2210.07558. Each step draws one block of ranks and trains it on top
+of the frozen blocks before it. The paper scales the cut network by alpha / (cut rank), which trains every block for
+another scale than the one it is used with in the whole network; here the scale is alpha / rank throughout. So the whole
+file is exactly the sum that was trained, and cutting it to k ranks (alpha becomes alpha * k / rank) is exactly what the
+draw of block k trained.
+"""
+
+import torch
+from torch import Tensor
+
+from .adapter import Forward, alpha_tensor
+from .layer import Layer
+from .lora import LoraAdapter
+
+
+class DyloraAdapter(LoraAdapter):
+    """LoRA trained block by block; same tensors and same file as LoRA."""
+
+    def __init__(self, layer: Layer, down: Tensor, up: Tensor, alpha: float) -> None:
+        super().__init__(layer, down, up, alpha)
+        self.block_size = 1
+        self.block = 0
+        """Block that the current training pass draws."""
+
+    @classmethod
+    def create_blocks(
+        cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator, block_size: int
+    ) -> "DyloraAdapter":
+        """LoRA's start; `block_size` divides `rank`."""
+        made = LoraAdapter.create(layer, rank, alpha, generator)
+        adapter = cls(layer, made.lora_down.detach(), made.lora_up.detach(), alpha)
+        adapter.block_size = block_size
+        return adapter
+
+    def draw_block(self, uniform: float) -> None:
+        """Choose the block of the coming pass from a number in 0..1."""
+        self.block = min(int(uniform * (self.rank // self.block_size)), self.rank // self.block_size - 1)
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """All ranks when evaluated; when trained, those up to the drawn block, only that block with gradients."""
+        if not self.training or self.is_dropped:
+            return super().forward(x, base)
+        start, end = self.block * self.block_size, (self.block + 1) * self.block_size
+        down = torch.cat([self.lora_down[:start].detach(), self.lora_down[start:end]]).to(x.dtype)
+        up = torch.cat([self.lora_up[:, :start].detach(), self.lora_up[:, start:end]], dim=1).to(x.dtype)
+        return self.add_up(base(x), self.drop(self.operation(x, down)), up)
+
+    def file_tensors_at(self, rank: int) -> dict[str, Tensor]:
+        """The file cut to a smaller rank, a multiple of the block size."""
+        return {
+            "lora_down.weight": self.lora_down.detach()[:rank],
+            "lora_up.weight": self.lora_up.detach()[:, :rank],
+            "alpha": alpha_tensor(self.alpha * rank / self.rank),
+        }

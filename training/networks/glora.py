@@ -1,0 +1,93 @@
+"""Generalized LoRA, delta = s (W a1 a2 + b1 b2) with s = alpha / rank: one low-rank change of the input, one beside.
+
+Chavan et al. 2023, https://arxiv.org/abs/2306.07967, in the form of LyCORIS.
+
+Shapes: R rank, O out, I in.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .adapter import Adapter, Forward, alpha_tensor, kaiming, pop_alpha
+from .layer import Layer
+
+
+class GloraAdapter(Adapter):
+    """GLoRA on one layer: `a1` (I, R), `a2` (R, I), `b1` (O, R), `b2` (R, I[, K, K])."""
+
+    def __init__(self, layer: Layer, factors: dict[str, Tensor], alpha: float) -> None:
+        super().__init__(layer)
+        self.a1, self.a2 = nn.Parameter(factors["a1"]), nn.Parameter(factors["a2"])
+        self.b1, self.b2 = nn.Parameter(factors["b1"]), nn.Parameter(factors["b2"])
+        self.alpha = alpha
+        self.rank = self.a2.shape[0]
+        self.operation = layer.operation()
+
+    @classmethod
+    def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "GloraAdapter":
+        """Outer factors random, inner ones zero."""
+        point = (1, 1) if layer.is_conv else ()
+        factors = {
+            "a1": kaiming((layer.in_size, rank, *point), generator),
+            "a2": torch.zeros(rank, layer.in_size, *point),
+            "b1": kaiming((layer.out_size, rank, *point), generator),
+            "b2": torch.zeros(rank, *layer.weight_shape[1:]),
+        }
+        return cls(layer, factors, alpha)
+
+    @classmethod
+    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "GloraAdapter":
+        """Read the current form; LyCORIS' first form (a1 and b1 inside) is turned around."""
+        a1, a2, b1, b2 = (tensors.pop(f"{name}.weight").float().flatten(1) for name in ("a1", "a2", "b1", "b2"))
+        if a1.shape[0] < a1.shape[1]:
+            a1, a2, b1, b2 = a2, a1, b2, b1
+        rank = a2.shape[0]
+        point = (1, 1) if layer.is_conv else ()
+        factors = {
+            "a1": a1.reshape(layer.in_size, rank, *point).contiguous(),
+            "a2": a2.reshape(rank, layer.in_size, *point).contiguous(),
+            "b1": b1.reshape(layer.out_size, rank, *point).contiguous(),
+            "b2": b2.reshape(rank, *layer.weight_shape[1:]).contiguous(),
+        }
+        return cls(layer, factors, pop_alpha(tensors, rank))
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """The frozen layer sees x + s a1(a2(x)); s b1(b2(x)) is added to what it gives."""
+        if self.is_dropped:
+            return base(x)
+        scale = self.strength * self.alpha / self.rank
+        point = torch.conv2d if self.layer.is_conv else torch.nn.functional.linear
+        hidden_a, hidden_b = point(x, self.a2.to(x.dtype)), self.operation(x, self.b2.to(x.dtype))
+        if self.training:
+            hidden_a, hidden_b = self._drop("a", hidden_a), self._drop("b", hidden_b)
+        changed_input = x.add(point(hidden_a, self.a1.to(x.dtype)), alpha=scale)
+        return base(changed_input).add_(point(hidden_b, self.b1.to(x.dtype)), alpha=scale)
+
+    def _drop(self, side: str, hidden: Tensor) -> Tensor:
+        if self.dropout:
+            mask = self.draws.keep_mask(f"dropout_{side}", self.index, hidden.shape, self.dropout, hidden)
+            hidden = hidden * mask
+        if self.rank_dropout:
+            shape = [1] * hidden.dim()
+            shape[0], shape[self.layer.channel_dim] = hidden.shape[0], self.rank
+            hidden = hidden * self.draws.keep_mask(f"rank_dropout_{side}", self.index, shape, self.rank_dropout, hidden)
+        return hidden
+
+    def delta_weight(self) -> Tensor:
+        """Both terms, scaled."""
+        base = self.layer.weight(self.a1.device)
+        through_base = torch.einsum("oi...,ir,rj->oj...", base, self.a1.flatten(1), self.a2.flatten(1))
+        beside = (self.b1.flatten(1) @ self.b2.flatten(1)).view(self.layer.weight_shape)
+        return (through_base + beside) * (self.alpha / self.rank)
+
+    @torch.no_grad()
+    def shrink(self, ratio: float) -> None:
+        """Both terms are products of two factors."""
+        for factor in self.parameters():
+            factor.mul_(ratio**0.5)
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """LyCORIS' current form."""
+        return {f"{name}.weight": parameter.detach() for name, parameter in self.named_parameters()} | {
+            "alpha": alpha_tensor(self.alpha)
+        }

@@ -1,0 +1,176 @@
+"""Low-rank Kronecker product, delta = s (w1 kron w2), with w1 or w2 optionally low-rank themselves.
+
+LyCORIS, https://arxiv.org/abs/2309.14859. The product is never built: (w1 kron w2) x reshapes x to (M, N), applies w2
+along N and w1 along M. With both factors whole, rank and alpha have no meaning and s is 1.
+
+Shapes: O = L * K out, I = M * N in; w1 (L, M), w2 (K, N[, kernel]).
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
+from .layer import Layer
+from .loha import fold_tucker
+
+NAMES = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
+
+
+@dataclass(frozen=True, slots=True)
+class LokrShape:
+    """How the weight is split."""
+
+    factor: int
+    """See `split`."""
+    full_matrix: bool
+    """Keep the second factor whole."""
+    decompose_both: bool
+    """Make the first factor low-rank too where that is smaller."""
+
+
+class LokrAdapter(Adapter):
+    """LoKr on one layer: `lokr_w1` or `lokr_w1_a @ lokr_w1_b`, `lokr_w2` or `lokr_w2_a @ lokr_w2_b`."""
+
+    lokr_w1: nn.Parameter | None
+    lokr_w1_a: nn.Parameter | None
+    lokr_w1_b: nn.Parameter | None
+    lokr_w2: nn.Parameter | None
+    lokr_w2_a: nn.Parameter | None
+    lokr_w2_b: nn.Parameter | None
+
+    def __init__(self, layer: Layer, factors: dict[str, Tensor], alpha: float) -> None:
+        super().__init__(layer)
+        for name in NAMES:
+            self.register_parameter(name, nn.Parameter(factors[name]) if name in factors else None)
+        low_rank = factors.get("lokr_w2_b", factors.get("lokr_w1_b"))
+        self.alpha = alpha
+        self.rank = 0 if low_rank is None else low_rank.shape[0]
+        self.unit_scale = alpha / self.rank if self.rank else 1.0
+        self.scale = self.unit_scale
+        self.operation = layer.operation()
+
+    @classmethod
+    def create(
+        cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator, shape: LokrShape
+    ) -> "LokrAdapter":
+        """Start as in LyCORIS: w1 random, w2 zero. A factor is whole where the rank would not make it smaller."""
+        (rows_1, rows_2) = split(layer.out_size, shape.factor)
+        (columns_1, columns_2) = split(layer.in_size, shape.factor)
+        kernel = layer.weight_shape[2:]
+        factors: dict[str, Tensor] = {}
+        if shape.decompose_both and rank < max(rows_1, columns_1) / 2:
+            factors["lokr_w1_a"] = kaiming((rows_1, rank), generator)
+            factors["lokr_w1_b"] = kaiming((rank, columns_1), generator)
+        else:
+            factors["lokr_w1"] = kaiming((rows_1, columns_1), generator)
+        if shape.full_matrix or rank >= max(rows_2, columns_2) / 2:
+            factors["lokr_w2"] = torch.zeros(rows_2, columns_2, *kernel)
+        else:
+            factors["lokr_w2_a"] = kaiming((rows_2, rank), generator)
+            factors["lokr_w2_b"] = torch.zeros(rank, columns_2 * prod(kernel))
+        return cls(layer, factors, alpha)
+
+    @classmethod
+    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LokrAdapter":
+        """Take what the file has; a Tucker core is folded into `lokr_w2_b`."""
+        factors = {name: tensors.pop(name).float().contiguous() for name in NAMES if name in tensors}
+        if "lokr_t2" in tensors:
+            core = tensors.pop("lokr_t2").float()
+            folded = fold_tucker(core, factors["lokr_w2_a"], factors["lokr_w2_b"])
+            factors["lokr_w2_a"], factors["lokr_w2_b"] = folded[0].contiguous(), folded[1].contiguous()
+        if "lokr_w2" in factors and layer.is_conv:
+            whole = factors["lokr_w2"]
+            factors["lokr_w2"] = whole.reshape(whole.shape[0], -1, *layer.weight_shape[2:])
+        low_rank = factors.get("lokr_w2_b", factors.get("lokr_w1_b"))
+        return cls(layer, factors, pop_alpha(tensors, 1 if low_rank is None else low_rank.shape[0]))
+
+    def set_strength(self, strength: float) -> None:
+        """Fold the strength into the scale."""
+        super().set_strength(strength)
+        self.scale = strength * self.unit_scale
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """Frozen output plus both factors applied in turn, in the input's dtype."""
+        if self.is_dropped:
+            return base(x)
+        change = self._spatial(x) if self.layer.is_conv else self._linear(x)
+        return base(x).add_(change, alpha=self.scale)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        w1 = self.w1().to(x.dtype)
+        hidden = self._second(x.unflatten(-1, (w1.shape[1], -1)))
+        return F.linear(hidden.mT, w1).mT.flatten(-2)
+
+    def _spatial(self, x: Tensor) -> Tensor:
+        w1 = self.w1().to(x.dtype)
+        groups = w1.shape[1]
+        hidden = self._second(x.unflatten(1, (groups, -1)).flatten(0, 1))
+        mixed = w1 @ hidden.view(-1, groups, prod(hidden.shape[1:]))
+        return mixed.view(-1, w1.shape[0] * hidden.shape[1], *hidden.shape[2:])
+
+    def _second(self, x: Tensor) -> Tensor:
+        """Apply w2 along N; x is (..., N), or (B, N, H, W) for convolutions."""
+        if self.lokr_w2 is not None:
+            return self.operation(x, self.lokr_w2.to(x.dtype))
+        up, down = (factor.to(x.dtype) for factor in self._low_rank())
+        kernel = self.layer.weight_shape[2:]
+        hidden = self.operation(x, down.view(self.rank, -1, *kernel))
+        if self.training and self.rank_dropout:
+            shape = [self.rank, *[1] * len(kernel)]
+            hidden = hidden * self.draws.keep_mask("rank_dropout", self.index, shape, self.rank_dropout, hidden)
+        return F.conv2d(hidden, up[..., None, None]) if kernel else F.linear(hidden, up)
+
+    def _low_rank(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """`lokr_w2_a`, `lokr_w2_b`."""
+        assert self.lokr_w2_a is not None and self.lokr_w2_b is not None
+        return self.lokr_w2_a, self.lokr_w2_b
+
+    def w1(self) -> Tensor:
+        """First factor, (L, M)."""
+        if self.lokr_w1 is not None:
+            return self.lokr_w1
+        assert self.lokr_w1_a is not None and self.lokr_w1_b is not None
+        return self.lokr_w1_a @ self.lokr_w1_b
+
+    def delta_weight(self) -> Tensor:
+        """The scaled Kronecker product."""
+        return self._delta(self.lokr_w2_b)
+
+    def drawn_delta(self) -> Tensor:
+        """With rank dropout of a low-rank second factor."""
+        return self._delta(self.lokr_w2_b if self.lokr_w2_b is None else self.drop_rows(self.lokr_w2_b))
+
+    def _delta(self, w2_b: Tensor | None) -> Tensor:
+        if self.lokr_w2 is not None:
+            w2 = self.lokr_w2.flatten(1)
+        else:
+            assert w2_b is not None
+            w2 = self._low_rank()[0] @ w2_b
+        return torch.kron(self.w1() * self.unit_scale, w2).view(self.layer.weight_shape)
+
+    def delta_norm(self) -> Tensor:
+        """The norm of a Kronecker product is the product of the norms."""
+        second = gram_norm(*self._low_rank()) if self.lokr_w2 is None else torch.linalg.vector_norm(self.lokr_w2)
+        return torch.linalg.vector_norm(self.w1()) * second * abs(self.unit_scale)
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """LyCORIS' form."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()} | {
+            "alpha": alpha_tensor(self.alpha)
+        }
+
+
+def split(size: int, factor: int) -> tuple[int, int]:
+    """Split a size into two whole factors, the smaller first: one is `factor` if that divides the size.
+
+    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20.
+    """
+    if factor > 0 and size % factor == 0:
+        return min(factor, size // factor), max(factor, size // factor)
+    limit = size if factor < 0 else factor
+    small = max(m for m in range(1, int(size**0.5) + 1) if size % m == 0 and m <= limit)
+    return small, size // small

@@ -1,0 +1,77 @@
+"""Adapters that have to build the weight of their change, without keeping it for the backward pass.
+
+Plain autograd would keep the built weight and everything that led to it: as much memory as the base model and more.
+Here only the layer's input is kept; the backward pass builds the weight again. That costs two small products per layer
+and saves gigabytes (SD1.5, LoHa on all linear layers: 1.6 GiB).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .adapter import Adapter, Forward
+from .layer import Layer
+
+
+class Context(Protocol):
+    """What `RebuiltLayer` keeps between its passes."""
+
+    layer: Layer
+    build: Callable[[], Tensor]
+    parameters: tuple[Tensor, ...]
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class RebuiltLayer(torch.autograd.Function):
+    """Apply a built weight to x; parameters are passed so that autograd knows of them."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Tensor, layer: Layer, build: Callable[[], Tensor], *parameters: Tensor) -> Tensor:
+        """`build()` gives the float32 weight from the parameters."""
+        ctx.save_for_backward(x)
+        ctx.layer, ctx.build, ctx.parameters = layer, build, parameters
+        return layer.operation()(x, build().to(x.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients of x and of the parameters."""
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            weight = ctx.build()
+        grad_x, grad_weight = layer_gradients(ctx.layer, x, weight.detach(), grad, ctx.needs_input_grad[0])
+        trained = [parameter for parameter in ctx.parameters if parameter.requires_grad]
+        grads = iter(torch.autograd.grad(weight, trained, grad_weight.to(weight.dtype)))
+        return grad_x, None, None, *(next(grads) if p.requires_grad else None for p in ctx.parameters)
+
+
+def layer_gradients(
+    layer: Layer, x: Tensor, weight: Tensor, grad: Tensor, needs_x: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients of a linear layer's or a convolution's input and weight, in the dtype of x."""
+    weight = weight.to(x.dtype)
+    if layer.is_conv:
+        stride, padding, dilation = layer.geometry()
+        wanted = [needs_x, True, False]
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, stride, padding, dilation, False, [0, 0], 1, wanted
+        )
+        return grad_x, grad_weight
+    return (grad @ weight if needs_x else None), grad.flatten(0, -2).mT @ x.flatten(0, -2)
+
+
+class RebuiltAdapter(Adapter):
+    """An adapter whose forward applies its drawn delta weight; subclasses only say what that is."""
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """Frozen output plus the delta weight applied to x."""
+        if self.is_dropped:
+            return base(x)
+        change = RebuiltLayer.apply(x, self.layer, self.drawn_delta, *self.parameters())
+        return base(x).add_(change, alpha=self.strength)
