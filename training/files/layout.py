@@ -38,7 +38,7 @@ def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     """
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     offset = 0
-    for name in _ordered(tensors):
+    for name in file_order(tensors):
         tensor = tensors[name]
         end = offset + tensor.numel() * tensor.element_size()
         header[name] = {"dtype": _TYPE_NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
@@ -49,13 +49,23 @@ def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 
 
 def tensor_area(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """The bytes after the header, one piece a tensor; a CPU tensor is not copied."""
-    for name in _ordered(tensors):
-        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield flat.view(torch.uint8).numpy().data if flat.numel() else b""
+    """The bytes after the header, one piece a tensor."""
+    for name in file_order(tensors):
+        yield tensor_bytes(tensors[name])
 
 
-def _ordered(tensors: Mapping[str, Tensor]) -> list[str]:
+def tensor_bytes(tensor: Tensor) -> bytes | memoryview:
+    """The bytes of one tensor; one on the CPU is not copied."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
+
+
+def file_order(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names in the order in which their bytes lie in a file.
+
+    Raises:
+        ValueError: A tensor has a type that safetensors cannot hold.
+    """
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPE_NAMES:
             raise ValueError(f"{name}: safetensors cannot hold {tensor.dtype}; convert it to a floating type first")

@@ -1,0 +1,195 @@
+"""A merged LoRA changes the weight by the weighted sum of the changes: float64, full matrices, every pair."""
+
+import itertools
+
+import pytest
+import torch
+from pack.tests.training.tools.loras import (
+    ALGORITHMS,
+    CONV,
+    FROM_FILE_ALONE,
+    IN,
+    NAME,
+    OUT,
+    TEXT,
+    draw,
+    low_rank,
+    named,
+    of_algorithm,
+)
+from pack.training.files.formats import split_modules
+from pack.training.networks.block_weights import BlockWeights
+from pack.training.tools.deltas import delta_weight, needs_weight
+from pack.training.tools.merge import MergeSettings, merge
+from pack.training.tools.ranks import RankChoice
+from pack.training.tools.strengths import Strengths, block_of_name
+from pack.training.tools.task_vectors import dare, ties
+
+EXACT = MergeSettings(dtype=torch.float64)
+FULL_RANK = MergeSettings(dtype=torch.float64, choice=RankChoice(rank=20))
+
+
+def change(parts: dict[str, torch.Tensor], weight: torch.Tensor | None = None) -> torch.Tensor:
+    return delta_weight(parts, weight)
+
+
+def close(got: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-9):
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("one", "two"), itertools.combinations_with_replacement(ALGORITHMS, 2))
+def test_every_pair_sums(one: str, two: str):
+    weight = draw(OUT, IN, seed=9)
+    first, second = of_algorithm(one, seed=1), of_algorithm(two, seed=2)
+    expected = 0.7 * change(first, weight) - 1.3 * change(second, weight)
+    pair = [(named(NAME, first), Strengths(unet=0.7)), (named(NAME, second), Strengths(unet=-1.3))]
+    merged, report = merge(pair, "sd15", FULL_RANK, lambda name: weight)
+    close(change(split_modules(merged)[NAME]), expected, 1e-5 if {"oft", "boft"} & {one, two} else 1e-9)
+    assert report.relative_error < 1e-9
+
+
+@pytest.mark.parametrize(("one", "two"), itertools.combinations_with_replacement(FROM_FILE_ALONE, 2))
+def test_without_a_rank_the_result_is_exact_or_says_by_how_much_not(one: str, two: str):
+    first, second = of_algorithm(one, seed=1), of_algorithm(two, seed=2)
+    expected = change(first) + change(second)
+    merged, report = merge([(named(NAME, first), Strengths()), (named(NAME, second), Strengths())], "sd15", EXACT)
+    lacking = float((change(split_modules(merged)[NAME]) - expected).norm())
+    assert lacking == pytest.approx(report.layers[0].error, abs=1e-9)
+    if {one, two} <= {"lora"} or one == two == "full":
+        assert lacking < 1e-12
+    else:
+        assert report.relative_error < 0.05
+
+
+def test_low_rank_is_concatenated_not_refactored():
+    """One LoRA at 0.5 is half of it, two are their sum: no strength counted twice, no cross terms, no alpha kept."""
+    first, second = low_rank(4, 1.0, seed=1), low_rank(3, 6.0, seed=5)
+    half, report = merge([(named(NAME, first), Strengths(unet=0.5))], "sd15", EXACT)
+    close(change(split_modules(half)[NAME]), 0.5 * change(first))
+    both, report = merge([(named(NAME, first), Strengths()), (named(NAME, second), Strengths())], "sd15", EXACT)
+    parts = split_modules(both)[NAME]
+    close(change(parts), change(first) + change(second))
+    assert parts["lora_down.weight"].shape[0] == 7 == float(parts["alpha"])
+    assert torch.equal(parts["lora_down.weight"][:4], first["lora_down.weight"])
+    assert report.relative_error == 0
+
+
+def test_more_rank_than_the_weight_has_is_cut_without_loss():
+    loras = [(named(NAME, low_rank(8, seed=seed)), Strengths()) for seed in range(0, 8, 2)]
+    merged, report = merge(loras, "sd15", EXACT)
+    parts = split_modules(merged)[NAME]
+    assert parts["lora_down.weight"].shape[0] == IN
+    close(change(parts), sum(change(low_rank(8, seed=seed)) for seed in range(0, 8, 2)))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_rank_gives_the_best_approximation(kernel: int):
+    first, second = low_rank(4, kernel=kernel, seed=1), low_rank(5, kernel=kernel, seed=3)
+    name = CONV if kernel == 3 else NAME
+    settings = MergeSettings(dtype=torch.float64, choice=RankChoice(rank=3))
+    merged, report = merge([(named(name, first), Strengths()), (named(name, second), Strengths())], "sd15", settings)
+    wanted = (change(first) + change(second)).flatten(1)
+    best = float(torch.linalg.svdvals(wanted)[3:].norm())
+    parts = split_modules(merged)[name]
+    assert parts["lora_down.weight"].shape == (3, IN, *((3, 3) if kernel == 3 else ()))
+    assert float((change(parts).flatten(1) - wanted).norm()) == pytest.approx(best, rel=1e-9)
+    assert report.layers[0].error == pytest.approx(best, rel=1e-9)
+
+
+def test_parts_and_blocks_have_their_own_strength():
+    deep = "lora_unet_up_blocks_3_attentions_2_proj_in"
+    tensors = {**named(NAME, low_rank()), **named(TEXT, low_rank()), **named(deep, low_rank())}
+    strengths = Strengths(unet=2.0, text_encoder=3.0, blocks=BlockWeights(lbw="BASE:0.5,IN01:0.25,OUT11:0"))
+    merged, _ = merge([(tensors, strengths)], "sd15", EXACT)
+    modules = split_modules(merged)
+    close(change(modules[NAME]), 2.0 * 0.25 * change(low_rank()))
+    close(change(modules[TEXT]), 3.0 * 0.5 * change(low_rank()))
+    assert deep not in modules
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "block"),
+    [
+        ("lora_unet_down_blocks_0_attentions_1_proj_in", "sd15", "IN02"),
+        ("lora_unet_down_blocks_1_downsamplers_0_conv", "sd15", "IN06"),
+        ("lora_unet_mid_block_resnets_1_conv1", "sd15", "M00"),
+        ("lora_unet_up_blocks_1_upsamplers_0_conv", "sd15", "OUT05"),
+        ("lora_unet_input_blocks_8_1_proj_in", "sdxl", "IN08"),
+        ("lora_unet_middle_block_2_in_layers_2", "sdxl", "M02"),
+        ("lora_te2_text_model_encoder_layers_0_mlp_fc1", "sdxl", "BASE"),
+        ("lora_unet_time_embedding_linear_1", "sd15", None),
+    ],
+)
+def test_blocks_of_names(name: str, family: str, block: str | None):
+    assert block_of_name(name, family) == block
+
+
+def test_vectors_are_summed():
+    norm = "lora_unet_down_blocks_0_resnets_0_norm1"
+    one = {**named(NAME, of_algorithm("full", 1)), **named(norm, {"w_norm": draw(OUT), "b_norm": draw(OUT, seed=2)})}
+    two = {**named(NAME, of_algorithm("full", 3)), **named(norm, {"w_norm": draw(OUT, seed=4)})}
+    merged, _ = merge([(one, Strengths(unet=2.0)), (two, Strengths(unet=-1.0))], "sd15", EXACT)
+    close(merged[f"{norm}.w_norm"], 2 * draw(OUT) - draw(OUT, seed=4), 1e-6)
+    close(merged[f"{norm}.b_norm"], 2 * draw(OUT, seed=2), 1e-6)
+    close(merged[f"{NAME}.diff_b"], 2 * one[f"{NAME}.diff_b"] - two[f"{NAME}.diff_b"], 1e-6)
+
+
+def test_add_difference_is_first_plus_second_minus_third():
+    three = [low_rank(seed=seed) for seed in (1, 3, 5)]
+    settings = MergeSettings(method="add_difference", dtype=torch.float64)
+    merged, _ = merge([(named(NAME, parts), Strengths()) for parts in three], "sd15", settings)
+    close(change(split_modules(merged)[NAME]), change(three[0]) + change(three[1]) - change(three[2]))
+
+
+def test_ties_keeps_what_agrees():
+    """The worked case: trim to half, elect by sum, mean of those that agree."""
+    changes = [torch.tensor([4.0, -3.0, 0.1, 0.2]), torch.tensor([2.0, 5.0, -0.3, 0.1])]
+    assert torch.equal(ties(changes, 0.5), torch.tensor([3.0, 5.0, 0.0, 0.0]))
+
+
+def test_ties_of_one_at_full_density_is_itself():
+    parts = low_rank()
+    settings = MergeSettings(method="ties", density=1.0, dtype=torch.float64, choice=RankChoice(rank=4))
+    merged, report = merge([(named(NAME, parts), Strengths())], "sd15", settings)
+    close(change(split_modules(merged)[NAME]), change(parts))
+
+
+def test_dare_drops_the_share_and_keeps_the_mean():
+    changes = [torch.ones(400, 500, dtype=torch.float64)]
+    result = dare(changes, 0.25, seed=3, module=1)
+    assert set(result.unique().tolist()) == {0.0, 4.0}
+    assert float(result.mean()) == pytest.approx(1.0, abs=0.02)
+    assert torch.equal(result, dare(changes, 0.25, seed=3, module=1))
+    assert not torch.equal(result, dare(changes, 0.25, seed=4, module=1))
+
+
+def test_the_global_generator_is_left_alone():
+    before = torch.random.get_rng_state()
+    merge([(named(NAME, low_rank()), Strengths())], "sd15", MergeSettings(method="dare"))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if needs_weight(of_algorithm(name))])
+def test_asks_for_the_base_model_where_needed(algorithm: str):
+    with pytest.raises(ValueError, match=f"model: {NAME}.*connect the model"):
+        merge([(named(NAME, of_algorithm(algorithm)), Strengths())], "sd15", EXACT)
+
+
+@pytest.mark.parametrize(
+    ("loras", "settings", "message"),
+    [
+        ([], {}, "loras: connect at least one"),
+        ([1], {"method": "add_difference"}, "takes three.*got 1"),
+        ([1], {"density": 0.0}, "density must be above 0"),
+        ([1], {"method": "mean"}, "method must be one of.*got mean"),
+    ],
+)
+def test_refuses_by_name(loras: list[int], settings: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        merge([(named(NAME, low_rank()), Strengths()) for _ in loras], "sd15", MergeSettings(**settings))
+
+
+def test_refuses_loras_of_different_models():
+    wide = low_rank() | {"lora_down.weight": draw(4, IN + 1)}
+    with pytest.raises(ValueError, match="not one model"):
+        merge([(named(NAME, low_rank()), Strengths()), (named(NAME, wide), Strengths())], "sd15", EXACT)

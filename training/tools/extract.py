@@ -1,0 +1,110 @@
+"""A LoRA from the difference of two models: the best low-rank approximation, layer by layer."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..base_model import ModelFamily
+from ..files.formats import Tensors, join_modules
+from ..files.names import UNET_PREFIX
+from .checkpoints import open_checkpoint
+from .factors import approximate, low_rank_parts
+from .ranks import RankChoice
+from .report import LayerReport, Report, size_of
+from .resize import cast_parts
+
+_ATTENTION = re.compile(
+    r"(attentions|input_blocks|output_blocks|middle_block)_\d+(_1)?_(proj_in|proj_out|transformer_blocks)"
+)
+_TEXT = re.compile(r"lora_te\d?_text_model_encoder_layers_\d+_(self_attn|mlp)_")
+
+
+class WeightPair(NamedTuple):
+    """One module's weight in both models, by kohya name."""
+
+    name: str
+    original: Tensor
+    tuned: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractSettings:
+    """What to take from the difference."""
+
+    choice: RankChoice = field(default_factory=RankChoice)
+    """Rank per module."""
+    include_conv: bool = False
+    """Residual blocks and samplers too (LoCon); else attention and feed-forward layers only."""
+    include_text_encoder: bool = True
+    """Text encoders too."""
+    min_difference: float = 0.0
+    """A module whose weights all differ by this or less is left out; 0 leaves out equal ones."""
+    dtype: torch.dtype = torch.float16
+    """Type of the result's tensors."""
+
+    def __post_init__(self) -> None:
+        """Refuse a negative threshold."""
+        if self.min_difference < 0:
+            raise ValueError(f"min_difference must be 0 or more, got {self.min_difference}")
+
+    def wants(self, name: str) -> bool:
+        """Whether a module of this kohya name is taken."""
+        if not name.startswith(UNET_PREFIX):
+            return self.include_text_encoder and _TEXT.match(name) is not None
+        return self.include_conv or _ATTENTION.search(name) is not None
+
+
+def extract(pairs: Iterable[WeightPair], settings: ExtractSettings) -> tuple[Tensors, Report]:
+    """The LoRA that turns the original model into the tuned one, as near as its rank allows.
+
+    Pairs are used one by one, so an iterator that reads them from files never holds two models.
+
+    Raises:
+        ValueError: The two models differ in a shape, or do not differ at all.
+    """
+    modules: dict[str, dict[str, Tensor]] = {}
+    layers: list[LayerReport] = []
+    num_equal = bytes_before = 0
+    for name, original, tuned in pairs:
+        if original.shape != tuned.shape:
+            raise ValueError(f"models: {name} is {tuple(original.shape)} and {tuple(tuned.shape)}; not of one family")
+        delta = tuned.to(torch.float32) - original.to(torch.float32)
+        bytes_before += original.numel() * original.element_size()
+        if float(delta.abs().max()) <= settings.min_difference:
+            num_equal += 1
+            continue
+        found, error, norm = approximate(delta.flatten(1), settings.choice, tuple(delta.shape))
+        modules[name] = cast_parts(low_rank_parts(found), settings.dtype)
+        layers.append(LayerReport(name, 0, found.rank, norm, error))
+    if not modules:
+        raise ValueError(f"models: nothing differs by more than {settings.min_difference}; are they the same model?")
+    result = join_modules(modules)
+    notes = (f"{num_equal} modules do not differ and are left out",) if num_equal else ()
+    return result, Report(tuple(layers), bytes_before, size_of(result), notes)
+
+
+def extract_from_files(original: Path, tuned: Path, settings: ExtractSettings) -> tuple[Tensors, Report, ModelFamily]:
+    """The same from two checkpoint files, a layer at a time.
+
+    Raises:
+        ValueError: A file is no SD1.5 or SDXL checkpoint, or the two are of different families.
+    """
+    with open_checkpoint(original) as before, open_checkpoint(tuned) as after:
+        if before.family != after.family:
+            raise ValueError(f"models: {original.name} is {before.family}, {tuned.name} is {after.family}")
+
+        def pairs() -> Iterable[WeightPair]:
+            for name in before.weights:
+                if not settings.wants(name):
+                    continue
+                one, two = before.weight(name), after.weight(name)
+                if one is not None and two is not None and one.ndim >= 2:
+                    yield WeightPair(name, one, two)
+
+        tensors, report = extract(pairs(), settings)
+        return tensors, report, before.family

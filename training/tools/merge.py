@@ -1,0 +1,182 @@
+"""Merging LoRAs into one: exactly where it can be held exactly, else by the best approximation of a rank.
+
+The sum of low-rank changes is low-rank: factors are concatenated, each LoRA's strength and scale multiplied into one
+side once, and alpha is the new rank. Nothing is clamped.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..base_model import ModelFamily
+from ..files.formats import Tensors, join_modules, split_modules
+from .deltas import Parts, algorithm_of, bias_change, delta_weight, needs_weight
+from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
+from .ranks import AUTOMATIC, RankChoice
+from .report import LayerReport, Report, size_of
+from .resize import cast_parts, is_resizable
+from .strengths import Strengths
+from .task_vectors import dare, ties
+
+MergeMethod = Literal["sum", "add_difference", "ties", "dare"]
+MERGE_METHODS: tuple[MergeMethod, ...] = ("sum", "add_difference", "ties", "dare")
+WeightSource = Callable[[str], Tensor | None]
+"""The base model's weight of a module by its kohya name, or None where the model has no such module."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeSettings:
+    """How LoRAs are put together."""
+
+    method: MergeMethod = "sum"
+    """sum: weighted sum. add_difference: first + (second - third). ties, dare: see `task_vectors`."""
+    choice: RankChoice | None = None
+    """Rank of the result; None = exact where every LoRA is low-rank, else 99.9 % of the norm."""
+    density: float = 0.5
+    """Share of elements that ties and dare keep, above 0 to 1."""
+    seed: int = 0
+    """Names dare's draws."""
+    dtype: torch.dtype = torch.float32
+    """Type of the result's tensors."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no merge can do."""
+        if self.method not in MERGE_METHODS:
+            raise ValueError(f"method must be one of {', '.join(MERGE_METHODS)}, got {self.method}")
+        if not 0 < self.density <= 1:
+            raise ValueError(f"density must be above 0 and at most 1, got {self.density}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One LoRA's tensors of a module, with its strength there."""
+
+    parts: Parts
+    strength: float
+
+
+def merge(
+    loras: Sequence[tuple[Tensors, Strengths]],
+    family: ModelFamily,
+    settings: MergeSettings,
+    weights: WeightSource | None = None,
+) -> tuple[Tensors, Report]:
+    """One LoRA that changes a model as all of them together, and what is not exact about it.
+
+    Give kohya names (`to_kohya`). `weights` is needed only where a change depends on the base model (DoRA, GLoRA, OFT,
+    BOFT, IA3); what those add to a strength is taken to be linear: strength times the change at strength 1.
+
+    Raises:
+        ValueError: Fewer LoRAs than the method takes, another family's block weights, or no base model where one is
+            needed.
+    """
+    pieces = _pieces(loras, family, settings.method)
+    modules: dict[str, dict[str, Tensor]] = {}
+    layers: list[LayerReport] = []
+    for index, (name, module_pieces) in enumerate(pieces.items()):
+        parts, layer = _merge_module(name, module_pieces, settings, weights, index)
+        modules[name] = cast_parts(parts, settings.dtype)
+        layers += [layer] if layer is not None else []
+    result = join_modules(modules)
+    return result, Report(tuple(layers), sum(size_of(tensors) for tensors, _ in loras), size_of(result))
+
+
+def _pieces(
+    loras: Sequence[tuple[Tensors, Strengths]], family: ModelFamily, method: MergeMethod
+) -> dict[str, list[_Piece]]:
+    if not loras:
+        raise ValueError("loras: connect at least one LoRA to merge, got none")
+    if method == "add_difference" and len(loras) != 3:
+        raise ValueError(f"loras: add_difference takes three (first + second - third), got {len(loras)}")
+    signs = [1.0, 1.0, -1.0] if method == "add_difference" else [1.0] * len(loras)
+    pieces: dict[str, list[_Piece]] = {}
+    for (tensors, strengths), sign in zip(loras, signs, strict=True):
+        resolved = strengths.resolve(family)
+        for name, parts in split_modules(tensors).items():
+            if strength := sign * resolved.of(name):
+                pieces.setdefault(name, []).append(_Piece(parts, strength))
+    return pieces
+
+
+def _merge_module(
+    name: str, pieces: list[_Piece], settings: MergeSettings, weights: WeightSource | None, index: int
+) -> tuple[dict[str, Tensor], LayerReport | None]:
+    vectors = _vectors(pieces)
+    changing = [piece for piece in pieces if is_resizable(piece.parts)]
+    if not changing:
+        return vectors, None
+    if settings.method in ("ties", "dare"):
+        shape, changes = _full_changes(name, changing, weights)
+        if settings.method == "ties":
+            merged = ties(changes, settings.density)
+        else:
+            merged = dare(changes, settings.density, settings.seed, index)
+        found, error, norm = approximate(merged.flatten(1), settings.choice or AUTOMATIC, shape)
+        return low_rank_parts(found) | vectors, LayerReport(name, 0, found.rank, norm, error)
+    parts, layer = _weighted_sum(name, changing, settings.choice, weights)
+    return parts | vectors, layer
+
+
+def _weighted_sum(
+    name: str, pieces: list[_Piece], choice: RankChoice | None, weights: WeightSource | None
+) -> tuple[dict[str, Tensor], LayerReport]:
+    algorithms = {algorithm_of(piece.parts) for piece in pieces}
+    factored = [None if needs_weight(piece.parts) else factors_of(name, piece.parts) for piece in pieces]
+    thin = [factors for factors in factored if factors is not None]
+    rank_before = max((factors.rank for factors in thin), default=0)
+    if len(thin) == len(pieces):
+        total = _concatenated(thin, pieces)
+        side = min(total.up_OR.shape[0], total.down_RI.shape[1])
+        if choice is None and algorithms == {"lora"} and total.rank <= side:
+            return low_rank_parts(total), LayerReport(name, rank_before, total.rank, 0.0, 0.0)
+        # More rank than the weight has: the product of all of it is still exact.
+        exact = RankChoice(rank=side) if algorithms == {"lora"} else AUTOMATIC
+        found, error, norm = approximate(total, choice or exact, total.shape)
+        return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
+    shape, changes = _full_changes(name, pieces, weights)
+    summed = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0]
+    if choice is None and algorithms == {"full"}:
+        return {"diff": summed.reshape(shape)}, LayerReport(name, 0, 0, 0.0, 0.0)
+    found, error, norm = approximate(summed.flatten(1), choice or AUTOMATIC, shape)
+    return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
+
+
+def _concatenated(factors: list[Factors], pieces: list[_Piece]) -> Factors:
+    for one in factors[1:]:
+        if one.shape != factors[0].shape:
+            raise ValueError(f"loras: a module is {factors[0].shape} in one and {one.shape} in another; not one model")
+    up = torch.cat([piece.strength * one.up_OR for one, piece in zip(factors, pieces, strict=True)], dim=1)
+    return Factors(up, torch.cat([one.down_RI for one in factors]), factors[0].shape)
+
+
+def _full_changes(
+    name: str, pieces: list[_Piece], weights: WeightSource | None
+) -> tuple[tuple[int, ...], list[Tensor]]:
+    """Each change times its strength, as matrices (O, I), and the shape of the weight."""
+    weight = None
+    if any(needs_weight(piece.parts) for piece in pieces):
+        weight = weights(name) if weights is not None else None
+        if weight is None:
+            raise ValueError(
+                f"model: {name} changes by what depends on the base model; connect the model it belongs to"
+            )
+        weight = weight if weight.dtype == torch.float64 else weight.float()
+    changes = [piece.strength * delta_weight(piece.parts, weight) for piece in pieces]
+    shapes = [shape_of(name, change.shape[0], change) for change in changes]
+    return max(shapes, key=len), [change.flatten(1) for change in changes]
+
+
+def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:
+    """Weighted sums of what is a vector: biases and norms."""
+    sums: dict[str, Tensor] = {}
+    for piece in pieces:
+        changes = {"diff_b" if "diff_b" in piece.parts else "b_norm": bias_change(piece.parts)}
+        if not is_resizable(piece.parts):
+            changes |= {suffix: piece.parts[suffix].float() for suffix in ("w_norm", "diff") if suffix in piece.parts}
+        for suffix, change in changes.items():
+            if change is not None:
+                sums[suffix] = sums.get(suffix, torch.zeros_like(change)) + piece.strength * change
+    return sums

@@ -1,0 +1,73 @@
+"""What a tool did to a LoRA: rank and error by module, size, seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+_WORST_SHOWN = 5
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One module."""
+
+    name: str
+    rank_before: int
+    """Rank of what came in (the largest of several); 0 where it was a full matrix."""
+    rank_after: int
+    """Rank written; 0 for a full matrix."""
+    norm: float
+    """Frobenius norm of the change that was wanted."""
+    error: float
+    """Frobenius norm of what the result lacks of it."""
+
+    @property
+    def relative_error(self) -> float:
+        """Error as a share of the norm, 0 where there was no change."""
+        return self.error / self.norm if self.norm else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All modules of a result."""
+
+    layers: tuple[LayerReport, ...]
+    bytes_before: int
+    """Bytes of all tensors that came in."""
+    bytes_after: int
+    """Bytes of all tensors of the result."""
+    notes: tuple[str, ...] = field(default=())
+    """What a user should know: modules left out, kept in full, ..."""
+
+    @property
+    def relative_error(self) -> float:
+        """Frobenius norm of all that is lacking as a share of all that was wanted."""
+        norm = sum(layer.norm**2 for layer in self.layers)
+        return (sum(layer.error**2 for layer in self.layers) / norm) ** 0.5 if norm else 0.0
+
+    def text(self) -> str:
+        """A few lines for people: ranks, size, error in all, the worst modules, notes."""
+        ranks = [layer.rank_after for layer in self.layers if layer.rank_after]
+        lines = [
+            f"modules: {len(self.layers)}, rank {_span(ranks)}",
+            f"size: {self.bytes_before / _MIB:.1f} MiB -> {self.bytes_after / _MIB:.1f} MiB",
+            f"error: {self.relative_error:.3%} of the change (Frobenius norm)",
+        ]
+        worst = sorted(self.layers, key=lambda layer: -layer.relative_error)[:_WORST_SHOWN]
+        lines += [
+            f"  {layer.relative_error:.3%}  rank {layer.rank_after}  {layer.name}" for layer in worst if layer.error > 0
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def size_of(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of all tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def _span(ranks: list[int]) -> str:
+    if not ranks:
+        return "-"
+    return str(min(ranks)) if min(ranks) == max(ranks) else f"{min(ranks)} to {max(ranks)}"
