@@ -14,7 +14,9 @@ from torch import Tensor
 def picture(seed: int, width: int = 64, height: int = 64, channels: int = 3) -> np.ndarray:
     """Smooth random colours, uint8 (height, width, channels)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, channels), dtype=np.uint8)
-    planes = [Image.fromarray(coarse[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)]
+    planes = [
+        Image.fromarray(coarse[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)
+    ]
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 

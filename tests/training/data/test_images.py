@@ -59,7 +59,8 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"), [("L", "a.png"), ("1", "a.png"), ("LA", "a.png"), ("P", "a.png"), ("CMYK", "a.jpg"), ("RGB", "a.webp")]
+    ("mode", "name"),
+    [("L", "a.png"), ("1", "a.png"), ("LA", "a.png"), ("P", "a.png"), ("CMYK", "a.jpg"), ("RGB", "a.webp")],
 )
 def test_every_mode_gives_the_colours_a_viewer_shows(tmp_path, mode, name):
     grey = np.full((16, 16, 3), 255, np.uint8)

@@ -1,0 +1,81 @@
+import pytest
+from pack.training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
+from pack.training.data.tags import TagEdits, edit_captions, split_tags
+
+
+def edited(captions, separators=(), **edits):
+    return edit_captions(captions, TagEdits(**edits), separators)
+
+
+def test_tags_are_compared_without_case_and_underscores():
+    assert edited(["Red_Hair, Cat, sky"], prune=("red hair", "CAT")) == ["sky"]
+
+
+def test_replace_then_fold_then_prune():
+    result = edited(
+        ["1girl, red hair, sky, long hair, smile"],
+        replace=(("1girl", "woman"), ("smile", "")),
+        fold=((("red hair", "long hair"), "long red hair"),),
+        prune=("sky",),
+    )
+    assert result == ["woman, long red hair"]
+
+
+def test_fold_needs_all_its_tags():
+    fold = ((("red hair", "long hair"), "long red hair"),)
+    assert edited(["red hair, sky", "long hair, red hair"], fold=fold) == ["red hair, sky", "long red hair"]
+
+
+def test_blacklist_takes_patterns():
+    assert edited(["big watermark, cat, catfish, signature 2"], blacklist=("*watermark*", "signature ?")) == [
+        "cat, catfish"
+    ]
+
+
+def test_replacing_leaves_no_tag_twice():
+    assert edited(["kitten, cat, sky"], replace=(("kitten", "cat"),)) == ["cat, sky"]
+
+
+def test_frequent_tags_first_and_ties_as_they_were():
+    result = edited(["a, b, c", "c, d", "c, b"], order_by_frequency=True)
+    assert result == ["c, b, a", "c, d", "c, b"]
+
+
+def test_frequency_counts_what_is_left_after_the_edits():
+    result = edited(["rare, kitten, b", "cat, b", "b"], replace=(("kitten", "cat"),), order_by_frequency=True)
+    assert result == ["b, cat, rare", "b, cat", "b"]
+
+
+def test_untouched_captions_keep_their_text():
+    captions = ["A photo of a cat,sitting ,  outside.", "plain"]
+    assert edited(captions, prune=("dog",)) == captions
+
+
+def test_marks_of_kept_tags_stay_where_they_are():
+    assert edited(["red, mia ||| sky, red ||| end"], ["|||"], prune=("red",)) == ["mia ||| sky ||| end"]
+
+
+def test_split_is_at_separators_outside_parentheses():
+    assert split_tags("(a, b:1.2), c,, d ") == ["(a, b:1.2)", "c", "d"]
+    assert split_tags("a; b, c", ";") == ["a", "b, c"]
+    assert split_tags(" , ") == []
+
+
+def test_rules_are_read_as_written():
+    assert parse_list("red hair, freckles\nscar,,") == ("red hair", "freckles", "scar")
+    assert parse_pairs("replace", "a > b\n\nc -> d e\nf =>") == (("a", "b"), ("c", "d e"), ("f", ""))
+    assert parse_folds("fold", "a + b > c") == ((("a", "b"), "c"),)
+    assert parse_resolutions("more", "512, 768") == (512, 768)
+
+
+@pytest.mark.parametrize("text", ["no arrow", "> b", "a > b > c"])
+def test_broken_rules_are_quoted(text):
+    with pytest.raises(ValueError, match="replace must have lines such as 'old > new', got"):
+        parse_pairs("replace", text)
+
+
+def test_broken_folds_and_resolutions_are_refused():
+    with pytest.raises(ValueError, match="fold must have lines such as"):
+        parse_folds("fold", "a > b")
+    with pytest.raises(ValueError, match="must be numbers of pixels"):
+        parse_resolutions("more_resolutions", "512, big")
