@@ -48,7 +48,7 @@ class TrainableGroup(Protocol):
 
 
 def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup]) -> torch.optim.Optimizer:
-    """The optimizer over all groups whose rate is above 0, each with its own `base_lr` and `label`.
+    """The optimizer over all groups whose rate is above 0, each with its `base_lr`, `label` and parameter `names`.
 
     Raises:
         ValueError: For a missing package, unknown arguments, rates that cannot work, or nothing to train.
@@ -62,17 +62,18 @@ def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup
     if not rated:
         raise ValueError("nothing to train: every part has rate 0 or no module; raise unet_lr or text_encoder_lr")
     check_rates(settings, spec, rated, needs_one_rate=spec.is_adaptive or finds_rate)
-    merged: dict[tuple[str, float], list[nn.Parameter]] = {}
+    merged: dict[tuple[str, float], dict[str, nn.Parameter]] = {}
     for group, rate in rated:
         label = "network" if spec.is_adaptive or finds_rate else group_label(settings, group)
-        merged.setdefault((label, rate), []).extend(parameter for _, parameter in group.parameters)
+        merged.setdefault((label, rate), {}).update(group.parameters)
     optimizer = optimizer_class(  # pyright: ignore[reportCallIssue]
-        [{"params": parameters, "lr": None if finds_rate else rate} for (_, rate), parameters in merged.items()],
+        [{"params": [*named.values()], "lr": None if finds_rate else rate} for (_, rate), named in merged.items()],
         **arguments,
     )
-    for group, (label, rate) in zip(optimizer.param_groups, merged, strict=True):
+    for group, ((label, rate), named) in zip(optimizer.param_groups, merged.items(), strict=True):
         group["label"] = label
         group["base_lr"] = None if finds_rate else rate
+        group["names"] = [*named]
     use_training_weights(optimizer)
     return optimizer
 

@@ -22,7 +22,8 @@ def group_label(settings: OptimizerSettings, group: "TrainableGroup") -> str:
     """What charts call the group: its part, and what makes its rate differ."""
     block = f" x{group.block_weight:g}" if group.block_weight != 1.0 else ""
     up = " up" if group.is_up and settings.loraplus_ratio != 1.0 else ""
-    return f"{group.part}{block}{up}"
+    scale = f" alpha/{1 / group.scale:g}" if settings.alpha_compensation != "none" else ""
+    return f"{group.part}{block}{up}{scale}"
 
 
 def check_rates(

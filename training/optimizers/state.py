@@ -16,24 +16,21 @@ from .modes import has_evaluation_weights
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
-_OWN_ENTRIES = {"params", "lr", "initial_lr", "label", "base_lr"}
+_OWN_ENTRIES = {"params", "lr", "initial_lr", "label", "base_lr", "names"}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything needed to go on bit for bit: tensors by name, and JSON that refers to them.
-
-    Parameters are numbered in the order of the groups.
-    """
+    """Everything needed to go on bit for bit: tensors by name, and JSON that refers to them."""
     assert not has_evaluation_weights(optimizer), "the state belongs to the training weights"
     tensors: dict[str, Tensor] = {}
     groups = [
         _pack({name: group[name] for name in _changing_entries(optimizer, group)}, f"group.{index}", tensors)
         for index, group in enumerate(optimizer.param_groups)
     ]
-    parameters = [
-        _pack(dict(optimizer.state.get(parameter, {})), f"parameter.{index}", tensors)
-        for index, (_, parameter) in enumerate(_parameters(optimizer))
-    ]
+    parameters = {
+        name: _pack(dict(optimizer.state.get(parameter, {})), f"parameter.{name}", tensors)
+        for _, name, parameter in _parameters(optimizer)
+    }
     return tensors, {"optimizer": type(optimizer).__name__, "groups": groups, "parameters": parameters}
 
 
@@ -42,27 +39,36 @@ def load_optimizer_state(
 ) -> None:
     """Takes up a state that `optimizer_state` gave, onto the parameters' devices.
 
+    Groups may be cut differently, as by other rates in the next stage: parameters are found by name, one that was not
+    trained before starts anew, and groups without a counterpart take the first one's entries.
+
     Raises:
-        ValueError: If it belongs to another optimizer or to another number of parameters or groups.
+        ValueError: If it belongs to another optimizer, or to another network.
     """
-    parameters = _parameters(optimizer)
-    wanted = (type(optimizer).__name__, len(optimizer.param_groups), len(parameters))
-    got = (data["optimizer"], len(data["groups"]), len(data["parameters"]))
-    if wanted != got:
+    saved: Mapping[str, Any] = data["parameters"]
+    if type(optimizer).__name__ != data["optimizer"]:
         raise ValueError(
-            f"optimizer state must be of {wanted[0]} with {wanted[1]} groups and {wanted[2]} parameters, got {got[0]} "
-            f"with {got[1]} and {got[2]}; turn keep_optimizer_state off or use the same optimizer and network"
+            f"optimizer state must be of {type(optimizer).__name__}, got one of {data['optimizer']}; "
+            "turn keep_optimizer_state off or use the same optimizer"
         )
-    for group, saved in zip(optimizer.param_groups, data["groups"], strict=True):
-        group.update(_unpack(saved, tensors, group["params"][0].device))
-    for (group, parameter), saved in zip(parameters, data["parameters"], strict=True):
-        state = _unpack(saved, tensors, parameter.device)
+    if not any(name in saved for _, name, _ in _parameters(optimizer)):
+        raise ValueError("optimizer state must be of this network, got one that knows none of its parameters")
+    groups: Sequence[Any] = data["groups"]
+    is_same_cut = len(groups) == len(optimizer.param_groups)
+    for index, group in enumerate(optimizer.param_groups):
+        group.update(_unpack(groups[index if is_same_cut else 0], tensors, group["params"][0].device))
+    for group, name, parameter in _parameters(optimizer):
+        state = _unpack(saved.get(name, {"dict": {}}), tensors, parameter.device)
         if state:
             optimizer.state[parameter] = _steps_on_cpu(group, state)
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[tuple[dict[str, Any], Tensor]]:
-    return [(group, parameter) for group in optimizer.param_groups for parameter in group["params"]]
+def _parameters(optimizer: torch.optim.Optimizer) -> list[tuple[dict[str, Any], str, Tensor]]:
+    return [
+        (group, name, parameter)
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+    ]
 
 
 def _changing_entries(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> list[str]:

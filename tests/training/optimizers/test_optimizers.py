@@ -150,3 +150,22 @@ def test_state_of_another_optimizer_is_refused():
     other = build_optimizer(SETTINGS["Lion"], problem.groups())
     with pytest.raises(ValueError, match="Lion.*AdamW.*keep_optimizer_state"):
         load_optimizer_state(other, *saved)
+
+
+def test_kept_state_follows_the_parameters_when_groups_are_cut_differently():
+    problem = regression()
+    one_group = build_optimizer(SETTINGS["AdamW"], problem.groups())
+    problem.step(one_group, 0)
+    cut = build_optimizer(OptimizerSettings(loraplus_ratio=4), problem.groups()[::-1])
+    load_optimizer_state(cut, *optimizer_state(one_group))
+    assert len(cut.param_groups) == 2
+    for parameter in (problem.up, problem.down):
+        assert torch.equal(cut.state[parameter]["exp_avg"], one_group.state[parameter]["exp_avg"])
+
+
+def test_state_of_another_network_is_refused():
+    problem = regression()
+    tensors, data = optimizer_state(build_optimizer(SETTINGS["AdamW"], problem.groups()))
+    data["parameters"] = {"elsewhere": data["parameters"]["up"]}
+    with pytest.raises(ValueError, match="none of its parameters"):
+        load_optimizer_state(build_optimizer(SETTINGS["AdamW"], problem.groups()), tensors, data)
