@@ -170,7 +170,7 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
 def default_optimizer() -> OptimizerSettings:
     """AdamW with a short warmup and a cosine to the end; fits rank 16 and alpha 16."""
     return OptimizerSettings(
-        learning_rate=DEFAULT_LEARNING_RATE, schedule=ScheduleSettings(schedule="cosine", warmup=0.05)
+        learning_rate=DEFAULT_LEARNING_RATE, schedule=ScheduleSettings(schedule="cosine", warmup_steps=0.05)
     )
 
 

@@ -10,7 +10,7 @@ from .optimizers.schedules import ScheduleSettings
 from .run.identity import RunKey, StageKey, fingerprint
 from .session_types import Hooks, TrainRequest
 from .stages import Stage, stage_optimizers, stage_steps
-from .trainer import StagePlan
+from .job import StagePlan
 
 DataByResolution = Mapping[int | None, PreparedDataset]
 
@@ -75,4 +75,4 @@ def _stage_key(plan: StagePlan) -> StageKey:
 def depends_on_length(schedule: ScheduleSettings) -> bool:
     """True where another number of steps would give other rates from the start."""
     has_end = schedule.schedule not in ("constant", "inverse_sqrt")
-    return has_end or 0 < schedule.warmup < 1
+    return has_end or 0 < schedule.warmup_steps < 1

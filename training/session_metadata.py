@@ -9,9 +9,10 @@ from .data.prepared import PreparedDataset
 from .files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
+from .optimizers.schedules import length_in_steps
 from .optimizers.settings import OptimizerSettings
 from .session_types import Session
-from .trainer import TrainState
+from .job import TrainState
 
 
 def network_facts(settings: NetworkSettings) -> NetworkFacts:
@@ -58,7 +59,7 @@ def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingF
         text_encoder_lr=optimizer.text_encoder_lr,
         optimizer=_optimizer_text(optimizer),
         lr_scheduler=optimizer.schedule.schedule,
-        warmup_steps=round(optimizer.schedule.warmup),
+        warmup_steps=length_in_steps(optimizer.schedule.warmup_steps, plan.steps),
         max_grad_norm=optimizer.max_grad_norm,
         options=_options(session.request.objective),
     )

@@ -10,12 +10,12 @@ from .optimizers.settings import OptimizerSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """Part of a run with its own length, batch and optimizer. Give steps or epochs, not both."""
+    """Part of a run with its own length, batch and optimizer."""
 
     steps: int | None = None
     """Optimizer steps, at least 1. None = epochs decide."""
-    epochs: float | None = None
-    """Passes over images x repeats, above 0. None = steps decide."""
+    epochs: float = 10.0
+    """Passes over images x repeats, above 0. Not used where steps are given."""
     batch_size: int = 1
     """Images per micro-step, at least 1."""
     grad_accumulation_steps: int = 1
@@ -28,16 +28,14 @@ class Stage:
     """Side in pixels of a square with the area to train at. None = the dataset's."""
 
     def __post_init__(self) -> None:
-        """Refuses stages without a length.
+        """Refuses stages that cannot be trained.
 
         Raises:
             ValueError: With the name, the range and the value of the field.
         """
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"a stage needs steps or epochs, got steps {self.steps} and epochs {self.epochs}")
         for name, value, is_valid, wanted in (
             ("steps", self.steps, self.steps is None or self.steps >= 1, "at least 1"),
-            ("epochs", self.epochs, self.epochs is None or self.epochs > 0, "above 0"),
+            ("epochs", self.epochs, self.epochs > 0, "above 0"),
             ("batch_size", self.batch_size, self.batch_size >= 1, "at least 1"),
             ("grad_accumulation_steps", self.grad_accumulation_steps, self.grad_accumulation_steps >= 1, "at least 1"),
             ("resolution", self.resolution, self.resolution is None or self.resolution >= 64, "at least 64 px"),
@@ -67,7 +65,6 @@ def stage_steps(stage: Stage, num_batches: NumBatches) -> int:
     """Optimizer steps of a stage; epochs are rounded up to whole steps, so that every image is seen."""
     if stage.steps is not None:
         return stage.steps
-    assert stage.epochs is not None
     return max(1, math.ceil(stage.epochs * num_batches(stage) / stage.grad_accumulation_steps))
 
 

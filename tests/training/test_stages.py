@@ -13,6 +13,8 @@ def twelve_images(stage):
     ("stage", "steps"),
     [
         (Stage(steps=7), 7),
+        (Stage(steps=7, epochs=3), 7),
+        (Stage(), 120),
         (Stage(epochs=2), 24),
         (Stage(epochs=2, batch_size=5), 6),
         (Stage(epochs=2, batch_size=5, grad_accumulation_steps=4), 2),
@@ -51,8 +53,6 @@ def test_curve_of_linear_then_a_little_cosine():
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({}, "steps or epochs"),
-        ({"steps": 1, "epochs": 1}, "steps or epochs"),
         ({"steps": 0}, "steps"),
         ({"epochs": 0}, "epochs"),
         ({"steps": 1, "batch_size": 0}, "batch_size"),

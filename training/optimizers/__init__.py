@@ -3,6 +3,7 @@
 from .build import (
     TrainableGroup,
     build_optimizer,
+    check_optimizer,
     effective_rates,
     set_rates,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "ScheduleSettings",
     "TrainableGroup",
     "build_optimizer",
+    "check_optimizer",
     "effective_rates",
     "find_optimizer",
     "load_optimizer_state",

@@ -12,7 +12,7 @@ from ..base_model import PartName
 from .arguments import check_arguments, parse_arguments
 from .catalog import OptimizerClass, OptimizerSpec, find_optimizer
 from .modes import use_training_weights
-from .rates import check_rates, group_label, group_rate
+from .rates import check_one_rate, check_rates, group_label, group_rate
 from .settings import OptimizerSettings
 
 _SET_ELSEWHERE = {"self", "params", "lr"}
@@ -47,6 +47,18 @@ class TrainableGroup(Protocol):
         ...
 
 
+def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:
+    """The settings, if an optimizer can be built from them whatever the network is.
+
+    Raises:
+        ValueError: For a missing package, unknown arguments or rates that cannot work.
+    """
+    spec = find_optimizer(settings.optimizer)
+    arguments = optimizer_arguments(settings, spec, spec.load())
+    check_rates(settings, spec, needs_one_rate=_needs_one_rate(spec, arguments))
+    return settings
+
+
 def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup]) -> torch.optim.Optimizer:
     """The optimizer over all groups whose rate is above 0, each with its `base_lr`, `label` and parameter `names`.
 
@@ -57,14 +69,17 @@ def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup
     optimizer_class = spec.load()
     arguments = optimizer_arguments(settings, spec, optimizer_class)
     finds_rate = bool(arguments.get("relative_step"))
+    needs_one_rate = _needs_one_rate(spec, arguments)
+    check_rates(settings, spec, needs_one_rate)
     rated = [(group, group_rate(settings, group)) for group in groups]
     rated = [(group, rate) for group, rate in rated if rate > 0 and group.parameters]
     if not rated:
         raise ValueError("nothing to train: every part has rate 0 or no module; raise unet_lr or text_encoder_lr")
-    check_rates(settings, spec, rated, needs_one_rate=spec.is_adaptive or finds_rate)
+    if needs_one_rate:
+        check_one_rate(spec, rated)
     merged: dict[tuple[str, float], dict[str, nn.Parameter]] = {}
     for group, rate in rated:
-        label = "network" if spec.is_adaptive or finds_rate else group_label(settings, group)
+        label = "network" if needs_one_rate else group_label(settings, group)
         merged.setdefault((label, rate), {}).update(group.parameters)
     optimizer = optimizer_class(  # pyright: ignore[reportCallIssue]
         [{"params": [*named.values()], "lr": None if finds_rate else rate} for (_, rate), named in merged.items()],
@@ -91,6 +106,11 @@ def optimizer_arguments(
     check_arguments(given, accepted, spec.name)
     decay = {"weight_decay": settings.weight_decay} if "weight_decay" in accepted else {}
     return {**decay, **spec.defaults, **given}
+
+
+def _needs_one_rate(spec: OptimizerSpec, arguments: dict[str, Any]) -> bool:
+    """True where the optimizer finds the step size itself; relative_step is Adafactor's way to."""
+    return spec.is_adaptive or bool(arguments.get("relative_step"))
 
 
 def accepted_arguments(optimizer_class: OptimizerClass) -> set[str]:

@@ -26,19 +26,14 @@ def group_label(settings: OptimizerSettings, group: "TrainableGroup") -> str:
     return f"{group.part}{block}{up}{scale}"
 
 
-def check_rates(
-    settings: OptimizerSettings,
-    spec: OptimizerSpec,
-    rated: Sequence[tuple["TrainableGroup", float]],
-    needs_one_rate: bool,
-) -> None:
-    """Refuses rates the optimizer surely cannot learn with.
+def check_rates(settings: OptimizerSettings, spec: OptimizerSpec, needs_one_rate: bool) -> None:
+    """Refuses rates the optimizer surely cannot learn with, before a network is known.
 
     Raises:
         ValueError: With the reason and the remedy.
     """
     if needs_one_rate:
-        _check_one_rate(settings, spec, rated)
+        _check_multipliers(settings, spec)
     if needs_one_rate and not spec.is_adaptive:
         return
     named = {
@@ -48,33 +43,45 @@ def check_rates(
     }
     for name, rate in named.items():
         if rate and not spec.lowest_rate <= rate < spec.highest_rate:
-            reason = "which finds its own step size and multiplies it by this" if spec.is_adaptive else "in any case"
+            reason = ", which finds its own step size and multiplies it by this" if spec.is_adaptive else ""
             raise ValueError(
-                f"{name} must be from {spec.lowest_rate:g} to below {spec.highest_rate:g} for {spec.name}, "
-                f"{reason}, got {rate:g}; use {spec.usual_rate:g}"
+                f"{name} must be from {spec.lowest_rate:g} to below {spec.highest_rate:g} for {spec.name}{reason}, "
+                f"got {rate:g}; use {spec.usual_rate:g}"
             )
 
 
-def _check_one_rate(
-    settings: OptimizerSettings, spec: OptimizerSpec, rated: Sequence[tuple["TrainableGroup", float]]
-) -> None:
-    reason = f"{spec.name} finds one step size for the whole network and needs one rate for all of it"
-    if settings.alpha_compensation != "none":
-        raise ValueError(f"alpha_compensation must be none: {reason}, which already makes up for a low alpha")
-    if settings.loraplus_ratio != 1.0:
-        raise ValueError(f"loraplus_ratio must be 1: {reason}, got {settings.loraplus_ratio:g}; use AdamW for LoRA+")
+def check_one_rate(spec: OptimizerSpec, rated: Sequence[tuple["TrainableGroup", float]]) -> None:
+    """Refuses groups with different rates, for an optimizer that finds one step size for all of them.
+
+    Raises:
+        ValueError: With the reason and the remedy.
+    """
     weights = sorted({group.block_weight for group, _ in rated})
     if len(weights) > 1:
         raise ValueError(
-            f"block weights must all be equal: {reason}, got {weights}; give the blocks different ranks instead, or "
-            "use AdamW"
+            f"block weights must all be equal: {_reason(spec)}, got {weights}; give the blocks different ranks "
+            "instead, or use AdamW"
         )
     rates = sorted({rate for _, rate in rated})
     if len(rates) > 1:
         raise ValueError(
-            f"unet_lr and text_encoder_lr must be equal: {reason}, got {rates}; set both to {spec.usual_rate:g} (or "
-            "one to 0 to freeze that part), lower the alpha of the part that should learn less, or use AdamW"
+            f"unet_lr and text_encoder_lr must be equal: {_reason(spec)}, got {rates}; set both to "
+            f"{spec.usual_rate:g} (or one to 0 to freeze that part), lower the alpha of the part that should learn "
+            "less, or use AdamW"
         )
+
+
+def _check_multipliers(settings: OptimizerSettings, spec: OptimizerSpec) -> None:
+    if settings.alpha_compensation != "none":
+        raise ValueError(f"alpha_compensation must be none: {_reason(spec)}, which already makes up for a low alpha")
+    if settings.loraplus_ratio != 1.0:
+        raise ValueError(
+            f"loraplus_ratio must be 1: {_reason(spec)}, got {settings.loraplus_ratio:g}; use AdamW for LoRA+"
+        )
+
+
+def _reason(spec: OptimizerSpec) -> str:
+    return f"{spec.name} finds one step size for the whole network and needs one rate for all of it"
 
 
 def _damping(settings: OptimizerSettings, group: "TrainableGroup") -> float:

@@ -32,9 +32,9 @@ class ScheduleSettings:
 
     schedule: ScheduleName = "constant"
     """Shape after the warmup."""
-    warmup: float = 0.0
+    warmup_steps: float = 0.0
     """Rise from 0 to the full rate: steps from 1 up, a share of the stage below 1. 0 off."""
-    decay: float = 0.2
+    decay_steps: float = 0.2
     """Length of the fall at the end of warmup_stable_decay: steps from 1 up, a share of the stage below 1."""
     cycles: int = 1
     """Half waves of cosine_with_restarts, at least 1; 1 is the plain cosine."""
@@ -54,8 +54,8 @@ class ScheduleSettings:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         for name, value, is_valid, wanted in (
-            ("warmup", self.warmup, self.warmup >= 0, "0 or more"),
-            ("decay", self.decay, self.decay >= 0, "0 or more"),
+            ("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more"),
+            ("decay_steps", self.decay_steps, self.decay_steps >= 0, "0 or more"),
             ("cycles", self.cycles, self.cycles >= 1, "at least 1"),
             ("power", self.power, self.power > 0, "above 0"),
             ("min_ratio", self.min_ratio, 0 <= self.min_ratio <= 1, "from 0 to 1"),
@@ -70,13 +70,13 @@ def schedule_multiplier(schedule: ScheduleSettings, step: int, total_steps: int)
 
     Steps count from 0, so the last step of a run is `total_steps - 1` and the end of a shape is reached just after it.
     """
-    warmup_steps = length_in_steps(schedule.warmup, total_steps)
+    warmup_steps = length_in_steps(schedule.warmup_steps, total_steps)
     if step < warmup_steps:
         return step / warmup_steps
     if schedule.schedule == "inverse_sqrt":
         return _lift(_inverse_sqrt(schedule, step, warmup_steps), schedule.min_ratio)
     if schedule.schedule == "warmup_stable_decay":
-        decay_steps = length_in_steps(schedule.decay, total_steps)
+        decay_steps = length_in_steps(schedule.decay_steps, total_steps)
         progress = _progress(step, total_steps - decay_steps, total_steps)
         return _lift(_cosine(progress), schedule.min_ratio)
     factor = _SHAPES[schedule.schedule](_progress(step, warmup_steps, total_steps), schedule)

@@ -28,37 +28,37 @@ def test_known_factors(schedule, factors):
 
 
 REFERENCES = {
-    "constant": (ScheduleSettings(warmup=10), "constant_with_warmup", {}),
-    "linear": (ScheduleSettings(schedule="linear", warmup=10), "linear", {}),
-    "cosine": (ScheduleSettings(schedule="cosine", warmup=10), "cosine", {}),
+    "constant": (ScheduleSettings(warmup_steps=10), "constant_with_warmup", {}),
+    "linear": (ScheduleSettings(schedule="linear", warmup_steps=10), "linear", {}),
+    "cosine": (ScheduleSettings(schedule="cosine", warmup_steps=10), "cosine", {}),
     "restarts": (
-        ScheduleSettings(schedule="cosine_with_restarts", warmup=10, cycles=3),
+        ScheduleSettings(schedule="cosine_with_restarts", warmup_steps=10, cycles=3),
         "cosine_with_restarts",
         {"num_cycles": 3},
     ),
     "polynomial": (
-        ScheduleSettings(schedule="polynomial", warmup=10, power=3, min_ratio=0.05),
+        ScheduleSettings(schedule="polynomial", warmup_steps=10, power=3, min_ratio=0.05),
         "polynomial",
         {"power": 3, "lr_end": 0.05},
     ),
-    "inverse sqrt": (ScheduleSettings(schedule="inverse_sqrt", warmup=10), "inverse_sqrt", {}),
+    "inverse sqrt": (ScheduleSettings(schedule="inverse_sqrt", warmup_steps=10), "inverse_sqrt", {}),
     "inverse sqrt with timescale": (
-        ScheduleSettings(schedule="inverse_sqrt", warmup=10, timescale=25),
+        ScheduleSettings(schedule="inverse_sqrt", warmup_steps=10, timescale=25),
         "inverse_sqrt",
         {"timescale": 25},
     ),
     "cosine with minimum": (
-        ScheduleSettings(schedule="cosine", warmup=10, min_ratio=0.2),
+        ScheduleSettings(schedule="cosine", warmup_steps=10, min_ratio=0.2),
         "cosine_with_min_lr",
         {"min_lr_rate": 0.2},
     ),
     "warmup stable decay": (
-        ScheduleSettings(schedule="warmup_stable_decay", warmup=10, decay=30),
+        ScheduleSettings(schedule="warmup_stable_decay", warmup_steps=10, decay_steps=30),
         "warmup_stable_decay",
         {"num_decay_steps": 30, "decay_type": "cosine"},
     ),
     "warmup stable decay with minimum": (
-        ScheduleSettings(schedule="warmup_stable_decay", decay=30, min_ratio=0.1),
+        ScheduleSettings(schedule="warmup_stable_decay", decay_steps=30, min_ratio=0.1),
         "warmup_stable_decay",
         {"num_decay_steps": 30, "decay_type": "cosine", "min_lr_ratio": 0.1},
     ),
@@ -68,7 +68,7 @@ REFERENCES = {
 @pytest.mark.parametrize(("schedule", "name", "specific"), REFERENCES.values(), ids=REFERENCES)
 def test_every_step_equals_transformers(schedule, name, specific):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    reference = get_scheduler(name, optimizer, int(schedule.warmup), 120, scheduler_specific_kwargs=specific)
+    reference = get_scheduler(name, optimizer, int(schedule.warmup_steps), 120, scheduler_specific_kwargs=specific)
     for step in range(120):
         assert schedule_multiplier(schedule, step, 120) == pytest.approx(reference.get_last_lr()[0], abs=1e-6), step
         optimizer.step()
@@ -77,8 +77,8 @@ def test_every_step_equals_transformers(schedule, name, specific):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_shares_equal_steps_and_all_stay_within_bounds(name):
-    shares = ScheduleSettings(schedule=name, warmup=0.1, decay=0.25, min_ratio=0.05)
-    steps = ScheduleSettings(schedule=name, warmup=20, decay=50, min_ratio=0.05)
+    shares = ScheduleSettings(schedule=name, warmup_steps=0.1, decay_steps=0.25, min_ratio=0.05)
+    steps = ScheduleSettings(schedule=name, warmup_steps=20, decay_steps=50, min_ratio=0.05)
     factors = [schedule_multiplier(shares, step, 200) for step in range(200)]
     assert factors == [schedule_multiplier(steps, step, 200) for step in range(200)]
     assert factors[0] == 0
@@ -90,8 +90,8 @@ def test_shares_equal_steps_and_all_stay_within_bounds(name):
     ("fields", "name"),
     [
         ({"schedule": "zigzag"}, "schedule must be one of constant, .*'zigzag'"),
-        ({"warmup": -1}, "warmup"),
-        ({"decay": -0.1}, "decay"),
+        ({"warmup_steps": -1}, "warmup_steps"),
+        ({"decay_steps": -0.1}, "decay_steps"),
         ({"cycles": 0}, "cycles"),
         ({"power": 0}, "power"),
         ({"min_ratio": 1.5}, "min_ratio"),
