@@ -1,0 +1,189 @@
+"""The host's models as a base to train on: shared weights, gradients, conditioning, identity."""
+
+import pytest
+import torch
+from pack.training.base_model import ImageSize, TextConditioning
+from pack.training.networks.network import Network
+from pack.training.networks.settings import NetworkSettings
+
+pytestmark = pytest.mark.comfy
+
+SIZE = ImageSize((70, 80), (3, 5), (64, 64))
+
+
+@pytest.fixture(scope="module", params=["tiny_sd15", "tiny_sdxl"])
+def loaded(request, comfy):
+    return comfy.load_checkpoint(request.getfixturevalue(request.param), has_three_layer_clips=True)
+
+
+def base_model(loaded, **settings):
+    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+
+    return ComfyBaseModel(*loaded, **settings)
+
+
+def latents(count=1, side=8):
+    return torch.randn(count, 4, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def bits(root):
+    return {name: tensor.clone() for name, tensor in root.state_dict().items()}
+
+
+def picture(comfy, loaded):
+    model, clip, vae = loaded
+    with torch.inference_mode():
+        cond = clip.encode_from_tokens_scheduled(clip.tokenize("a red cat"))
+        noise = latents()
+        samples = comfy.module("comfy.sample").sample(
+            model, noise, 2, 2.0, "euler", "normal", cond, cond, torch.zeros_like(noise), seed=0, disable_pbar=True
+        )
+        return vae.decode(samples)
+
+
+def train_once(base, is_text_trained, steps=1):
+    """A few steps over the shared weights; returns network and gradients of the last."""
+    parts = ("unet", "text_encoder", "text_encoder_2") if is_text_trained else ("unet",)
+    with torch.inference_mode(False):
+        network = Network.create(base.parts(), base.family, NetworkSettings(rank=4, alpha=4.0, parts=parts), 0)
+        with torch.no_grad():
+            frozen = base.encode_text(["a red cat"])
+        with base.training(is_text_trained):
+            network.attach()
+            try:
+                for _ in range(steps):
+                    texts = base.encode_text(["a red cat"]) if is_text_trained else frozen
+                    loss = base.denoise(latents(), torch.tensor([500]), texts, [SIZE]).square().mean()
+                    loss.backward()
+            finally:
+                network.detach()
+    return network, {name: parameter.grad for name, parameter in network.named_parameters()}
+
+
+def test_host_is_bit_identical_after_training_and_after_an_error(comfy, loaded):
+    model, clip, _ = loaded
+    before, weights = picture(comfy, loaded), bits(model.model)
+    objects = {name: parameter for name, parameter in model.model.named_parameters()}
+    text_weights = bits(clip.cond_stage_model)
+    train_once(base_model(loaded), is_text_trained=True)
+    with pytest.raises(ZeroDivisionError), base_model(loaded, gradient_checkpointing="on").training(True):
+        raise ZeroDivisionError
+    assert all(torch.equal(weights[name], value) for name, value in model.model.state_dict().items())
+    assert all(torch.equal(text_weights[name], value) for name, value in clip.cond_stage_model.state_dict().items())
+    assert all(parameter is objects[name] for name, parameter in model.model.named_parameters())
+    assert not any("forward" in module.__dict__ for module in model.model.modules())
+    assert not any("forward" in module.__dict__ for module in clip.cond_stage_model.modules())
+    assert torch.equal(before, picture(comfy, loaded))
+
+
+def test_training_shares_the_memory_of_the_loaded_weights(comfy, loaded):
+    model = loaded[0].model
+    comfy.module("comfy.model_management").load_models_gpu([loaded[0]])
+    addresses = {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
+    with base_model(loaded).training(False):
+        assert not any(parameter.is_inference() for parameter in model.diffusion_model.parameters())
+        assert addresses == {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("is_text_trained", [False, True])
+def test_gradients_reach_every_part(loaded, is_text_trained):
+    base = base_model(loaded)
+    network, gradients = train_once(base, is_text_trained)
+    ups = {name: gradient for name, gradient in gradients.items() if "lora_up" in name}
+    reached = {name.split("_")[1] for name, gradient in ups.items() if gradient is not None and gradient.abs().sum() > 0}
+    text_parts = {"te"} if base.family == "sd15" else {"te1", "te2"}
+    assert reached == {"unet"} | (text_parts if is_text_trained else set())
+
+
+def test_checkpointing_gives_the_same_gradients(loaded):
+    plain = train_once(base_model(loaded, gradient_checkpointing="off"), False)[1]
+    saved = train_once(base_model(loaded, gradient_checkpointing="on"), False)[1]
+    assert all(torch.equal(plain[name], saved[name]) for name in plain)
+
+
+def test_text_encoding_for_training_equals_the_hosts(comfy, loaded):
+    model, clip, vae = loaded
+    caption = "a (red:1.3) cat, " + "very " * 90 + "long"
+    with torch.inference_mode():
+        wanted = clip.encode_from_tokens_scheduled(clip.tokenize(caption))[0]
+    base = base_model(loaded)
+    with base.training(True):
+        text = base.encode_text([caption])[0]
+        assert text.context_LD.requires_grad is False or text.context_LD.grad_fn is not None
+    assert torch.equal(text.context_LD.detach(), wanted[0][0])
+    assert text.context_LD.shape[0] == 154
+    if base.family == "sdxl":
+        assert torch.equal(text.pooled_D.detach(), wanted[1]["pooled_output"][0])
+
+
+def test_prediction_equals_what_the_host_samples_with(comfy, loaded):
+    """The host's apply_model turns the raw prediction into a clean image; both must agree at every noise level."""
+    model, clip, _ = loaded
+    base = base_model(loaded)
+    with torch.inference_mode():
+        encoded = clip.encode_from_tokens_scheduled(clip.tokenize("a red cat"))[0]
+        pooled = encoded[1].get("pooled_output")
+    text = TextConditioning(encoded[0][0], pooled[0] if base.family == "sdxl" else None)
+    for timestep in (0, 300, 999):
+        sigma = model.model.model_sampling.sigmas[timestep]
+        noised = latents() * (sigma**2 + 1) ** 0.5
+        extra = {}
+        if base.family == "sdxl":
+            height, width = SIZE.original_hw
+            extra["y"] = model.model.encode_adm(
+                pooled_output=pooled, width=width, height=height, crop_w=5, crop_h=3, target_width=64, target_height=64
+            )
+        with torch.inference_mode():
+            clean = model.model.apply_model(noised, sigma[None], c_crossattn=encoded[0], **extra)
+            ours = base.denoise(latents(), torch.tensor([timestep]), [text], [SIZE])
+        torch.testing.assert_close(noised - sigma * ours, clean, rtol=1e-4, atol=1e-4 * float(1 + sigma))
+
+
+def test_contexts_of_different_length_are_repeated_not_padded(loaded):
+    base = base_model(loaded)
+    with torch.no_grad():
+        short, long = base.encode_text(["a cat", "a cat, " + "very " * 90])
+        both = base.denoise(latents(2), torch.tensor([500, 500]), [short, long], [SIZE, SIZE])
+        alone = base.denoise(latents(2)[:1], torch.tensor([500]), [short], [SIZE])
+    torch.testing.assert_close(both[:1], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_v_prediction_and_zero_terminal_snr_are_read_from_the_model(comfy, loaded):
+    base = base_model(loaded)
+    assert base.prediction_type == "epsilon"
+    node = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete
+    with torch.inference_mode():
+        patched = node().patch(loaded[0], "v_prediction", True)[0]
+    velocity = base_model((patched, *loaded[1:]))
+    assert velocity.prediction_type == "v_prediction"
+    assert float(velocity.alphas_cumprod[-1]) < 1e-6 < float(base.alphas_cumprod[-1])
+    assert float(base.alphas_cumprod[0]) == pytest.approx(0.99915, abs=1e-5)
+
+
+def test_identity_sees_weights_and_patches_but_not_loading(comfy, loaded):
+    from pack.nodes.comfy_bridge.identity import patcher_key
+
+    model = loaded[0]
+    key = patcher_key(model)
+    picture(comfy, loaded)
+    assert patcher_key(model) == key
+    name = next(n for n, p in model.model.named_parameters() if n.endswith("attn1.to_q.weight"))
+    with torch.inference_mode():
+        patched = model.clone()
+        patched.add_patches({name: (torch.full_like(model.model.state_dict()[name], 0.01),)})
+        assert patcher_key(patched) != key
+        comfy.module("comfy.model_management").load_models_gpu([patched])
+        assert patcher_key(model) == key
+        comfy.module("comfy.model_management").load_models_gpu([model])
+    assert patcher_key(model) == key
+
+
+def test_other_families_are_refused_by_name(loaded):
+    from pack.nodes.comfy_bridge.base_model import model_family
+
+    class Other:
+        class model:
+            model_config = type("Flux", (), {"unet_config": {}})()
+
+    with pytest.raises(ValueError, match="Flux"):
+        model_family(Other)
