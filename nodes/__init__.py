@@ -39,6 +39,11 @@ def load_nodes() -> list[type[io.ComfyNode]]:
 class LoraBakery(ComfyExtension):
     """The pack as ComfyUI loads it."""
 
+    async def on_load(self) -> None:
+        from .comfy_bridge.routes import register
+
+        register()
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return load_nodes()
 

@@ -16,7 +16,8 @@ from ...training.previews import PreviewSettings
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
-from ...training.trainer import TrainJob, TrainState
+from ...training.job import TrainJob, TrainState
+from .live import RunEvents
 from .progress import NodeProgress, interrupt_if_cancelled, to_pil
 
 SMOOTHING_STEPS = 20
@@ -25,9 +26,9 @@ SMOOTHING_STEPS = 20
 class HostProgress:
     """Callback that shows each step on the node and in the terminal, and obeys the host's cancel button."""
 
-    def __init__(self, progress: NodeProgress, run_id: str) -> None:
+    def __init__(self, progress: NodeProgress, events: RunEvents) -> None:
         self._progress = progress
-        self._run_id = run_id
+        self._events = events
         self._losses: list[float] = []
         self._bar: tqdm | None = None
         self.picture: Tensor | None = None
@@ -48,17 +49,7 @@ class HostProgress:
         self._progress.text(
             f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
         )
-        self._progress.event(
-            "bakery.step",
-            {
-                "run": self._run_id,
-                **asdict(report),
-                "samples": None,
-                "smoothed": smoothed,
-                "rate": rate,
-                "left": left_s,
-            },
-        )
+        self._events.step(report, smoothed, rate, left_s)
         picture, self.picture = self.picture, None
         self._progress.update(report.step, job.total_steps, picture)
 

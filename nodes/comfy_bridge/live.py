@@ -1,15 +1,21 @@
-"""Runs that train right now, by id, so that buttons and routes can reach them."""
+"""Runs that train right now, by id, so that buttons and routes can reach them; and what pages hear of them."""
 
 import base64
 import io
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor
 
 from ...training.control import RunControl
+from ...training.report import StepReport
 from ...training.run.folder import RunFolder
-from ...training.trainer import TrainJob, TrainState
-from .progress import to_pil
+from ...training.job import TrainJob, TrainState
+from .progress import NodeProgress, memory_gib, to_pil
+
+EVENT_INTERVAL_S = 0.2
+"""Steps that end sooner after the last event travel together with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +42,20 @@ def live_run(run_id: str) -> LiveRun | None:
     return _runs.get(run_id)
 
 
+def live_state(run_id: str, name: str) -> str:
+    """`running`, `paused`, or `ended` for a run that does not train now."""
+    run = _runs.get(run_id)
+    if run is None or run.folder.name != name:
+        return "ended"
+    return "paused" if run.control.is_paused else "running"
+
+
 @dataclass(frozen=True, slots=True)
 class CloseRun:
     """Callback that forgets a run when it ends."""
 
     folder: RunFolder
+    events: "RunEvents"
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """It is reachable already."""
@@ -50,6 +65,37 @@ class CloseRun:
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         _runs.pop(self.folder.run_id, None)
+        self.events.send("state", {"state": "ended"})
+
+
+class RunEvents:
+    """Tells every page of a run: `bakery.step`, `bakery.sample`, `bakery.state`, `bakery.try`."""
+
+    def __init__(self, progress: NodeProgress, folder: RunFolder) -> None:
+        self._progress = progress
+        self._names = {"run": folder.run_id, "name": folder.name}
+        self._points: list[tuple[int, float]] = []
+        self._step: dict[str, Any] = {}
+        self._sent_at = 0.0
+
+    def send(self, kind: str, data: dict[str, Any]) -> None:
+        """Sends an event, after the steps that still wait."""
+        self._flush()
+        self._progress.event(f"bakery.{kind}", {**self._names, **data})
+
+    def step(self, report: StepReport, smoothed: float, rate: float, left_s: float) -> None:
+        """Notes a step; sent at most five times a second, with (step, loss) of all since the last time."""
+        self._points.append((report.step, report.loss))
+        figures = {key: value for key, value in asdict(report).items() if key != "samples"}
+        self._step = {**figures, "smoothed": smoothed, "rate": rate, "left": left_s}
+        if report.step == report.total_steps or time.monotonic() - self._sent_at >= EVENT_INTERVAL_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._points:
+            data = {**self._names, **self._step, "points": self._points, "memory_gib": memory_gib()}
+            self._progress.event("bakery.step", data)
+            self._points, self._sent_at = [], time.monotonic()
 
 
 def data_url(picture: Tensor) -> str:

@@ -19,6 +19,15 @@ def interrupt_if_cancelled() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def memory_gib() -> float | None:
+    """Memory in use on the device that trains, of all programs; None on the CPU."""
+    device = comfy.model_management.get_torch_device()
+    if device.type == "cpu":
+        return None
+    total, free = comfy.model_management.get_total_memory(device), comfy.model_management.get_free_memory(device)
+    return (float(total) - float(free)) / 2**30  # pyright: ignore[reportArgumentType]
+
+
 class NodeProgress:
     """Progress bar, picture and text of one node."""
 

@@ -1,7 +1,7 @@
 """Runs a training session inside the host: what it shows, how it is cancelled, what its files say."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ...training.run.saver import Saver
 from ...training.session import run_training
 from ...training.session_metadata import dataset_facts, network_facts, training_facts
 from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
-from ...training.trainer import Callback, TrainJob, TrainState
+from ...training.job import Callback, TrainJob, TrainState
 from . import live
 from .base_model import ComfyBaseModel
 from .host_callbacks import HostProgress, PreviewStore, idle
@@ -75,16 +75,17 @@ class HostSession:
         self._progress.update(done, of)
 
     def _callbacks(self, session: Session, saver: Saver) -> Sequence[Callback]:
-        run_id = session.found.folder.run_id
-        progress = HostProgress(self._progress, run_id)
+        folder = session.found.folder
+        events = live.RunEvents(self._progress, folder)
+        progress = HostProgress(self._progress, events)
         callbacks: list[Callback] = [progress]
-        previewer = self._previewer(session, progress) if self._preview else None
+        previewer = self._previewer(session, progress, saver, events) if self._preview else None
         if previewer is not None:
             callbacks.append(previewer)
-        control = live.open_run(session.found.folder, self._context.node_id)
-        return [*callbacks, self._control(control, saver, previewer, run_id), live.CloseRun(session.found.folder)]
+        control = live.open_run(folder, self._context.node_id)
+        return [*callbacks, self._control(control, saver, previewer, events), live.CloseRun(folder, events)]
 
-    def _previewer(self, session: Session, progress: HostProgress) -> Previewer:
+    def _previewer(self, session: Session, progress: HostProgress, saver: Saver, events: live.RunEvents) -> Previewer:
         assert self._preview is not None
         is_text_trained = any(group.part != "unet" for group in session.job.network.parameter_groups())
         sampler = HostSampler(self._base.model, self._base.clip, self._base.vae, is_text_trained)
@@ -93,29 +94,37 @@ class HostSession:
 
         def on_preview(step: int, pictures: Sequence[Tensor]) -> None:
             store.save(step, pictures)
+            saver.is_save_wanted = step > 0  # so that every step one can look at can be picked
             progress.picture = sheet([list(pictures)])[0]
             self._progress.update(step, session.job.total_steps, progress.picture)
-            self._progress.event("bakery.sample", {"run": session.found.folder.run_id, "step": step, "set": store.key})
+            events.send("sample", {"step": step, "set": store.key})
 
         return Previewer(self._preview, sampler, on_preview, store.done())
 
-    def _control(self, control: RunControl, saver: Saver, previewer: Previewer | None, run_id: str) -> ControlCallback:
+    def _control(
+        self, control: RunControl, saver: Saver, previewer: Previewer | None, events: live.RunEvents
+    ) -> ControlCallback:
+        def save(job: TrainJob, state: TrainState) -> None:
+            saver.save(job, state)
+            events.send("state", {"state": live.live_state(saver.folder.run_id, saver.folder.name)})
+
         def sample(job: TrainJob, state: TrainState) -> None:
             if previewer is not None:
                 previewer.draw(job, state)
+                save(job, state)
 
         def try_prompt(job: TrainJob, state: TrainState, wanted: TryPrompt) -> None:
             if previewer is not None:
                 picture = previewer.try_prompt(job, state, wanted.prompt, wanted.seed, wanted.strength)
-                self._progress.event("bakery.try", {"run": run_id, "picture": live.data_url(picture)})
+                events.send("try", {**asdict(wanted), "step": state.step, "picture": live.data_url(picture)})
 
         return ControlCallback(
             control=control,
-            save=saver.save,
+            save=save,
             sample=sample,
             try_prompt=try_prompt,
             idle=idle,
-            on_state=lambda now: self._progress.event("bakery.state", {"run": run_id, "state": now}),
+            on_state=lambda now: events.send("state", {"state": now}),
             on_rate=lambda step, factor: saver.note({"step": step, "rate_factor": factor}),
         )
 

@@ -1,0 +1,114 @@
+// @ts-check
+// What the page knows of a run: made from the server's view, moved on by events. Pure functions; nothing is changed
+// in place but the columns of figures, which only grow.
+
+import { halve } from "./chart_math.js";
+
+/** Points kept for the chart; beyond, neighbours are merged. */
+export const MAX_POINTS = 3000;
+
+/**
+ * @typedef {object} PreviewSet
+ * @property {string} key
+ * @property {string[]} prompts
+ * @property {number} width
+ * @property {number} height
+ * @property {number[]} steps
+ *
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {string} name
+ * @property {string} state `running`, `paused`, `stopping` or `ended`
+ * @property {number} step
+ * @property {number} totalSteps
+ * @property {number[]} stageEnds last step of each stage but the last
+ * @property {number[]} steps
+ * @property {(number | null)[]} losses
+ * @property {[number, number][]} validation
+ * @property {[number, number][]} rates
+ * @property {number} epoch
+ * @property {number | null} learningRate
+ * @property {number | null} rate steps a second
+ * @property {number | null} left seconds
+ * @property {number | null} memory GiB
+ * @property {number[]} loras steps with a saved LoRA
+ * @property {PreviewSet[]} previews the one last drawn first
+ * @property {number | null} pick
+ */
+
+/**
+ * The run as the server describes it.
+ * @param {any} view answer of GET /bakery/runs/{id}
+ * @returns {Run}
+ */
+export function runFromView(view) {
+  const { curves } = view;
+  return {
+    id: view.id,
+    name: view.name,
+    state: view.state,
+    step: view.step,
+    totalSteps: view.total_steps,
+    stageEnds: stageEnds(view.stages),
+    steps: [...curves.step],
+    losses: [...curves.loss],
+    validation: curves.validation,
+    rates: curves.rates,
+    epoch: curves.epoch.at(-1) ?? 0,
+    learningRate: curves.learning_rate.at(-1) ?? null,
+    rate: curves.rate,
+    left: curves.rate ? Math.max(0, view.total_steps - view.step) / curves.rate : null,
+    memory: null,
+    loras: view.loras,
+    previews: view.previews,
+    pick: view.pick,
+  };
+}
+
+/**
+ * Steps at which one stage gives way to the next.
+ * @param {number[]} lengths
+ * @returns {number[]}
+ */
+export function stageEnds(lengths) {
+  let end = 0;
+  return lengths.slice(0, -1).map((length) => (end += length));
+}
+
+/**
+ * The run after the steps of an event; steps seen before are left out, so that events may come twice.
+ * @param {Run} run
+ * @param {any} event `bakery.step`
+ * @returns {Run}
+ */
+export function withSteps(run, event) {
+  for (const [step, loss] of event.points) {
+    if (step <= (run.steps.at(-1) ?? 0)) continue;
+    run.steps.push(step);
+    run.losses.push(loss);
+  }
+  const kept = run.steps.length > MAX_POINTS ? halve(run.steps, run.losses) : { steps: run.steps, values: run.losses };
+  return {
+    ...run,
+    steps: kept.steps,
+    losses: kept.values,
+    step: Math.max(run.step, event.step),
+    totalSteps: event.total_steps,
+    epoch: event.epoch,
+    learningRate: Math.max(0, .../** @type {number[]} */ (Object.values(event.learning_rates))),
+    rate: event.rate,
+    left: event.left,
+    memory: event.memory_gib ?? null,
+    state: run.state === "ended" ? "running" : run.state,
+  };
+}
+
+/**
+ * Which of a name's runs to show: the one in training, else the one that owns the files, else the newest.
+ * @param {{runs: {id: string, state: string}[], current: string | null}} list
+ * @returns {string | null}
+ */
+export function chooseRun({ runs, current }) {
+  const live = runs.find((run) => run.state !== "ended");
+  return (live ?? runs.find((run) => run.id === current) ?? runs[0])?.id ?? null;
+}

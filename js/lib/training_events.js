@@ -1,0 +1,35 @@
+// @ts-check
+// One listener on ComfyUI's socket for the whole page: `bakery.*` messages become events of one EventTarget.
+
+import { api } from "./comfy.js";
+
+const KINDS = ["step", "sample", "state", "try"];
+const target = new EventTarget();
+let isListening = false;
+
+function listen() {
+  if (isListening) return;
+  isListening = true;
+  for (const kind of KINDS) {
+    api.addEventListener(`bakery.${kind}`, ({ detail }) => target.dispatchEvent(new CustomEvent(kind, { detail })));
+  }
+  // What happened while the socket was down is asked for again; so is what a finished prompt left behind.
+  for (const name of ["reconnected", "execution_success", "execution_error", "execution_interrupted"]) {
+    api.addEventListener(name, () => target.dispatchEvent(new CustomEvent("refresh", { detail: {} })));
+  }
+}
+
+/**
+ * Hears of runs until the returned function is called.
+ * @param {Record<string, (detail: any) => void>} handlers by kind: step, sample, state, try, refresh
+ * @returns {() => void}
+ */
+export function subscribe(handlers) {
+  listen();
+  const bound = Object.entries(handlers).map(([kind, handler]) => {
+    const listener = (/** @type {any} */ event) => handler(event.detail);
+    target.addEventListener(kind, listener);
+    return () => target.removeEventListener(kind, listener);
+  });
+  return () => bound.forEach((unbind) => unbind());
+}

@@ -1,0 +1,61 @@
+// @ts-check
+// Puts the live panel on Train LoRA (nodes/train.py).
+
+import { app } from "./lib/comfy.js";
+import { loadStyles } from "./lib/dom.js";
+import { translator } from "./lib/strings.js";
+import { TrainPanel } from "./widgets/train_panel.js";
+
+const NODE = "BakeryTrain";
+const HEIGHT = { empty: 60, full: 330 };
+const MIN_WIDTH = 420;
+
+/** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. */
+function addPanel(node) {
+  const t = translator(app.ui.settings.getSettingValue("Comfy.Locale"));
+  const nameWidget = node.widgets.find((widget) => widget.name === "name");
+  let hasRun = false;
+  const nameOf = (event) => {
+    const isLinked = node.inputs?.some((input) => input.name === "name" && input.link != null);
+    if (isLinked) return event.node === String(node.id) ? event.name : null;
+    return event.name === nameWidget.value ? event.name : null;
+  };
+  const panel = new TrainPanel(t, nameOf, () => {
+    hasRun = true;
+    // Once the frame is over: the widget's new height counts only then.
+    requestAnimationFrame(() => growTo(node, node.computeSize()));
+  });
+  const widget = node.addDOMWidget("bakery_training", "bakery_training", panel.element, {
+    serialize: false, hideOnZoom: false, getMinHeight: () => (hasRun ? HEIGHT.full : HEIGHT.empty),
+  });
+  widget.serialize = false;
+  chain(nameWidget, "callback", () => panel.setName(nameWidget.value));
+  chain(node, "onConfigure", () => panel.setName(nameWidget.value));
+  chain(node, "onRemoved", () => panel.remove());
+  growTo(node, [MIN_WIDTH, node.size[1]]);
+  panel.setName(nameWidget.value);
+}
+
+/** Makes the node at least so large. */
+function growTo(node, [width, height]) {
+  const [oldWidth, oldHeight] = node.size;
+  if (width > oldWidth || height > oldHeight) node.setSize([Math.max(width, oldWidth), Math.max(height, oldHeight)]);
+}
+
+/** Calls `act` after what a handler did before. */
+function chain(owner, name, act) {
+  const before = owner[name];
+  owner[name] = function (...values) {
+    const result = before?.apply(this, values);
+    act();
+    return result;
+  };
+}
+
+app.registerExtension({
+  name: "LoRABakery.Train",
+  setup: loadStyles,
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) addPanel(node);
+  },
+});

@@ -1,0 +1,176 @@
+// @ts-check
+// A chart of a run's loss on a canvas, in the colours of ComfyUI's theme.
+
+import * as math from "../lib/chart_math.js";
+import { element, oncePerFrame, setText } from "../lib/dom.js";
+
+const MARGIN = { left: 44, right: 8, top: 8, bottom: 18 };
+const FONT = "10px sans-serif";
+
+export class LossChart {
+  /** @type {import("../lib/run_model.js").Run | null} */
+  #run = null;
+  #isLog = false;
+  /** @type {number | null} */
+  #hoverX = null;
+
+  /** @param {import("../lib/strings.js").Translate} t */
+  constructor(t) {
+    this.t = t;
+    this.canvas = element("canvas", {
+      class: "bakery-chart-canvas", role: "img", "aria-label": t("chart"), tabindex: 0,
+      onpointermove: (/** @type {PointerEvent} */ event) => this.#hover(event.offsetX),
+      onpointerleave: () => this.#hover(null),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
+    });
+    this.legend = element("div", { class: "bakery-legend", "aria-live": "off" });
+    this.logButton = element("button", {
+      class: "bakery-small", type: "button", title: t("log_hint"), "aria-pressed": "false", text: t("log"),
+      onclick: () => this.#toggleLog(),
+    });
+    this.element = element(
+      "div", { class: "bakery-chart" },
+      element("div", { class: "bakery-chart-head" }, this.legend, this.logButton), this.canvas,
+    );
+    this.redraw = oncePerFrame(() => this.#draw());
+  }
+
+  /** @param {import("../lib/run_model.js").Run | null} run */
+  show(run) {
+    this.#run = run;
+    this.redraw();
+  }
+
+  /** @param {number | null} x */
+  #hover(x) {
+    this.#hoverX = x;
+    this.redraw();
+  }
+
+  #toggleLog() {
+    this.#isLog = !this.#isLog;
+    this.logButton.setAttribute("aria-pressed", String(this.#isLog));
+    this.redraw();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    const step = { ArrowLeft: -8, ArrowRight: 8 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.#hover(Math.max(MARGIN.left, Math.min(this.canvas.clientWidth, (this.#hoverX ?? MARGIN.left) + step)));
+  }
+
+  #draw() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !height) return; // collapsed or off the screen: nothing to draw on
+    const density = Math.min(2, window.devicePixelRatio || 1) * 1.5; // sharp when the canvas is zoomed in a little
+    const [pixelWidth, pixelHeight] = [Math.round(width * density), Math.round(height * density)];
+    if (this.canvas.width !== pixelWidth || this.canvas.height !== pixelHeight) {
+      Object.assign(this.canvas, { width: pixelWidth, height: pixelHeight });
+    }
+    const pen = this.canvas.getContext("2d");
+    pen.setTransform(density, 0, 0, density, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const run = this.#run;
+    if (!run || !run.steps.length) return setText(this.legend, "");
+    const smoothed = math.smooth(run.losses, math.smoothingWeight(run.losses.length));
+    const range = math.bounds([run.losses, run.validation.map(([, loss]) => loss)], this.#isLog);
+    if (!range) return setText(this.legend, "");
+    const [low, high] = math.padded(range, this.#isLog);
+    const x = math.scale([run.steps[0], Math.max(run.steps.at(-1) ?? 0, run.steps[0] + 1)], [MARGIN.left, width - MARGIN.right]);
+    const y = math.scale([low, high], [height - MARGIN.bottom, MARGIN.top], this.#isLog);
+    const colours = this.#colours();
+    drawAxes(pen, { x, y, low, high, width, height, isLog: this.#isLog, run, colours });
+    drawStages(pen, run, x, height, colours);
+    drawLine(pen, run.steps, run.losses, x, y, colours.faint, 1);
+    drawLine(pen, run.steps, smoothed, x, y, colours.line, 2);
+    drawLine(pen, run.validation.map(([step]) => step), run.validation.map(([, loss]) => loss), x, y, colours.validation, 2, true);
+    this.#describe(pen, run, smoothed, x, y, height, colours);
+  }
+
+  #colours() {
+    const style = getComputedStyle(this.canvas);
+    const read = (/** @type {string} */ name) => style.getPropertyValue(`--bakery-${name}`).trim();
+    return { text: read("muted"), grid: read("grid"), faint: read("faint"), line: read("line"), validation: read("validation") };
+  }
+
+  /** The legend tells the values under the pointer, else the last ones. */
+  #describe(pen, run, smoothed, x, y, height, colours) {
+    const isHovering = this.#hoverX != null;
+    const span = [x(run.steps[0]), x(run.steps.at(-1))];
+    const share = isHovering ? (this.#hoverX - span[0]) / (span[1] - span[0] || 1) : 1;
+    const index = math.nearestIndex(run.steps, run.steps[0] + share * (run.steps.at(-1) - run.steps[0]));
+    const parts = [
+      `${run.steps[index]}:`, `${this.t("loss")} ${math.short(run.losses[index])}`,
+      `${this.t("smoothed")} ${math.short(smoothed[index])}`,
+    ];
+    const check = run.validation.filter(([step]) => step <= run.steps[index]).at(-1);
+    if (check) parts.push(`${this.t("validation")} ${math.short(check[1])}`);
+    setText(this.legend, parts.join("  "));
+    if (!isHovering) return;
+    pen.strokeStyle = colours.text;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    pen.moveTo(x(run.steps[index]), MARGIN.top);
+    pen.lineTo(x(run.steps[index]), height - MARGIN.bottom);
+    pen.stroke();
+    if (smoothed[index] == null) return;
+    pen.fillStyle = colours.line;
+    pen.beginPath();
+    pen.arc(x(run.steps[index]), y(smoothed[index]), 3, 0, 2 * Math.PI);
+    pen.fill();
+  }
+}
+
+function drawAxes(pen, { x, y, low, high, width, height, isLog, run, colours }) {
+  Object.assign(pen, { font: FONT, fillStyle: colours.text, strokeStyle: colours.grid, lineWidth: 1 });
+  Object.assign(pen, { textAlign: "right", textBaseline: "middle" });
+  const wanted = Math.max(2, Math.floor(height / 40));
+  for (const tick of isLog ? math.logTicks(low, high) : math.ticks(low, high, wanted)) {
+    const at = Math.round(y(tick)) + 0.5;
+    pen.beginPath();
+    pen.moveTo(MARGIN.left, at);
+    pen.lineTo(width - MARGIN.right, at);
+    pen.stroke();
+    pen.fillText(math.short(tick), MARGIN.left - 5, at);
+  }
+  Object.assign(pen, { textAlign: "center", textBaseline: "top" });
+  for (const tick of math.ticks(run.steps[0], run.steps.at(-1), Math.max(2, Math.floor(width / 90)))) {
+    if (Number.isInteger(tick)) pen.fillText(String(tick), x(tick), height - MARGIN.bottom + 5);
+  }
+}
+
+function drawStages(pen, run, x, height, colours) {
+  pen.strokeStyle = colours.text;
+  pen.setLineDash([3, 3]);
+  const marks = [...run.stageEnds, ...run.rates.map(([step]) => step)];
+  for (const step of marks.filter((mark) => mark >= run.steps[0] && mark <= run.step)) {
+    pen.beginPath();
+    pen.moveTo(x(step), MARGIN.top);
+    pen.lineTo(x(step), height - MARGIN.bottom);
+    pen.stroke();
+  }
+  pen.setLineDash([]);
+}
+
+function drawLine(pen, steps, values, x, y, colour, width, hasDots = false) {
+  Object.assign(pen, { strokeStyle: colour, fillStyle: colour, lineWidth: width, lineJoin: "round" });
+  pen.beginPath();
+  let isOpen = false;
+  steps.forEach((step, i) => {
+    const value = values[i];
+    if (value == null) return void (isOpen = false);
+    if (isOpen) pen.lineTo(x(step), y(value));
+    else pen.moveTo(x(step), y(value));
+    isOpen = true;
+  });
+  pen.stroke();
+  if (!hasDots) return;
+  for (const [i, step] of steps.entries()) {
+    pen.beginPath();
+    pen.arc(x(step), y(values[i]), 2.5, 0, 2 * Math.PI);
+    pen.fill();
+  }
+}

@@ -1,0 +1,180 @@
+// @ts-check
+// One preview large over the page: flips between steps, compares two with a divider, picks a step.
+
+import { element, setText } from "../lib/dom.js";
+import { move } from "../lib/preview_grid.js";
+import { previewUrl } from "../lib/run_service.js";
+
+export class PreviewOverlay {
+  /** @type {any} */
+  #returnFocus = null;
+  #divider = 0;
+  #isFlipped = false;
+
+  /**
+   * @param {import("../lib/strings.js").Translate} t
+   * @param {() => import("../lib/run_model.js").Run | null} getRun
+   * @param {(step: number | null) => Promise<void>} onPick
+   */
+  constructor(t, getRun, onPick) {
+    this.t = t;
+    this.getRun = getRun;
+    this.onPick = onPick;
+    this.position = { column: 0, row: 0 };
+    this.reference = 0;
+    this.#build();
+  }
+
+  #build() {
+    const { t } = this;
+    this.title = element("div", { class: "bakery-overlay-title" });
+    this.picture = element("img", { alt: "", draggable: "false" });
+    this.other = element("img", { alt: "", draggable: "false", class: "bakery-other" });
+    this.slider = element("div", {
+      class: "bakery-divider", role: "slider", tabindex: 0, "aria-label": t("divider"),
+      "aria-valuemin": 0, "aria-valuemax": 100,
+    });
+    this.stage = element("div", {
+      class: "bakery-stage", onpointerdown: (/** @type {PointerEvent} */ event) => this.#drag(event),
+      onpointermove: (/** @type {PointerEvent} */ event) => event.buttons && this.#drag(event),
+    }, this.picture, this.other, this.slider);
+    this.select = element("select", { "aria-label": t("compare"), onchange: () => this.#compareWith() });
+    this.message = element("span", { class: "bakery-message", role: "status" });
+    this.pickButton = element("button", { type: "button", class: "bakery-primary", onclick: () => this.#pick() });
+    const close = element("button", { type: "button", text: t("close"), onclick: () => this.close() });
+    const compare = element("label", {}, `${t("compare")} `, this.select);
+    this.element = element(
+      "div",
+      {
+        class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("strip"),
+        onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
+        onpointerdown: (/** @type {PointerEvent} */ event) => event.target === this.element && this.close(),
+      },
+      element("div", { class: "bakery-overlay-frame" }, this.title, this.stage,
+        element("div", { class: "bakery-row" }, compare, this.pickButton, close, this.message),
+        element("div", { class: "bakery-hint", text: t("flip") })),
+    );
+  }
+
+  get set() {
+    return this.getRun()?.previews[0] ?? null;
+  }
+
+  /** @param {number} column @param {number} row */
+  open(column, row) {
+    if (!this.set) return;
+    this.#returnFocus = document.activeElement;
+    this.position = { column, row };
+    this.reference = this.set.steps[0];
+    this.#divider = 0;
+    this.#isFlipped = false;
+    document.body.append(this.element);
+    this.refresh();
+    this.slider.focus();
+  }
+
+  close() {
+    this.element.remove();
+    this.#returnFocus?.focus?.({ preventScroll: true });
+  }
+
+  /** Shows the run as it is now; does nothing while closed. */
+  refresh() {
+    const [run, set] = [this.getRun(), this.set];
+    if (!this.element.isConnected || !run || !set) return;
+    const column = Math.min(this.position.column, set.steps.length - 1);
+    const step = set.steps[column];
+    const url = (/** @type {number} */ shown) => previewUrl(run, set.key, shown, this.position.row);
+    setSource(this.picture, url(this.#isFlipped ? this.reference : step));
+    setSource(this.other, url(this.reference));
+    this.stage.style.aspectRatio = `${set.width} / ${set.height}`;
+    this.stage.style.setProperty("--aspect", String(set.width / set.height));
+    const shown = this.#isFlipped ? this.reference : step;
+    const name = shown === 0 ? `${shown} (${this.t("base")})` : String(shown);
+    setText(this.title, this.t("preview", { step: name, prompt: set.prompts[this.position.row] }));
+    this.#showOptions(set.steps);
+    this.#showPick(run, step);
+    this.#moveDivider(this.#divider);
+  }
+
+  /** @param {number[]} steps */
+  #showOptions(steps) {
+    if (this.select.options.length !== steps.length) {
+      this.select.replaceChildren(...steps.map((step) => element("option", { value: step, text: String(step) })));
+    }
+    this.select.value = String(this.reference);
+  }
+
+  /** @param {any} run @param {number} step */
+  #showPick(run, step) {
+    const isSaved = run.loras.includes(step);
+    this.pickButton.disabled = !isSaved;
+    setText(this.pickButton, this.t(!isSaved ? "not_saved" : run.pick === step ? "unpick" : "pick"));
+  }
+
+  #compareWith() {
+    this.reference = Number(this.select.value);
+    if (this.#divider === 0) this.#divider = 50;
+    this.refresh();
+  }
+
+  /** @param {PointerEvent} event */
+  #drag(event) {
+    const box = this.stage.getBoundingClientRect();
+    this.#moveDivider(Math.round(((event.clientX - box.left) / box.width) * 100));
+  }
+
+  /** @param {number} percent of the width that shows the other step */
+  #moveDivider(percent) {
+    this.#divider = Math.max(0, Math.min(100, percent));
+    this.stage.style.setProperty("--divider", `${this.#divider}%`);
+    this.slider.setAttribute("aria-valuenow", String(this.#divider));
+  }
+
+  async #pick() {
+    const [run, set] = [this.getRun(), this.set];
+    const step = set?.steps[this.position.column];
+    if (!run || step === undefined || !run.loras.includes(step)) return;
+    try {
+      await this.onPick(run.pick === step ? null : step);
+      setText(this.message, "");
+    } catch (error) {
+      setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
+    }
+    this.refresh();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    event.stopPropagation(); // the canvas has keys of its own
+    const { target } = event;
+    if (event.key === "Escape") return this.close();
+    if (event.key === "Tab") return this.#keepFocus(event);
+    if (target instanceof HTMLSelectElement || !this.set) return;
+    const isButton = target instanceof HTMLButtonElement;
+    const place = move(this.position, event.key, this.set.steps.length, this.set.prompts.length);
+    if (target === this.slider && event.shiftKey && place) this.#moveDivider(this.#divider + (event.key === "ArrowLeft" ? -5 : 5));
+    else if (place) {
+      this.position = place;
+      this.#isFlipped = false;
+    } else if (event.key === " " && !isButton) this.#isFlipped = !this.#isFlipped;
+    else if (event.key === "Enter" && !isButton) void this.#pick();
+    else return;
+    event.preventDefault();
+    this.refresh();
+  }
+
+  /** @param {KeyboardEvent} event Tab goes round inside the dialog. */
+  #keepFocus(event) {
+    const stops = [...this.element.querySelectorAll("[tabindex='0'], select, button:not(:disabled)")];
+    const index = stops.indexOf(document.activeElement);
+    const next = (index + (event.shiftKey ? -1 : 1) + stops.length) % stops.length;
+    event.preventDefault();
+    stops[next]?.focus();
+  }
+}
+
+/** @param {HTMLImageElement} image @param {string} url */
+function setSource(image, url) {
+  if (image.getAttribute("src") !== url) image.setAttribute("src", url);
+}

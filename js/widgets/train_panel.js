@@ -1,0 +1,148 @@
+// @ts-check
+// What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
+
+import { element, oncePerFrame } from "../lib/dom.js";
+import { chooseRun, runFromView, withSteps } from "../lib/run_model.js";
+import { command, getRun, listRuns } from "../lib/run_service.js";
+import { subscribe } from "../lib/training_events.js";
+import { LossChart } from "./loss_chart.js";
+import { PreviewOverlay } from "./preview_overlay.js";
+import { PreviewStrip } from "./preview_strip.js";
+import { RunControls } from "./run_controls.js";
+
+export class TrainPanel {
+  /** @type {import("../lib/run_model.js").Run | null} */
+  run = null;
+  #isLoading = false;
+  #isOutdated = false;
+  #isVisible = false;
+  #isRemoved = false;
+
+  /**
+   * @param {import("../lib/strings.js").Translate} t
+   * @param {(event: {name: string, node: string | null}) => string | null} nameOf the run's name by the event, or the
+   *   node's own; null where the event is about another run
+   * @param {() => void} onFirstRun called when there is a run to show for the first time
+   */
+  constructor(t, nameOf, onFirstRun) {
+    this.nameOf = nameOf;
+    this.onFirstRun = onFirstRun;
+    this.name = "";
+    this.controls = new RunControls(t, (name, values) => this.#send(name, values));
+    this.chart = new LossChart(t);
+    this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
+    this.overlay = new PreviewOverlay(t, () => this.run, (step) => this.#send("pick", { step }));
+    this.empty = element("div", { class: "bakery-empty", text: t("empty") });
+    this.chart.element.hidden = true;
+    this.element = element(
+      "div", { class: "bakery bakery-panel", role: "group", "aria-label": t("panel") },
+      this.empty, this.controls.element, this.chart.element, this.strip.element,
+    );
+    this.render = oncePerFrame(() => this.#render());
+    this.#watch();
+  }
+
+  #watch() {
+    this.unsubscribe = subscribe({
+      step: (event) => this.#onStep(event),
+      sample: (event) => this.#isMine(event) && this.load(),
+      state: (event) => this.#onState(event),
+      try: (event) => this.#isMine(event) && this.controls.showTry(event),
+      refresh: () => this.load(),
+    });
+    this.visibility = new IntersectionObserver((entries) => {
+      this.#isVisible = entries.at(-1)?.isIntersecting ?? false;
+      if (this.#isVisible) this.render();
+    });
+    this.visibility.observe(this.element);
+    this.size = new ResizeObserver(() => this.render());
+    this.size.observe(this.element);
+  }
+
+  /** Stops listening; the panel is of no use afterwards. */
+  remove() {
+    this.#isRemoved = true;
+    this.unsubscribe?.();
+    this.visibility?.disconnect();
+    this.size?.disconnect();
+    this.overlay.close();
+  }
+
+  /** @param {string} name of the LoRA */
+  setName(name) {
+    if (name === this.name) return;
+    this.name = name;
+    void this.load();
+  }
+
+  /** Asks the server for the run; calls while one answer is awaited become one more. */
+  async load() {
+    if (this.#isLoading) return void (this.#isOutdated = true);
+    this.#isLoading = true;
+    do {
+      this.#isOutdated = false;
+      const { name } = this;
+      const run = await fetchRun(name).catch(() => undefined);
+      if (this.#isRemoved) break;
+      if (name !== this.name) this.#isOutdated = true;
+      else if (run !== undefined) this.#take(run);
+    } while (this.#isOutdated);
+    this.#isLoading = false;
+  }
+
+  /** @param {import("../lib/run_model.js").Run | null} run */
+  #take(run) {
+    // Events may have told of later steps than the answer that was under way.
+    if (run && this.run?.id === run.id && run.state !== "ended" && this.run.step > run.step) {
+      run = { ...run, step: this.run.step, steps: this.run.steps, losses: this.run.losses };
+    }
+    if (run && !this.run) this.onFirstRun();
+    this.run = run;
+    this.render();
+  }
+
+  #isMine(event) {
+    const name = this.nameOf(event);
+    if (name !== null) this.name = name;
+    return name !== null;
+  }
+
+  #onStep(event) {
+    if (!this.#isMine(event)) return;
+    if (this.run?.id !== event.run || this.run?.name !== event.name) return void this.load();
+    this.run = withSteps(this.run, event);
+    this.render();
+  }
+
+  #onState(event) {
+    if (!this.#isMine(event)) return;
+    if (this.run?.id === event.run) {
+      this.run = { ...this.run, state: event.state };
+      this.render();
+    }
+    void this.load();
+  }
+
+  async #send(name, values) {
+    if (!this.run) return;
+    await command(this.run, name, values);
+    await this.load();
+  }
+
+  #render() {
+    if (!this.#isVisible) return; // collapsed, scrolled away or on another tab: drawn when it comes back
+    const { run } = this;
+    this.empty.hidden = run !== null;
+    this.chart.element.hidden = run === null;
+    this.controls.show(run);
+    this.chart.show(run);
+    this.strip.show(run);
+    this.overlay.refresh();
+  }
+}
+
+/** @param {string} name @returns {Promise<import("../lib/run_model.js").Run | null>} */
+async function fetchRun(name) {
+  const id = name ? chooseRun(await listRuns(name)) : null;
+  return id ? runFromView(await getRun(id, name)) : null;
+}

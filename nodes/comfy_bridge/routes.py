@@ -1,0 +1,142 @@
+"""HTTP routes of runs: look at one, steer one, its preview pictures.
+
+```
+GET  /bakery/runs?name=NAME                      ids of a name's runs, newest first
+GET  /bakery/runs/{id}                           figures, previews, saved steps, state
+GET  /bakery/runs/{id}/previews/{set}/{file}     a picture; ?size= for a thumbnail
+POST /bakery/runs/{id}/{command}                 pause resume save sample stop; rate {factor}; try {prompt, seed,
+                                                 strength}; pick {step}
+```
+All take `?name=` to tell apart equal runs of two names.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+from server import PromptServer
+
+from ...training.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
+from ...training.picks import forget_pick, save_pick
+from ...training.run.folder import RunFolder, current_run, run_ids
+from ...training.run_view import PREVIEW_FILE, PREVIEW_SET, run_view
+from .live import live_run, live_state
+from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, number_of, read_body, text_of
+from .run_folders import loras_output, run_root
+
+MAX_PROMPT_LENGTH = 4000
+MAX_SEED = 0xFFFFFFFFFFFFFFFF
+MAX_STRENGTH = 10.0
+MAX_STEP = 1_000_000_000
+THUMBNAIL_SIZES = (32, 512)
+PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+
+
+@json_errors
+async def get_runs(request: web.Request) -> web.StreamResponse:
+    """Runs of a name, newest first."""
+    return await json_answer(_runs_of, request.query.get("name", ""))
+
+
+def _runs_of(name: str) -> dict[str, Any]:
+    root = run_root(name)
+    ids = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
+    return {"name": name, "current": current_run(root) if ids else None,
+            "runs": [{"id": run_id, "state": live_state(run_id, name)} for run_id in ids]}  # fmt: skip
+
+
+@json_errors
+async def get_run(request: web.Request) -> web.StreamResponse:
+    """All that a page needs to show a run."""
+    return await json_answer(_view, request)
+
+
+def _view(request: web.Request) -> dict[str, Any]:
+    folder = find_run(request)
+    return {**run_view(folder), "state": live_state(folder.run_id, folder.name)}
+
+
+@json_errors
+async def get_preview(request: web.Request) -> web.StreamResponse:
+    """A preview as PNG, or as JPEG with the longer side `?size=` pixels."""
+    path = await in_thread(_preview_path, request)
+    size = request.query.get("size")
+    if size is None:
+        return web.FileResponse(path, headers=PICTURE_HEADERS)
+    if not (size.isascii() and size.isdecimal() and THUMBNAIL_SIZES[0] <= int(size[:9]) <= THUMBNAIL_SIZES[1]):
+        raise ValueError(f"size must be {THUMBNAIL_SIZES[0]} to {THUMBNAIL_SIZES[1]} pixels")
+    return web.Response(body=await in_thread(thumbnail, path, int(size)), headers=PICTURE_HEADERS,
+                        content_type="image/jpeg")  # fmt: skip
+
+
+def _preview_path(request: web.Request) -> Path:
+    name, file = request.match_info["set"], request.match_info["file"]
+    if not PREVIEW_SET.fullmatch(name) or not PREVIEW_FILE.fullmatch(file):
+        raise ValueError("previews are named <12 hexadecimal digits>/step000000-00.png")
+    path = find_run(request).previews / name / file
+    if not path.is_file() or not is_below(path, loras_output()):
+        raise LookupError("there is no such preview")
+    return path
+
+
+def thumbnail(path: Path, size: int) -> bytes:
+    """JPEG of a picture, its longer side at most `size` pixels."""
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+        small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+@json_errors
+async def post_command(request: web.Request) -> web.StreamResponse:
+    """Steers a run that trains, or picks a step of any run."""
+    command, body = request.match_info["command"], await read_body(request)
+    folder: RunFolder = await in_thread(find_run, request)
+    if command == "pick":
+        return await json_answer(_pick, folder, body)
+    run = live_run(folder.run_id)
+    if run is None:
+        raise LookupError("this run is not training now")
+    if command == "try":
+        run.control.try_prompt(_wanted_picture(body))
+    elif command in COMMANDS:
+        run.control.command(command, number_of(body, "factor", MIN_RATE_FACTOR, MAX_RATE_FACTOR, 1.0))
+    else:
+        raise LookupError(f"commands are {', '.join((*COMMANDS, 'try', 'pick'))}")
+    return web.json_response({"state": live_state(folder.run_id, folder.name)})
+
+
+def _wanted_picture(body: dict[str, Any]) -> TryPrompt:
+    return TryPrompt(
+        prompt=text_of(body, "prompt", MAX_PROMPT_LENGTH),
+        seed=int(number_of(body, "seed", 0, MAX_SEED, 0, is_whole=True)),
+        strength=float(number_of(body, "strength", -MAX_STRENGTH, MAX_STRENGTH, 1.0)),
+    )
+
+
+def _pick(folder: RunFolder, body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("step", 0) is None:
+        forget_pick(folder)
+        return {"pick": None}
+    return {"pick": save_pick(folder, int(number_of(body, "step", 0, MAX_STEP, is_whole=True))).step}
+
+
+ROUTES = (
+    ("GET", "/bakery/runs", get_runs),
+    ("GET", "/bakery/runs/{id}", get_run),
+    ("GET", "/bakery/runs/{id}/previews/{set}/{file}", get_preview),
+    ("POST", "/bakery/runs/{id}/{command}", post_command),
+)
+
+
+def register() -> None:
+    """Adds the routes to the host's server, once."""
+    routes = PromptServer.instance.routes
+    known = {(route.method, route.path) for route in routes if isinstance(route, web.RouteDef)}
+    for method, path, handler in ROUTES:
+        if (method, path) not in known:
+            routes.route(method, path)(handler)

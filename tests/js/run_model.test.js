@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { chooseRun, MAX_POINTS, runFromView, stageEnds, withSteps } from "../../js/lib/run_model.js";
+
+const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], rates: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
+const view = { id: "a", name: "n", state: "running", step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
+
+function event(points) {
+  return { points, step: points.at(-1)[0], total_steps: 10, epoch: 1, learning_rates: { unet: 1e-4, text: 2e-4 }, rate: 3, left: 2 };
+}
+
+test("a view becomes a run", () => {
+  const run = runFromView(view);
+  assert.deepEqual([run.steps, run.losses, run.stageEnds, run.left], [[1, 2], [0.5, 0.4], [4], 4]);
+  assert.deepEqual(stageEnds([]), []);
+  assert.deepEqual(stageEnds([2, 3, 4]), [2, 5]);
+});
+
+test("steps are added once, however often they are told", () => {
+  let run = runFromView(view);
+  run = withSteps(run, event([[2, 9], [3, 0.3]]));
+  run = withSteps(run, event([[3, 0.3], [4, 0.2]]));
+  assert.deepEqual([run.steps, run.losses], [[1, 2, 3, 4], [0.5, 0.4, 0.3, 0.2]]);
+  assert.deepEqual([run.step, run.learningRate], [4, 2e-4]);
+});
+
+test("ten thousand steps stay few points and end with the last", () => {
+  let run = runFromView(view);
+  for (let step = 3; step <= 10000; step++) run = withSteps(run, event([[step, 1]]));
+  assert.ok(run.steps.length <= MAX_POINTS);
+  assert.equal(run.steps.at(-1), 10000);
+  assert.ok(run.steps.every((step, i) => i === 0 || step > run.steps[i - 1]));
+});
+
+test("the live run is shown, else the current, else the newest", () => {
+  const ended = (id) => ({ id, state: "ended" });
+  assert.equal(chooseRun({ runs: [ended("a"), { id: "b", state: "paused" }], current: "a" }), "b");
+  assert.equal(chooseRun({ runs: [ended("a"), ended("b")], current: "b" }), "b");
+  assert.equal(chooseRun({ runs: [ended("a"), ended("b")], current: null }), "a");
+  assert.equal(chooseRun({ runs: [], current: null }), null);
+});

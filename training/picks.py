@@ -1,0 +1,63 @@
+"""The step of a run that a person picked as the best, kept in the run's folder.
+
+A pick holds until the run is trained further: then the newest step counts again.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .files.atomic import write_text_atomic
+from .run.folder import RunFolder
+
+PICK_FILE = "pick.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """A picked step."""
+
+    step: int
+    """The step wanted; one that has a saved LoRA."""
+    picked_at: int
+    """Last saved step of the run when it was picked."""
+
+
+def save_pick(folder: RunFolder, step: int) -> Pick:
+    """Notes the step as picked.
+
+    Raises:
+        ValueError: The run has no saved LoRA of that step.
+    """
+    saved = list(folder.step_loras())
+    if step not in saved:
+        raise ValueError(f"step must be one with a saved LoRA ({shown(saved)}), got {step}; press Save now first")
+    pick = Pick(step=step, picked_at=saved[-1])
+    write_text_atomic(folder.private / PICK_FILE, json.dumps(asdict(pick)))
+    return pick
+
+
+def forget_pick(folder: RunFolder) -> None:
+    """Nothing is picked any more."""
+    (folder.private / PICK_FILE).unlink(missing_ok=True)
+
+
+def load_pick(folder: RunFolder) -> Pick | None:
+    """The picked step, if there is one whose LoRA still exists."""
+    try:
+        pick = Pick(**json.loads((folder.private / PICK_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return pick if pick.step in folder.step_loras() else None
+
+
+def picks_state(loras: Path) -> str:
+    """Changes whenever any pick below the folder of all LoRAs does."""
+    found = ((path.parent.name, path.stat().st_mtime_ns) for path in loras.glob(f"*/.run/*/{PICK_FILE}"))
+    return repr(sorted(found))
+
+
+def shown(steps: list[int]) -> str:
+    """Steps for a message, the middle left out where there are many."""
+    names = [str(step) for step in steps]
+    return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]]) or "none yet"
