@@ -1,0 +1,140 @@
+"""How a network learns: optimizer, rates and schedule."""
+
+from dataclasses import fields
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
+from . import sockets
+
+SETTINGS = OptimizerSettings()
+SCHEDULE = ScheduleSettings()
+SCHEDULE_FIELDS = {field.name for field in fields(ScheduleSettings)}
+SAME_RATE = -1.0
+"""A part's rate where it has none of its own."""
+
+
+class BakeryOptimizer(io.ComfyNode):
+    """Optimizer, learning rates and schedule."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryOptimizer",
+            display_name="Optimizer (Bakery)",
+            category="LoRA Bakery/Training",
+            description="How fast and in which way the network learns. AdamW wants a rate near 0.0001; Prodigy and "
+            "DAdaptAdam find their own and want 1.",
+            search_aliases=["learning rate", "adamw", "prodigy", "lion", "adafactor", "scheduler", "warmup", "ema"],
+            inputs=[*_rate_inputs(), *_schedule_inputs(), *_advanced_inputs()],
+            outputs=[
+                sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA, or for a stage of a plan.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, optimizer: str, **values: Any) -> io.NodeOutput:
+        schedule = ScheduleSettings(**{name: values.pop(name) for name in SCHEDULE_FIELDS & set(values)})
+        for part in ("unet_lr", "text_encoder_lr"):
+            values[part] = None if values.get(part, SAME_RATE) < 0 else values[part]
+        name = values.pop("other_optimizer", "").strip() or optimizer
+        return io.NodeOutput(check_optimizer(OptimizerSettings(optimizer=name, schedule=schedule, **values)))
+
+
+def _rate_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "optimizer", options=[spec.name for spec in OPTIMIZERS], default=SETTINGS.optimizer,
+            tooltip="AdamW is the safe choice. Prodigy and DAdaptAdam need no rate to be found; Adafactor and CAME "
+            "save memory; the schedule-free ones need no schedule.",
+        ),
+        io.Float.Input(
+            "learning_rate", default=SETTINGS.learning_rate, min=0.0, max=10.0, step=0.000001, round=False,
+            tooltip="Size of a step. AdamW: 0.00005 to 0.0005. Lion: a third of that. Prodigy and DAdaptAdam: 1.",
+        ),
+        io.Float.Input(
+            "unet_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            tooltip="Rate of the U-Net alone. -1 = learning_rate, 0 = not trained.",
+        ),
+        io.Float.Input(
+            "text_encoder_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            tooltip="Rate of the text encoders alone, often half of the U-Net's. -1 = learning_rate, 0 = not trained.",
+        ),
+        io.Float.Input(
+            "weight_decay", default=SETTINGS.weight_decay, min=0.0, max=10.0, step=0.001, round=False,
+            tooltip="Pulls the weights towards 0, against overfitting. 0 = off.",
+        ),
+    ]  # fmt: skip
+
+
+def _schedule_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "schedule", options=list(SCHEDULES), default=SCHEDULE.schedule,
+            tooltip="How the rate changes over the steps. Constant can be trained on for longer; the others end low.",
+        ),
+        io.Float.Input(
+            "warmup_steps", default=SCHEDULE.warmup_steps, min=0.0, max=1_000_000.0, step=0.01, round=False,
+            tooltip="Rise from 0 to the full rate: a number of steps, or a share of them if below 1. 0 = off.",
+        ),
+        io.Float.Input(
+            "min_ratio", default=SCHEDULE.min_ratio, min=0.0, max=1.0, step=0.01,
+            tooltip="Share of the rate that is left at the end of a falling schedule. 0 = it falls to nothing.",
+        ),
+        io.Int.Input(
+            "cycles", default=SCHEDULE.cycles, min=1, max=1000, optional=True, advanced=True,
+            tooltip="Half waves of cosine_with_restarts. 1 = plain cosine.",
+        ),
+        io.Float.Input(
+            "power", default=SCHEDULE.power, min=0.01, max=20.0, step=0.1, optional=True, advanced=True,
+            tooltip="Exponent of the polynomial schedule. 1 = straight line.",
+        ),
+        io.Float.Input(
+            "decay_steps", default=SCHEDULE.decay_steps, min=0.0, max=1_000_000.0, step=0.01, round=False,
+            optional=True, advanced=True,
+            tooltip="Length of the fall that ends warmup_stable_decay: steps, or a share of them if below 1.",
+        ),
+        io.Float.Input(
+            "timescale", default=SCHEDULE.timescale, min=0.0, max=1_000_000.0, step=1.0, optional=True, advanced=True,
+            tooltip="How slowly inverse_sqrt falls, in steps. 0 = as long as the warmup.",
+        ),
+    ]  # fmt: skip
+
+
+def _advanced_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "max_grad_norm", default=SETTINGS.max_grad_norm, min=0.0, max=1000.0, step=0.1,
+            optional=True, advanced=True,
+            tooltip="Longer gradients are scaled down to this length, so that one bad batch does no harm. 0 = off.",
+        ),
+        io.Combo.Input(
+            "alpha_compensation", options=["none", "sqrt", "full"], default=SETTINGS.alpha_compensation,
+            optional=True, advanced=True,
+            tooltip="Raises the rate to make up for alpha / rank below 1: full keeps the speed of the start, sqrt the "
+            "size of late steps.",
+        ),
+        io.Float.Input(
+            "loraplus_ratio", default=SETTINGS.loraplus_ratio, min=0.01, max=100.0, step=0.5,
+            optional=True, advanced=True,
+            tooltip="LoRA+: how much faster the up matrices learn; its paper takes 16. 1 = off.",
+        ),
+        io.Float.Input(
+            "ema_decay", default=SETTINGS.ema_decay, min=0.0, max=0.99999, step=0.001, round=False,
+            optional=True, advanced=True,
+            tooltip="Saves and samples a running average of the network; 0.99 is over about 100 steps. 0 = off.",
+        ),
+        io.String.Input(
+            "arguments", default=SETTINGS.arguments, placeholder="betas=0.9,0.99 eps=1e-8",
+            optional=True, advanced=True,
+            tooltip="More arguments of the optimizer as name=value, separated by spaces. A wrong name shows the list.",
+        ),
+        io.String.Input(
+            "other_optimizer", default="", placeholder="ademamix", optional=True, advanced=True,
+            tooltip="Another optimizer of the pytorch-optimizer library by name, in place of the one chosen above.",
+        ),
+    ]  # fmt: skip
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryOptimizer]

@@ -1,0 +1,70 @@
+"""One stage of a plan; stages are chained."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.stages import Plan, Stage
+from . import sockets
+
+STAGE = Stage()
+
+
+class BakeryStage(io.ComfyNode):
+    """Appends a stage to a plan."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryStage",
+            display_name="Stage (Bakery)",
+            category="LoRA Bakery/Training",
+            description="A part of a run with its own length, batch and optimizer. Chain several: linear for most of "
+            "it, then a little cosine; small pictures first, then large ones.",
+            search_aliases=["phases", "plan", "multi-step training", "epochs", "gradient accumulation"],
+            inputs=[
+                sockets.Stages.Input("stages", optional=True, tooltip="The stages before this one."),
+                sockets.Optimizer.Input(
+                    "optimizer", optional=True, tooltip="Of this stage; without it the one of the stage before."
+                ),
+                *_length_inputs(),
+            ],
+            outputs=[sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA, or for the next stage.")],
+        )
+
+    @classmethod
+    def execute(cls, steps: int, stages: Plan = (), resolution: int = 0, **values: Any) -> io.NodeOutput:
+        return io.NodeOutput((*stages, Stage(steps=steps or None, resolution=resolution or None, **values)))
+
+
+def _length_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "steps", default=0, min=0, max=1_000_000,
+            tooltip="Optimizer steps of this stage. 0 = epochs decide.",
+        ),
+        io.Float.Input(
+            "epochs", default=STAGE.epochs, min=0.01, max=100_000.0, step=1.0,
+            tooltip="How often every image and repeat is seen. Not used where steps are given.",
+        ),
+        io.Int.Input(
+            "batch_size", default=STAGE.batch_size, min=1, max=256,
+            tooltip="Images seen at once. Larger is steadier and needs more memory.",
+        ),
+        io.Int.Input(
+            "grad_accumulation_steps", default=STAGE.grad_accumulation_steps, min=1, max=1024,
+            optional=True, advanced=True,
+            tooltip="Batches added up to one step: as steady as a larger batch, without its memory.",
+        ),
+        io.Boolean.Input(
+            "keep_optimizer_state", default=STAGE.keep_optimizer_state, optional=True, advanced=True,
+            tooltip="Go on with the momentum of the stage before, where the optimizer is the same.",
+        ),
+        io.Int.Input(
+            "resolution", default=0, min=0, max=4096, step=64, optional=True, advanced=True,
+            tooltip="Side in pixels of a square of the area to train at. 0 = the dataset's.",
+        ),
+    ]  # fmt: skip
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryStage]
