@@ -57,10 +57,10 @@ class BakeryLoadDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str) -> bool | str:
-        """A folder this machine lacks is named in one message, before anything runs."""
+    def validate_inputs(cls, folder: str | None) -> bool | str:
+        """A folder this machine lacks is named in one message, before anything runs; one from a link when it runs."""
         try:
-            if not input_folder(folder).is_dir():
+            if folder is not None and not input_folder(folder).is_dir():
                 return (
                     f"There is no folder {folder!r} in ComfyUI's input folder: put the images there or choose another."
                 )
@@ -69,8 +69,10 @@ class BakeryLoadDataset(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, mask_folder: str = "", **_: Any) -> str:
-        """Changes when a file of the folder does."""
+    def fingerprint_inputs(cls, folder: str | None, mask_folder: str | None = "", **_: Any) -> str | float:
+        """Changes when a file of the folder does; always where the folder's name is not known yet."""
+        if folder is None or mask_folder is None:
+            return float("nan")
         return " ".join(_folder_state(name) for name in (folder, mask_folder) if name)
 
     @classmethod
@@ -185,10 +187,11 @@ class BakerySaveDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str) -> bool | str:
-        """A name that leads elsewhere is refused before anything runs."""
+    def validate_inputs(cls, folder: str | None) -> bool | str:
+        """A name that leads elsewhere is refused before anything runs; one from a link when it runs."""
         try:
-            input_folder(folder)
+            if folder is not None:
+                input_folder(folder)
         except ValueError as error:
             return str(error)
         return True

@@ -76,6 +76,8 @@ class BakeryBuckets(io.ComfyNode):
     def execute(cls, dataset: Dataset, resolution: int, flip: bool, **values: Any) -> io.NodeOutput:
         height = values.pop("resolution_height", 0)
         further = parse_resolutions("more_resolutions", values.pop("more_resolutions", ""))
+        if height and not resolution:
+            raise ValueError(f"resolution_height is {height} but resolution is 0: set both, or neither")
         limits = {name: values.pop(name, 0) or None for name in ("min_bucket_size", "max_bucket_size")}
         size = (resolution, height) if resolution and height else resolution or None
         settings = BucketSettings(resolution=size, flip=flip, **limits, **values)

@@ -107,6 +107,21 @@ def test_missing_folder_is_one_clear_message(comfy):
     assert str(comfy.base) not in str(error.value)
 
 
+def test_folder_of_a_link_is_checked_when_it_runs(comfy, nodes, images):
+    node = nodes["BakeryLoadDataset"]
+    assert node.validate_inputs(None) is True
+    assert node.fingerprint_inputs(None) != node.fingerprint_inputs(None)
+    assert nodes["BakerySaveDataset"].validate_inputs(None) is True
+    with pytest.raises(ValueError, match="relative to ComfyUI's input folder"):
+        node.execute(**load("../secret")["inputs"])
+    graph = {
+        "0": {"class_type": "PrimitiveString", "inputs": {"value": "../secret"}},
+        "1": load(images),
+        "2": {"class_type": "BakerySaveDataset", "inputs": {"dataset": ["1", 0], "folder": ["0", 0]}},
+    }
+    assert "relative to ComfyUI's input folder" in comfy.run_graph(graph).error
+
+
 def test_folders_offered_are_those_below_input(comfy, nodes, images):
     options = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["required"]["folder"][0]
     info = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["required"]["folder"]
@@ -215,6 +230,13 @@ def test_defaults_of_the_node_are_those_of_the_settings(nodes, node_id):
     assert set(fields) <= set(inputs)
     for name in fields:
         assert (inputs[name].default or None) == (getattr(settings, name) or None)
+
+
+def test_half_a_resolution_is_refused(nodes):
+    make = nodes["BakeryImagesToDataset"].execute
+    (dataset,) = make(images=[tensor(picture(0))[None]], captions=["c"], repeats=[1]).result
+    with pytest.raises(ValueError, match="resolution_height is 512 but resolution is 0"):
+        nodes["BakeryBuckets"].execute(dataset=dataset, resolution=0, flip=False, resolution_height=512)
 
 
 def test_all_options_reach_the_settings(nodes):
