@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .job import StopTraining, TrainJob, TrainState
 from .report import StepReport
-from .trainer import StopTraining, TrainJob, TrainState
 
 Command = Literal["pause", "resume", "save", "sample", "stop", "rate"]
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "rate")
@@ -68,9 +68,11 @@ class RunControl:
 
     @property
     def is_paused(self) -> bool:
+        """True from `pause` to `resume`."""
         return self._is_paused
 
     def take_prompts(self) -> list[TryPrompt]:
+        """Pictures wanted since the last call."""
         with self._lock:
             prompts, self._prompts = self._prompts, []
         return prompts
@@ -105,9 +107,11 @@ class ControlCallback:
     """Hears step and the new factor of the learning rate."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Says that training runs."""
         self.on_state("running")
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Obeys what was wanted since the last step; waits here while paused."""
         self._obey(job, state)
         if self.control.is_paused:
             self.on_state("paused")

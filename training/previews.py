@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .job import TrainJob, TrainState
 from .report import StepReport
 from .run.saver import final_weights
-from .trainer import TrainJob, TrainState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,11 @@ class PreviewSettings:
     """Also at step 0: the base model as it is."""
 
     def __post_init__(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            ValueError: With the name, the range and the value of the field.
+        """
         if not self.prompts:
             raise ValueError("prompts is empty: write at least one prompt, one a line")
         for name, pixels in (("width", self.width), ("height", self.height)):
@@ -62,32 +67,46 @@ class Previewer:
     def __init__(
         self, settings: PreviewSettings, sample: PreviewSampler, on_preview: OnPreview, done: Sequence[int]
     ) -> None:
+        """`done` are the steps that were drawn before with these settings."""
         self.settings = settings
         self._sample = sample
         self._on_preview = on_preview
         self._done = set(done)
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        if state.step == 0 and self.settings.at_start:
+        """Draws the base model, and the current step if it is its turn and was not drawn with these settings."""
+        if self.settings.at_start and 0 not in self._done:
+            with job.network.disabled():
+                self._on_preview(0, self._pictures())
+            self._done.add(0)
+        if state.step and self._is_due(job, state):
             self.draw(job, state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        is_last = report.step == job.total_steps
-        if is_last or (self.settings.every and report.step % self.settings.every == 0):
+        """Draws every n steps and at the end."""
+        if self._is_due(job, state):
             self.draw(job, state)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Nothing: a cancelled run must end at once."""
+
+    def _is_due(self, job: TrainJob, state: TrainState) -> bool:
+        every = self.settings.every
+        return state.step == job.total_steps or (every > 0 and state.step % every == 0)
 
     def draw(self, job: TrainJob, state: TrainState) -> None:
         """Samples all prompts once for the current step."""
         if state.step in self._done:
             return
         job.network.train(False)
-        with torch.no_grad(), final_weights(job, state):
-            pictures = [self._sample(prompt, self.settings) for prompt in self.settings.prompts]
+        with final_weights(job, state):
+            pictures = self._pictures()
         self._done.add(state.step)
         self._on_preview(state.step, pictures)
+
+    @torch.no_grad()
+    def _pictures(self) -> list[Tensor]:
+        return [self._sample(prompt, self.settings) for prompt in self.settings.prompts]
 
     def try_prompt(self, job: TrainJob, state: TrainState, prompt: str, seed: int, strength: float) -> Tensor:
         """One picture of a typed prompt with the network as it is now; (H, W, 3) in 0..1."""

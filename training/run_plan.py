@@ -1,34 +1,62 @@
 """From a request to concrete stages, and to the key that says which run it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-from .data.dataset import Dataset
-from .data.prepare import prepare
+from .data.dataset import Dataset, split
+from .data.prepare import place_dataset
 from .data.prepared import PreparedDataset
+from .job import StagePlan
 from .optimizers.schedules import ScheduleSettings
 from .run.identity import RunKey, StageKey, fingerprint
-from .session_types import Hooks, TrainRequest
+from .session_types import TrainRequest
 from .stages import Stage, stage_optimizers, stage_steps
-from .job import StagePlan
 
 DataByResolution = Mapping[int | None, PreparedDataset]
 
 
-def prepare_data(request: TrainRequest, hooks: Hooks) -> dict[int | None, PreparedDataset]:
-    """The dataset encoded at every resolution the stages ask for; None is the dataset's own."""
+def hold_out(request: TrainRequest) -> TrainRequest:
+    """The request with its validation images taken out of the training images.
+
+    Raises:
+        ValueError: The share cannot be held out, or images of a given validation set are trained too.
+    """
+    settings = request.validation
+    if settings.dataset is None and settings.share:
+        train, held_out = split(request.dataset, settings.share, request.seed)
+        return replace(request, dataset=train, validation=replace(settings, dataset=held_out))
+    if settings.dataset is not None:
+        trained = {item.content_hash for subset in request.dataset.subsets for item in subset.items}
+        items = (item for subset in settings.dataset.subsets for item in subset.items)
+        shared = [item.name for item in items if item.content_hash in trained]
+        if shared:
+            raise ValueError(
+                f"validation_dataset must hold images that are not trained, got {len(shared)} that are "
+                f"({', '.join(shared[:3])}); take them out of one of the two datasets"
+            )
+    return request
+
+
+def place_data(request: TrainRequest) -> dict[int | None, PreparedDataset]:
+    """The dataset in buckets at every resolution the stages ask for; None is the dataset's own. Reads no picture."""
     resolutions = dict.fromkeys([None, *(stage.resolution for stage in request.stages)])
-    return {
-        resolution: prepare(
-            at_resolution(request.dataset, resolution),
-            request.base.encode_images,
-            request.base.family,
-            encoder_id=request.encoder_key,
-            cache_dir=request.cache_dir,
-            on_progress=lambda done, of: hooks.progress("encoding images", done, of),
-        )
-        for resolution in resolutions
-    }
+    return {resolution: _placed(request, at_resolution(request.dataset, resolution)) for resolution in resolutions}
+
+
+def place_validation(request: TrainRequest) -> PreparedDataset | None:
+    """The held-out images without draws, or None where there are none."""
+    dataset = request.validation.dataset
+    return None if dataset is None else _placed(request, dataset).still()
+
+
+def _placed(request: TrainRequest, dataset: Dataset) -> PreparedDataset:
+    return place_dataset(
+        dataset,
+        request.base.encode_images,
+        request.base.family,
+        encoder_id=request.encoder_key,
+        cache_dir=request.cache_dir,
+    )
 
 
 def at_resolution(dataset: Dataset, resolution: int | None) -> Dataset:
@@ -68,7 +96,7 @@ def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
 
 
 def _stage_key(plan: StagePlan) -> StageKey:
-    length_free = {**asdict(plan.stage), "steps": None, "epochs": None, "optimizer": None}
+    length_free = replace(plan.stage, steps=1, epochs=1.0, optimizer=None)
     return StageKey(fingerprint(length_free, plan.optimizer), plan.steps, depends_on_length(plan.optimizer.schedule))
 
 

@@ -1,113 +1,129 @@
-"""One call that trains: prepares the data, finds or begins the run on disk, trains, returns the LoRA.
+"""One call that trains: finds or begins the run on disk, prepares the data, trains, returns the LoRA.
 
 It knows no host: what a host adds (progress, previews, cancelling) comes in as hooks.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timezone
 
 import torch
-from filelock import FileLock, Timeout
 
-from .data.prepared import PreparedDataset
+from .diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
+from .divergence import DivergenceGuard
 from .ema import Ema
+from .job import Callback, StagePlan, TrainJob, TrainState
 from .networks.network import Network
+from .out_of_memory import OutOfMemory, advice, is_out_of_memory
 from .report import StepReport
 from .run.find import FoundRun, find_run
 from .run.folder import check_name
+from .run.lock import locked
 from .run.metrics import cut_metrics
 from .run.saver import Saver, final_tensors
 from .run.state import restore
-from .run_plan import prepare_data, run_key, stage_plans
+from .run_plan import DataByResolution, hold_out, place_data, place_validation, run_key, stage_plans
 from .session_types import Hooks, Session, TrainRequest, TrainResult
-from .texts import FrozenTexts, TrainedTexts
-from .trainer import StagePlan, TextSource, TrainJob, TrainState, train
+from .texts import FrozenTexts, TextSource, TrainedTexts
+from .trainer import train
+from .validation import Validator
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
-    """Trains what is not trained yet and returns the LoRA.
+    """Trains what is not trained yet and returns the LoRA. Of a finished run no picture or caption is encoded.
 
     Raises ValueError for settings that cannot work and RuntimeError if the run's folder is in use,
     both before anything long begins.
     """
     check_name(request.root.name)
-    request.root.mkdir(parents=True, exist_ok=True)
-    with torch.inference_mode(False), _locked(request.root):
-        network = _network(request)
-        data = prepare_data(request, hooks)
+    request = hold_out(request)
+    with torch.inference_mode(False), locked(request.root):
+        data = place_data(request)
         plans = stage_plans(request, data)
-        found = find_run(request.root, run_key(request, plans), request.on_dataset_change, _description(request))
-        texts = _texts(request, hooks, data, network, is_needed=found.step < found.total_steps)
-        with request.base.training(_is_text_trained(network)):
+        found = find_run(request.root, run_key(request, plans), request.finding, _description(request))
+        network = _network(request)
+        texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
+        job = _job(request, network, plans, found, texts)
+        session = Session(
+            request=request,
+            job=job,
+            found=found,
+            data=data[None],
+            validation=place_validation(request),
+            started_at=datetime.now(timezone.utc),
+        )
+        hooks.notify(opening_message(found))
+        if not found.is_finished:
+            _encode(session, hooks, data, texts)
+        with _opened(session):
             network.attach()
             try:
-                return _train_attached(request, hooks, data[None], plans, network, found, texts)
+                return _train_attached(session, hooks)
             finally:
                 network.detach()
 
 
-def _train_attached(
-    request: TrainRequest,
-    hooks: Hooks,
-    data: PreparedDataset,
-    plans: Sequence[StagePlan],
-    network: Network,
-    found: FoundRun,
-    texts: TextSource,
-) -> TrainResult:
-    job = TrainJob(
-        base=request.base,
-        network=network,
-        objective=request.objective,
-        stages=tuple(_with_steps(plans[segment.stage], segment.steps) for segment in found.record.segments),
-        texts=texts,
-        seed=request.seed,
-    )
-    ema_decay = max(plan.optimizer.ema_decay for plan in plans)
-    state = TrainState(ema=Ema(network.named_parameters(), ema_decay) if ema_decay else None)
-    _load_weights(found, job, state)
-    session = Session(request=request, job=job, found=found, data=data, started_at=datetime.now(UTC))
-    message = opening_message(found)
-    hooks.notify(message)
-    saver = Saver(
-        found.folder, request.saving, lambda now, epoch: hooks.metadata(session, now, epoch), found.is_switched
-    )
-    losses = _Losses()
-    train(job, state, [losses, *hooks.callbacks(session, saver), saver])
+def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
+    job, found = session.job, session.found
+    ema_decay = max(plan.optimizer.ema_decay for plan in job.stages)
+    state = TrainState(ema=Ema(job.network.named_parameters(), ema_decay) if ema_decay else None)
+    _load_weights(session, state)
+    saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
+    losses = Losses()
+    try:
+        train(job, state, [*_own_callbacks(session, hooks, saver), losses, *hooks.callbacks(session, saver)])
+    except BaseException as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory(session, state) from error
+        raise
     return TrainResult(
         tensors=final_tensors(job, state),
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=message,
+        message=opening_message(found),
+        diagnosis=_diagnosis(session, hooks, state),
     )
 
 
-def _load_weights(found: FoundRun, job: TrainJob, state: TrainState) -> None:
+def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
+    """The guard comes before the saver, so that nothing worthless is saved; the saver before all that may end a run."""
+    callbacks: list[Callback] = [DivergenceGuard(saver.folder.metrics), saver]
+    if session.validation is not None and not session.found.is_finished:
+        every = session.request.validation.every or session.request.saving.save_every
+        callbacks.append(Validator(session.validation, every, saver, _progress(hooks, "validating")))
+    return callbacks
+
+
+def _load_weights(session: Session, state: TrainState) -> None:
+    found, job = session.found, session.job
     if found.saved is not None:
         restore(found.saved, job, state)
-        cut_metrics(found.folder.metrics, state.step)
     elif found.start is not None:
         for name, parameter in job.network.named_parameters():
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
+    if not found.is_finished:
+        cut_metrics(found.folder.metrics, state.step)
 
 
 def opening_message(found: FoundRun) -> str:
     """What the run does, for the node."""
     step, total = found.step, found.total_steps
-    if step >= total > 0:
+    if found.is_finished:
         return f"already trained: {step} steps, nothing to do"
     if step:
-        return f"continued from step {step} of {total}"
+        added = (
+            f"; the first {found.kept_steps} are kept as they are and the {total - found.kept_steps} added have a "
+            "schedule of their own (on_more_steps 'stretch' trains all anew under one schedule)"
+        )
+        return f"continued from step {step} of {total}{added if found.kept_steps else ''}"
     if found.record.parent:
         return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
     return f"new run of {total} steps"
 
 
-class _Losses:
-    """Keeps the loss of every step, for the LOSS_MAP output."""
+class Losses:
+    """Callback that keeps the loss of every step, for the LOSS_MAP output."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -116,51 +132,80 @@ class _Losses:
         """Nothing yet."""
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Keeps the weighted loss."""
         self.values.append(report.loss)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Nothing to close."""
 
 
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    (root / ".run").mkdir(exist_ok=True)
-    lock = FileLock(root / ".run" / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RuntimeError(
-            f"run {root.name!r} is being trained by another ComfyUI or prompt right now. Wait for it, or give this "
-            "one another name."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _network(request: TrainRequest) -> Network:
     parts = request.base.parts()
     if request.start is None:
-        return Network.create(parts, request.base.family, request.network, request.seed)
-    return Network.from_tensors(parts, request.base.family, dict(request.start.tensors), request.network)
+        network = Network.create(parts, request.base.family, request.network, request.seed)
+    else:
+        network = Network.from_tensors(parts, request.base.family, dict(request.start.tensors), request.network)
+    return network.to(request.base.device)
 
 
-def _is_text_trained(network: Network) -> bool:
+def _job(
+    request: TrainRequest, network: Network, plans: Sequence[StagePlan], found: FoundRun, texts: TextSource
+) -> TrainJob:
+    return TrainJob(
+        base=request.base,
+        network=network,
+        objective=request.objective,
+        stages=tuple(_with_steps(plans[segment.stage], segment.steps) for segment in found.record.segments),
+        texts=texts,
+        seed=request.seed,
+    )
+
+
+def is_text_trained(network: Network) -> bool:
+    """True if a text encoder has a part of the network."""
     return any(group.part != "unet" for group in network.parameter_groups())
 
 
-def _texts(
-    request: TrainRequest, hooks: Hooks, data: dict[int | None, PreparedDataset], network: Network, is_needed: bool
-) -> TextSource:
-    if _is_text_trained(network):
-        return TrainedTexts(request.base)
-    texts = FrozenTexts(request.base)
-    for prepared in data.values() if is_needed else ():
-        texts.prepare(
-            prepared.distinct_captions() or (), lambda done, of: hooks.progress("encoding captions", done, of)
-        )
-    return texts
+def _encode(session: Session, hooks: Hooks, data: DataByResolution, texts: FrozenTexts | TrainedTexts) -> None:
+    """All that can be encoded ahead, so that VAE and frozen text encoders can leave the device."""
+    sets = [*data.values(), *([session.validation] if session.validation else [])]
+    for prepared in sets:
+        prepared.encode(_progress(hooks, "encoding images"))
+        if isinstance(texts, FrozenTexts):
+            texts.prepare(prepared.distinct_captions() or (), _progress(hooks, "encoding captions"))
+
+
+def _opened(session: Session) -> AbstractContextManager[None]:
+    # A finished run needs no gradients: the host loads the model only if a picture is drawn.
+    if session.found.is_finished:
+        return nullcontext()
+    return session.request.base.training(is_text_trained(session.job.network))
+
+
+def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis | None:
+    path, job = session.found.folder.report, session.job
+    if state.step < job.total_steps:
+        return None
+    num_images = num_images_worth_measuring(job)
+    if session.found.is_finished or not session.request.is_diagnosed or not num_images:
+        known = load_diagnosis(path)
+        return known if known and known.step == state.step else None
+    diagnosis = diagnose(job, state, session.data.still(num_images), _progress(hooks, "measuring images"))
+    save_diagnosis(path, diagnosis)
+    return diagnosis
+
+
+def _out_of_memory(session: Session, state: TrainState) -> OutOfMemory:
+    stage = session.job.stages[session.job.locate(min(state.step, session.job.total_steps - 1)).index].stage
+    base, rank = session.request.base, session.request.network.rank
+    return OutOfMemory(
+        f"the device's memory is full at step {state.step + 1}. {state.step} steps are saved. What needs less memory: "
+        f"{advice(stage, rank, base.has_gradient_checkpointing)}."
+    )
+
+
+def _progress(hooks: Hooks, what: str) -> Callable[[int, int], None]:
+    return lambda done, of: hooks.progress(what, done, of)
 
 
 def _with_steps(plan: StagePlan, steps: int) -> StagePlan:

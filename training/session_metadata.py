@@ -2,17 +2,17 @@
 
 import math
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from .data.dataset import Dataset, Subset
 from .data.prepared import PreparedDataset
 from .files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from .job import TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.schedules import length_in_steps
 from .optimizers.settings import OptimizerSettings
 from .session_types import Session
-from .job import TrainState
 
 
 def network_facts(settings: NetworkSettings) -> NetworkFacts:
@@ -45,7 +45,7 @@ def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingF
     return TrainingFacts(
         session_id=session.found.folder.run_id,
         started_at=session.started_at,
-        finished_at=datetime.now(UTC),
+        finished_at=datetime.now(timezone.utc),
         seed=session.request.seed,
         step=state.step,
         max_steps=session.job.total_steps,

@@ -12,20 +12,29 @@ from torch import Tensor
 from .base_model import BaseModel
 from .data.dataset import Dataset
 from .data.prepared import PreparedDataset
+from .diagnosis import Diagnosis
+from .job import Callback, TrainJob, TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
-from .run.find import FoundRun, OnDatasetChange
+from .run.find import FindSettings, FoundRun, OnDatasetChange
 from .run.folder import RunFolder
+from .run.identity import OnMoreSteps
 from .run.saver import Saver, SaveSettings
 from .stages import Stage
-from .trainer import Callback, TrainJob, TrainState
 
 
 class TrainableBase(BaseModel, Protocol):
     """A base model that can be opened for training."""
 
-    def training(self, is_text_trained: bool) -> AbstractContextManager[None]: ...
+    @property
+    def has_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again in backward."""
+        ...
+
+    def training(self, is_text_trained: bool) -> AbstractContextManager[None]:
+        """Inside, gradients flow through the loaded weights."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,29 @@ class LoraStart:
     tensors: Mapping[str, Tensor]
     key: str
     """Digest of the tensors."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidationSettings:
+    """Images that are measured, never trained."""
+
+    dataset: Dataset | None = None
+    """A held-out set. None = see `share`."""
+    share: float = 0.0
+    """Share of the training images that is held out where no set is given, 0 to below 1. 0 off."""
+    every: int = 0
+    """Steps between measurements; 0 = at every save."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            ValueError: With the name, the range and the value of the field.
+        """
+        if not 0 <= self.share < 1:
+            raise ValueError(f"validation_share must be 0 (off) or more and below 1, got {self.share}")
+        if self.every < 0:
+            raise ValueError(f"validate_every must be 0 (at every save) or more steps, got {self.every}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +90,17 @@ class TrainRequest:
     saving: SaveSettings = field(default_factory=SaveSettings)
     start: LoraStart | None = None
     on_dataset_change: OnDatasetChange = "start over"
+    on_more_steps: OnMoreSteps = "add"
     cache_dir: Path | None = None
     """Folder for latents on disk; None keeps them in RAM."""
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    is_diagnosed: bool = True
+    """Measure at the end which images and tags were learned; costs at most a tenth of the training."""
+
+    @property
+    def finding(self) -> FindSettings:
+        """What to do where a run on disk is nearly this one."""
+        return FindSettings(on_dataset_change=self.on_dataset_change, on_more_steps=self.on_more_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +115,8 @@ class TrainResult:
     """Loss of every step done now."""
     message: str
     """What happened, in a sentence for the node."""
+    diagnosis: Diagnosis | None = None
+    """Which images and tags were learned; None for a run that has not ended or was not measured."""
 
 
 @dataclass(kw_only=True)
@@ -84,6 +127,9 @@ class Session:
     job: TrainJob
     found: FoundRun
     data: PreparedDataset
+    """The training images at the dataset's own resolution."""
+    validation: PreparedDataset | None
+    """Held-out images, without draws."""
     started_at: datetime
 
 
@@ -96,6 +142,6 @@ class Hooks:
     progress: Callable[[str, int, int], None]
     """(what, done, of) while preparing."""
     callbacks: Callable[[Session, Saver], Sequence[Callback]]
-    """They run before the saver."""
+    """They run after the saver: what they raise finds the step noted."""
     metadata: Callable[[Session, TrainState, int], dict[str, str]]
     """Metadata of a LoRA file, from session, state and epoch."""

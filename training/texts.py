@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from .base_model import BaseModel, TextConditioning
+from .job import TextSource
+
+__all__ = ["FrozenTexts", "TextSource", "TrainedTexts"]
 
 CACHE_LIMIT = 4096
 """Captions kept; the oldest goes first. 77 tokens of SDXL take 0.6 MB, of SD1.5 0.2 MB."""
@@ -25,6 +28,7 @@ class FrozenTexts:
                 on_progress(done, len(captions))
 
     def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
+        """Conditioning of each caption, encoded now where it is not known."""
         missing = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
         if missing:
             with torch.no_grad():
@@ -44,6 +48,7 @@ class TrainedTexts:
         self._base = base
 
     def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
+        """Conditioning of each caption; equal ones are encoded once."""
         distinct = list(dict.fromkeys(captions))
         encoded = dict(zip(distinct, self._base.encode_text(distinct), strict=True))
         return [encoded[caption] for caption in captions]

@@ -55,7 +55,7 @@ class ComfyBaseModel:
         self.clip = clip
         self.vae = vae
         self.family: ModelFamily = model_family(model)
-        self._has_checkpointing = gradient_checkpointing == "on" or (
+        self.has_gradient_checkpointing = gradient_checkpointing == "on" or (
             gradient_checkpointing == "auto" and self.family == "sdxl"
         )
         self.prediction_type: PredictionType = prediction_type(model)
@@ -133,7 +133,7 @@ class ComfyBaseModel:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             stack.enter_context(weights_for_autograd(roots))
-            if self._has_checkpointing:
+            if self.has_gradient_checkpointing:
                 stack.enter_context(checkpointed_blocks(self._denoiser))
             if len(roots) > 1:
                 stack.enter_context(differentiable_text_encoder(roots[1]))

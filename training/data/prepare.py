@@ -28,11 +28,27 @@ def prepare(
     Raises:
         ValueError: There are only regularisation images, pictures cannot be read (all are named), or the VAE gives NaN.
     """
+    prepared = place_dataset(dataset, encode_images, family, encoder_id, cache_dir)
+    prepared.encode(on_progress or _ignore)
+    return prepared
+
+
+def place_dataset(
+    dataset: Dataset,
+    encode_images: EncodeImages,
+    family: ModelFamily,
+    encoder_id: str = "",
+    cache_dir: Path | None = None,
+) -> PreparedDataset:
+    """The dataset in buckets, without a picture being read; `prepare` without the encoding.
+
+    Raises:
+        ValueError: There are only regularisation images.
+    """
     if all(subset.is_regularization for subset in dataset.subsets):
         raise ValueError("the dataset must have training images, got regularisation images only")
     entries = place_images(dataset, family)
     source = LatentSource(encode_images, encoder_id, cache_dir)
-    source.fill((view for entry in entries for view in entry.views()), on_progress or _ignore)
     return PreparedDataset(entries, source, (*dataset.notes, *_cost_notes(dataset)))
 
 

@@ -7,7 +7,7 @@ Shapes: B samples, C latent channels, H W latent rows and columns.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,9 +16,9 @@ from ..rng import generator
 from .batch import Batch, BatchPlan, SampleRef
 from .buckets import Size
 from .captions import CaptionMoment, possible_captions, process_caption, why_captions_vary
-from .dataset import Subset
+from .dataset import Subset, without_draws
 from .images import ImageItem
-from .latents import Encoded, Keep, LatentSource, View
+from .latents import Encoded, Keep, LatentSource, Progress, View
 from .order import OrderEntry, count_batches, epoch_batches
 from .placement import Placement, crop_anywhere
 
@@ -66,6 +66,28 @@ class PreparedDataset:
         """Name of each distinct image, by its number in `Batch.image_ids`."""
         self.notes: tuple[str, ...] = tuple(notes)
         """What the user should know before training, each said once."""
+
+    def encode(self, on_progress: Progress) -> None:
+        """Encodes what is to be kept and is not yet; `load` does it sample by sample otherwise.
+
+        Raises:
+            ValueError: Pictures cannot be read (all are named), or the VAE gives NaN.
+        """
+        self._source.fill((view for entry in self._entries for view in entry.views()), on_progress)
+
+    def still(self, max_images: int | None = None) -> "PreparedDataset":
+        """The training images shown once and always alike, for measuring; at most so many, spread over the set.
+
+        Images keep their numbers, and their latents where these are kept already.
+        """
+        entries = [entry for entry in self._entries if not entry.subset.is_regularization]
+        ids = sorted({entry.image_id for entry in entries})
+        if max_images is not None and max_images < len(ids):
+            ids = [ids[place * len(ids) // max_images] for place in range(max_images)]
+        still = [replace(e, subset=without_draws(e.subset)) for e in entries if e.image_id in set(ids)]
+        measured = PreparedDataset(still, self._source)
+        measured.image_names = self.image_names
+        return measured
 
     @property
     def num_images(self) -> int:

@@ -4,13 +4,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files.atomic import write_text_atomic
-from .folder import RunFolder, current_run, run_ids
-from .identity import RunKey, Segment, continue_segments
+from ..files.atomic import remove_leftovers, write_text_atomic
+from .folder import RunFolder, current_run, run_ids, step_files
+from .identity import OnMoreSteps, RunKey, Segment, continue_segments
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 
 OnDatasetChange = Literal["start over", "continue"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindSettings:
+    """What to do where a run on disk is nearly the wanted one."""
+
+    on_dataset_change: OnDatasetChange = "start over"
+    on_more_steps: OnMoreSteps = "add"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,52 +31,71 @@ class FoundRun:
     """State to go on from; None for a run that begins."""
     start: SavedState | None = None
     """State whose weights alone are taken, with a fresh optimizer; None for none."""
-    is_switched: bool = False
-    """True if another run owned the names in the top folder until now."""
 
     @property
     def step(self) -> int:
+        """Steps trained."""
         return 0 if self.saved is None else self.saved.step
 
     @property
     def total_steps(self) -> int:
+        """Steps planned."""
         return sum(segment.steps for segment in self.record.segments)
 
+    @property
+    def is_finished(self) -> bool:
+        """True if nothing is left to train."""
+        return self.step >= self.total_steps
 
-def find_run(root: Path, key: RunKey, on_dataset_change: OnDatasetChange, description: dict[str, Any]) -> FoundRun:
-    """The furthest run of this identity, its plan extended as wanted; else a new one."""
-    found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, on_dataset_change))]
-    run = max(found, key=lambda run: run.step) if found else _new_run(root, key, on_dataset_change, description)
+    @property
+    def kept_steps(self) -> int:
+        """Steps under a schedule that had ended before the last ones were added; 0 where none were."""
+        if len(self.record.segments) < 2:
+            return 0
+        before, last = self.record.segments[-2:]
+        return self.total_steps - last.steps if before.stage == last.stage else 0
+
+
+def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
+    """The furthest run of this identity, its plan extended as wanted; else a new one.
+
+    The caller holds the lock, so what half-written files there are come from a process that died.
+    """
+    found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, settings))]
+    run = max(found, key=lambda run: run.step) if found else _new_run(root, key, settings, description)
     save_record(run.folder.record, run.record)
-    return replace(run, is_switched=make_current(root, run.folder.run_id))
+    make_current(root, run.folder.run_id)
+    for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
+        remove_leftovers(folder, older_than_s=0.0)
+    return run
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:
     """The newest state of a run that can be read whole."""
-    for path in reversed(folder.states()):
+    for path in reversed(folder.states().values()):
         saved = load_state(path)
         if saved is not None:
             return saved
     return None
 
 
-def _continued(folder: RunFolder, key: RunKey, on_dataset_change: OnDatasetChange) -> FoundRun | None:
+def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
     record = load_record(folder.record)
-    if record is None or not record.is_of(key) or (record.parent and on_dataset_change == "start over"):
+    if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
         return None
     saved = newest_state(folder)
-    segments = continue_segments(record.segments, saved.step if saved else 0, key.stages)
+    segments = continue_segments(record.segments, saved.step if saved else 0, key.stages, settings.on_more_steps)
     if segments is None:
         return None
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
     return FoundRun(folder=folder, record=replace(record, segments=tuple(segments)), saved=saved, start=start)
 
 
-def _new_run(root: Path, key: RunKey, on_dataset_change: OnDatasetChange, description: dict[str, Any]) -> FoundRun:
-    parent = _run_with_other_data(root, key) if on_dataset_change == "continue" else None
+def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
+    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
     folder = RunFolder(root, key.run_id)
     number = 2
-    while folder.private.exists():
+    while folder.record.exists() or folder.states():
         folder = RunFolder(root, f"{key.run_id}-{number}")
         number += 1
     segments = tuple(Segment(index, stage.key, stage.steps) for index, stage in enumerate(key.stages))
@@ -98,18 +125,19 @@ def _parent_state(root: Path, parent: str) -> SavedState | None:
     return load_state(folder.state(int(step))) or newest_state(folder)
 
 
-def make_current(root: Path, run_id: str) -> bool:
+def make_current(root: Path, run_id: str) -> None:
     """Gives the top folder's LoRA names to a run; those of the run before move into its own folder.
 
-    False if the run has them already.
+    The marker changes while no run's LoRAs of steps lie in the top folder, so a process that dies in between leaves no
+    LoRA with the wrong run; the next call finishes the move.
     """
     before = current_run(root)
-    if before == run_id:
-        return False
-    if before is not None:
-        for path in root.glob(f"{root.name}-step*.safetensors"):
-            path.replace(RunFolder(root, before).private / path.name)
-    for path in RunFolder(root, run_id).private.glob(f"{root.name}-step*.safetensors"):
+    if before is not None and before != run_id:
+        home = RunFolder(root, before).private
+        home.mkdir(parents=True, exist_ok=True)
+        for path in step_files(root, root.name).values():
+            path.replace(home / path.name)
+    if before != run_id:
+        write_text_atomic(root / ".run" / "current", run_id)
+    for path in step_files(RunFolder(root, run_id).private, root.name).values():
         path.replace(root / path.name)
-    write_text_atomic(root / ".run" / "current", run_id)
-    return True

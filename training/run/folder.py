@@ -5,8 +5,9 @@
 <loras>/<name>/<name>-step000200.safetensors    kept steps
 <loras>/<name>/.run/lock
 <loras>/<name>/.run/<id>/run.json               identity and plan
-<loras>/<name>/.run/<id>/state-000200.state     exact state (safetensors; another suffix, so that loaders do not list it)
+<loras>/<name>/.run/<id>/state-000200.state     exact state: safetensors that loaders do not list
 <loras>/<name>/.run/<id>/metrics.jsonl          one line a step
+<loras>/<name>/.run/<id>/report.json            which images and tags were learned, once it is finished
 <loras>/<name>/.run/<id>/previews/              one picture a step
 <loras>/<name>/.run/<id>/*.safetensors          kept steps of a run that another one replaced
 ```
@@ -19,7 +20,8 @@ from pathlib import Path
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\\/]')
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
 MAX_NAME_LENGTH = 100
-_STEP_FILE = re.compile(r"-step(\d+)\.safetensors$")
+_STEP_FILE = re.compile(r"(.+)-step(\d+)\.safetensors")
+_STATE_FILE = re.compile(r"state-(\d+)\.state")
 
 
 def check_name(name: str) -> str:
@@ -47,43 +49,66 @@ class RunFolder:
 
     @property
     def name(self) -> str:
+        """Name of the LoRA."""
         return self.root.name
 
     @property
     def private(self) -> Path:
+        """Folder of all but the LoRAs."""
         return self.root / ".run" / self.run_id
 
     @property
     def record(self) -> Path:
+        """Identity and plan."""
         return self.private / "run.json"
 
     @property
     def metrics(self) -> Path:
+        """One line a step."""
         return self.private / "metrics.jsonl"
 
     @property
     def previews(self) -> Path:
+        """Folder of the pictures."""
         return self.private / "previews"
 
     @property
     def latest_lora(self) -> Path:
+        """The LoRA people load."""
         return self.root / f"{self.name}.safetensors"
 
     def step_lora(self, step: int) -> Path:
+        """LoRA of one step, while this run is the current one of its name."""
         return self.root / f"{self.name}-step{step:06d}.safetensors"
 
     def state(self, step: int) -> Path:
+        """Exact state after a step."""
         return self.private / f"state-{step:06d}.state"
 
-    def states(self) -> list[Path]:
-        """State files, oldest first."""
-        return sorted(self.private.glob("state-*.state"), key=lambda path: int(path.stem.split("-")[1]))
+    def states(self) -> dict[int, Path]:
+        """State files by step, oldest first."""
+        matches = ((_STATE_FILE.fullmatch(path.name), path) for path in self.private.glob("*.state"))
+        return dict(sorted((int(match.group(1)), path) for match, path in matches if match))
+
+    @property
+    def report(self) -> Path:
+        """What the finished run learned, image by image and tag by tag."""
+        return self.private / "report.json"
 
     def step_loras(self) -> dict[int, Path]:
         """Kept LoRAs of this run by step, whether it is the current run of its name or a replaced one."""
         home = self.root if current_run(self.root) == self.run_id else self.private
-        found = {int(m.group(1)): path for path in home.glob("*.safetensors") if (m := _STEP_FILE.search(path.name))}
-        return dict(sorted(found.items()))
+        return step_files(home, self.name)
+
+
+def step_files(folder: Path, name: str) -> dict[int, Path]:
+    """LoRAs of single steps that lie in a folder, by step."""
+    found: dict[int, Path] = {}
+    for path in folder.glob("*.safetensors"):
+        match = _STEP_FILE.fullmatch(path.name)
+        if match and match.group(1) == name:
+            found[int(match.group(2))] = path
+    return dict(sorted(found.items()))
 
 
 def current_run(root: Path) -> str | None:

@@ -7,21 +7,32 @@ schedule depends on it.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any, Literal, cast
+
+OnMoreSteps = Literal["add", "stretch"]
+"""Steps added to a stage whose schedule has an end: after it, under a schedule of their own, or by training anew."""
 
 
 def fingerprint(*things: Any) -> str:
-    """Hex digest of settings dataclasses, strings, numbers and containers of them; equal content, equal digest."""
+    """Hex digest of settings dataclasses, strings, numbers and containers of them; equal content, equal digest.
+
+    Fields at their default are left out, so that a setting added later leaves the runs on disk what they are.
+    """
     return hashlib.blake2b(json.dumps(things, default=_plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: asdict(value)}
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
+        changed = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
+        return {type(value).__name__: changed}
+    if isinstance(value, set | frozenset):
+        return sorted(cast("set[str]", value))
     raise TypeError(f"cannot fingerprint a {type(value).__name__}")
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class RunKey:
 
     @property
     def run_id(self) -> str:
+        """Name of its folder."""
         return fingerprint(self.base, self.dataset, [[s.key, s.steps] for s in self.stages])[:12]
 
 
@@ -58,39 +70,41 @@ class Segment:
     steps: int
 
 
-def continue_segments(recorded: Sequence[Segment], done: int, wanted: Sequence[StageKey]) -> list[Segment] | None:
+def continue_segments(
+    recorded: Sequence[Segment], done: int, wanted: Sequence[StageKey], on_more_steps: OnMoreSteps = "add"
+) -> list[Segment] | None:
     """The wanted plan laid over a recorded one of which `done` steps are trained; None if it is another run.
 
-    What was trained is never changed: steps added to a stage whose schedule has an end become a segment of their own.
+    What was trained is never changed: steps added to a stage whose schedule has an end become a segment of their own,
+    or, where the schedule is to be stretched, make another run. What was only planned is replaced freely.
     """
     segments: list[Segment] = []
-    queue = list(recorded)
     start = 0
+    begun = _begun(recorded, done)
     for index, stage in enumerate(wanted):
         remaining = stage.steps
-        while remaining > 0:
-            if not queue:
-                segments.append(Segment(index, stage.key, remaining))
-                break
-            segment = queue.pop(0)
-            if segment.key != stage.key:
-                return None
-            steps = _fitting_steps(segment.steps, remaining, done - start, not queue, stage.depends_on_length)
-            if steps is None:
+        while remaining > 0 and begun:
+            segment = begun.pop(0)
+            steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
+            if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
                 return None
             segments.append(Segment(index, stage.key, steps))
             start += segment.steps
             remaining -= steps
-    if queue and done > sum(segment.steps for segment in segments):
+        if remaining > 0:
+            segments.append(Segment(index, stage.key, remaining))
+    return None if begun else segments
+
+
+def _begun(recorded: Sequence[Segment], done: int) -> list[Segment]:
+    starts = [sum(segment.steps for segment in recorded[:index]) for index in range(len(recorded))]
+    return [segment for segment, start in zip(recorded, starts, strict=True) if start < done]
+
+
+def _fitting_steps(segment: Segment, remaining: int, trained: int, is_last: bool, stage: StageKey) -> int | None:
+    """Length a segment takes in the wanted stage, or None if what is trained of it contradicts that."""
+    if segment.key != stage.key:
         return None
-    return segments
-
-
-def _fitting_steps(planned: int, remaining: int, done: int, is_last: bool, depends_on_length: bool) -> int | None:
-    """Length the recorded segment takes in the wanted plan, or None if what is trained contradicts it."""
-    if planned == remaining:
-        return planned
-    may_change = is_last and (done <= 0 or not depends_on_length)
-    if planned < remaining:
-        return remaining if may_change else planned
-    return remaining if may_change and done <= remaining else None
+    if is_last and not stage.depends_on_length:
+        return remaining if trained <= remaining else None
+    return segment.steps if segment.steps <= remaining else None

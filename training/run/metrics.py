@@ -1,7 +1,11 @@
-"""`metrics.jsonl`: one line a step, appended; cut back to the state's step when a run goes on."""
+"""`metrics.jsonl`: one line a step, appended; cut back to the state's step when a run goes on.
+
+Lines with `loss` are steps. Others carry `step` and what was noted there: `validation_loss`, `rate_factor`.
+"""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,21 +16,27 @@ from ..report import StepReport
 
 def append_metrics(path: Path, report: StepReport) -> None:
     """Adds one step's line."""
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(asdict(report), separators=(",", ":")) + "\n")
+    append_line(path, asdict(report))
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Adds a line that is no step: validation, a changed rate. It must carry `step`."""
+    """Adds a line, which must carry `step`."""
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        file.write(_text(line))
+
+
+def sync_metrics(path: Path) -> None:
+    """Makes sure that what was appended is on the disk."""
+    if path.exists():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Lines in order; a last line cut by a crash is left out."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 yield json.loads(line)
@@ -35,7 +45,17 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def cut_metrics(path: Path, step: int) -> None:
-    """Drops every line behind `step`."""
-    lines = [line for line in read_metrics(path) if line["step"] <= step]
-    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-    write_text_atomic(path, text)
+    """Drops every line behind `step`, and a broken last one."""
+    if path.is_file():
+        write_text_atomic(path, "".join(_text(line) for line in read_metrics(path) if line["step"] <= step))
+
+
+def best_step(path: Path, steps: Iterable[int]) -> int | None:
+    """Which of the steps has the lowest validation loss; None where none was validated."""
+    losses = {line["step"]: line["validation_loss"] for line in read_metrics(path) if "validation_loss" in line}
+    validated = [step for step in steps if step in losses]
+    return min(validated, key=lambda step: losses[step], default=None)
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line, separators=(",", ":")) + "\n"

@@ -1,10 +1,11 @@
 """Saves a run while it trains: LoRA files for people, the exact state to go on from.
 
-Order of writes: LoRA of the step, latest LoRA, state. The state is the point of commit; files older than it can
-always be made again from it.
+Order of writes: LoRA of the step, latest LoRA, metrics, state. The state is the point of commit: whatever is newer
+than it is made again, the same, when the run goes on.
 """
 
-from collections.abc import Callable, Iterator
+import filecmp
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,20 @@ import torch
 from torch import Tensor
 
 from ..files.lora_file import save_lora
+from ..job import TrainingDiverged, TrainJob, TrainState
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
 from ..report import StepReport
-from ..trainer import TrainJob, TrainState
+from ..trainer import epoch_at
 from .folder import RunFolder
-from .metrics import append_line, append_metrics
+from .metrics import append_line, append_metrics, best_step, sync_metrics
 from .state import save_state
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 STATES_KEPT = 2
+
+
+class SaveFailed(RuntimeError):
+    """The disk took no more; what was saved before is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +38,16 @@ class SaveSettings:
     save_every: int = 100
     """Steps between saves, at least 1; at most this many steps are lost to a power cut."""
     keep_last: int = 0
-    """LoRAs of steps kept, the oldest go first; 0 keeps all."""
+    """LoRAs of steps kept, the oldest go first; 0 keeps all. The best by validation loss is kept besides."""
     save_dtype: SaveDtype = "float16"
     """Number format of the LoRA files; the state is always exact."""
 
     def __post_init__(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            ValueError: With the name, the range and the value of the field.
+        """
         if self.save_every < 1:
             raise ValueError(f"save_every must be at least 1 step, got {self.save_every}")
         if self.keep_last < 0:
@@ -44,11 +55,12 @@ class SaveSettings:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Torch's name of the format."""
         return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[self.save_dtype]
 
 
 @contextmanager
-def final_weights(job: TrainJob, state: TrainState) -> Iterator[None]:
+def final_weights(job: TrainJob, state: TrainState) -> Generator[None]:
     """Inside, the network holds the weights a user gets: EMA where kept, evaluation weights of schedule-free."""
     if state.optimizer is not None:
         use_evaluation_weights(state.optimizer)
@@ -70,50 +82,52 @@ def final_tensors(job: TrainJob, state: TrainState, dtype: torch.dtype = torch.f
 
 
 class Saver:
-    """Callback that keeps a run on disk."""
+    """Callback that keeps a run on disk. It comes before every callback that may end a run."""
 
     def __init__(
-        self,
-        folder: RunFolder,
-        settings: SaveSettings,
-        metadata: Callable[[TrainState, int], dict[str, str]],
-        is_latest_outdated: bool = False,
+        self, folder: RunFolder, settings: SaveSettings, metadata: Callable[[TrainState, int], dict[str, str]]
     ) -> None:
+        """`metadata` of a LoRA file from the state and the epoch."""
         self.folder = folder
         self.settings = settings
         self._metadata = metadata
-        self._is_latest_outdated = is_latest_outdated
-        self._epoch = 0
         self.saved_step = -1
-        self.is_save_wanted = False
-        """Set from outside to save after the next step."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Makes the run's folder; puts the LoRAs right where they are not those of the state."""
         self.folder.private.mkdir(parents=True, exist_ok=True)
         self.saved_step = state.step
-        if state.step and (self._is_latest_outdated or not self.folder.latest_lora.exists()):
+        if state.step and not _is_same(self.folder.step_lora(state.step), self.folder.latest_lora):
             self.save(job, state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        append_metrics(self.folder.metrics, report)
-        self._epoch = report.epoch
-        if self._is_due(job, state) or self.is_save_wanted:
+        """Notes the step; saves where it is due and at the end of a stage."""
+        with self._explained(state.step):
+            append_metrics(self.folder.metrics, report)
+        if self._is_due(job, state):
             self.save(job, state)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        if state.is_consistent and state.step != self.saved_step:
+        """Saves what was trained since, unless it is worthless."""
+        is_good = state.is_consistent and not isinstance(error, TrainingDiverged)
+        if is_good and state.step != self.saved_step:
             self.save(job, state)
 
     def save(self, job: TrainJob, state: TrainState) -> None:
-        """Writes LoRA and state of the current step, then drops what the rules no longer keep."""
-        self.is_save_wanted = False
+        """Writes LoRA and state of the current step, then drops what the rules no longer keep.
+
+        Raises:
+            SaveFailed: The disk is full or the folder not writable.
+        """
         tensors = final_tensors(job, state, self.settings.dtype)
-        metadata = self._metadata(state, self._epoch)
-        for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
-            save_lora(path, tensors, metadata)
-        save_state(self.folder.state(state.step), job, state)
-        self.saved_step = state.step
-        self._prune()
+        metadata = self._metadata(state, epoch_at(job, state.step))
+        with self._explained(state.step):
+            for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
+                save_lora(path, tensors, metadata)
+            sync_metrics(self.folder.metrics)
+            save_state(self.folder.state(state.step), job, state)
+            self.saved_step = state.step
+            self._prune(state.step)
 
     def note(self, line: dict[str, object]) -> None:
         """Adds a line to the metrics that is no step; it must carry `step`."""
@@ -126,9 +140,30 @@ class Saver:
             ends.add(total)
         return state.step % self.settings.save_every == 0 or state.step in ends
 
-    def _prune(self) -> None:
-        outdated: list[Path] = self.folder.states()[:-STATES_KEPT]
+    def _prune(self, step: int) -> None:
+        states = self.folder.states()
+        # A state of a later step could not be read when this process began.
+        kept = [path for saved, path in states.items() if saved <= step][-STATES_KEPT:]
+        outdated: list[Path] = [path for path in states.values() if path not in kept]
+        loras = self.folder.step_loras()
         if self.settings.keep_last:
-            outdated += list(self.folder.step_loras().values())[: -self.settings.keep_last]
+            best = best_step(self.folder.metrics, loras)
+            outdated += [loras[old] for old in list(loras)[: -self.settings.keep_last] if old != best]
         for path in outdated:
             path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self, step: int) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            last = max((saved for saved in self.folder.states() if saved <= self.saved_step), default=0)
+            raise SaveFailed(
+                f"step {step} of {self.folder.name!r} could not be saved: {error.strerror or error}. What was saved up "
+                f"to step {last} is safe. Free space on the disk of {self.folder.root}, then queue again: the run goes "
+                "on from there."
+            ) from error
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)

@@ -1,20 +1,25 @@
 """The exact state of a run on disk: one safetensors file, so that it is there whole or not at all.
 
 Tensors are named `network/...`, `optimizer/...`, `ema/...`; everything else is JSON under the metadata key `state`.
+A checksum over the tensors tells a damaged file (a disk that lost power in the middle of its promises) from a good one.
 """
 
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from ..files.atomic import write_atomic
+from ..files.layout import header_bytes, tensor_area
+from ..files.reading import open_tensors
+from ..job import TrainJob, TrainState
 from ..optimizers.state import load_optimizer_state, optimizer_state
-from ..trainer import TrainJob, TrainState, optimizer_for_stage
+from ..trainer import optimizer_for_stage
 
 FORMAT = "1"
 
@@ -28,11 +33,12 @@ class SavedState:
 
     @property
     def step(self) -> int:
+        """Optimizer steps done."""
         return int(self.data["step"])
 
 
 def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
-    """Writes network, optimizer, EMA and position."""
+    """Writes network, optimizer, EMA and position; equal states give equal bytes."""
     tensors = {f"network/{name}": p.detach() for name, p in job.network.named_parameters()}
     data: dict[str, Any] = {
         "step": state.step,
@@ -44,19 +50,27 @@ def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
         tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors.items()}
     if state.ema is not None:
         tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
-    flat = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    metadata = {"format": FORMAT, "state": json.dumps(data)}
-    write_atomic(path, lambda temporary: safetensors.torch.save_file(flat, temporary, metadata))
+    flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"format": FORMAT, "state": json.dumps(data), "checksum": _checksum(flat)}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(header_bytes(flat, metadata))
+            file.writelines(tensor_area(flat))
+
+    write_atomic(path, write)
 
 
 def load_state(path: Path) -> SavedState | None:
-    """The state, or None if the file is damaged or of another format."""
+    """The state, or None if the file is missing, damaged or of another format."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 return None
-            return SavedState({key: file.get_tensor(key) for key in file.keys()}, json.loads(metadata["state"]))  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            is_whole = metadata["checksum"] == _checksum(tensors)
+            return SavedState(tensors, json.loads(metadata["state"])) if is_whole else None
     except (OSError, ValueError, KeyError, safetensors.SafetensorError):
         return None
 
@@ -74,6 +88,13 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
         load_optimizer_state(optimizer, groups["optimizer/"], saved.data["optimizer"])
     if state.ema is not None and groups["ema/"]:
         state.ema.load_state(groups["ema/"])
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    value = 0
+    for piece in tensor_area(tensors):
+        value = zlib.crc32(piece, value)
+    return f"{value:08x}"
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,95 @@
+"""What is trained, what changes meanwhile, and who hears of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from .base_model import BaseModel, TextConditioning
+from .data.prepared import PreparedDataset
+from .ema import Ema
+from .networks.network import Network
+from .objective.settings import ObjectiveSettings
+from .optimizers.settings import OptimizerSettings
+from .report import StepReport
+from .stages import Stage, StagePosition, locate
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end the run here and keep what was trained."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no number any more, or far above where it began; the weights of this step are worth nothing."""
+
+
+class TextSource(Protocol):
+    """Captions in, conditioning out: cached, or encoded with gradients."""
+
+    def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
+        """Conditioning of each caption, in order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage made concrete: how many steps, on which data, with which optimizer."""
+
+    stage: Stage
+    steps: int
+    data: PreparedDataset
+    optimizer: OptimizerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """Everything that decides the weights a run ends with."""
+
+    base: BaseModel
+    network: Network
+    objective: ObjectiveSettings
+    stages: tuple[StagePlan, ...]
+    texts: TextSource
+    seed: int
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of all stages."""
+        return sum(plan.steps for plan in self.stages)
+
+    def locate(self, step: int) -> StagePosition:
+        """Stage of a step of the run, from 0."""
+        return locate([plan.steps for plan in self.stages], step)
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """What changes while training; `training/run/state.py` writes it to disk."""
+
+    step: int = 0
+    """Optimizer steps done in the whole run."""
+    optimizer: torch.optim.Optimizer | None = None
+    optimizer_stage: int = -1
+    """Stage the optimizer was built for."""
+    ema: Ema | None = None
+    is_consistent: bool = True
+    """False only while the weights are being changed."""
+    rate_factor: float = 1.0
+    """Manual multiplier of the learning rate, set while the run goes on."""
+
+
+class Callback(Protocol):
+    """Hears of a run. `on_step` may raise `StopTraining`, or anything else to cancel."""
+
+    def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Before the first step done now; there may be none."""
+        ...
+
+    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """After each optimizer step."""
+        ...
+
+    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """On every way out, with what ended the run early, if anything but `StopTraining` did."""
+        ...

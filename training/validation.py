@@ -1,0 +1,63 @@
+"""Loss on held-out images while a run trains: the curve that means something."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .data.prepared import PreparedDataset
+from .job import TrainJob, TrainState
+from .measure import ImageLoss, image_losses
+from .report import StepReport
+from .run.metrics import read_metrics
+from .run.saver import Saver, final_weights
+
+
+def measure_final(
+    job: TrainJob, state: TrainState, data: PreparedDataset, on_batch: Callable[[int, int], None]
+) -> list[ImageLoss]:
+    """Losses with the weights a user gets; training goes on with the same bits as without it."""
+    job.network.train(False)
+    with final_weights(job, state):
+        return image_losses(job, data, on_batch)
+
+
+class Validator:
+    """Callback that measures held-out images at step 0, every n steps and at the end, and notes it in the metrics."""
+
+    def __init__(self, data: PreparedDataset, every: int, saver: Saver, on_batch: Callable[[int, int], None]) -> None:
+        """`data` without draws. `on_batch` may raise to cancel."""
+        self._data = data
+        self._every = every
+        self._saver = saver
+        self._on_batch = on_batch
+        self._last_step = -1
+
+    def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Measures a step whose turn it was when the run was cut off."""
+        lines = read_metrics(self._saver.folder.metrics)
+        self._last_step = max((line["step"] for line in lines if "validation_loss" in line), default=-1)
+        if not state.step or self._is_due(job, state):
+            self._measure(job, state)
+
+    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Measures every n steps."""
+        if self._is_due(job, state):
+            self._measure(job, state)
+
+    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Nothing: a cancelled run must end at once."""
+
+    def _is_due(self, job: TrainJob, state: TrainState) -> bool:
+        return state.step % self._every == 0 or state.step == job.total_steps
+
+    def _measure(self, job: TrainJob, state: TrainState) -> None:
+        if state.step <= self._last_step:
+            return
+        losses = measure_final(job, state, self._data, self._on_batch)
+        by_timestep = [list(column) for column in zip(*(image.loss_by_timestep for image in losses), strict=True)]
+        line: dict[str, Any] = {
+            "step": state.step,
+            "validation_loss": sum(image.loss for image in losses) / len(losses),
+            "validation_by_timestep": [sum(column) / len(column) for column in by_timestep],
+        }
+        self._saver.note(line)
+        self._last_step = state.step
