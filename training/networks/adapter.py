@@ -8,6 +8,7 @@ forward; `delta_weight()` is the same change as a weight. Their equality is the 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class Adapter(nn.Module, ABC):
 
     def delta_norm(self) -> Tensor:
         """Frobenius norm of the change, a scalar."""
-        return torch.linalg.vector_norm(self.delta_weight())
+        return frobenius(self.delta_weight())
 
     def factors(self) -> list[nn.Parameter]:
         """Parameters whose product the change is; scaling each by c^(1/n) scales the change by c."""
@@ -111,6 +112,12 @@ def alpha_tensor(alpha: float) -> Tensor:
 def pop_alpha(tensors: dict[str, Tensor], rank: int) -> float:
     """Take alpha from a file's tensors; a file without one means alpha = rank."""
     return float(tensors.pop("alpha")) if "alpha" in tensors else float(rank)
+
+
+def frobenius(tensor: Tensor, dims: list[int] | None = None) -> Tensor:
+    """Root of the sum of squares over all dimensions or those named (kept as 1). Its gradient is finite at 0."""
+    norm = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("Tensor", norm(tensor, dim=dims, keepdim=dims is not None))
 
 
 def gram_norm(up_OR: Tensor, down_RI: Tensor) -> Tensor:

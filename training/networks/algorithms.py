@@ -59,12 +59,13 @@ def size_of(target: Target, layer: Layer, settings: NetworkSettings, block_rank:
 
 
 def create_adapter(
-    target: Target, layer: Layer, size: Size, settings: NetworkSettings, generator: torch.Generator
+    target: Target, settings: NetworkSettings, block_rank: int | None, generator: torch.Generator
 ) -> Adapter:
-    """A fresh adapter with zero change."""
+    """A fresh adapter with zero change; `block_rank` as in `size_of`."""
+    layer = Layer.of(target.module)
     if isinstance(target.module, NORM_TYPES):
         return NormAdapter.create(layer)
-    adapter = _create(target, layer, size, settings, generator)
+    adapter = _create(target, layer, size_of(target, layer, settings, block_rank), settings, generator)
     if settings.weight_decompose:
         adapter = DoraAdapter(layer, adapter, None)
     if settings.train_bias and layer.has_bias:

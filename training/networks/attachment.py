@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..base_model import ModelFamily, PartName
 from ..rng import generator
 from .adapter import Adapter
-from .algorithms import adapter_from_tensors, create_adapter, size_of
+from .algorithms import adapter_from_tensors, create_adapter
 from .layer import Layer
 from .names import alias_keys
 from .settings import NetworkSettings
@@ -36,12 +36,10 @@ def create_attachments(
     blocks = settings.block_weights.resolve(family)
     attachments: list[Attachment] = []
     for target in select_targets(parts, family, settings):
-        layer = Layer.of(target.module)
-        weight, rank = blocks.weight(target.block), blocks.rank(target.block, layer.is_spatial)
+        weight, rank = blocks.weight(target.block), blocks.rank(target.block, Layer.of(target.module).is_spatial)
         if weight == 0 or rank == 0:
             continue
-        size = size_of(target, layer, settings, rank)
-        adapter = create_adapter(target, layer, size, settings, generator(seed, f"network/{target.key}"))
+        adapter = create_adapter(target, settings, rank, generator(seed, f"network/{target.key}"))
         attachments.append(Attachment(target, adapter, weight))
     if not attachments:
         raise ValueError("block weights must leave at least one block on, got 0 for every targeted block")
@@ -80,9 +78,9 @@ def _targets_by_key(parts: Mapping[PartName, nn.Module], family: ModelFamily) ->
 
 
 def _by_key(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Tensors by module key (what precedes the first dot), then by suffix."""
+    """Copies of the tensors by module key (what precedes the first dot), then by suffix."""
     by_key: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         key, _, suffix = name.partition(".")
-        by_key.setdefault(key, {})[suffix] = tensor
+        by_key.setdefault(key, {})[suffix] = tensor.detach().clone()
     return by_key

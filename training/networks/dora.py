@@ -10,7 +10,7 @@ Shapes: O out, I in; m is (1, I[, 1, 1]).
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter
+from .adapter import Adapter, frobenius
 from .draws import Draws
 from .layer import Layer
 from .rebuild import RebuiltAdapter
@@ -83,4 +83,4 @@ class DoraAdapter(RebuiltAdapter):
 def column_norm(weight: Tensor, dim: int) -> Tensor:
     """Norm of each input channel (dim 1) or output channel (dim 0), kept broadcastable; never zero."""
     others = [d for d in range(weight.dim()) if d != dim]
-    return torch.linalg.vector_norm(weight, dim=others, keepdim=True) + EPSILON
+    return frobenius(weight, others) + EPSILON

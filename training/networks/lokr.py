@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
+from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaiming, pop_alpha
 from .layer import Layer
 from .loha import fold_tucker
 
@@ -102,15 +102,15 @@ class LokrAdapter(Adapter):
 
     def _linear(self, x: Tensor) -> Tensor:
         w1 = self.w1().to(x.dtype)
-        hidden = self._second(x.unflatten(-1, (w1.shape[1], -1)))
+        hidden = self._second(x.reshape(*x.shape[:-1], w1.shape[1], -1))
         return F.linear(hidden.mT, w1).mT.flatten(-2)
 
     def _spatial(self, x: Tensor) -> Tensor:
         w1 = self.w1().to(x.dtype)
         groups = w1.shape[1]
-        hidden = self._second(x.unflatten(1, (groups, -1)).flatten(0, 1))
-        mixed = w1 @ hidden.view(-1, groups, prod(hidden.shape[1:]))
-        return mixed.view(-1, w1.shape[0] * hidden.shape[1], *hidden.shape[2:])
+        hidden = self._second(x.reshape(x.shape[0] * groups, -1, *x.shape[2:]))
+        mixed = w1 @ hidden.view(x.shape[0], groups, prod(hidden.shape[1:]))
+        return mixed.view(x.shape[0], w1.shape[0] * hidden.shape[1], *hidden.shape[2:])
 
     def _second(self, x: Tensor) -> Tensor:
         """Apply w2 along N; x is (..., N), or (B, N, H, W) for convolutions."""
@@ -154,8 +154,8 @@ class LokrAdapter(Adapter):
 
     def delta_norm(self) -> Tensor:
         """The norm of a Kronecker product is the product of the norms."""
-        second = gram_norm(*self._low_rank()) if self.lokr_w2 is None else torch.linalg.vector_norm(self.lokr_w2)
-        return torch.linalg.vector_norm(self.w1()) * second * abs(self.unit_scale)
+        second = gram_norm(*self._low_rank()) if self.lokr_w2 is None else frobenius(self.lokr_w2)
+        return frobenius(self.w1()) * second * abs(self.unit_scale)
 
     def file_tensors(self) -> dict[str, Tensor]:
         """LyCORIS' form."""

@@ -67,10 +67,13 @@ class Network:
     ) -> "Network":
         """A fresh network with zero change. Each module's start depends on the seed and its key alone.
 
+        Its parameters can be trained even where the caller is in inference mode.
+
         Raises:
             ValueError: the settings do not fit the base model.
         """
-        return cls(create_attachments(parts, family, settings, seed), settings)
+        with torch.inference_mode(False):
+            return cls(create_attachments(parts, family, settings, seed), settings)
 
     @classmethod
     def from_tensors(
@@ -84,14 +87,15 @@ class Network:
     ) -> "Network":
         """A network from a file with kohya names. Algorithm, rank and alpha of every module come from its tensors.
 
-        `settings` adds what a file does not hold: dropouts, which parts train, block weights. Keys that belong to no
-        module are appended to `unmatched` where a list is given.
+        The tensors are copied. `settings` adds what a file does not hold: dropouts, which parts train, block weights.
+        Keys that belong to no module are appended to `unmatched` where a list is given.
 
         Raises:
             ValueError: a key belongs to no module and no `unmatched` list is given, or nothing matches.
         """
         settings = settings or NetworkSettings(parts=tuple(parts))
-        attachments, unknown = read_attachments(parts, family, tensors, settings)
+        with torch.inference_mode(False):
+            attachments, unknown = read_attachments(parts, family, tensors, settings)
         if unmatched is not None:
             unmatched += unknown
         elif unknown:

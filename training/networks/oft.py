@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor
+from .adapter import Adapter, Forward, alpha_tensor, frobenius
 from .layer import Layer
 from .lokr import split
 
@@ -93,7 +93,7 @@ class DiagOftAdapter(RotationAdapter):
         """Blockwise (R - 1)^T values, as LyCORIS and ComfyUI apply R."""
         count, size, _ = self.oft_blocks.shape
         rotation = cayley_minus_one(self.oft_blocks).mT.to(values_BCL.dtype)
-        return (rotation @ values_BCL.unflatten(1, (count, size))).flatten(1, 2)
+        return (rotation @ values_BCL.reshape(-1, count, size, values_BCL.shape[-1])).reshape(values_BCL.shape)
 
 
 class BoftAdapter(RotationAdapter):
@@ -122,14 +122,17 @@ class BoftAdapter(RotationAdapter):
 
     def change(self, values_BCL: Tensor) -> Tensor:
         """The stages in turn; stage i pairs half blocks that lie 2^i half blocks apart."""
-        stages, _, size, _ = self.oft_blocks.shape
+        stages, count, size, _ = self.oft_blocks.shape
+        length = values_BCL.shape[-1]
         rotations = cayley_minus_one(self.oft_blocks).to(values_BCL.dtype)
         values = values_BCL
         for stage in range(stages):
             distance = 2**stage * size // 2
-            paired = values.unflatten(1, (-1, 2, distance)).transpose(2, 3).flatten(1, 3).unflatten(1, (-1, size))
-            moved = (rotations[stage] @ paired).flatten(1, 2)
-            values = values + moved.unflatten(1, (-1, distance, 2)).transpose(2, 3).flatten(1, 3)
+            pairs = count * size // (2 * distance)
+            paired = values.reshape(-1, pairs, 2, distance, length).transpose(2, 3)
+            moved = rotations[stage] @ paired.reshape(-1, count, size, length)
+            moved = moved.reshape(-1, pairs, distance, 2, length).transpose(2, 3)
+            values = values + moved.reshape(values.shape)
         return values - values_BCL
 
 
@@ -137,14 +140,15 @@ def cayley_minus_one(blocks: Tensor) -> Tensor:
     """R - 1 = 2 Q (1 - Q)^-1 of Q = blocks - blocks^T, (..., n, n), float32."""
     skew = blocks - blocks.mT
     one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
-    return cast("Tensor", torch.linalg.solve(one - skew, 2 * skew, left=False))
+    solve = torch.linalg.solve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("Tensor", solve(one - skew, 2 * skew, left=False))
 
 
 def constrained(tensors: dict[str, Tensor], layer: Layer) -> Tensor:
     """Take `oft_blocks`, scaled so that the norm of Q keeps LyCORIS' constraint alpha * O (0 or missing = none)."""
     blocks = tensors.pop("oft_blocks").float().clone()
     limit = float(tensors.pop("alpha", torch.zeros(()))) * layer.out_size
-    norm = float(torch.linalg.vector_norm(blocks - blocks.mT))
+    norm = float(frobenius(blocks - blocks.mT))
     return blocks * (limit / norm) if 0 < limit < norm else blocks
 
 

@@ -25,7 +25,9 @@ class Context(Protocol):
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors, watched for changes in place."""
+        ...
 
 
 class RebuiltLayer(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """Which modules of a base model receive an adapter."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
@@ -108,7 +108,7 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
 
 def module_paths(root: nn.Module) -> dict[str, nn.Module]:
     """Every module of a part by path, in the order of the model."""
-    return cast("dict[str, nn.Module]", dict(root.named_modules()))
+    return dict(cast("Iterator[tuple[str, nn.Module]]", root.named_modules()))
 
 
 def _is_adaptable(module: nn.Module) -> bool:
