@@ -1,0 +1,74 @@
+"""Metadata of what the tools make: what the sources said, kept where it still holds, and what was done."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from ..base_model import ModelFamily
+from ..files.facts import Description, ModelFacts, NetworkFacts, Value
+from ..files.formats import Tensors, split_modules
+from ..files.metadata import build_metadata
+
+_Number = TypeVar("_Number", int, float)
+
+_PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out")
+_OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name", "modelspec.hash_sha256")
+
+
+def network_facts(tensors: Tensors) -> NetworkFacts:
+    """Rank and alpha as the file's modules have them; "Dynamic" where they differ."""
+    linear: set[tuple[int, float]] = set()
+    conv: set[tuple[int, float]] = set()
+    for parts in split_modules(tensors).values():
+        if "lora_down.weight" in parts:
+            down = parts["lora_down.weight"]
+            is_conv = down.ndim == 4 and down.shape[-1] > 1
+            (conv if is_conv else linear).add((down.shape[0], float(parts.get("alpha", down.shape[0]))))
+    arguments: dict[str, Value] = {}
+    if conv:
+        arguments = {"conv_dim": _one(rank for rank, _ in conv), "conv_alpha": _one(alpha for _, alpha in conv)}
+    sizes = linear or conv
+    return NetworkFacts(
+        algorithm="locon" if conv else "lora",
+        rank=_one(rank for rank, _ in sizes),
+        alpha=_one(alpha for _, alpha in sizes),
+        arguments=arguments,
+    )
+
+
+def resized_metadata(
+    metadata: Mapping[str, str], tensors: Tensors, family: ModelFamily, comment: str
+) -> dict[str, str]:
+    """All that the source said, with the new ranks and the comment added."""
+    title = metadata.get("modelspec.title", "LoRA")
+    new = build_metadata(ModelFacts(family=family), network_facts(tensors), Description(title=title))
+    kept = {key: text for key, text in metadata.items() if key not in _PER_FILE and not key.startswith("ss_network_")}
+    before = metadata.get("ss_training_comment", "")
+    return new | kept | {"ss_training_comment": f"{before}; {comment}" if before not in ("", "None") else comment}
+
+
+def merged_metadata(
+    sources: Sequence[tuple[str, Mapping[str, str]]], tensors: Tensors, family: ModelFamily, comment: str
+) -> dict[str, str]:
+    """What all sources, (name, metadata), agree on, and their names under `modelspec.merged_from`."""
+    names = [name for name, _ in sources]
+    description = Description(title=" + ".join(names), merged_from=", ".join(names), comment=comment)
+    new = build_metadata(ModelFacts(family=family), network_facts(tensors), description)
+    first: Mapping[str, str] = sources[0][1]
+    agreed = {
+        key: text
+        for key, text in first.items()
+        if key not in (*_PER_FILE, *_OF_ONE_RUN) and all(other.get(key) == text for _, other in sources)
+    }
+    return agreed | new
+
+
+def extracted_metadata(tensors: Tensors, family: ModelFamily, title: str, comment: str) -> dict[str, str]:
+    """The minimum, and from which models it was taken (in the comment)."""
+    description = Description(title=title, comment=comment)
+    return build_metadata(ModelFacts(family=family), network_facts(tensors), description)
+
+
+def _one(values: Iterable[_Number]) -> _Number | str:
+    """The only value, or "Dynamic"."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else "Dynamic"
