@@ -16,6 +16,7 @@ from ...training.previews import PreviewSettings
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
+from ...training.run.saver import Saver
 from ...training.job import TrainJob, TrainState
 from .live import RunEvents
 from .progress import NodeProgress, interrupt_if_cancelled, to_pil
@@ -93,6 +94,26 @@ class PreviewStore:
             with Image.open(self.path(step, index)) as image:
                 pictures.append(torch.from_numpy(np.array(image.convert("RGB"))).float() / 255.0)
         return pictures
+
+
+class SaveShown:
+    """Callback behind the previewer: a step with pictures gets a LoRA file too, so that it can be picked."""
+
+    def __init__(self, saver: Saver) -> None:
+        self._saver = saver
+        self.step = -1
+        """The step drawn last."""
+
+    def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Step 0 has no LoRA; a later one is saved already."""
+
+    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Saves unless that was done at this step."""
+        if self.step == state.step != self._saver.saved_step:
+            self._saver.save(job, state)
+
+    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Nothing left to save."""
 
 
 def clock(seconds: float) -> str:

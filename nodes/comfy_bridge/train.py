@@ -19,7 +19,7 @@ from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
 from ...training.job import Callback, TrainJob, TrainState
 from . import live
 from .base_model import ComfyBaseModel
-from .host_callbacks import HostProgress, PreviewStore, idle
+from .host_callbacks import HostProgress, PreviewStore, SaveShown, idle
 from .previews import HostSampler
 from .progress import NodeProgress, sheet
 
@@ -79,13 +79,16 @@ class HostSession:
         events = live.RunEvents(self._progress, folder)
         progress = HostProgress(self._progress, events)
         callbacks: list[Callback] = [progress]
-        previewer = self._previewer(session, progress, saver, events) if self._preview else None
+        shown = SaveShown(saver)
+        previewer = self._previewer(session, progress, shown, events) if self._preview else None
         if previewer is not None:
-            callbacks.append(previewer)
+            callbacks += [previewer, shown]
         control = live.open_run(folder, self._context.node_id)
         return [*callbacks, self._control(control, saver, previewer, events), live.CloseRun(folder, events)]
 
-    def _previewer(self, session: Session, progress: HostProgress, saver: Saver, events: live.RunEvents) -> Previewer:
+    def _previewer(
+        self, session: Session, progress: HostProgress, shown: SaveShown, events: live.RunEvents
+    ) -> Previewer:
         assert self._preview is not None
         is_text_trained = any(group.part != "unet" for group in session.job.network.parameter_groups())
         sampler = HostSampler(self._base.model, self._base.clip, self._base.vae, is_text_trained)
@@ -94,7 +97,7 @@ class HostSession:
 
         def on_preview(step: int, pictures: Sequence[Tensor]) -> None:
             store.save(step, pictures)
-            saver.is_save_wanted = step > 0  # so that every step one can look at can be picked
+            shown.step = step
             progress.picture = sheet([list(pictures)])[0]
             self._progress.update(step, session.job.total_steps, progress.picture)
             events.send("sample", {"step": step, "set": store.key})
