@@ -20,8 +20,8 @@ def network_facts(settings: NetworkSettings) -> NetworkFacts:
     arguments: dict[str, str | int | float | bool | None] = {}
     if settings.algorithm != "lora":
         arguments = {
-            "conv_dim": settings.conv_rank or settings.rank,
-            "conv_alpha": settings.alpha if settings.conv_alpha is None else settings.conv_alpha,
+            "conv_dim": settings.conv_size[0],
+            "conv_alpha": settings.conv_size[1],
         }
     if settings.algorithm == "lokr":
         arguments["factor"] = settings.factor

@@ -43,10 +43,8 @@ def size_of(target: Target, layer: Layer, settings: NetworkSettings, block_rank:
     Raises:
         ValueError: the rank is above the layer's smaller side, where it could only cost memory.
     """
-    rank, scale = settings.rank, (settings.alpha or settings.rank) / settings.rank
-    if layer.is_spatial:
-        rank = settings.conv_rank or rank
-        scale = scale if settings.conv_alpha is None else (settings.conv_alpha or rank) / rank
+    rank, alpha = settings.conv_size if layer.is_spatial else (settings.rank, settings.alpha or settings.rank)
+    scale = alpha / rank
     rank = rank if block_rank is None else block_rank
     limit = min(layer.out_size, layer.fan_in)
     if settings.algorithm in RANKED and rank > limit:

@@ -151,7 +151,7 @@ def curve(name: str, count: int) -> list[float]:
 def _read_list(name: str, text: str, count: int, family: ModelFamily) -> list[float]:
     if text.partition("+")[0].strip() in CURVES:
         return curve(text.strip(), count)
-    values = [_number(name, item) for item in text.split(",")]
+    values = [_number(name, item) for item in _items(text)]
     if len(values) != count:
         raise ValueError(
             f"{name} must be one of {', '.join(CURVES)} (with +x if wanted) or {count} numbers for {family}, "
@@ -169,7 +169,7 @@ def _read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
             raise ValueError(f"lbw preset must be one of {', '.join(SDXL_PRESETS)} for sdxl, got {text}")
         kept = tuple(LBW_PRESETS[text.upper()].split())
         return {block: float(block.startswith(kept)) for block in block_names(family)}
-    values = [_number("lbw", item) for item in text.split(",")]
+    values = [_number("lbw", item) for item in _items(text)]
     forms = LBW_FORMS[family]
     if len(values) not in forms:
         wanted = " or ".join(map(str, forms))
@@ -185,7 +185,7 @@ def _read_names(name: str, text: str, family: ModelFamily) -> dict[str, float]:
     """`IN04:0.5, OUT:2`: a stem without a number stands for all its blocks; later entries win."""
     result: dict[str, float] = {}
     known = block_names(family)
-    for item in text.split(","):
+    for item in _items(text):
         block, _, value = (word.strip() for word in item.partition(":"))
         blocks = (
             [block.upper()] if block.upper() in known else [b for b in known if b.rstrip("0123456789") == block.upper()]
@@ -204,7 +204,7 @@ def _read_ranks(name: str, text: str, family: ModelFamily) -> dict[str, int]:
     if ":" in text:
         given = _read_names(name, text, family)
     else:
-        values = [_number(name, item) for item in text.split(",")]
+        values = [_number(name, item) for item in _items(text)]
         # sd-scripts counts the time embedding before and the output after SDXL's 21 blocks; neither is adapted there.
         values = values[1:-1] if family == "sdxl" and len(values) == 23 else values
         blocks = block_names(family)[1:]
@@ -218,6 +218,11 @@ def _read_ranks(name: str, text: str, family: ModelFamily) -> dict[str, int]:
         if value < 0 or value != int(value):
             raise ValueError(f"{name} of {block} must be a whole number of 0 or more, got {value}")
     return {block: int(value) for block, value in given.items()}
+
+
+def _items(text: str) -> list[str]:
+    """Entries between commas or on lines of their own."""
+    return [item for item in text.replace("\n", ",").split(",") if item.strip()]
 
 
 def _number(name: str, text: str) -> float:

@@ -123,6 +123,14 @@ class NetworkSettings:
                 raise ValueError(f"{name} must be a multiple of block_size {self.block_size}, got {value}")
 
     @property
+    def conv_size(self) -> tuple[int, float]:
+        """Rank and alpha of k x k convolutions, defaults filled in."""
+        rank = self.conv_rank or self.rank
+        if self.conv_alpha is None:
+            return rank, (self.alpha or self.rank) * rank / self.rank
+        return rank, self.conv_alpha or rank
+
+    @property
     def preset(self) -> TargetPreset:
         """The target preset with LoCon's widening."""
         widened = self.algorithm == "locon" and self.targets == "attention_feed_forward"

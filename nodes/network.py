@@ -1,0 +1,246 @@
+"""What is trained: the kind and size of the network, and where in the model it sits."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+from comfy_api.latest import io
+
+from ..training.base_model import PartName
+from ..training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
+from ..training.networks.settings import Algorithm, NetworkSettings, TargetPreset
+from . import sockets
+
+SETTINGS = NetworkSettings()
+BLOCKS = BlockWeights()
+SAME_RANK = 0
+"""conv_rank where convolutions have the rank of the rest."""
+SAME_SCALE = -1.0
+"""conv_alpha where convolutions have the alpha / rank of the rest."""
+NO_PRESET = "none"
+
+
+class BakeryNetwork(io.ComfyNode):
+    """Algorithm, size and targets."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and output."""
+        return io.Schema(
+            node_id="BakeryNetwork",
+            display_name="Network (Bakery)",
+            category="LoRA Bakery/Network",
+            description="What is trained beside the frozen model. A LoRA of rank 16 on attention and feed-forward is a "
+            "good start; more rank holds more detail, the LyCORIS types suit styles and concepts.",
+            search_aliases=["lora", "locon", "lycoris", "loha", "lokr", "dora", "rank", "network dim", "oft", "ia3"],
+            inputs=[*_size_inputs(), *_part_inputs(), *_form_inputs(), *_dropout_inputs(), *_pattern_inputs()],
+            outputs=[
+                sockets.Network.Output(
+                    display_name="network", tooltip="For Train LoRA, or for Block Weights, which refines it."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **values: Any) -> io.NodeOutput:
+        """Build the settings, which refuse what cannot work."""
+        parts = tuple(part for part in get_args(PartName) if values.pop(f"train_{part}", part in SETTINGS.parts))
+        conv_rank, conv_alpha = values.pop("conv_rank", SAME_RANK), values.pop("conv_alpha", SAME_SCALE)
+        for name in ("include", "exclude"):
+            values[name] = tuple(values.get(name, "").replace(",", " ").split())
+        return io.NodeOutput(
+            NetworkSettings(
+                parts=parts,
+                conv_rank=None if conv_rank == SAME_RANK else conv_rank,
+                conv_alpha=None if conv_alpha < 0 else conv_alpha,
+                **values,
+            )
+        )
+
+
+def _size_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "algorithm", options=list(get_args(Algorithm)), default=SETTINGS.algorithm,
+            tooltip="lora is the safe choice for characters; locon also adapts convolutions; loha, lokr and glora "
+            "learn more gently, for styles and concepts; dylora can be cut to a smaller rank afterwards.",
+        ),
+        io.Int.Input(
+            "rank", default=SETTINGS.rank, min=1, max=100_000,
+            tooltip="Size of the network: 4 to 16 for simple subjects, 32 to 128 for complex ones. "
+            "diag-oft and boft: block size. lokr: a huge number means whole matrices.",
+        ),
+        io.Float.Input(
+            "alpha", default=SETTINGS.alpha, min=0.0, max=100_000.0, step=0.5,
+            tooltip="The change is multiplied by alpha / rank, so a lower alpha learns more slowly. 0 = rank.",
+        ),
+        io.Int.Input(
+            "conv_rank", default=SAME_RANK, min=SAME_RANK, max=100_000,
+            tooltip="Rank of the 3 x 3 convolutions, for every algorithm but lora. 0 = rank.",
+        ),
+        io.Float.Input(
+            "conv_alpha", default=SAME_SCALE, min=SAME_SCALE, max=100_000.0, step=0.5, optional=True, advanced=True,
+            tooltip="Alpha of the 3 x 3 convolutions. -1 = same alpha / rank as elsewhere, 0 = their rank.",
+        ),
+    ]  # fmt: skip
+
+
+def _part_inputs() -> list[io.Input]:
+    return [
+        io.Boolean.Input(
+            "train_unet", default="unet" in SETTINGS.parts, tooltip="Train the U-Net, which draws. Nearly always on."
+        ),
+        io.Boolean.Input(
+            "train_text_encoder", default="text_encoder" in SETTINGS.parts,
+            tooltip="Also train the text encoder (SDXL: its first), which helps a new word to mean a new thing. "
+            "Costs time and memory.",
+        ),
+        io.Boolean.Input(
+            "train_text_encoder_2", default="text_encoder_2" in SETTINGS.parts, optional=True, advanced=True,
+            tooltip="Also train SDXL's second, large text encoder. No effect on SD1.5.",
+        ),
+        io.Combo.Input(
+            "targets", options=list(get_args(TargetPreset)), default=SETTINGS.targets,
+            tooltip="Which layers: attention only; with feed-forward (usual); blocks adds resnets; all_linear and all "
+            "add what lies outside the blocks. locon turns the usual one into blocks.",
+        ),
+    ]  # fmt: skip
+
+
+def _form_inputs() -> list[io.Input]:
+    return [
+        io.Boolean.Input(
+            "weight_decompose", default=SETTINGS.weight_decompose, optional=True, advanced=True,
+            tooltip="DoRA: trains magnitude and direction of each weight separately. Twice as slow; for lora, locon, "
+            "loha and lokr.",
+        ),
+        io.Boolean.Input(
+            "rank_stabilized", default=SETTINGS.rank_stabilized, optional=True, advanced=True,
+            tooltip="rsLoRA: divides alpha by the square root of the rank; high ranks then learn as fast as low ones.",
+        ),
+        io.Int.Input(
+            "factor", default=SETTINGS.factor, min=-1, max=100_000, optional=True, advanced=True,
+            tooltip="lokr: how weights are split. -1 = evenly, the smallest file; 4 to 8 keep more detail.",
+        ),
+        io.Boolean.Input(
+            "full_matrix", default=SETTINGS.full_matrix, optional=True, advanced=True,
+            tooltip="lokr: keep the second factor whole instead of low-rank. rank and alpha then have no effect.",
+        ),
+        io.Boolean.Input(
+            "decompose_both", default=SETTINGS.decompose_both, optional=True, advanced=True,
+            tooltip="lokr: make the first factor low-rank too, for the smallest files.",
+        ),
+        io.Int.Input(
+            "block_size", default=SETTINGS.block_size, min=1, max=1024, optional=True, advanced=True,
+            tooltip="dylora: ranks trained together in a step. rank must be a multiple of it.",
+        ),
+        io.Boolean.Input(
+            "train_bias", default=SETTINGS.train_bias, optional=True, advanced=True,
+            tooltip="full: train the biases too.",
+        ),
+        io.Boolean.Input(
+            "train_norms", default=SETTINGS.train_norms, optional=True, advanced=True,
+            tooltip="Train the U-Net's normalization layers too. Some programs cannot read them.",
+        ),
+    ]  # fmt: skip
+
+
+def _dropout_inputs() -> list[io.Input]:
+    limits = {"min": 0.0, "max": 0.95, "step": 0.05, "optional": True, "advanced": True}
+    return [
+        io.Float.Input(
+            "dropout", default=SETTINGS.dropout, **limits,
+            tooltip="Chance that a value inside the network is left out of a step, against overfitting. 0 = off.",
+        ),
+        io.Float.Input(
+            "rank_dropout", default=SETTINGS.rank_dropout, **limits,
+            tooltip="Chance that a rank is left out of a step. 0 = off, 0.1 to 0.3 are usual.",
+        ),
+        io.Float.Input(
+            "module_dropout", default=SETTINGS.module_dropout, **limits,
+            tooltip="Chance that a whole layer's network is left out of a step. 0 = off, 0.1 to 0.3 are usual.",
+        ),
+    ]  # fmt: skip
+
+
+def _pattern_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "include", default="", optional=True, advanced=True,
+            tooltip="Only targets whose path or file key fits one of these patterns, such as *attn2*. Empty = all.",
+        ),
+        io.String.Input(
+            "exclude", default="", optional=True, advanced=True,
+            tooltip="Leave out targets whose path or file key fits one of these patterns, for instance *to_q.",
+        ),
+    ]  # fmt: skip
+
+
+class BakeryBlockWeights(io.ComfyNode):
+    """Learning weight and rank of each block."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and output."""
+        return io.Schema(
+            node_id="BakeryBlockWeights",
+            display_name="Block Weights (Bakery)",
+            category="LoRA Bakery/Network",
+            description="How much each block of the U-Net learns: IN blocks decide composition and body plan, OUT "
+            "blocks texture and detail. A block of weight 0 gets no network at all.",
+            search_aliases=["lbw", "block lr", "down_lr_weight", "block dims", "layer weights"],
+            inputs=[sockets.Network.Input("network", tooltip="The network to refine."), *_weight_inputs()],
+            outputs=[
+                sockets.Network.Output(display_name="network", tooltip="The same network with these block weights.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, network: NetworkSettings, **values: Any) -> io.NodeOutput:
+        """Put block weights into the settings."""
+        preset, blocks = values.pop("preset", NO_PRESET), values.pop("blocks", "").strip()
+        if blocks and preset != NO_PRESET:
+            raise ValueError(f"preset must be {NO_PRESET} where blocks is filled in, got {preset}; empty one of them")
+        lbw = blocks or ("" if preset == NO_PRESET else preset)
+        return io.NodeOutput(replace(network, block_weights=BlockWeights(lbw=lbw, **values)))
+
+
+def _weight_inputs() -> list[io.Input]:
+    curves = ", ".join(CURVES)
+    return [
+        io.Combo.Input(
+            "preset", options=[NO_PRESET, *LBW_PRESETS], default=NO_PRESET,
+            tooltip="A usual selection of blocks: IN, MID or OUT; S is shallow and D deep (those for SD1.5 only).",
+        ),
+        io.String.Input(
+            "blocks", multiline=True, default="",
+            tooltip="Weights by name, such as IN04:0.5, M:0, OUT:1.2 (a name without number is all of its kind), or "
+            "12, 17, 20 or 26 numbers as for LoRA Block Weight.",
+        ),
+        io.String.Input(
+            "ranks", default=BLOCKS.ranks,
+            tooltip="Ranks by name, such as IN:8, OUT:32, or 25 (SDXL 23) numbers. Empty = the network's rank.",
+        ),
+        io.String.Input(
+            "conv_ranks", default=BLOCKS.conv_ranks, optional=True, advanced=True,
+            tooltip="The same for 3 x 3 convolutions.",
+        ),
+        io.String.Input(
+            "down", default=BLOCKS.down, optional=True, advanced=True,
+            tooltip=f"IN blocks as in sd-scripts: 12 (SDXL 9) numbers or {curves}, each also with +x.",
+        ),
+        io.String.Input(
+            "mid", default=BLOCKS.mid, optional=True, advanced=True,
+            tooltip="Middle as in sd-scripts: 1 (SDXL 3) numbers.",
+        ),
+        io.String.Input(
+            "up", default=BLOCKS.up, optional=True, advanced=True,
+            tooltip=f"OUT blocks as in sd-scripts: 12 (SDXL 9) numbers or {curves}, each also with +x.",
+        ),
+        io.Float.Input(
+            "zero_threshold", default=BLOCKS.zero_threshold, min=0.0, max=10.0, step=0.01, optional=True, advanced=True,
+            tooltip="Weights up to this count as 0: no network is made in that block.",
+        ),
+    ]  # fmt: skip
+
+
+NODES = [BakeryNetwork, BakeryBlockWeights]
