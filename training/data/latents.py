@@ -33,6 +33,15 @@ MAX_PIXELS_AT_ONCE = 2**21
 MAX_IMAGES_AT_ONCE = 16
 
 
+class UnreadableImages(ValueError):
+    """Pictures that were there when the folder was read and are no longer, or not whole."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Name each picture with its error."""
+        super().__init__(f"images cannot be read, replace or remove them: {'; '.join(names)}")
+        self.names = tuple(names)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """An image as training sees it."""
@@ -73,8 +82,10 @@ class LatentSource:
         """Encodes all views that are to be kept and are not yet.
 
         Raises:
-            ValueError: Pictures cannot be read (all of them are named), the encoder gives NaN, or the views are to be
-                kept on disk and no folder or no name of the encoder was given.
+            UnreadableImages: Pictures cannot be read; all of them are named.
+            ValueError: The encoder gives NaN, or the views are to be kept on disk and no folder or no name of the
+                encoder was given.
+            OSError: The disk is full.
         """
         kept = {view.key(self._encoder_id): view for view in views if view.keep != "no"}
         if any(view.keep == "disk" for view in kept.values()) and not (self._encoder_id and self._cache_dir):
@@ -86,12 +97,12 @@ class LatentSource:
         for chunk in _chunks(kept):
             try:
                 self._fill_chunk([kept[key] for key in chunk], chunk)
-            except OSError as error:
-                broken.append(str(error))
+            except UnreadableImages as error:
+                broken += error.names
             done += len(chunk)
             on_progress(done, len(kept))
         if broken:
-            raise ValueError("images cannot be read, replace or remove them: " + "; ".join(broken))
+            raise UnreadableImages(broken)
 
     def _fill_chunk(self, views: Sequence[View], keys: Sequence[str]) -> None:
         missing = [self._find(view, key) is None for view, key in zip(views, keys, strict=True)]
@@ -165,7 +176,7 @@ def _read(views: Sequence[View]) -> list[tuple[Tensor, Image.Image | None]]:
         except OSError as error:
             broken.append(f"{view.item.name} ({error})")
     if broken:
-        raise OSError("; ".join(broken))
+        raise UnreadableImages(broken)
     return pictures
 
 

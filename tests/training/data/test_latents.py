@@ -109,6 +109,12 @@ def test_pictures_gone_before_training_are_all_named(tmp_path):
     assert "3.png" in str(error.value) and "38.png" in str(error.value)
 
 
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_pictures(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError):
+        latents(dataset([(64, 64)]), tmp_path / "file")
+
+
 def test_latents_that_are_no_numbers_are_refused_by_name():
     def broken(pixels_BHWC):
         return Encoder()(pixels_BHWC) * float("nan")
