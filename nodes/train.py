@@ -17,7 +17,7 @@ from ..training.stages import Stage
 from . import sockets
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from .comfy_bridge.lora import apply_lora
+from .comfy_bridge.apply import apply_lora
 from .comfy_bridge.run_folders import latent_cache_folder, run_root
 from .comfy_bridge.train import GraphContext, HostSession
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...training.base_model import ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from .checkpointing import checkpointed_blocks
+from .frozen_layers import frozen_layers
 from .shared_weights import weights_for_autograd
 from .text_training import differentiable_text_encoder
 
@@ -133,6 +134,8 @@ class ComfyBaseModel:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             stack.enter_context(weights_for_autograd(roots))
+            for root in roots:
+                stack.enter_context(frozen_layers(root))
             if self.has_gradient_checkpointing:
                 stack.enter_context(checkpointed_blocks(self._denoiser))
             if len(roots) > 1:

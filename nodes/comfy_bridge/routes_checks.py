@@ -1,4 +1,4 @@
-"""Checks of what routes are sent, and answers in JSON. A handler raises; the answer's status follows from what it raised.
+"""Checks of what routes are sent, and answers in JSON. A handler raises; what it raised decides the status.
 
 Text is only ever sent as JSON; the page shows it as text.
 """

@@ -187,3 +187,43 @@ def test_other_families_are_refused_by_name(loaded):
 
     with pytest.raises(ValueError, match="Flux"):
         model_family(Other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_cast_weights_give_the_gradients_of_plain_ones_and_are_not_kept(comfy, tiny_sd15, dtype):
+    """Weights in another format than the computation: same gradients as the same values in float32, no copy kept."""
+    sizes = {}
+    gradients = {}
+    for kind in (dtype, torch.float32):
+        with torch.inference_mode():
+            loaded = comfy.module("comfy.sd").load_checkpoint_guess_config(
+                str(tiny_sd15), output_vae=False, output_clip=False, model_options={"dtype": dtype}
+            )
+            if kind == torch.float32:
+                loaded[0].model.diffusion_model.float()
+        base = base_model((loaded[0], None, None))
+        base._dtype = torch.float32
+        kept: list[int] = []
+        weights = {p.untyped_storage().data_ptr() for p in loaded[0].model.parameters()}
+
+        def pack(tensor, weights=weights, kept=kept):
+            if tensor.untyped_storage().data_ptr() not in weights:
+                kept.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        text = TextConditioning(torch.randn(77, 768, generator=torch.Generator().manual_seed(2)))
+        with torch.inference_mode(False):
+            network = Network.create(base.parts(), base.family, NetworkSettings(algorithm="locon", rank=4), 0)
+            with base.training(False):
+                network.attach()
+                try:
+                    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                        loss = base.denoise(latents(), torch.tensor([500]), [text], [SIZE]).square().mean()
+                    loss.backward()
+                finally:
+                    network.detach()
+        gradients[kind] = {name: p.grad for name, p in network.named_parameters()}
+        sizes[kind] = sum(kept)
+    for name, gradient in gradients[dtype].items():
+        torch.testing.assert_close(gradient, gradients[torch.float32][name], rtol=1e-4, atol=1e-6)
+    assert sizes[dtype] <= 1.1 * sizes[torch.float32]

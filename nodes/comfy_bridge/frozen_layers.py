@@ -1,0 +1,114 @@
+"""Backward through layers whose weight is not kept in the number format it computes in.
+
+Where weights are fp8, in another half format, or held outside the device, the host casts each one for the moment of its
+layer. Autograd would keep every cast weight until backward: a second copy of the model, and with weights streamed in,
+memory that is reused meanwhile. Here the weight is cast again in backward and nothing of it is kept.
+
+Shapes: O out, I in, K kernel.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from comfy.ops import CastWeightBiasOp, cast_bias_weight, uncast_bias_weight
+from torch import Tensor, nn
+
+
+class _FrozenLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, module: nn.Linear) -> Tensor:
+        ctx.module = module
+        weight_OI, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
+        output = F.linear(x, weight_OI, bias_O)
+        uncast_bias_weight(module, weight_OI, bias_O, stream)
+        # With a batch dimension the product is a view, which an adapter could not add to in place.
+        return torch.ops.aten._unsafe_view(output, output.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        weight_OI, bias_O, stream = cast_bias_weight(ctx.module, grads[0], offloadable=True)
+        grad_x = grads[0] @ weight_OI
+        uncast_bias_weight(ctx.module, weight_OI, bias_O, stream)
+        return grad_x, None
+
+
+class _FrozenConv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, module: nn.Conv2d) -> Tensor:
+        ctx.module, ctx.size = module, x.shape
+        weight_OIKK, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
+        output = module._conv_forward(x, weight_OIKK, bias_O)
+        uncast_bias_weight(module, weight_OIKK, bias_O, stream)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        module = ctx.module
+        weight_OIKK, bias_O, stream = cast_bias_weight(module, grads[0], offloadable=True)
+        # Only the size of the input is asked for; an expanded element stands for it.
+        stand_in = grads[0].new_empty(1).expand(ctx.size)
+        grad_x, _, _ = torch.ops.aten.convolution_backward(
+            grads[0], stand_in, weight_OIKK, None, module.stride, module.padding, module.dilation, False, [0, 0],
+            module.groups, (True, False, False),
+        )  # fmt: skip
+        uncast_bias_weight(module, weight_OIKK, bias_O, stream)
+        return grad_x, None
+
+
+def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> Callable[..., Tensor] | None:
+    """A forward that keeps no cast weight, or None for a layer that needs none."""
+    if isinstance(module, nn.Linear):
+        apply = _FrozenLinear.apply
+    elif isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple):
+        apply = _FrozenConv2d.apply
+    elif isinstance(module, nn.GroupNorm):
+        return lambda x: _group_norm(module, x)
+    elif isinstance(module, nn.LayerNorm):
+        return lambda x: _layer_norm(module, x)
+    else:
+        return None
+    return lambda x: apply(x, module) if torch.is_grad_enabled() else forward(x)
+
+
+def _norm_weights(module: nn.Module, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Weight and bias in the input's type, as copies that may outlive the layer; they are small."""
+    if module.weight is None:
+        return None, None
+    weight, bias, stream = cast_bias_weight(module, x, offloadable=True)
+    kept = weight.clone(), None if bias is None else bias.clone()
+    uncast_bias_weight(module, weight, bias, stream)
+    return kept
+
+
+def _group_norm(module: nn.GroupNorm, x: Tensor) -> Tensor:
+    return F.group_norm(x, module.num_groups, *_norm_weights(module, x), module.eps)
+
+
+def _layer_norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
+    return F.layer_norm(x, module.normalized_shape, *_norm_weights(module, x), module.eps)
+
+
+def needs_cast(module: nn.Module) -> bool:
+    """Whether the host makes another tensor of the layer's weight in every forward."""
+    if not isinstance(module, CastWeightBiasOp):
+        return False
+    return bool(module.comfy_cast_weights or module.weight_function or module.bias_function)
+
+
+@contextmanager
+def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
+    """Inside, layers whose weight is cast keep nothing of it for backward; layers that need no cast stay as they are."""
+    changed: list[nn.Module] = []
+    try:
+        for module in root.modules():
+            forward = _frozen(module, module.forward) if needs_cast(module) else None
+            if forward is not None:
+                module.forward = forward
+                changed.append(module)
+        yield
+    finally:
+        for module in changed:
+            module.__dict__.pop("forward", None)

@@ -1,0 +1,203 @@
+"""LoRAs on MODEL and CLIP through the host's own patches, with strengths by part and block.
+
+What the host reads is left to its adapters, so plain strengths give exactly the core loader's weights. What it cannot
+read (IA3, Tucker GLoRA, ...) is computed by `training.tools.deltas`; on request also what it reads differently from
+how it was trained: DoRA by rows, OFT and BOFT with a constraint or rescaling or at other strengths than 1.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.lora
+import torch
+from comfy.weight_adapter.base import WeightAdapterBase
+from torch import Tensor
+
+from ...training.base_model import ModelFamily, PartName
+from ...training.files.formats import detect_family, join_modules, split_key, to_kohya
+from ...training.networks.block_weights import block_of
+from ...training.tools.deltas import Parts, algorithm_of, delta_weight
+from ...training.tools.strengths import ResolvedStrengths, Strengths
+from .base_model import model_family
+
+_UNET = "diffusion_model."
+_BOTH_CLIPS = "clip_g."
+
+
+@dataclass(frozen=True)
+class _HostModule:
+    """One module of a LoRA under a name that the host's loader knows."""
+
+    name: str
+    parts: dict[str, Tensor]
+    key: str
+    """Key of the weight in the host's model."""
+
+
+def apply_lora(
+    model: Any, clip: Any, lora: Mapping[str, Tensor], strengths: Strengths, *, as_trained: bool = False
+) -> tuple[Any, Any]:
+    """MODEL and CLIP with the LoRA patched in; either may be None. The ones that came in stay as they are.
+
+    `as_trained` computes all algorithms that the host reads differently by their own formulas.
+
+    Raises:
+        ValueError: The LoRA fits neither, or a block weight is for the other family.
+    """
+    family = family_of(model, clip)
+    modules = _host_modules(lora, family, key_map(model, clip))
+    resolved = strengths.resolve(family)
+    new_model, new_clip = (None if one is None else one.clone() for one in (model, clip))
+    for strength, group in _by_strength(modules, family, resolved).items():
+        patches = _patches(group, as_trained)
+        for patched in (new_model, new_clip):
+            if patched is not None:
+                patched.add_patches(patches, strength)
+    _attach_metadata(new_model, new_clip, getattr(lora, "metadata", None))
+    return new_model, new_clip
+
+
+def family_of(model: Any, clip: Any) -> ModelFamily:
+    """Family of the MODEL, else of the CLIP.
+
+    Raises:
+        ValueError: Neither is given, or the model is none of SD1.5 and SDXL.
+    """
+    if model is not None:
+        return model_family(model)
+    if clip is None:
+        raise ValueError("model: connect a MODEL, a CLIP or both, got neither")
+    return "sdxl" if any(key.startswith(_BOTH_CLIPS) for key in clip.cond_stage_model.state_dict()) else "sd15"
+
+
+def kohya_tensors(lora: Mapping[str, Tensor], model: Any = None) -> dict[str, Tensor]:
+    """Any LORA_MODEL under kohya's names; the model tells the family where the tensors do not."""
+    return to_kohya(lora, None if model is None else model_family(model))
+
+
+def lora_family(tensors: Mapping[str, Tensor], model: Any = None) -> ModelFamily:
+    """Family of the model if there is one, else of the tensors."""
+    return detect_family(tensors) if model is None else model_family(model)
+
+
+def key_map(model: Any, clip: Any) -> dict[str, str]:
+    """Host key of the weight by every module name the host's loader knows, for what is given."""
+    keys: dict[str, Any] = {}
+    if model is not None:
+        keys = comfy.lora.model_lora_keys_unet(model.model, keys)
+    if clip is not None:
+        keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
+    return {name: key for name, key in keys.items() if isinstance(key, str)}
+
+
+def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> list[_HostModule]:
+    """Names the host knows stay; the others are brought to kohya's. What fits nothing is logged."""
+    direct: dict[str, dict[str, Tensor]] = {}
+    others: dict[str, Tensor] = {}
+    for raw, tensor in lora.items():
+        module, suffix = split_key(raw)
+        if module in keys:
+            direct.setdefault(module, {})[suffix] = tensor
+        else:
+            others[raw] = tensor
+    for converted, tensor in (to_kohya(others, family) if others else {}).items():
+        module, _, suffix = converted.partition(".")
+        direct.setdefault(module, {})[suffix] = tensor
+    found = [_HostModule(name, parts, keys[name]) for name, parts in direct.items() if name in keys]
+    missing = [name for name in direct if name not in keys]
+    if not found:
+        raise ValueError(
+            f"lora: none of its {len(missing)} modules is in this model ({family}); is it for another one?"
+        )
+    if missing:
+        logging.info(
+            "LoRA Bakery: %d modules of the LoRA are not in what is connected, first %s", len(missing), missing[0]
+        )
+    return found
+
+
+def _by_strength(
+    modules: list[_HostModule], family: ModelFamily, strengths: ResolvedStrengths
+) -> dict[float, list[_HostModule]]:
+    groups: dict[float, list[_HostModule]] = {}
+    for module in modules:
+        part, path = _part_and_path(module.key)
+        whole = strengths.unet if part == "unet" else strengths.text_encoder
+        strength = whole * strengths.blocks.weight(block_of(path, part, family))
+        if strength:
+            groups.setdefault(strength, []).append(module)
+    return groups
+
+
+def _part_and_path(key: str) -> tuple[PartName, str]:
+    if key.startswith(_UNET):
+        return "unet", key.removeprefix(_UNET)
+    return ("text_encoder_2" if key.startswith(_BOTH_CLIPS) else "text_encoder"), key
+
+
+def _patches(modules: list[_HostModule], as_trained: bool) -> dict[str, Any]:
+    """The host's own patches for what it reads, ours for the rest."""
+    ours = [module for module in modules if _is_ours(module.parts, as_trained)]
+    theirs = [module for module in modules if not _is_ours(module.parts, as_trained)]
+    tensors = join_modules({module.name: module.parts for module in theirs})
+    patches: dict[str, Any] = comfy.lora.load_lora(tensors, {module.name: module.key for module in theirs})
+    for module in ours:
+        suffixes = tuple(module.parts)
+        patches[module.key] = ChangeByFormula(set(), (suffixes, tuple(module.parts.values())))
+        if "diff_b" in module.parts:
+            patches[module.key.removesuffix(".weight") + ".bias"] = ("diff", (module.parts["diff_b"],))
+    return patches
+
+
+def _is_ours(parts: Parts, as_trained: bool) -> bool:
+    algorithm = algorithm_of(parts)
+    if algorithm == "ia3" or "bm.weight" in parts or "scalar" in parts:
+        return True
+    if algorithm == "boft" and "alpha" not in parts:
+        return True
+    if not as_trained:
+        return False
+    by_rows = "dora_scale" in parts and parts["dora_scale"].shape[0] > 1
+    return by_rows or algorithm in ("oft", "boft")
+
+
+class ChangeByFormula(WeightAdapterBase):
+    """A change of one weight by the formulas of `training.tools.deltas`, at a strength that scales it linearly.
+
+    `weights` is (suffixes, tensors): the host moves the tensors of such tuples between devices by itself.
+    """
+
+    name = "bakery"
+
+    def __init__(self, loaded_keys: set[str], weights: tuple[tuple[str, ...], tuple[Tensor, ...]]) -> None:
+        self.loaded_keys = loaded_keys
+        self.weights = weights
+
+    def calculate_weight(  # noqa: PLR0913 - the host's signature
+        self,
+        weight: Tensor,
+        key: str,
+        strength: float,
+        strength_model: float,
+        offset: Any,
+        function: Callable[[Tensor], Tensor],
+        intermediate_dtype: torch.dtype = torch.float32,
+        original_weight: Any = None,
+    ) -> Tensor:
+        """The changed weight, in place where the type allows, as the host's adapters do it."""
+        suffixes, tensors = self.weights
+        precise = weight.to(intermediate_dtype)
+        change = delta_weight(dict(zip(suffixes, tensors, strict=True)), precise)
+        weight += function((strength * change).to(weight.dtype))
+        return weight
+
+
+def _attach_metadata(model: Any, clip: Any, metadata: Mapping[str, str] | None) -> None:
+    if not metadata:
+        return
+    if model is not None:
+        model.set_attachments("lora_metadata", metadata)
+    if clip is not None:
+        clip.patcher.set_attachments("lora_metadata", metadata)

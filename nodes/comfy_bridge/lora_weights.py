@@ -1,0 +1,76 @@
+"""Weights of a MODEL and a CLIP by kohya's module names, with the patches on them, one at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comfy.lora
+import torch
+from torch import Tensor
+
+from ...training.base_model import PartName
+from ...training.networks.names import file_keys
+from ...training.tools.extract import ExtractSettings, WeightPair
+from .lora import family_of
+
+_PARTS: tuple[tuple[PartName, str], ...] = (
+    ("unet", "diffusion_model."),
+    ("text_encoder", "clip_l."),
+    ("text_encoder_2", "clip_g."),
+)
+
+
+class HostWeights:
+    """Patched weights of what the graph calls MODEL and CLIP; either may be None."""
+
+    def __init__(self, model: Any, clip: Any) -> None:
+        """Only names are read now."""
+        self.family = family_of(model, clip)
+        self._patches: dict[str, Any] = {}
+        for patcher in (model, clip):
+            if patcher is not None:
+                self._patches |= patcher.get_key_patches()
+        self._keys: dict[str, str] = {}
+        for part, prefix in _PARTS:
+            if (part, self.family) != ("text_encoder_2", "sd15"):
+                self._keys |= self._keys_of(part, prefix)
+
+    @property
+    def names(self) -> list[str]:
+        """Modules with a weight, by kohya name, in the model's order."""
+        return list(self._keys)
+
+    def __call__(self, name: str) -> Tensor | None:
+        """The weight with all patches on it, float32 on the CPU; None where there is no such module."""
+        if name not in self._keys:
+            return None
+        key = self._keys[name]
+        (weight, convert), *patches = self._patches[key]
+        full = convert(weight.to(torch.float32), inplace=False).to("cpu", torch.float32, copy=True)
+        return comfy.lora.calculate_weight(patches, full, key) if patches else full
+
+    def _keys_of(self, part: PartName, prefix: str) -> dict[str, str]:
+        paths = {
+            key.removeprefix(prefix).removesuffix(".weight"): key
+            for key in self._patches
+            if key.startswith(prefix) and key.endswith(".weight")
+        }
+        return {name: paths[path] for path, name in file_keys(paths, part, self.family).items()}
+
+
+def weight_pairs(original: HostWeights, tuned: HostWeights, settings: ExtractSettings) -> Iterator[WeightPair]:
+    """Pairs of the modules that both have and that the settings want.
+
+    Raises:
+        ValueError: The two are of different families.
+    """
+    if original.family != tuned.family:
+        raise ValueError(f"models: the first is {original.family}, the second {tuned.family}; both must be one family")
+    for name in filter(settings.wants, original.names):
+        before, after = original(name), tuned(name)
+        if before is not None and after is not None and before.ndim >= 2:
+            yield WeightPair(name, before, after)
+
+
+def weight_source(model: Any, clip: Any) -> Callable[[str], Tensor | None] | None:
+    """Base weights for changes that depend on them, or None where nothing is connected."""
+    return None if model is None and clip is None else HostWeights(model, clip)
