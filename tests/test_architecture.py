@@ -19,6 +19,8 @@ HOST_MODULES = {
     "folder_paths", "latent_preview", "main", "node_helpers", "nodes", "protocol", "server",
 }  # fmt: skip
 PUBLIC_HOST_API = {"comfy_api"}
+HOST_PACKAGES = {"aiohttp"}
+"""Third-party packages that are part of being a ComfyUI node: its server's routes are aiohttp's."""
 NODES = {
     "BakeryApplyLoRA", "BakeryBlockWeights", "BakeryBuckets", "BakeryCaptions", "BakeryCombineDatasets",
     "BakeryCompare", "BakeryExtractLoRA", "BakeryImagesToDataset", "BakeryInspectDataset", "BakeryInspectLoRA",
@@ -93,6 +95,19 @@ def test_requirements_are_the_same_everywhere_and_no_pins():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert sorted(project["dependencies"]) == sorted(listed)
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in listed)
+
+
+def test_every_package_that_is_imported_is_required_and_no_other():
+    distributions = {"PIL": "pillow", "pytorch_optimizer": "pytorch-optimizer"}
+    imported = set()
+    for layer in ("training", "nodes"):
+        for path in (ROOT / layer).rglob("*.py"):
+            names = imported_modules(path.read_text(encoding="utf-8"), len(path.parts))
+            imported |= {name.split(".")[0] for name in names if not name.startswith(".")}
+    imported |= {"pytorch_optimizer"}  # by name, when an optimizer of it is chosen
+    external = imported - set(sys.stdlib_module_names) - HOST_MODULES - HOST_PACKAGES
+    listed = {line.split(">=")[0] for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split()}
+    assert {distributions.get(name, name) for name in external} == listed
 
 
 def schemas() -> dict[str, Any]:

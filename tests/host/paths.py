@@ -8,6 +8,8 @@ CACHE = ROOT / ".cache"
 MODELS = CACHE / "models"
 """Models folder shared by all test and demo servers."""
 CHECKPOINTS = MODELS / "checkpoints"
+PLAYGROUND = CACHE / "comfyui"
+"""Base directory of `dev.py demo` and `dev.py ui`: input, output and user folders that stay."""
 POCKET_CHECKPOINT = CHECKPOINTS / "pocket.safetensors"
 
 

@@ -4,11 +4,9 @@ import argparse
 import sys
 import time
 
-from .demo_data import add_demo_dataset
-from .paths import CACHE, comfyui_folder
+from ..demo.dataset import add_datasets
+from .paths import PLAYGROUND, comfyui_folder
 from .server import ComfyServer
-
-BASE = CACHE / "ui"
 
 
 def main() -> int:
@@ -18,10 +16,10 @@ def main() -> int:
     options = parser.parse_args()
     comfyui = comfyui_folder()
     assert comfyui is not None, "dev.py sets COMFYUI_PATH"
-    server = ComfyServer(comfyui, BASE, is_on_cpu=not options.gpu)
+    server = ComfyServer(comfyui, PLAYGROUND, is_on_cpu=not options.gpu)
     print("Starting ComfyUI ...", flush=True)
     server.start()
-    add_demo_dataset(server.input)
+    add_datasets(server.input)
     print(f"\nComfyUI with LoRA Bakery: {server.url}\nTemplates > lora-bakery has the examples. Ctrl-C ends it.\n")
     try:
         follow(server)
