@@ -6,9 +6,11 @@ A pick holds until the run is trained further: then the newest step counts again
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from .files.atomic import write_text_atomic
 from .run.folder import RunFolder
+from .run.metrics import best_step
 
 PICK_FILE = "pick.json"
 
@@ -61,3 +63,28 @@ def shown(steps: list[int]) -> str:
     """Steps for a message, the middle left out where there are many."""
     names = [str(step) for step in steps]
     return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]]) or "none yet"
+
+
+PickRule = Literal["last", "best by validation", "picked in the strip", "step"]
+
+
+def chosen_step(folder: RunFolder, rule: PickRule, step: int = 0) -> int:
+    """The saved step that a rule names; where nothing is picked in the strip yet, the last one.
+
+    Raises:
+        ValueError: Nothing is saved, the step is not, or nothing was validated.
+    """
+    saved = folder.step_loras()
+    if not saved:
+        raise ValueError(f"run {folder.name!r} has no saved LoRA yet; train it, or lower save_every")
+    if rule == "step":
+        if step not in saved:
+            raise ValueError(f"step must be a saved one ({shown(list(saved))}), got {step}")
+        return step
+    if rule == "best by validation":
+        best = best_step(folder.metrics, saved)
+        if best is None:
+            raise ValueError(f"no saved step of run {folder.name!r} was validated; hold images out in Train LoRA")
+        return best
+    pick = load_pick(folder) if rule == "picked in the strip" else None
+    return pick.step if pick else max(saved)

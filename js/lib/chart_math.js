@@ -20,12 +20,12 @@ export function smooth(values, weight) {
 }
 
 /**
- * Smoothing that fits the number of points: the mean reaches over about a twentieth of them.
+ * Smoothing that fits the number of points: the mean reaches over about a twentieth of them, 3 to 100.
  * @param {number} numPoints
  * @returns {number} weight for `smooth`
  */
 export function smoothingWeight(numPoints) {
-  return 1 - 1 / Math.max(1, Math.min(100, numPoints / 20));
+  return 1 - 1 / Math.max(3, Math.min(100, numPoints / 20));
 }
 
 /**

@@ -104,6 +104,19 @@ export function withSteps(run, event) {
 }
 
 /**
+ * The server's new view of a run in training, with what only events tell (speed, memory) and, where events told of
+ * later steps than an answer that was under way, with those.
+ * @param {Run} run from the server
+ * @param {Run} known as the page had it
+ * @returns {Run}
+ */
+export function withLiveFigures(run, known) {
+  const figures = { rate: known.rate ?? run.rate, left: known.left ?? run.left, memory: known.memory };
+  if (known.step <= run.step) return { ...run, ...figures };
+  return { ...run, ...figures, step: known.step, steps: known.steps, losses: known.losses, epoch: known.epoch };
+}
+
+/**
  * Which of a name's runs to show: the one in training, else the one that owns the files, else the newest.
  * @param {{runs: {id: string, state: string}[], current: string | null}} list
  * @returns {string | null}

@@ -2,7 +2,7 @@
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
 import { element, oncePerFrame } from "../lib/dom.js";
-import { chooseRun, runFromView, withSteps } from "../lib/run_model.js";
+import { chooseRun, runFromView, withLiveFigures, withSteps } from "../lib/run_model.js";
 import { command, getRun, listRuns } from "../lib/run_service.js";
 import { subscribe } from "../lib/training_events.js";
 import { LossChart } from "./loss_chart.js";
@@ -92,10 +92,7 @@ export class TrainPanel {
 
   /** @param {import("../lib/run_model.js").Run | null} run */
   #take(run) {
-    // Events may have told of later steps than the answer that was under way.
-    if (run && this.run?.id === run.id && run.state !== "ended" && this.run.step > run.step) {
-      run = { ...run, step: this.run.step, steps: this.run.steps, losses: this.run.losses };
-    }
+    if (run && this.run?.id === run.id && run.state !== "ended") run = withLiveFigures(run, this.run);
     if (run && !this.run) this.onFirstRun();
     this.run = run;
     this.render();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, MAX_POINTS, runFromView, stageEnds, withSteps } from "../../js/lib/run_model.js";
+import { chooseRun, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withSteps } from "../../js/lib/run_model.js";
 
 const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], rates: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
 const view = { id: "a", name: "n", state: "running", step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
@@ -38,4 +38,12 @@ test("the live run is shown, else the current, else the newest", () => {
   assert.equal(chooseRun({ runs: [ended("a"), ended("b")], current: "b" }), "b");
   assert.equal(chooseRun({ runs: [ended("a"), ended("b")], current: null }), "a");
   assert.equal(chooseRun({ runs: [], current: null }), null);
+});
+
+test("an answer that is older than the events does not take steps back", () => {
+  const ahead = withSteps(runFromView(view), event([[3, 0.3], [4, 0.2]]));
+  const merged = withLiveFigures({ ...runFromView(view), loras: [2] }, ahead);
+  assert.deepEqual([merged.steps, merged.step, merged.rate, merged.loras], [[1, 2, 3, 4], 4, 3, [2]]);
+  const behind = withLiveFigures(runFromView({ ...view, step: 9 }), ahead);
+  assert.deepEqual([behind.steps, behind.step, behind.rate], [[1, 2], 9, 3]);
 });

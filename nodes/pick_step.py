@@ -1,0 +1,56 @@
+"""The LoRA of one saved step of a run."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.files.lora_file import load_lora
+from ..training.picks import PickRule, chosen_step, picks_state
+from ..training.run.folder import RunFolder
+from . import sockets
+from .comfy_bridge.run_folders import loras_output
+
+RULES: list[str] = ["picked in the strip", "last", "best by validation", "step"]
+
+
+class BakeryPickStep(io.ComfyNode):
+    """Chooses among the saved steps of a run."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryPickStep",
+            display_name="Pick Step (Bakery)",
+            category="LoRA Bakery/Tools",
+            description="Gives the LoRA of one saved step of a run: the one picked in the strip of previews on Train "
+            "LoRA, the last, the best by validation, or a number.",
+            search_aliases=["choose checkpoint", "best epoch", "lora step"],
+            inputs=[
+                sockets.Run.Input("run", tooltip="The run, from Train LoRA."),
+                io.Combo.Input(
+                    "pick", options=RULES, default=RULES[0],
+                    tooltip="Which step. Where nothing is picked in the strip yet, that is the last one.",
+                ),
+                io.Int.Input(
+                    "step", default=0, min=0, max=1_000_000_000, tooltip="The step, where pick is step. It must be saved."
+                ),
+            ],
+            outputs=[
+                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA of that step."),
+                io.Int.Output(display_name="step", tooltip="Its number."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, pick: str, step: int, **_: Any) -> str:
+        """Changes when another step is picked on the page."""
+        return f"{pick} {step} {picks_state(loras_output()) if pick == RULES[0] else ''}"
+
+    @classmethod
+    def execute(cls, run: RunFolder, pick: PickRule, step: int) -> io.NodeOutput:
+        chosen = chosen_step(run, pick, step)
+        tensors = load_lora(run.step_loras()[chosen]).tensors
+        return io.NodeOutput(tensors, chosen, ui={"text": [f"{run.name}: step {chosen}"]})
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryPickStep]
