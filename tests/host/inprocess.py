@@ -83,7 +83,11 @@ class HostModules:
 
 
 def _node_info(node: Any) -> dict[str, Any]:
-    info = node.GET_NODE_INFO_V1() if hasattr(node, "GET_NODE_INFO_V1") else {"input": node.INPUT_TYPES()}
+    if hasattr(node, "GET_NODE_INFO_V1"):
+        info = node.GET_NODE_INFO_V1()
+    else:
+        names = getattr(node, "RETURN_NAMES", node.RETURN_TYPES)
+        info = {"input": node.INPUT_TYPES(), "output": node.RETURN_TYPES, "output_name": names}
     return dict(json.loads(json.dumps(info, default=str)))
 
 
