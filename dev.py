@@ -4,7 +4,11 @@
     python dev.py test      all checks and tests; --quick: only those without ComfyUI; the rest goes to pytest
     python dev.py ui        a ComfyUI with the pack, at the address it prints
     python dev.py lint      style and types; --fix: mend what can be mended
-    python dev.py pretrain  train the small model that the demo and the tests use
+
+    python dev.py workflows     write the example workflows from the nodes as they are
+    python dev.py translations  write the English texts of the nodes, list what is not translated
+    python dev.py pretrain      train the small model that the demo and the tests use
+    python dev.py bench         measure speed and memory
 
 The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
 interrupted or failed can simply be run again. `--comfyui PATH`, or COMFYUI_PATH, uses a ComfyUI of yours instead, as it
@@ -16,7 +20,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -38,6 +41,14 @@ TORCHAUDIO = "torchaudio==2.11.0"
 REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "tests" / "host" / "requirements.txt"]
 ALIAS = ROOT / "tests" / "host" / "alias.py"
 POCKET = CACHE / "models" / "checkpoints" / "pocket.safetensors"
+MODULES = {
+    "demo": "pack.tests.demo",
+    "ui": "pack.tests.host.ui",
+    "workflows": "pack.tests.workflows",
+    "translations": "pack.tests.host.translations",
+    **({"bench": "pack.tests.bench"} if (ROOT / "tests" / "bench").is_dir() else {}),
+}
+"""Commands that run a module in the host's Python."""
 NUM_THREADS = "2"
 
 
@@ -70,11 +81,9 @@ def environment(host: Path | None = None) -> dict[str, str]:
 
 def succeeds(command: Sequence[str | Path], host: Path | None = None) -> bool:
     """Run a command in the repository with its output shown; return whether it succeeded."""
+    texts = [str(part) for part in command]
     try:
-        return (
-            subprocess.run([str(part) for part in command], cwd=ROOT, env=environment(host), check=False).returncode
-            == 0
-        )
+        return subprocess.run(texts, cwd=ROOT, env=environment(host), check=False).returncode == 0
     except OSError as error:
         print(error)
         return False
@@ -144,8 +153,7 @@ def unpack_host(archive: Path, target: Path) -> None:
 def requirements_key(comfyui: Path) -> str:
     """Return a digest of all that decides what is installed into .venv."""
     texts = [path.read_text(encoding="utf-8") for path in [*REQUIREMENTS, comfyui / "requirements.txt"]]
-    parts = [*TORCH, TORCHAUDIO, *texts, platform.platform(), sys.version, str(VENV)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*TORCH, TORCHAUDIO, *texts]).encode()).hexdigest()
 
 
 def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
@@ -181,15 +189,8 @@ def set_up_pocket_model(python: Path) -> None:
     stamp.write_text(digest.hexdigest())
 
 
-def set_up(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
+def set_up(options: argparse.Namespace, *, can_use_host_python: bool = False, needs_model: bool = True) -> Host:
     """Do whatever is missing and return the ComfyUI to use."""
-    host = set_up_without_model(options, can_use_host_python=can_use_host_python)
-    set_up_pocket_model(host.python)
-    return host
-
-
-def set_up_without_model(options: argparse.Namespace, *, can_use_host_python: bool) -> Host:
-    """Make the environment and the ComfyUI ready."""
     chosen = options.comfyui or os.environ.get("COMFYUI_PATH")
     comfyui = Path(chosen).expanduser().absolute() if chosen else HOST
     if chosen and not (comfyui / "main.py").is_file():
@@ -201,6 +202,8 @@ def set_up_without_model(options: argparse.Namespace, *, can_use_host_python: bo
             set_up_host()
         set_up_packages(comfyui, options.torch_index)
         python = venv_python()
+    if needs_model:
+        set_up_pocket_model(python)
     return Host(comfyui, python)
 
 
@@ -211,7 +214,7 @@ def host_python(comfyui: Path) -> Path | None:
     python = next((path for path in candidates if path.is_file() and path != venv_python()), None)
     if python is None and is_quietly_ok([sys.executable, "-c", "import torch, aiohttp, comfyui_frontend_package"]):
         python = Path(sys.executable)
-    if python and not is_quietly_ok([python, "-c", "import einops, lycoris, pytorch_optimizer, safetensors, torch"]):
+    if python and not is_quietly_ok([python, "-c", "import filelock, pytorch_optimizer, torch, tqdm"]):
         command = f'"{python}" -m pip install -r "{ROOT / "requirements.txt"}"'
         raise fail("your ComfyUI lacks packages that LoRA Bakery needs", f"Install them with: {command}")
     return python
@@ -220,35 +223,22 @@ def host_python(comfyui: Path) -> Path | None:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def run_module(host: Host, module: str, arguments: Sequence[str]) -> int:
-    """Run a module of the repository with the host's Python; return its exit status."""
-    return 0 if succeeds([host.python, ALIAS, module, *arguments], host.comfyui) else 1
-
-
-def demo(options: argparse.Namespace, rest: list[str]) -> int:
-    """Train in a real ComfyUI, measure what was learned, draw a picture of it."""
-    return run_module(set_up(options, can_use_host_python=True), "pack.tests.demo", rest)
-
-
-def ui(options: argparse.Namespace, rest: list[str]) -> int:
-    """Run a ComfyUI with the pack until Ctrl-C."""
-    return run_module(set_up(options, can_use_host_python=True), "pack.tests.host.ui", rest)
+def run_module(options: argparse.Namespace, rest: list[str]) -> int:
+    """Run a part of the repository in the host's Python; return 1 if it failed."""
+    module = MODULES[options.command]
+    host = set_up(options, can_use_host_python=options.command in ("demo", "ui"))
+    return 0 if succeeds([host.python, ALIAS, module, *rest], host.comfyui) else 1
 
 
 def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
     """Train the pocket model."""
-    python = set_up_without_model(options, can_use_host_python=False).python
+    python = set_up(options, needs_model=False).python
     return 0 if succeeds([python, ROOT / "tests" / "pocket", "pretrain", *rest]) else 1
-
-
-def bench(options: argparse.Namespace, rest: list[str]) -> int:
-    """Measure speed and memory."""
-    return run_module(set_up(options, can_use_host_python=False), "pack.tests.bench", rest)
 
 
 def lint(options: argparse.Namespace, rest: list[str]) -> int:
     """Check style and types; return 1 if something is wrong."""
-    set_up(options, can_use_host_python=False)
+    set_up(options, needs_model=False)
     if options.fix:
         for command in (["check", "--fix", "."], ["format", "."]):
             succeeds([venv_python(), "-m", "ruff", *command])
@@ -259,12 +249,8 @@ def lint(options: argparse.Namespace, rest: list[str]) -> int:
 
 def check_code() -> list[str]:
     """Run the linter, the formatter and the type checker; return the names of those that found something."""
-    checks = {
-        "ruff check": ["ruff", "check", "."],
-        "ruff format": ["ruff", "format", "--check", "."],
-        "pyright": ["pyright"],
-    }
-    return [name for name, command in checks.items() if not checked(name, [venv_python(), "-m", *command])]
+    checks = ("ruff check .", "ruff format --check .", "pyright")
+    return [name for name in checks if not checked(name, [venv_python(), "-m", *name.split()])]
 
 
 def checked(title: str, command: Sequence[str | Path], host: Path | None = None) -> bool:
@@ -275,7 +261,7 @@ def checked(title: str, command: Sequence[str | Path], host: Path | None = None)
 
 def test(options: argparse.Namespace, rest: list[str]) -> int:
     """Run everything that can fail; with arguments for pytest, only pytest."""
-    host = set_up(options, can_use_host_python=False)
+    host = set_up(options)
     os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
     os.environ.setdefault("LORA_BAKERY_REQUIRE_CHROMIUM", "1" if os.environ.get("CI") else "0")
     failed = [] if rest else check_code() + check_javascript()
@@ -290,16 +276,11 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
 def check_javascript() -> list[str]:
     """Run the JavaScript tests with the system's Node.js, or else with the one that comes with Playwright."""
     files = sorted((ROOT / "tests" / "js").rglob("*.test.js"))
-    bundled = next(VENV.rglob("playwright/driver/node*"), None)
-    node = shutil.which("node") or bundled
-    if files and not (node and checked("node --test", [node, "--test", *files])):
-        return ["node --test"]
-    return []
+    node = shutil.which("node") or next(VENV.rglob("playwright/driver/node*"), "node")
+    return [] if not files or checked("node --test", [node, "--test", *files]) else ["node --test"]
 
 
-COMMANDS = {"demo": demo, "test": test, "ui": ui, "lint": lint, "pretrain": pretrain}
-if (ROOT / "tests" / "bench" / "__main__.py").is_file():
-    COMMANDS["bench"] = bench
+COMMANDS = {**dict.fromkeys(MODULES, run_module), "test": test, "lint": lint, "pretrain": pretrain}
 
 
 def main() -> int:
