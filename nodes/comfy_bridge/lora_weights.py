@@ -7,7 +7,7 @@ import comfy.lora
 import torch
 from torch import Tensor
 
-from ...training.base_model import PartName
+from ...training.base_model import ModelFamily, PartName
 from ...training.networks.names import file_keys
 from ...training.tools.extract import ExtractSettings, WeightPair
 from .lora import family_of
@@ -24,7 +24,7 @@ class HostWeights:
 
     def __init__(self, model: Any, clip: Any) -> None:
         """Only names are read now."""
-        self.family = family_of(model, clip)
+        self.family: ModelFamily = family_of(model, clip)
         self._patches: dict[str, Any] = {}
         for patcher in (model, clip):
             if patcher is not None:

@@ -57,7 +57,7 @@ def to_kohya(
     Raises:
         ValueError: A key belongs to another architecture, or the family cannot be told.
     """
-    split = {key: _split(key) for key in tensors if not _IGNORED.match(key)}
+    split = {key: split_key(key) for key in tensors if not _IGNORED.match(key)}
     family = family or detect_family({key: tensors[key] for key in split})
     result: Tensors = {}
     for key, (module, suffix) in split.items():
@@ -119,7 +119,12 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
     raise ValueError("family: the file does not tell SD1.5 from SDXL; choose one of sd15, sdxl")
 
 
-def _split(key: str) -> tuple[str, str]:
+def split_key(key: str) -> tuple[str, str]:
+    """Module as the file names it, and the tensor's suffix in kohya's words.
+
+    Raises:
+        ValueError: It is no tensor of a LoRA.
+    """
     plain = re.sub(r"^(unet\.|text_encoder(?:_2)?\.)?base_model\.model\.", r"\1", key).replace(".processor.", ".")
     for pattern, suffix in _SUFFIXES:
         if found := re.search(pattern, plain):

@@ -27,6 +27,18 @@ class LoraFile:
     """As written; empty where the file has none."""
 
 
+class LoraTensors(dict[str, Tensor]):
+    """A LoRA's tensors by key, a plain dict to the host's LoRA nodes, that remembers what its file said."""
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, name: str = ""
+    ) -> None:
+        """`name` is what people call it: its file's name without ending."""
+        super().__init__(tensors)
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.name = name
+
+
 def save_lora(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None
 ) -> dict[str, str]:

@@ -29,17 +29,17 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 2 for what the user can put right."""
     options = build_parser(DTYPES).parse_args(arguments)
-    started, memory = time.perf_counter(), peak_memory_mib()
+    started, worked, memory = time.perf_counter(), time.process_time(), peak_memory_mib()
     try:
         _COMMANDS[options.command](options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    seconds, peak = time.perf_counter() - started, peak_memory_mib()
+    seconds, cpu, peak = time.perf_counter() - started, time.process_time() - worked, peak_memory_mib()
     used = (
         "" if memory is None or peak is None else f", {peak - memory:.0f} MiB of memory above the start's {memory:.0f}"
     )
-    print(f"took {seconds:.1f} s{used}")
+    print(f"took {seconds:.1f} s ({cpu:.1f} s of processor time){used}")
     return 0
 
 

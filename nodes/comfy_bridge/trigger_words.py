@@ -1,0 +1,76 @@
+"""Likely trigger words: those whose encoding the text-encoder part of a LoRA changes most.
+
+Candidates are the tags the file says it was trained on, and the words of the vocabulary to whose embeddings the first
+layer's change answers most (a product of matrices for all 49408 at once). They are then encoded, each alone, with and
+without the LoRA.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...training.files.formats import split_modules
+from ...training.tools.deltas import delta_weight, needs_weight
+from ...training.tools.metadata_text import tag_counts
+from ...training.tools.strengths import Strengths
+from .lora import apply_lora, kohya_tensors
+
+_FIRST_LAYER = "text_model_encoder_layers_0_self_attn_"
+_WORD_END = "</w>"
+_MIN_LETTERS = 3
+
+
+class WordChange(NamedTuple):
+    """How far a word's encoding moves."""
+
+    word: str
+    change: float
+    """Mean absolute difference as a share of the mean absolute encoding."""
+
+
+def likely_trigger_words(
+    clip: Any, lora: Mapping[str, Tensor], num_candidates: int = 40, num_words: int = 10
+) -> list[WordChange]:
+    """Words in falling order of change; empty where the LoRA leaves the text encoders alone."""
+    tensors = {key: tensor for key, tensor in kohya_tensors(lora).items() if key.startswith("lora_te")}
+    if not tensors:
+        return []
+    tags = [tag for tag, _ in tag_counts(getattr(lora, "metadata", {})).most_common(num_candidates)]
+    candidates = dict.fromkeys([*tags, *_answering_words(clip, tensors, num_candidates)])
+    _, changed = apply_lora(None, clip, tensors, Strengths())
+    before, after = _encode(clip, candidates), _encode(changed, candidates)
+    found = [
+        WordChange(word, float((after[word] - before[word]).abs().mean() / before[word].abs().mean()))
+        for word in candidates
+    ]
+    return sorted(found, key=lambda item: -item.change)[:num_words]
+
+
+def _encode(clip: Any, words: Iterable[str]) -> dict[str, Tensor]:
+    """All of one model first: switching between patched and plain costs a load each time."""
+    return {word: clip.encode_from_tokens(clip.tokenize(word)).float() for word in words}
+
+
+def _answering_words(clip: Any, tensors: Mapping[str, Tensor], count: int) -> list[str]:
+    model = getattr(clip.cond_stage_model, "clip_l", None)
+    tokenizer = getattr(clip.tokenizer, "clip_l", None)
+    if model is None or tokenizer is None:
+        return []
+    weights = model.transformer.state_dict()
+    embedding_VD = weights["text_model.embeddings.token_embedding.weight"].float()
+    norm = {kind: weights[f"text_model.encoder.layers.0.layer_norm1.{kind}"].float() for kind in ("weight", "bias")}
+    inputs_VD = torch.nn.functional.layer_norm(embedding_VD, embedding_VD.shape[1:], norm["weight"], norm["bias"])
+    score_V = torch.zeros(len(inputs_VD))
+    for name, parts in split_modules(tensors).items():
+        if _FIRST_LAYER in name and not name.startswith("lora_te2_") and not needs_weight(parts):
+            score_V += (inputs_VD @ delta_weight(parts).to(inputs_VD).T).square().sum(1)
+    vocabulary: dict[str, int] = tokenizer.tokenizer.get_vocab()
+    words = [
+        (token.removesuffix(_WORD_END), index)
+        for token, index in vocabulary.items()
+        if token.endswith(_WORD_END) and token[: -len(_WORD_END)].isalpha() and len(token) >= _MIN_LETTERS + 4
+    ]
+    words.sort(key=lambda item: -float(score_V[item[1]]))
+    return [word for word, _ in words[:count]] if bool(score_V.any()) else []

@@ -1,0 +1,164 @@
+"""Merging LoRAs, with each other and into a model; the inputs that the LoRA tools share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.files.lora_file import LoraTensors
+from ..training.networks.block_weights import BlockWeights
+from ..training.tools.merge import MERGE_METHODS, MergeSettings, merge
+from ..training.tools.ranks import RANK_METHODS, RankChoice
+from ..training.tools.result_metadata import merged_metadata
+from ..training.tools.strengths import Strengths
+from . import sockets
+from .comfy_bridge.lora import kohya_tensors, lora_family
+from .comfy_bridge.lora_weights import weight_source
+from .lora_files import BLOCKS_TOOLTIP, CATEGORY, apply_inputs, strength_inputs
+
+MAX_LORAS = 8
+MAX_RANK = 4096
+
+
+def lora_outputs() -> list[Any]:
+    """The LoRA made, and what there is to say about it."""
+    return [
+        sockets.LoraModel.Output(display_name="lora", tooltip="The new LoRA."),
+        io.String.Output(display_name="report", tooltip="Ranks, size and error."),
+    ]
+
+
+def rank_inputs(default: int, tooltip: str, minimum: int = 1) -> list[Any]:
+    """Rank and the rules that choose it per layer."""
+    return [
+        io.Int.Input("rank", default=default, min=minimum, max=MAX_RANK, tooltip=tooltip),
+        io.Int.Input(
+            "conv_rank", default=0, min=0, max=MAX_RANK, optional=True, advanced=True,
+            tooltip="Rank of 3x3 convolutions. 0 is the same as rank.",
+        ),
+        io.Combo.Input(
+            "rank_method", options=list(RANK_METHODS), default="fixed", optional=True, advanced=True,
+            tooltip="fixed: the same rank everywhere. The others choose per layer, at most rank: sv_ratio keeps "
+            "singular values above the largest / threshold, sv_fro and sv_cumulative a share of the norm or the sum.",
+        ),
+        io.Float.Input(
+            "threshold", default=0.9, min=0.0, max=10000.0, step=0.01, optional=True, advanced=True,
+            tooltip="For sv_fro and sv_cumulative a share up to 1, for sv_ratio a number above 1, such as 10.",
+        ),
+    ]  # fmt: skip
+
+
+def rank_choice(
+    rank: int, conv_rank: int = 0, rank_method: Any = "fixed", threshold: float = 0.9, **_: Any
+) -> RankChoice:
+    """The inputs of `rank_inputs` as one setting."""
+    return RankChoice(rank=rank, conv_rank=conv_rank or None, method=rank_method, threshold=threshold)
+
+
+def metadata_of(lora: Mapping) -> dict[str, str]:
+    """What the LoRA's file said; empty for one of core's nodes."""
+    return dict(getattr(lora, "metadata", {}))
+
+
+class BakeryMergeLoRAs(io.ComfyNode):
+    """Several LoRAs into one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        loras = [
+            io_input
+            for n in range(1, MAX_LORAS + 1)
+            for io_input in (
+                sockets.LoraModel.Input(f"lora_{n}", optional=n > 1, tooltip=f"LoRA number {n}."),
+                io.Float.Input(
+                    f"strength_{n}", default=1.0, min=-100.0, max=100.0, step=0.01, optional=n > 1,
+                    tooltip=f"Strength of LoRA number {n} in the result; negative takes it away.",
+                ),
+            )
+        ]  # fmt: skip
+        return io.Schema(
+            node_id="BakeryMergeLoRAs",
+            display_name="Merge LoRAs",
+            category=CATEGORY,
+            description="Merges LoRAs of any algorithms and ranks: exactly, or to a rank with the error reported. For "
+            "more than eight, merge merged ones.",
+            search_aliases=["combine loras", "blend loras", "ties", "dare", "add difference"],
+            inputs=[
+                *loras,
+                *rank_inputs(0, "Rank of the result. 0 keeps low-rank LoRAs exactly: their ranks add up.", 0),
+                io.Combo.Input(
+                    "method", options=list(MERGE_METHODS), default="sum", optional=True, advanced=True,
+                    tooltip="sum: weighted sum. add_difference: first + second - third. ties and dare: element by "
+                    "element against interference, as in their papers.",
+                ),
+                io.Float.Input(
+                    "density", default=0.5, min=0.01, max=1.0, step=0.01, optional=True, advanced=True,
+                    tooltip="Share of elements that ties and dare keep.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
+                    tooltip="Of dare's random draws.",
+                ),
+                io.String.Input(
+                    "block_strengths", default="", multiline=True, optional=True, advanced=True,
+                    tooltip=f"One line for each LoRA, in order. {BLOCKS_TOOLTIP}",
+                ),
+                io.Model.Input(
+                    "model", optional=True, tooltip="Only for DoRA, GLoRA, OFT, BOFT and IA3: the model they belong to."
+                ),
+                io.Clip.Input("clip", optional=True, tooltip="The same for their text-encoder parts."),
+            ],
+            outputs=lora_outputs(),
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, rank: int, method: Any = "sum", density: float = 0.5, seed: int = 0, **rest: Any) -> io.NodeOutput:
+        loras = [
+            (rest[f"lora_{n}"], rest.get(f"strength_{n}", 1.0), n)
+            for n in range(1, MAX_LORAS + 1)
+            if rest.get(f"lora_{n}")
+        ]
+        lines = [*rest.get("block_strengths", "").splitlines(), *[""] * MAX_LORAS]
+        model, clip = rest.get("model"), rest.get("clip")
+        tensors = [kohya_tensors(lora, model) for lora, _, _ in loras]
+        scales = [Strengths(unet=s, text_encoder=s, blocks=BlockWeights(lbw=lines[n - 1])) for _, s, n in loras]
+        choice = rank_choice(rank, **rest) if rank else None
+        settings = MergeSettings(method=method, choice=choice, density=density, seed=seed)
+        family = lora_family(tensors[0], model)
+        pairs = list(zip(tensors, scales, strict=True))
+        merged, report = merge(pairs, family, settings, weight_source(model, clip))
+        sources = [(getattr(lora, "name", "") or f"LoRA {n}", metadata_of(lora)) for lora, _, n in loras]
+        metadata = merged_metadata(sources, merged, family, f"{method} at {', '.join(f'{s:g}' for _, s, _ in loras)}")
+        return io.NodeOutput(LoraTensors(merged, metadata, "merged"), report.text(), ui={"text": [report.text()]})
+
+
+class BakeryMergeIntoModel(io.ComfyNode):
+    """A LoRA into MODEL and CLIP for good."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryMergeIntoModel",
+            display_name="Merge LoRA into Model",
+            category=CATEGORY,
+            description="Bakes a LoRA into the model and its text encoders: connect Save Checkpoint to write a model "
+            "that needs the LoRA no more.",
+            search_aliases=["bake lora", "lora to checkpoint", "fuse lora"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to bake into; the one connected stays as it is."),
+                io.Clip.Input("clip", tooltip="Its text encoders."),
+                sockets.LoraModel.Input("lora", tooltip="The LoRA to bake in."),
+                *strength_inputs(),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The changed model, for sampling or Save Checkpoint."),
+                io.Clip.Output(display_name="clip", tooltip="The changed text encoders."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, clip: Any, lora: Mapping, **strengths: Any) -> io.NodeOutput:
+        return io.NodeOutput(*apply_inputs(model, clip, lora, **strengths))
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryMergeLoRAs, BakeryMergeIntoModel]

@@ -1,0 +1,145 @@
+"""What is done with LoRAs after training: resize, extract, inspect; merging is in `lora_merge.py`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..training.files.lora_file import LoraTensors
+from ..training.tools.chart import bar_chart
+from ..training.tools.extract import ExtractSettings, extract
+from ..training.tools.inspection import inspect_lora
+from ..training.tools.resize import resize
+from ..training.tools.result_metadata import extracted_metadata, resized_metadata
+from . import lora_merge, sockets
+from .comfy_bridge.lora import kohya_tensors, lora_family
+from .comfy_bridge.lora_weights import HostWeights, weight_pairs
+from .comfy_bridge.trigger_words import likely_trigger_words
+from .lora_files import CATEGORY
+from .lora_merge import lora_outputs, metadata_of, rank_choice, rank_inputs
+
+
+class BakeryResizeLoRA(io.ComfyNode):
+    """Another rank for a LoRA."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryResizeLoRA",
+            display_name="Resize LoRA",
+            category=CATEGORY,
+            description="Makes a LoRA smaller (the best approximation of its rank) or larger (the same, with room to "
+            "train). LoHa, LoKr and full changes become plain LoRA.",
+            search_aliases=["shrink lora", "lora rank", "svd"],
+            inputs=[
+                sockets.LoraModel.Input("lora", tooltip="The LoRA to resize."),
+                *rank_inputs(16, "The new rank, or the most that a layer may get by the other methods."),
+            ],
+            outputs=lora_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, lora: Mapping, rank: int, **rest: Any) -> io.NodeOutput:
+        tensors, choice = kohya_tensors(lora), rank_choice(rank, **rest)
+        resized, report = resize(tensors, choice)
+        comment = f"resized to rank {rank} ({choice.method})"
+        metadata = resized_metadata(metadata_of(lora), resized, lora_family(tensors), comment)
+        result = LoraTensors(resized, metadata, getattr(lora, "name", ""))
+        return io.NodeOutput(result, report.text(), ui={"text": [report.text()]})
+
+
+class BakeryExtractLoRA(io.ComfyNode):
+    """The difference of two models as a LoRA."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryExtractLoRA",
+            display_name="Extract LoRA",
+            category=CATEGORY,
+            description="A LoRA that turns one model into the other, as near as its rank allows. LoRAs on the models "
+            "count.",
+            search_aliases=["lora from checkpoint", "model difference", "distil lora"],
+            inputs=[
+                io.Model.Input("model", tooltip="The original model."),
+                io.Model.Input("tuned_model", tooltip="The model to come near to."),
+                io.Clip.Input("clip", optional=True, tooltip="Text encoders of the original. None: U-Net only."),
+                io.Clip.Input("tuned_clip", optional=True, tooltip="Text encoders of the other model."),
+                *rank_inputs(32, "Rank of the LoRA, or the most that a layer may get by the other methods."),
+                io.Boolean.Input(
+                    "include_conv", default=False, optional=True, advanced=True,
+                    tooltip="Also residual blocks and samplers: nearer, and larger.",
+                ),
+                io.Float.Input(
+                    "min_difference", default=0.0, min=0.0, max=1.0, step=0.0001, optional=True, advanced=True,
+                    tooltip="Layers whose numbers all differ by no more than this are left out.",
+                ),
+            ],
+            outputs=lora_outputs(),
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, model: Any, tuned_model: Any, rank: int, clip: Any = None, tuned_clip: Any = None, **rest: Any
+    ) -> io.NodeOutput:
+        if (clip is None) != (tuned_clip is None):
+            raise ValueError("clip: connect the text encoders of both models or of none")
+        settings = ExtractSettings(
+            choice=rank_choice(rank, **rest), include_conv=rest.get("include_conv", False),
+            min_difference=rest.get("min_difference", 0.0), dtype=torch.float32,
+        )  # fmt: skip
+        original, tuned = HostWeights(model, clip), HostWeights(tuned_model, tuned_clip)
+        tensors, report = extract(weight_pairs(original, tuned, settings), settings)
+        metadata = extracted_metadata(tensors, original.family, "extracted", "difference of two models")
+        result = LoraTensors(tensors, metadata, "extracted")
+        return io.NodeOutput(result, report.text(), ui={"text": [report.text()]})
+
+
+class BakeryInspectLoRA(io.ComfyNode):
+    """What is in a LoRA."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryInspectLoRA",
+            display_name="Inspect LoRA",
+            category=CATEGORY,
+            description="Algorithm, ranks, settings, dataset, tags, norm of the change by block, and signs of trouble.",
+            search_aliases=["lora info", "lora metadata", "trigger words"],
+            is_output_node=True,
+            inputs=[
+                sockets.LoraModel.Input("lora", tooltip="The LoRA to look at."),
+                io.Clip.Input(
+                    "clip", optional=True,
+                    tooltip="Text encoders without the LoRA: shows the words they change most, likely triggers.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="text", tooltip="All that is known, in lines."),
+                io.Image.Output(display_name="image", tooltip="Norm of the change by block; text encoders in orange."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, lora: Mapping, clip: Any = None) -> io.NodeOutput:
+        tensors = kohya_tensors(lora)
+        info = inspect_lora(tensors, lora_family(tensors), metadata_of(lora))
+        text = info.text()
+        if clip is not None:
+            words = likely_trigger_words(clip, lora)
+            text += "\nlikely trigger words: " + (
+                ", ".join(f"{word} ({change:.1%})" for word, change in words) or "none"
+            )
+        chart = bar_chart(f"{getattr(lora, 'name', '')} norm by block".strip(), info.block_norms, ("BASE",))
+        image_BHWC = torch.from_numpy(np.asarray(chart, dtype=np.float32) / 255)[None]
+        return io.NodeOutput(text, image_BHWC, ui={"text": [text]})
+
+
+NODES: list[type[io.ComfyNode]] = [
+    *lora_merge.NODES,
+    BakeryResizeLoRA,
+    BakeryExtractLoRA,
+    BakeryInspectLoRA,
+]
