@@ -81,12 +81,28 @@ OPTIMIZERS: tuple[OptimizerSpec, ...] = (
 
 _SYNONYMS = {"adamwschedulefree": "schedulefreeadamw", "dadaptation": "dadaptadam"}
 
+_NEEDS_MORE = "needs more of a train loop than gradients (a closure, second derivatives or roles of layers)"
+_NOT_EXACT = "keeps state that cannot be saved exactly, so an interrupted run would not continue as it was"
+_REFUSED = {
+    **dict.fromkeys(
+        ("adago", "adahessian", "adalomo", "adammini", "adamuon", "alig", "bsam", "demo", "distributedmuon", "lbfgs",
+         "lomo", "muon", "muonclip", "normuon", "sophiah"),
+        _NEEDS_MORE,
+    ),
+    **dict.fromkeys(
+        ("adashift", "aggmo", "alice", "asgd", "conda", "gravity", "kron", "lorarite", "madgrad", "magma", "ranger21",
+         "scalableshampoo", "splus", "stablespam"),
+        _NOT_EXACT,
+    ),
+}  # fmt: skip
+"""Optimizers of the library that cannot keep this pack's promises, and why."""
+
 
 def find_optimizer(name: str) -> OptimizerSpec:
     """The optimizer of that name; case, `-`, `_` and spaces do not matter.
 
     Raises:
-        ValueError: Naming the known ones.
+        ValueError: Naming the known ones, or why this one cannot be used.
     """
     key = _key(name)
     key = _SYNONYMS.get(key, key)
@@ -105,6 +121,8 @@ def _library_optimizer(name: str, key: str) -> OptimizerSpec:
             f"optimizer must be one of {listed}, or one of the pytorch-optimizer library ({', '.join(names)}), "
             f"got {name!r}"
         )
+    if key in _REFUSED:
+        raise ValueError(f"optimizer {name} {_REFUSED[key]}; choose another, such as AdamW")
     found: OptimizerClass = library.load_optimizer(key)
     kind = _ADAPTIVE if key.startswith("dadapt") else OptimizerSpec(name="", highest_rate=1.0)
     return replace(kind, name=found.__name__, module=found.__module__, package=found.__module__.partition(".")[0])

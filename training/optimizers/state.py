@@ -20,7 +20,7 @@ _OWN_ENTRIES = {"params", "lr", "initial_lr", "label", "base_lr", "names"}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything needed to go on bit for bit: tensors by name, and JSON that refers to them."""
+    """Everything needed to go on bit for bit: tensors by name, copied to the CPU, and JSON that refers to them."""
     assert not has_evaluation_weights(optimizer), "the state belongs to the training weights"
     tensors: dict[str, Tensor] = {}
     groups = [
@@ -82,7 +82,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Json:
         TypeError: For anything else, since a state that cannot be saved whole must not be saved.
     """
     if isinstance(value, Tensor):
-        tensors[name] = value.detach()
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
