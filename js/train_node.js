@@ -7,26 +7,21 @@ import { translator } from "./lib/strings.js";
 import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
-const HEIGHT = { empty: 60, full: 330 };
 const MIN_WIDTH = 420;
 
 /** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. */
 function addPanel(node) {
   const t = translator(app.ui.settings.getSettingValue("Comfy.Locale"));
   const nameWidget = node.widgets.find((widget) => widget.name === "name");
-  let hasRun = false;
   const nameOf = (event) => {
     const isLinked = node.inputs?.some((input) => input.name === "name" && input.link != null);
     if (isLinked) return event.node === String(node.id) ? event.name : null;
     return event.name === nameWidget.value ? event.name : null;
   };
-  const panel = new TrainPanel(t, nameOf, () => {
-    hasRun = true;
-    // Once the frame is over: the widget's new height counts only then.
-    requestAnimationFrame(() => growTo(node, node.computeSize()));
-  });
+  // Once the frame is over: the widget's new height counts only then.
+  const panel = new TrainPanel(t, nameOf, () => requestAnimationFrame(() => growTo(node, node.computeSize())));
   const widget = node.addDOMWidget("bakery_training", "bakery_training", panel.element, {
-    serialize: false, hideOnZoom: false, getMinHeight: () => (hasRun ? HEIGHT.full : HEIGHT.empty),
+    serialize: false, hideOnZoom: false, getMinHeight: () => panel.minHeight,
   });
   widget.serialize = false;
   chain(nameWidget, "callback", () => panel.setName(nameWidget.value));

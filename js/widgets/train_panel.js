@@ -10,6 +10,8 @@ import { PreviewOverlay } from "./preview_overlay.js";
 import { PreviewStrip } from "./preview_strip.js";
 import { RunControls } from "./run_controls.js";
 
+const HEIGHTS = { empty: 60, chart: 130, strip: 190, padding: 24 };
+
 export class TrainPanel {
   /** @type {import("../lib/run_model.js").Run | null} */
   run = null;
@@ -22,11 +24,12 @@ export class TrainPanel {
    * @param {import("../lib/strings.js").Translate} t
    * @param {(event: {name: string, node: string | null}) => string | null} nameOf the run's name by the event, or the
    *   node's own; null where the event is about another run
-   * @param {() => void} onFirstRun called when there is a run to show for the first time
+   * @param {() => void} onTaller called when `minHeight` has grown
    */
-  constructor(t, nameOf, onFirstRun) {
+  constructor(t, nameOf, onTaller) {
     this.nameOf = nameOf;
-    this.onFirstRun = onFirstRun;
+    this.onTaller = onTaller;
+    this.minHeight = HEIGHTS.empty;
     this.name = "";
     this.controls = new RunControls(t, (name, values) => this.#send(name, values));
     this.chart = new LossChart(t);
@@ -47,7 +50,7 @@ export class TrainPanel {
       step: (event) => this.#onStep(event),
       sample: (event) => this.#isMine(event) && this.load(),
       state: (event) => this.#onState(event),
-      try: (event) => this.#isMine(event) && this.controls.showTry(event),
+      try: (event) => this.#onTry(event),
       refresh: () => this.load(),
     });
     this.visibility = new IntersectionObserver((entries) => {
@@ -93,7 +96,6 @@ export class TrainPanel {
   /** @param {import("../lib/run_model.js").Run | null} run */
   #take(run) {
     if (run && this.run?.id === run.id && run.state !== "ended") run = withLiveFigures(run, this.run);
-    if (run && !this.run) this.onFirstRun();
     this.run = run;
     this.render();
   }
@@ -120,6 +122,12 @@ export class TrainPanel {
     void this.load();
   }
 
+  #onTry(event) {
+    if (!this.#isMine(event)) return;
+    this.controls.showTry(event);
+    this.render();
+  }
+
   async #send(name, values) {
     if (!this.run) return;
     await command(this.run, name, values);
@@ -132,9 +140,19 @@ export class TrainPanel {
     this.empty.hidden = run !== null;
     this.chart.element.hidden = run === null;
     this.controls.show(run);
+    this.#measure();
     this.chart.show(run);
     this.strip.show(run);
     this.overlay.refresh();
+  }
+
+  /** The buttons of a run in training need room besides chart and strip. */
+  #measure() {
+    const { chart, strip, padding, empty } = HEIGHTS;
+    const needed = this.run ? this.controls.element.offsetHeight + chart + strip + padding : empty;
+    const isTaller = needed > this.minHeight;
+    this.minHeight = needed;
+    if (isTaller) this.onTaller();
   }
 }
 
