@@ -27,6 +27,7 @@ class BakeryLoadDataset(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        folders = input_subfolders() or [EXAMPLE_FOLDER]
         return io.Schema(
             node_id="BakeryLoadDataset",
             display_name="Load Dataset (Bakery)",
@@ -36,7 +37,7 @@ class BakeryLoadDataset(io.ComfyNode):
             search_aliases=["training images", "kohya folder", "load images from folder", "dreambooth folder"],
             inputs=[
                 io.Combo.Input(
-                    "folder", options=input_subfolders() or [EXAMPLE_FOLDER],
+                    "folder", options=folders, default=folders[0],
                     tooltip="Folder of images and captions below ComfyUI's input folder. Nested folders are read too.",
                 ),
                 io.String.Input(
