@@ -17,6 +17,9 @@ MODULES = (
     "train",
     "lora_files",
     "lora_tools",
+    "pick_step",
+    "plot_run",
+    "compare",
 )
 
 

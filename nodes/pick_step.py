@@ -32,7 +32,7 @@ class BakeryPickStep(io.ComfyNode):
                     tooltip="Which step. Where nothing is picked in the strip yet, that is the last one.",
                 ),
                 io.Int.Input(
-                    "step", default=0, min=0, max=1_000_000_000, tooltip="The step, where pick is step. It must be saved."
+                    "step", default=0, min=0, max=1_000_000_000, tooltip="The step, where pick is step."
                 ),
             ],
             outputs=[

@@ -17,8 +17,7 @@ class BakeryPlotRun(io.ComfyNode):
             node_id="BakeryPlotRun",
             display_name="Plot Run (Bakery)",
             category="LoRA Bakery/Tools",
-            description="Draws the charts of a run: loss, smoothed, by timestep and of held-out images; learning rates; "
-            "norms.",
+            description="Draws the charts of a run: loss, smoothed, by timestep and of held-out images; rates; norms.",
             search_aliases=["loss graph", "loss curve", "training chart"],
             inputs=[
                 sockets.Run.Input("run", tooltip="The run, from Train LoRA."),

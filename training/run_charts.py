@@ -86,5 +86,5 @@ def _norm_panel(lines: list[dict[str, Any]]) -> Panel:
     curves = [Line("gradient", steps, norms, faint(COLOURS[0]), 1), _smooth_line("smoothed", steps, norms, COLOURS[0])]
     scaled = [(line["step"], line["max_key_norm"]) for line in lines if line.get("max_key_norm") is not None]
     if scaled:
-        curves.append(Line("largest module", *zip(*scaled, strict=True), COLOURS[1]))
+        curves.append(Line("largest module", [step for step, _ in scaled], [norm for _, norm in scaled], COLOURS[1]))
     return Panel("norm", curves)

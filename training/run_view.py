@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .picks import load_pick
 from .run.folder import RunFolder
@@ -100,10 +100,7 @@ def _set_folders(folder: RunFolder) -> Iterator[Path]:
 
 
 def _preview_set(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((path / "settings.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        about = {}
+    about = _read_settings(path / "settings.json")
     prompts = [str(prompt) for prompt in about.get("prompts", [])]
     counts: dict[int, int] = {}
     for match in (PREVIEW_FILE.match(file.name) for file in path.glob("step*.png")):
@@ -118,6 +115,15 @@ def _preview_set(path: Path) -> dict[str, Any]:
         "seed": about.get("seed", 0),
         "steps": sorted(step for step, count in counts.items() if count >= wanted),
     }
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """What was asked for; empty where the file is missing or broken."""
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
 def run_view(folder: RunFolder) -> dict[str, Any]:

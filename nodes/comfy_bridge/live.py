@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from ...training.control import RunControl
+from ...training.job import TrainJob, TrainState
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder
-from ...training.job import TrainJob, TrainState
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2
@@ -64,6 +64,7 @@ class CloseRun:
         """Nothing per step."""
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Tells pages that it is over."""
         _runs.pop(self.folder.run_id, None)
         self.events.send("state", {"state": "ended"})
 

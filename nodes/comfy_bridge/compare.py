@@ -1,0 +1,71 @@
+"""Samples the cells of a comparison with the host's sampler, and describes pictures with its image encoders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...training.compare import Cell
+from ...training.likeness import describe
+from ...training.previews import PreviewSettings
+from .apply import apply_lora
+from .previews import HostSampler
+from .progress import NodeProgress, interrupt_if_cancelled
+
+LoadLora = Callable[[], Mapping[str, Tensor] | None]
+"""Gives the tensors of a LoRA; None for the model as it is."""
+
+
+class CellSampler:
+    """Draws cells; every change of LoRA or strength patches the model once."""
+
+    def __init__(self, model: Any, clip: Any, vae: Any, node_id: str | None) -> None:
+        self._models = (model, clip, vae)
+        self._node_id = node_id
+
+    def draw(
+        self,
+        cells: Sequence[Cell],
+        loras: Sequence[LoadLora],
+        strengths: Sequence[float],
+        text_strengths: Sequence[float | None],
+        settings: PreviewSettings,
+    ) -> dict[Cell, Tensor]:
+        """(H, W, 3) in 0..1 by cell. A text strength of None is that of the U-Net.
+
+        Raises the host's cancel exception if the user cancels.
+        """
+        progress = NodeProgress(self._node_id, len(cells))
+        pictures: dict[Cell, Tensor] = {}
+        patched: tuple[Any, HostSampler] | None = None
+        for cell in sorted(cells, key=lambda each: (each.lora, each.strength, each.text_strength, each.prompt)):
+            interrupt_if_cancelled()
+            unet = strengths[cell.strength]
+            text = text_strengths[cell.text_strength]
+            key = (cell.lora, unet, unet if text is None else text)
+            if patched is None or patched[0] != key:
+                patched = (key, self._sampler(loras[cell.lora], key[1], key[2]))
+            pictures[cell] = patched[1](settings.prompts[cell.prompt], settings)
+            progress.update(len(pictures), len(cells), pictures[cell])
+        return pictures
+
+    def _sampler(self, load: LoadLora, unet: float, text: float) -> HostSampler:
+        model, clip, vae = self._models
+        tensors = load()
+        if tensors is not None:
+            model, clip = apply_lora(model, clip, tensors, unet, text)
+        return HostSampler(model, clip, vae, is_text_trained=False)
+
+
+def describer(clip_vision: Any | None) -> Callable[[Tensor], Tensor]:
+    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colours and edges."""
+    if clip_vision is None:
+        return describe
+
+    def embed(picture: Tensor) -> Tensor:
+        with torch.inference_mode():
+            embedded = clip_vision.encode_image(picture[None]).image_embeds[0].float().cpu()
+        return embedded / embedded.norm()
+
+    return embed
