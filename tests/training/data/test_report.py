@@ -23,7 +23,7 @@ def about(lines, what):
 
 
 def with_texts(texts):
-    one = subset([(512, 512)] * len(texts))
+    one = subset([(64, 64)] * len(texts))
     return Dataset(
         (replace(one, items=tuple(replace(i, captions=(t,)) for i, t in zip(one.items, texts, strict=True))),)
     )
