@@ -34,7 +34,7 @@ def test_one_layer_of_every_algorithm(comfy, algorithm, kind):
 
 
 def check_whole_model(comfy, loaded, parts, family, settings):
-    """The loader finds the right weight for every tensor of the file, and computes base + delta (every sixth checked)."""
+    """The loader finds the right weight for every tensor of the file; of every sixth it computes base + delta."""
     network = Network.create(parts, family, settings, seed=1)
     source = torch.Generator().manual_seed(5)
     with torch.no_grad():
