@@ -48,6 +48,7 @@ class LoraBakery(ComfyExtension):
         register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Called by ComfyUI."""
         return load_nodes()
 
 

@@ -12,12 +12,12 @@ from ..training.optimizers.settings import OptimizerSettings
 from ..training.previews import PreviewSettings
 from ..training.run.folder import check_name
 from ..training.run.saver import SaveSettings
-from ..training.session_types import LoraStart, TrainRequest
+from ..training.session_types import LoraStart, TrainRequest, ValidationSettings
 from ..training.stages import Stage
 from . import sockets
+from .comfy_bridge.apply import apply_lora
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from .comfy_bridge.apply import apply_lora
 from .comfy_bridge.run_folders import latent_cache_folder, run_root
 from .comfy_bridge.train import GraphContext, HostSession
 
@@ -72,7 +72,7 @@ class BakeryTrain(io.ComfyNode):
         model, clip = apply_lora(values["model"], values.get("clip"), result.tensors)
         return io.NodeOutput(
             model, clip, result.tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
-            ui={"text": [result.message]},
+            ui={"text": [text for text in (result.message, result.diagnosis and result.diagnosis.text()) if text]},
         )  # fmt: skip
 
 
@@ -115,10 +115,10 @@ def _optional_inputs() -> list[io.Input]:
             "clip", optional=True, tooltip="Reads the captions; its text encoders are trained if the network says so."
         ),
         sockets.Network.Input("network", optional=True, tooltip="What is trained; without it a LoRA of rank 16."),
-        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it AdamW at 2e-4, cosine."),
+        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it AdamW, cosine."),
         sockets.Objective.Input("objective", optional=True, tooltip="Loss and noise; without it min-SNR 5."),
         sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages, in place of steps and batch_size."),
-        sockets.Preview.Input("preview", optional=True, tooltip="What is drawn while it trains; without it two captions."),
+        sockets.Preview.Input("preview", optional=True, tooltip="What is drawn while it trains."),
         sockets.LoraModel.Input(
             "lora", optional=True, tooltip="A LoRA to go on from; rank and alpha are taken from it."
         ),
@@ -131,9 +131,26 @@ def _optional_inputs() -> list[io.Input]:
             "save_dtype", options=["float16", "bfloat16", "float32"], default="float16", advanced=True,
             tooltip="Number format of the LoRA files.",
         ),
+        io.Combo.Input(
+            "on_more_steps", options=["add", "stretch"], default="add", advanced=True,
+            tooltip="When steps are added to a run whose learning rate has fallen to its end: add them under a schedule "
+            "of their own, or train anew with the schedule stretched over all steps.",
+        ),
+        sockets.Dataset.Input(
+            "validation_dataset", optional=True,
+            tooltip="Images that are measured and never trained: the loss on them tells when to stop.",
+        ),
+        io.Float.Input(
+            "validation_share", default=0.0, min=0.0, max=0.9, step=0.01, advanced=True,
+            tooltip="Share of the images held out for measuring, where no validation dataset is connected. 0 = off.",
+        ),
+        io.Int.Input(
+            "validate_every", default=0, min=0, max=100_000, advanced=True,
+            tooltip="Steps between measurements of the held-out images. 0 = at every save.",
+        ),
         io.Int.Input(
             "keep_last", default=0, min=0, max=10_000, advanced=True,
-            tooltip="Step LoRAs kept, the oldest are deleted first. 0 keeps all.",
+            tooltip="Step LoRAs kept, the oldest are deleted first; the best by validation stays. 0 keeps all.",
         ),
     ]  # fmt: skip
 
@@ -162,6 +179,12 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         ),
         start=None if lora is None else LoraStart(tensors=lora, key=tensors_key(lora)),
         on_dataset_change=values["on_dataset_change"],
+        on_more_steps=values.get("on_more_steps", "add"),
+        validation=ValidationSettings(
+            dataset=values.get("validation_dataset"),
+            share=values.get("validation_share", 0.0),
+            every=values.get("validate_every", 0),
+        ),
         cache_dir=latent_cache_folder(),
     )
     return request, values.get("preview") or default_preview(request), base

@@ -38,10 +38,14 @@ class BaseModel(Protocol):
     """A frozen denoiser with its text encoders and image encoder."""
 
     @property
-    def family(self) -> ModelFamily: ...
+    def family(self) -> ModelFamily:
+        """Architecture."""
+        ...
 
     @property
-    def prediction_type(self) -> PredictionType: ...
+    def prediction_type(self) -> PredictionType:
+        """What `denoise` returns."""
+        ...
 
     @property
     def alphas_cumprod(self) -> Tensor:
@@ -49,7 +53,9 @@ class BaseModel(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def parts(self) -> Mapping[PartName, nn.Module]:
         """Modules whose Linear and Conv2d layers can be adapted, by part; paths inside them are the host's."""

@@ -32,8 +32,8 @@ def model_family(model: Any) -> ModelFamily:
     if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768 and config.get("in_channels") == 4:
         return "sd15"
     raise ValueError(
-        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL models. "
-        "Load a checkpoint of one of these families."
+        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL "
+        "models. Load a checkpoint of one of these families."
     )
 
 

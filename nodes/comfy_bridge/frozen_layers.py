@@ -100,7 +100,7 @@ def needs_cast(module: nn.Module) -> bool:
 
 @contextmanager
 def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
-    """Inside, layers whose weight is cast keep nothing of it for backward; layers that need no cast stay as they are."""
+    """Inside, layers whose weight is cast keep nothing of it for backward; the others stay as they are."""
     changed: list[nn.Module] = []
     try:
         for module in root.modules():

@@ -12,12 +12,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ...training.files.atomic import write_atomic
+from ...training.job import TrainJob, TrainState
 from ...training.previews import PreviewSettings
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
 from ...training.run.saver import Saver
-from ...training.job import TrainJob, TrainState
 from .live import RunEvents
 from .progress import NodeProgress, interrupt_if_cancelled, to_pil
 
@@ -36,10 +36,12 @@ class HostProgress:
         """Shown with the next step, then cleared."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Opens the bars."""
         self._bar = tqdm(total=job.total_steps, initial=state.step, unit="step", desc="LoRA Bakery")
         self._progress.update(state.step, job.total_steps, self.picture)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Shows the step; raises the host's exception if the user cancelled."""
         self._losses = [*self._losses[1 - SMOOTHING_STEPS :], report.loss]
         smoothed = sum(self._losses) / len(self._losses)
         assert self._bar is not None
@@ -55,6 +57,7 @@ class HostProgress:
         self._progress.update(report.step, job.total_steps, picture)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Closes the terminal's bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -75,6 +78,7 @@ class PreviewStore:
         return sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
 
     def path(self, step: int, prompt: int) -> Path:
+        """File of one picture."""
         return self.folder / f"step{step:06d}-{prompt:02d}.png"
 
     def save(self, step: int, pictures: Sequence[Tensor]) -> None:

@@ -104,7 +104,8 @@ async def post_command(request: web.Request) -> web.StreamResponse:
     if command == "try":
         run.control.try_prompt(_wanted_picture(body))
     elif command in COMMANDS:
-        run.control.command(command, number_of(body, "factor", MIN_RATE_FACTOR, MAX_RATE_FACTOR, 1.0))
+        default = None if command == "rate" else 1.0
+        run.control.command(command, number_of(body, "factor", MIN_RATE_FACTOR, MAX_RATE_FACTOR, default))
     else:
         raise LookupError(f"commands are {', '.join((*COMMANDS, 'try', 'pick'))}")
     return web.json_response({"state": live_state(folder.run_id, folder.name)})

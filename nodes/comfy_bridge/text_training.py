@@ -4,15 +4,16 @@ ComfyUI adds residuals in place, which overwrites what backward needs. While tra
 gets an out-of-place forward; the sums are the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from comfy.clip_model import CLIPLayer
 from torch import Tensor, nn
 
 
-def _out_of_place(layer: CLIPLayer):
-    def forward(x: Tensor, mask: Tensor | None = None, optimized_attention=None) -> Tensor:
+def _out_of_place(layer: CLIPLayer) -> Callable[..., Tensor]:
+    def forward(x: Tensor, mask: Tensor | None = None, optimized_attention: Any = None) -> Tensor:
         x = x + layer.self_attn(layer.layer_norm1(x), mask, optimized_attention)
         return x + layer.mlp(layer.layer_norm2(x))
 

@@ -11,17 +11,18 @@ from torch import Tensor
 from ...training.control import ControlCallback, RunControl, TryPrompt
 from ...training.files.facts import Description, GraphFacts, ModelFacts
 from ...training.files.metadata import build_metadata
+from ...training.job import Callback, TrainJob, TrainState
 from ...training.previews import Previewer, PreviewSettings
 from ...training.run.saver import Saver
 from ...training.session import run_training
 from ...training.session_metadata import dataset_facts, network_facts, training_facts
 from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
-from ...training.job import Callback, TrainJob, TrainState
 from . import live
 from .base_model import ComfyBaseModel
 from .host_callbacks import HostProgress, PreviewStore, SaveShown, idle
 from .previews import HostSampler
 from .progress import NodeProgress, sheet
+from .terminate import SaveOnTerminate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,8 @@ class HostSession:
         if previewer is not None:
             callbacks += [previewer, shown]
         control = live.open_run(folder, self._context.node_id)
-        return [*callbacks, self._control(control, saver, previewer, events), live.CloseRun(folder, events)]
+        controls = self._control(control, saver, previewer, events)
+        return [*callbacks, controls, live.CloseRun(folder, events), SaveOnTerminate()]
 
     def _previewer(
         self, session: Session, progress: HostProgress, shown: SaveShown, events: live.RunEvents

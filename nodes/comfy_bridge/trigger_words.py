@@ -19,6 +19,7 @@ from .lora import apply_lora, kohya_tensors
 
 _FIRST_LAYER = "text_model_encoder_layers_0_self_attn_"
 _WORD_END = "</w>"
+_END_TOKEN = 49407
 _MIN_LETTERS = 3
 
 
@@ -49,8 +50,17 @@ def likely_trigger_words(
 
 
 def _encode(clip: Any, words: Iterable[str]) -> dict[str, Tensor]:
-    """All of one model first: switching between patched and plain costs a load each time."""
-    return {word: clip.encode_from_tokens(clip.tokenize(word)).float() for word in words}
+    """States (tokens, D) at the word's own tokens: end and padding would drown them.
+
+    All words by one model first: switching between patched and plain costs a load each time.
+    """
+    states: dict[str, Tensor] = {}
+    for word in words:
+        tokens = clip.tokenize(word)
+        ids = [int(token[0]) for token in next(iter(tokens.values()))[0]]
+        end = ids.index(_END_TOKEN) if _END_TOKEN in ids else len(ids)
+        states[word] = clip.encode_from_tokens(tokens)[0, 1 : max(end, 2)].float()
+    return states
 
 
 def _answering_words(clip: Any, tensors: Mapping[str, Tensor], count: int) -> list[str]:
