@@ -224,10 +224,13 @@ def host_python(comfyui: Path) -> Path | None:
 
 
 def run_module(options: argparse.Namespace, rest: list[str]) -> int:
-    """Run a part of the repository in the host's Python; return 1 if it failed."""
-    module = MODULES[options.command]
+    """Become a part of the repository that runs in the host's Python, so that signals reach it; return its failure."""
     host = set_up(options, can_use_host_python=options.command in ("demo", "ui"))
-    return 0 if succeeds([host.python, ALIAS, module, *rest], host.comfyui) else 1
+    command = [str(host.python), str(ALIAS), MODULES[options.command], *rest]
+    if os.name == "posix":
+        os.chdir(ROOT)
+        os.execve(command[0], command, environment(host.comfyui))
+    return 0 if succeeds(command, host.comfyui) else 1
 
 
 def pretrain(options: argparse.Namespace, rest: list[str]) -> int:

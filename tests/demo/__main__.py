@@ -16,7 +16,7 @@ from typing import Any
 
 from ..host.client import ComfyClient, Prompt
 from ..host.paths import PLAYGROUND, POCKET_CHECKPOINT, ROOT, comfyui_folder
-from ..host.server import ComfyServer
+from ..host.server import ComfyServer, end_on_sigterm
 from ..host.workflow import to_api
 from ..pocket.characters import CHARACTERS, OriginalCharacter
 from .dataset import add_datasets
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="go on from the last demo's LoRA instead of beginning anew")
     parser.add_argument("--gpu", action="store_true", help="use the GPU if there is one")
     options = parser.parse_args()
+    end_on_sigterm()
     with running_server(is_on_cpu=not options.gpu) as server:
         workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
         prompt = to_api(workflow, server.client().object_info())
@@ -56,8 +57,8 @@ def running_server(*, is_on_cpu: bool) -> Iterator[ComfyServer]:
     assert comfyui is not None, "dev.py sets COMFYUI_PATH"
     server = ComfyServer(comfyui, PLAYGROUND, is_on_cpu=is_on_cpu)
     print("==> Start ComfyUI", flush=True)
-    server.start()
     try:
+        server.start()
         add_datasets(server.input)
         yield server
     finally:

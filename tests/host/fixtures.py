@@ -13,7 +13,7 @@ import pytest
 
 from .inprocess import HostModules, import_comfyui
 from .paths import POCKET_CHECKPOINT, comfyui_folder
-from .server import ComfyServer
+from .server import ComfyServer, end_on_sigterm
 
 
 def give_up(what: str, reason: str) -> NoReturn:
@@ -39,10 +39,13 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
 @pytest.fixture(scope="session")
 def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """A running ComfyUI server with the pack installed, shared by all tests; mark the test `server`."""
+    end_on_sigterm()
     server = ComfyServer(_comfyui(), tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

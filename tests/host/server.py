@@ -23,6 +23,11 @@ class ServerFailed(RuntimeError):
     """The server ended, or did not answer in time; the message ends with its last lines of output."""
 
 
+def end_on_sigterm() -> None:
+    """Let a polite request to end this process unwind it, so that the servers it started end too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def free_port() -> int:
     """Return a TCP port of this machine that nothing listens on."""
     with socket.socket() as probe:

@@ -6,7 +6,7 @@ import time
 
 from ..demo.dataset import add_datasets
 from .paths import PLAYGROUND, comfyui_folder
-from .server import ComfyServer
+from .server import ComfyServer, end_on_sigterm
 
 
 def main() -> int:
@@ -14,14 +14,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py ui")
     parser.add_argument("--gpu", action="store_true", help="use the GPU if there is one")
     options = parser.parse_args()
+    end_on_sigterm()
     comfyui = comfyui_folder()
     assert comfyui is not None, "dev.py sets COMFYUI_PATH"
     server = ComfyServer(comfyui, PLAYGROUND, is_on_cpu=not options.gpu)
-    print("Starting ComfyUI ...", flush=True)
-    server.start()
-    add_datasets(server.input)
-    print(f"\nComfyUI with LoRA Bakery: {server.url}\nTemplates > lora-bakery has the examples. Ctrl-C ends it.\n")
+    print("==> Start ComfyUI", flush=True)
     try:
+        server.start()
+        add_datasets(server.input)
+        print(f"\nComfyUI with LoRA Bakery: {server.url}\nTemplates > lora-bakery has the examples. Ctrl-C ends it.\n")
         follow(server)
     except KeyboardInterrupt:
         print("\nStopping.")
