@@ -46,6 +46,15 @@ def test_a_perfect_denoiser_has_no_loss_at_zero_terminal_snr():
         assert result.unweighted_B.max() < 1e-7
 
 
+@pytest.mark.parametrize("timestep", [300, 900, 999])
+def test_weights_go_by_the_rescaled_schedule_at_zero_terminal_snr(timestep):
+    settings = ObjectiveSettings(min_snr_gamma=5.0, zero_terminal_snr=True)
+    result = loss_of(ToyBase("v_prediction"), toy_batch(1), settings, Draws(seed=0, step=0, timestep=timestep))
+    alpha = zero_terminal_snr(SD_ALPHAS_CUMPROD)[timestep].item()
+    snr = alpha / (1 - alpha)
+    assert result.loss_B.item() == pytest.approx(result.unweighted_B.item() * min(snr, 5.0) / (snr + 1), rel=1e-5)
+
+
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize(
     "settings",
