@@ -60,9 +60,6 @@ class Host:
     python: Path
 
 
-# --- running commands -------------------------------------------------------------------------------------------------
-
-
 def say(text: str) -> None:
     """Print a line of progress."""
     print(f"==> {text}", flush=True)
@@ -102,9 +99,6 @@ def is_quietly_ok(command: Sequence[str | Path]) -> bool:
         return subprocess.run([str(part) for part in command], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
-
-
-# --- set-up -----------------------------------------------------------------------------------------------------------
 
 
 def venv_python(folder: Path = VENV) -> Path:
@@ -218,9 +212,6 @@ def host_python(comfyui: Path) -> Path | None:
         command = f'"{python}" -m pip install -r "{ROOT / "requirements.txt"}"'
         raise fail("your ComfyUI lacks packages that LoRA Bakery needs", f"Install them with: {command}")
     return python
-
-
-# --- commands ---------------------------------------------------------------------------------------------------------
 
 
 def run_module(options: argparse.Namespace, rest: list[str]) -> int:
