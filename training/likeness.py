@@ -16,6 +16,8 @@ COLOUR_BINS = 6
 CELLS = 4
 """Per side."""
 DIRECTIONS = 8
+QUIET_EDGES = 0.5
+"""Energy of the edges of a region below which they count less: they are noise then, not contours."""
 
 
 def describe(picture_HWC: Tensor) -> Tensor:
@@ -46,14 +48,16 @@ def _colours(picture_CHW: Tensor) -> Tensor:
 
 
 def _edges(grey_HW: Tensor) -> Tensor:
-    """Strength of the edges by region and direction, regions normalised one by one."""
+    """Energy of the edges by region and direction, regions normalised one by one."""
     dy, dx = torch.gradient(grey_HW)
-    strength, angle = torch.hypot(dx, dy), torch.atan2(dy, dx) % torch.pi
-    direction = (angle / torch.pi * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)
+    energy, angle = dx.square() + dy.square(), torch.atan2(dy, dx) % torch.pi
+    place = angle / torch.pi * DIRECTIONS  # a direction counts for the two nearest bins; the last is next to the first
+    low, share = place.floor().long(), place - place.floor()
     size = SIDE_PX // CELLS
     rows = torch.arange(SIDE_PX) // size
     region = rows[:, None] * CELLS + rows[None, :]
     histogram = grey_HW.new_zeros(CELLS * CELLS * DIRECTIONS)
-    histogram.index_add_(0, (region * DIRECTIONS + direction).flatten(), strength.flatten())
+    for direction, weight in ((low, 1 - share), (low + 1, share)):
+        histogram.index_add_(0, (region * DIRECTIONS + direction % DIRECTIONS).flatten(), (energy * weight).flatten())
     by_region = histogram.view(-1, DIRECTIONS)
-    return (by_region / (by_region.square().sum(dim=1, keepdim=True).sqrt() + 1.0)).flatten()
+    return (by_region / (by_region.square().sum(dim=1, keepdim=True).sqrt() + QUIET_EDGES)).flatten()

@@ -1,0 +1,177 @@
+"""The routes answer what is asked, refuse everything else, and touch nothing outside ComfyUI's folders."""
+
+import asyncio
+import json
+import random
+import string
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.comfy
+RUN = "0123456789ab"
+NAME = "rouțe <b>fox</b>".replace("<b>", "").replace("</b>", "")
+SET = "abcdefabcdef"
+SECRET = "this must not be read"
+ATTACKS = (
+    "..", "../..", "../../../../etc/passwd", "..%2f..%2fsecret.png", "%2e%2e/%2e%2e", "....//", "a/b", "\\..\\..", "C:\\x",
+    "con", "", " ", ".", "<script>alert(1)</script>", "'; drop table", "%00", "\x00", "a" * 5000, "émoji🦊", "NaN", "-1", "1e9",
+    "step000000-00.png/../../../../secret.png", "step000000-00.png\n", f"{RUN}\n", f"{RUN}-0", f"{RUN}-99999", "٠" * 12,
+)  # fmt: skip
+
+
+@pytest.fixture
+def site(comfy, request):
+    """Routes on a server of their own, a run with one preview, and a file outside that must stay unread."""
+    from pack.nodes.comfy_bridge import live, routes
+    from pack.nodes.comfy_bridge.run_folders import loras_output
+    from pack.training.run.folder import RunFolder
+
+    folder = RunFolder(loras_output() / NAME, RUN)
+    (folder.previews / SET).mkdir(parents=True, exist_ok=True)
+    folder.record.write_text(json.dumps({"format": 1, "base": "", "dataset": "", "segments": [], "description": {}}))
+    (folder.root / ".run" / "current").write_text(RUN)
+    (folder.previews / SET / "settings.json").write_text(json.dumps({"prompts": ["<img src=x onerror=alert(1)>"]}))
+    Image.new("RGB", (300, 200), (255, 0, 0)).save(folder.previews / SET / "step000000-00.png")
+    folder.step_lora(10).write_bytes(b"")
+    outside = comfy.base / "secret.png"
+    outside.write_text(SECRET)
+    link = folder.previews / SET / "step000009-00.png"
+    if not link.is_symlink():
+        link.symlink_to(outside)
+    events = SimpleNamespace(send=lambda kind, data: None)
+    yield SimpleNamespace(routes=routes, live=live, folder=folder, events=events)
+    live._runs.clear()
+
+
+def talk(site, *requests):
+    """Answers of (method, path, options) as (status, body bytes, content type)."""
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+    from yarl import URL
+
+    async def run():
+        app = web.Application()
+        app.add_routes([web.route(method, path, handler) for method, path, handler in site.routes.ROUTES])
+        answers = []
+        async with TestClient(TestServer(app)) as client:
+            for method, path, options in requests:
+                url = URL(str(client.make_url("/")).rstrip("/") + path, encoded=True)
+                async with client.session.request(method, url, **options) as answer:
+                    answers.append((answer.status, await answer.read(), answer.content_type))
+        return answers
+
+    return asyncio.run(run())
+
+
+def one(site, method, path, **options):
+    return talk(site, (method, path, options))[0]
+
+
+def test_a_run_is_found_by_name_and_shown(site):
+    from urllib.parse import quote
+
+    status, body, kind = one(site, "GET", f"/bakery/runs?name={quote(NAME)}")
+    assert (status, kind, json.loads(body)["runs"]) == (200, "application/json", [{"id": RUN, "state": "ended"}])
+    status, body, kind = one(site, "GET", f"/bakery/runs/{RUN}")
+    view = json.loads(body)
+    assert (status, view["name"], view["loras"], view["state"]) == (200, NAME, [10], "ended")
+    assert view["previews"][0]["prompts"] == ["<img src=x onerror=alert(1)>"]
+    assert kind == "application/json"
+    assert one(site, "GET", f"/bakery/runs/{RUN}?name=other")[0] == 404
+    assert json.loads(one(site, "GET", "/bakery/runs?name=nobody")[1])["runs"] == []
+
+
+def test_previews_come_whole_and_as_thumbnails(site):
+    path = f"/bakery/runs/{RUN}/previews/{SET}/step000000-00.png"
+    status, body, kind = one(site, "GET", path)
+    assert (status, kind, body[:4]) == (200, "image/png", b"\x89PNG")
+    status, body, kind = one(site, "GET", f"{path}?size=64")
+    assert (status, kind, body[:2]) == (200, "image/jpeg", b"\xff\xd8")
+    for size in ("0", "31", "513", "9" * 400, "abc", "-64", "64.0", "٦٤", ""):
+        assert one(site, "GET", f"{path}?size={size}")[0] == 400
+
+
+def test_a_link_that_leads_outside_is_not_followed(site):
+    status, body, _ = one(site, "GET", f"/bakery/runs/{RUN}/previews/{SET}/step000009-00.png")
+    assert status == 404
+    assert SECRET.encode() not in body
+
+
+def test_commands_reach_a_live_run_only(site):
+    assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
+    control = site.live.open_run(site.folder, "1")
+    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pause")
+    assert (status, json.loads(body)["state"], control.is_paused) == (200, "paused", True)
+    one(site, "POST", f"/bakery/runs/{RUN}/resume")
+    assert not control.is_paused
+    for command in ("save", "sample"):
+        assert one(site, "POST", f"/bakery/runs/{RUN}/{command}")[0] == 200
+    assert one(site, "POST", f"/bakery/runs/{RUN}/rate", json={"factor": 0.5})[0] == 200
+    assert one(site, "POST", f"/bakery/runs/{RUN}/try", json={"prompt": "<b>", "seed": 2**64 - 1})[0] == 200
+    assert control.take() == (False, True, True, 0.5)
+    (wanted,) = control.take_prompts()
+    assert (wanted.prompt, wanted.seed, wanted.strength) == ("<b>", 2**64 - 1, 1.0)
+    site.live.CloseRun(site.folder, site.events).on_end(None, None, None)
+    assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
+
+
+def test_picks_are_kept(site):
+    assert json.loads(one(site, "POST", f"/bakery/runs/{RUN}/pick", json={"step": 10})[1]) == {"pick": 10}
+    assert json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])["pick"] == 10
+    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pick", json={"step": 11})
+    assert (status, "saved LoRA" in json.loads(body)["error"]) == (400, True)
+    one(site, "POST", f"/bakery/runs/{RUN}/pick", json={"step": None})
+    assert json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])["pick"] is None
+
+
+BAD_BODIES = (
+    b"{", b"[]", b"1", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"step": 1e400}', b'{"step": NaN}',
+    b'{"step": true, "factor": true, "prompt": 1}', b'{"step": "10", "factor": "2", "prompt": ["x"]}',
+    b'{"step": -1, "factor": 0, "prompt": "", "seed": -1}', b'{"step": 10.5, "factor": 1e9, "prompt": "", "seed": 1.5}',
+    b'{"step": 99999999999999999999, "factor": -1, "prompt": "", "strength": 11}',
+    b'{"factor": Infinity, "prompt": "", "strength": NaN}', b'{"factor": null, "prompt": "\\ud800"}',
+    json.dumps({"factor": [], "prompt": "x" * 4001}).encode(), b" " * (1 << 21),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["pick", "rate", "try"])
+def test_bad_bodies_are_refused_with_a_reason(site, command):
+    control = site.live.open_run(site.folder, "1")
+    json_type = {"Content-Type": "application/json"}
+    requests = [("POST", f"/bakery/runs/{RUN}/{command}", {"data": body, "headers": json_type}) for body in BAD_BODIES]
+    requests.append(("POST", f"/bakery/runs/{RUN}/{command}", {"data": b"{}", "headers": {"Content-Type": "text/plain"}}))
+    for (status, body, kind), request in zip(talk(site, *requests), requests, strict=True):
+        assert status == 400, request[2]["data"][:60]
+        assert kind == "application/json"
+        assert json.loads(body)["error"]
+    assert control.take() == (False, False, False, 1.0)
+    assert control.take_prompts() == []
+
+
+def test_no_path_leads_outside_or_breaks_a_route(site, comfy):
+    from urllib.parse import quote
+
+    noise = random.Random(0)
+    words = [*ATTACKS, *("".join(noise.choices(string.printable, k=noise.randint(1, 40))) for _ in range(60))]
+    before = {path for path in comfy.base.rglob("*") if path.name != "pick.json"}
+    patterns = ("/bakery/runs?name={}", "/bakery/runs/{}", f"/bakery/runs/{RUN}?name={{}}", f"/bakery/runs/{RUN}/previews/{{}}/step000000-00.png",
+                f"/bakery/runs/{RUN}/previews/{SET}/{{}}")  # fmt: skip
+    requests = [("GET", pattern.format(quote(word, safe="")), {}) for pattern in patterns for word in words]
+    requests += [("POST", f"/bakery/runs/{RUN}/{quote(word, safe='')}", {"json": {"step": word}}) for word in words]
+    for (status, body, kind), request in zip(talk(site, *requests), requests, strict=True):
+        assert status in (200, 400, 404, 405), request[:2]
+        assert SECRET.encode() not in body
+        assert kind != "text/html"
+        assert str(comfy.base).encode() not in body
+    assert {path for path in comfy.base.rglob("*") if path.name != "pick.json"} == before
+
+
+def test_routes_are_registered_once(comfy):
+    from pack.nodes.comfy_bridge import routes
+
+    routes.register()
+    routes.register()
+    known = [(route.method, route.path) for route in comfy.server.routes if "/bakery/" in getattr(route, "path", "")]
+    assert len(known) == len(set(known)) >= len(routes.ROUTES)
