@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -103,6 +104,7 @@ def _tokens(caption: str) -> Tensor:
     return torch.tensor([zlib.crc32(word.encode()) % VOCABULARY for word in words])
 
 
+@cache
 def toy_dataset(**captions: object) -> Dataset:
     """Five pictures in buckets of two sizes."""
     found = dataset([(64, 64), (64, 64), (128, 64), (64, 64), (128, 64)], caption="creature, red, big, number")
@@ -113,11 +115,9 @@ def toy_dataset(**captions: object) -> Dataset:
 def toy_request(root: Path, steps: int = 8, **changes: object) -> TrainRequest:
     """AdamW under a cosine, saved every three steps, in `root/run`."""
     settings: dict[str, object] = {
-        "base": ToyBase(),
         "base_key": "toy",
         "encoder_key": "means",
-        "dataset": toy_dataset(),
-        "network": NetworkSettings(rank=4, alpha=4),
+        "network": NetworkSettings(rank=4, alpha=4, include=("*middle_block*",)),
         "objective": ObjectiveSettings(),
         "optimizer": OptimizerSettings(learning_rate=1e-2, schedule=ScheduleSettings(schedule="cosine")),
         "stages": (Stage(steps=steps, batch_size=2),),
@@ -125,8 +125,15 @@ def toy_request(root: Path, steps: int = 8, **changes: object) -> TrainRequest:
         "root": root / "run",
         "saving": SaveSettings(save_every=3, save_dtype="float32"),
         "is_diagnosed": False,
+        **changes,
     }
-    return TrainRequest(**{**settings, **changes})
+    return TrainRequest(
+        **{
+            **settings,
+            "base": settings["base"] if "base" in settings else ToyBase(),
+            "dataset": settings["dataset"] if "dataset" in settings else toy_dataset(),
+        }
+    )
 
 
 @dataclass

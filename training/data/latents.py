@@ -83,15 +83,9 @@ class LatentSource:
 
         Raises:
             UnreadableImages: Pictures cannot be read; all of them are named.
-            ValueError: The encoder gives NaN, or the views are to be kept on disk and no folder or no name of the
-                encoder was given.
-            OSError: The disk is full.
+            ValueError: The encoder gives NaN.
         """
         kept = {view.key(self._encoder_id): view for view in views if view.keep != "no"}
-        if any(view.keep == "disk" for view in kept.values()) and not (self._encoder_id and self._cache_dir):
-            raise ValueError(
-                "latents can be kept on disk only with a cache folder and an encoder_id; choose cache 'ram'"
-            )
         broken: list[str] = []
         done = 0
         for chunk in _chunks(kept):
@@ -122,27 +116,32 @@ class LatentSource:
         return [encoded or next(fresh) for encoded in found]
 
     def _find(self, view: View, key: str) -> Encoded | None:
-        if view.keep == "ram":
+        if key in self._memory or not self._is_on_disk(view):
             return self._memory.get(key)
-        if view.keep == "no" or self._cache_dir is None:
-            return None
         try:
             tensors = safetensors.torch.load_file(self._file(key))  # pyright: ignore[reportUnknownMemberType]
-        except (FileNotFoundError, SafetensorError):  # a damaged file is as good as none: it is written again
+        except (OSError, SafetensorError):  # a damaged file is as good as none: it is written again
             return None
         return Encoded(tensors["latents"], tensors.get("mask"))
 
     def _keep(self, view: View, key: str, encoded: Encoded) -> None:
-        if view.keep == "ram":
+        if not self._is_on_disk(view):
             self._memory[key] = encoded
             return
         tensors = {"latents": encoded.latents_CHW}
         if encoded.mask_1HW is not None:
             tensors["mask"] = encoded.mask_1HW
-        write_atomic(
-            self._file(key),
-            lambda path: safetensors.torch.save_file(tensors, path),  # pyright: ignore[reportUnknownMemberType]
-        )
+        try:
+            write_atomic(
+                self._file(key),
+                lambda path: safetensors.torch.save_file(tensors, path),  # pyright: ignore[reportUnknownMemberType]
+            )
+        except (OSError, SafetensorError):  # a full disk costs the next run some time, not this one its data
+            self._memory[key] = encoded
+
+    def _is_on_disk(self, view: View) -> bool:
+        """Latents stay in memory where there is no folder, or no name that tells this encoder from others."""
+        return view.keep == "disk" and self._cache_dir is not None and bool(self._encoder_id)
 
     def _file(self, key: str) -> Path:
         assert self._cache_dir is not None

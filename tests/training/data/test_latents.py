@@ -92,10 +92,22 @@ def test_an_interrupted_preparation_ends_with_the_same_bits(tmp_path):
     assert all(torch.equal(expected[caption], found[caption]) for caption in expected)
 
 
-def test_disk_needs_a_folder_and_a_name_for_the_encoder(tmp_path):
-    for arguments in ({"cache_dir": None}, {"cache_dir": tmp_path, "encoder_id": ""}):
-        with pytest.raises(ValueError, match="only with a cache folder and an encoder_id"):
-            latents(dataset([(64, 64)]), **arguments)
+@pytest.mark.parametrize("arguments", [{"cache_dir": None}, {"encoder_id": ""}])
+def test_without_a_folder_or_a_name_for_the_encoder_latents_stay_in_memory(arguments, tmp_path):
+    data = dataset([(64, 64)])
+    expected = latents(data, tmp_path / "cache")
+    found = latents(data, **{"cache_dir": tmp_path / "unused", **arguments})
+    assert all(torch.equal(expected[caption], found[caption]) for caption in expected)
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_cache_that_cannot_be_written_leaves_latents_in_memory(tmp_path):
+    data, encoder = dataset([(64, 64)] * 3), Encoder()
+    expected = latents(data, tmp_path / "cache")
+    (tmp_path / "file").write_bytes(b"")
+    found = latents(data, tmp_path / "file", encoder)
+    assert all(torch.equal(expected[caption], found[caption]) for caption in expected)
+    assert encoder.num_images == 3
 
 
 def test_pictures_gone_before_training_are_all_named(tmp_path):
@@ -108,11 +120,6 @@ def test_pictures_gone_before_training_are_all_named(tmp_path):
         prepare(data, Encoder(), "sd15")
     assert "3.png" in str(error.value) and "38.png" in str(error.value)
 
-
-def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_pictures(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError):
-        latents(dataset([(64, 64)]), tmp_path / "file")
 
 
 def test_latents_that_are_no_numbers_are_refused_by_name():

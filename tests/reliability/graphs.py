@@ -1,0 +1,83 @@
+"""A small training graph for the real host, and what its run left on disk."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pack.tests.host.client import ComfyClient, Prompt, PromptResult
+from pack.training.run.folder import RunFolder, current_run
+from pack.training.run.metrics import read_metrics
+from PIL import Image
+
+CAPTIONS = ("red creature, hat", "red creature", "green creature, hat")
+
+
+def write_dataset(folder: Path) -> None:
+    """Three pictures of 64 x 64 with captions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, caption in enumerate(CAPTIONS):
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(caption)
+
+
+def training_graph(client: ComfyClient, name: str, folder: str, **changes: object) -> Prompt:
+    """Checkpoint, dataset, preview and Train node; other required inputs have their defaults.
+
+    `changes` are inputs of the Train node, `prompts` those of the preview and `learning_rate` of an optimizer node.
+    """
+    prompts = changes.pop("prompts", "red creature")
+    rate = changes.pop("learning_rate", 1e-4)
+    info = client.object_info()
+
+    def node(kind: str, **inputs: object) -> dict[str, object]:
+        defaults = {
+            key: spec[1]["default"]
+            for key, spec in info[kind]["input"].get("required", {}).items()
+            if len(spec) > 1 and "default" in spec[1]
+        }
+        return {"class_type": kind, "inputs": {**defaults, **inputs}}
+
+    links = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "dataset": ["2", 0], "preview": ["3", 0]}
+    own = {"name": name, "steps": 6, "save_every": 2, "optimizer": ["4", 0], **links, **changes}
+    preview = {"prompts": prompts, "width": 64, "height": 64, "steps": 2, "every": 0}
+    return {
+        "1": node("CheckpointLoaderSimple", ckpt_name="pocket.safetensors"),
+        "2": node("BakeryLoadDataset", folder=folder),
+        "3": node("BakeryPreview", **preview),
+        "4": node("BakeryOptimizer", learning_rate=rate),
+        "5": node("BakeryTrain", **own),
+    }
+
+
+def message(result: PromptResult) -> str:
+    """What the Train node said."""
+    assert result.status == "success", result.error
+    return str(result.outputs["5"]["text"][0])
+
+
+def run_folder(output: Path, name: str) -> RunFolder | None:
+    """The current run of a name, once there is one."""
+    root = output / "loras" / name
+    run_id = current_run(root)
+    return None if run_id is None else RunFolder(root, run_id)
+
+
+def steps_done(output: Path, name: str) -> int:
+    """Steps in the metrics of a name's current run."""
+    folder = run_folder(output, name)
+    return 0 if folder is None else max((line["step"] for line in read_metrics(folder.metrics)), default=0)
+
+
+def wait_until(is_true: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Polls.
+
+    Raises:
+        TimeoutError: It did not become true in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not happen in time")
+        time.sleep(0.02)

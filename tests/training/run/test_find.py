@@ -1,0 +1,312 @@
+"""Which run on disk a request goes on with, what makes a new one, and what damaged files do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from pack.tests.toy_model import ToyBase, raising, run, toy_dataset, toy_request, with_steps
+from pack.tests.training.data.pictures import dataset
+from pack.training.data.buckets import BucketSettings
+from pack.training.data.dataset import combine
+from pack.training.files.lora_file import load_lora
+from pack.training.job import StopTraining
+from pack.training.networks.settings import NetworkSettings
+from pack.training.objective.settings import ObjectiveSettings
+from pack.training.optimizers.schedules import ScheduleSettings
+from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.run.find import make_current
+from pack.training.run.folder import current_run, run_ids, step_files
+from pack.training.run.saver import SaveSettings
+from pack.training.session_types import LoraStart, ValidationSettings
+from pack.training.stages import Stage
+
+BASE = ToyBase()
+CONSTANT = OptimizerSettings(learning_rate=1e-2)
+
+
+@pytest.fixture(autouse=True)
+def _quick_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def request_(tmp_path):
+    return toy_request(tmp_path, base=BASE, stages=(Stage(steps=4, batch_size=2),))
+
+
+def edited(old: str, new: str):
+    found = toy_dataset()
+
+    def change(subset):
+        items = (replace(i, captions=tuple(c.replace(old, new) for c in i.captions)) for i in subset.items)
+        return replace(subset, items=tuple(items))
+
+    return found.map(change)
+
+
+def assert_equal(a, b):
+    assert set(a) == set(b)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+SAME_RUN = {
+    "save interval": {"saving": SaveSettings(save_every=2)},
+    "format of the files": {"saving": SaveSettings(save_every=3, save_dtype="float16", keep_last=1)},
+    "where latents are kept": {
+        "dataset": toy_dataset().map(lambda s: replace(s, buckets=replace(s.buckets, cache="disk")))
+    },
+    "names of pictures": {
+        "dataset": toy_dataset().map(
+            lambda s: replace(s, name="renamed", items=tuple(replace(i, name="x") for i in s.items))
+        )
+    },
+    "measuring": {"is_diagnosed": True, "validation": ValidationSettings(dataset=dataset([(64, 64)], first=50))},
+    "what a change would do": {"on_dataset_change": "continue", "on_more_steps": "stretch"},
+}
+OTHER_RUN = {
+    "base model": {"base_key": "other"},
+    "VAE": {"encoder_key": "other"},
+    "rank": {"network": NetworkSettings(rank=2, alpha=4)},
+    "alpha": {"network": NetworkSettings(rank=4, alpha=2)},
+    "objective": {"objective": ObjectiveSettings(min_snr_gamma=None)},
+    "learning rate": {"optimizer": OptimizerSettings(learning_rate=2e-2)},
+    "optimizer": {"optimizer": OptimizerSettings(optimizer="Lion", learning_rate=1e-4)},
+    "schedule": {"optimizer": replace(CONSTANT, schedule=ScheduleSettings(schedule="linear"))},
+    "ema": {"optimizer": replace(CONSTANT, ema_decay=0.9)},
+    "batch size": {"stages": (Stage(steps=4, batch_size=1),)},
+    "accumulation": {"stages": (Stage(steps=4, batch_size=2, grad_accumulation_steps=2),)},
+    "seed": {"seed": 6},
+    "a caption": {"dataset": edited("red", "blue")},
+    "caption draws": {"dataset": toy_dataset(shuffle_tags=True)},
+    "one more image": {"dataset": combine([toy_dataset(), dataset([(64, 64)], first=9)])},
+    "repeats": {"dataset": toy_dataset().map(lambda s: replace(s, repeats=2))},
+    "buckets": {
+        "dataset": toy_dataset().map(lambda s: replace(s, buckets=BucketSettings(resolution=64, bucket_step=32)))
+    },
+    "held-out share": {"validation": ValidationSettings(share=0.3)},
+}
+
+
+@pytest.mark.parametrize("change", SAME_RUN)
+def test_what_changes_no_weight_is_the_same_run(change, request_, tmp_path):
+    first = run(replace(request_, optimizer=CONSTANT))
+    encoded = BASE.num_images, BASE.num_texts, BASE.num_opened
+    changed = replace(request_, optimizer=CONSTANT, cache_dir=tmp_path / "cache", **SAME_RUN[change])
+    second = run(changed)
+    assert second.message == "already trained: 4 steps, nothing to do"
+    assert second.losses == ()
+    assert (BASE.num_images, BASE.num_texts, BASE.num_opened) == encoded
+    assert_equal(first.tensors, second.tensors)
+
+
+@pytest.mark.parametrize("change", OTHER_RUN)
+def test_what_changes_weights_is_another_run_and_the_old_one_is_kept(change, request_):
+    request = replace(request_, optimizer=CONSTANT)
+    first = run(request)
+    files = {path.name: path.read_bytes() for path in request.root.glob("*-step*.safetensors")}
+    second = run(replace(request, **OTHER_RUN[change]))
+    assert second.message == "new run of 4 steps"
+    assert second.folder.run_id != first.folder.run_id
+    assert first.folder.step_loras().keys() == {3, 4}
+
+    back = run(request)
+    assert back.message == "already trained: 4 steps, nothing to do"
+    assert back.folder == first.folder
+    assert_equal(back.tensors, first.tensors)
+    assert {path.name: path.read_bytes() for path in request.root.glob("*-step*.safetensors")} == files
+    assert_equal(load_lora(request.root / "run.safetensors").tensors, first.tensors)
+    assert second.folder.step_loras().keys() == {3, 4}
+
+
+def test_more_steps_without_an_end_of_the_schedule_are_those_of_a_longer_run(request_, tmp_path):
+    request = replace(request_, optimizer=CONSTANT)
+    run(request)
+    longer = run(with_steps(request, 7))
+    assert longer.message == "continued from step 4 of 7"
+    whole = run(with_steps(replace(request, root=tmp_path / "whole" / "run"), 7))
+    assert_equal(longer.tensors, whole.tensors)
+
+
+def test_more_steps_after_a_cosine_keep_it(request_):
+    first = run(request_)
+    longer = run(with_steps(request_, 7))
+    assert "the first 4 are kept as they are and the 3 added have a schedule of their own" in longer.message
+    assert_equal(load_lora(longer.folder.step_lora(4)).tensors, first.tensors)
+    assert run(with_steps(request_, 7)).message == "already trained: 7 steps, nothing to do"
+
+
+def test_a_stretched_schedule_is_trained_anew(request_, tmp_path):
+    run(request_)
+    run(with_steps(request_, 7))
+    stretched = replace(with_steps(request_, 7), on_more_steps="stretch")
+    result = run(stretched)
+    assert result.message == "new run of 7 steps"
+    assert_equal(result.tensors, run(replace(stretched, root=tmp_path / "whole" / "run")).tensors)
+    assert run(stretched).message == "already trained: 7 steps, nothing to do"
+
+
+def test_one_more_stage_goes_on_from_the_end(request_):
+    first = run(request_)
+    more = run(replace(request_, stages=(*request_.stages, Stage(steps=3, optimizer=CONSTANT))))
+    assert more.message == "continued from step 4 of 7"
+    assert more.folder == first.folder
+    assert len(more.losses) == 3
+
+
+def test_dataset_change_starts_over_or_goes_on_from_the_weights(request_):
+    before = run(request_)
+    changed = replace(request_, dataset=edited("red", "blue"))
+    going_on = replace(changed, on_dataset_change="continue")
+    stopped = run(going_on, raising(1, StopTraining()))
+    assert (
+        stopped.message == f"new run of 4 steps from the weights of run {before.folder.run_id}@4 (the dataset changed)"
+    )
+    assert run(going_on).message == "continued from step 1 of 4"
+    start = run(changed)
+    assert start.message == "new run of 4 steps"
+    again = run(going_on)
+    assert again.message == "already trained: 4 steps, nothing to do"
+    assert not torch.equal(next(iter(again.tensors.values())), next(iter(start.tensors.values())))
+
+
+def test_weights_taken_over_are_those_of_the_run_before(request_):
+    before = run(request_)
+    seen = []
+
+    class Look:
+        def on_start(self, job, state):
+            seen.append({name: tensor.clone() for name, tensor in job.network.state_dict().items()})
+            assert state.optimizer is None
+
+        def on_step(self, job, state, report):
+            raise StopTraining
+
+        def on_end(self, job, state, error): ...
+
+    run(replace(request_, dataset=edited("red", "blue"), on_dataset_change="continue"), Look())
+    assert_equal(seen[0], before.tensors)
+
+
+def test_branch_from_a_saved_step(request_):
+    first = run(request_)
+    saved = load_lora(first.folder.step_lora(3)).tensors
+    branch = replace(
+        request_, start=LoraStart(tensors=saved, key="step 3"), optimizer=OptimizerSettings(learning_rate=3e-3)
+    )
+    result = run(branch)
+    assert result.message == "new run of 4 steps"
+    assert result.folder != first.folder
+    assert {name: t.shape for name, t in result.tensors.items()} == {name: t.shape for name, t in saved.items()}
+    assert run(request_).message == "already trained: 4 steps, nothing to do"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zeros(path: Path) -> None:
+    """What some file systems leave of a file whose data never reached the disk."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, empty, zeros, Path.unlink])
+def test_a_damaged_state_falls_back_to_the_one_before(damage, request_):
+    whole = run(with_steps(request_, 6))
+    damage(whole.folder.state(6))
+    again = run(with_steps(request_, 6))
+    assert again.message == "continued from step 3 of 6"
+    assert_equal(again.tensors, whole.tensors)
+    assert list(whole.folder.states()) == [3, 6]
+
+
+def test_all_states_damaged_begin_anew(request_):
+    whole = run(request_)
+    for path in whole.folder.states().values():
+        cut(path)
+    again = run(request_)
+    assert again.message == "new run of 4 steps"
+    assert_equal(again.tensors, whole.tensors)
+
+
+def test_a_damaged_record_is_no_run_and_nothing_of_it_is_overwritten(request_):
+    whole = run(request_)
+    whole.folder.record.write_bytes(b"{")
+    before = whole.folder.state(4).read_bytes()
+    again = run(request_)
+    assert again.message == "new run of 4 steps"
+    assert again.folder.run_id == f"{whole.folder.run_id}-2"
+    assert whole.folder.state(4).read_bytes() == before
+
+
+def test_half_written_files_are_ignored_and_removed(request_):
+    stopped = run(request_, raising(2, StopTraining()))
+    private = stopped.folder.private
+    leftovers = [
+        request_.root / ".run.safetensors.0123abcd.bakery-tmp",
+        private / ".state-000004.state.0123abcd.bakery-tmp",
+        request_.root / ".run" / ".current.0123abcd.bakery-tmp",
+    ]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    assert run(request_).message == "continued from step 2 of 4"
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_a_missing_or_foreign_latest_lora_is_written_again(request_):
+    result = run(request_)
+    for damage in (Path.unlink, cut):
+        damage(result.folder.latest_lora)
+        run(request_)
+        assert_equal(load_lora(result.folder.latest_lora).tensors, result.tensors)
+
+
+def dies_at(monkeypatch, count):
+    """Makes the count-th move of a LoRA fail."""
+    original, moved = Path.replace, []
+
+    def replace_(self, target):
+        if "-step" in self.name:
+            moved.append(self)
+            if len(moved) == count:
+                raise KeyboardInterrupt
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_)
+
+
+@pytest.mark.parametrize("count", range(1, 5))
+def test_dying_while_runs_change_places_mixes_no_files(count, tmp_path, monkeypatch):
+    root = tmp_path / "run"
+    for run_id, steps in (("a", (1, 2)), ("b", (1, 3))):
+        make_current(root, run_id)
+        (root / ".run" / run_id).mkdir(parents=True, exist_ok=True)
+        for step in steps:
+            (root / f"run-step{step:06d}.safetensors").write_text(run_id)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        dies_at(patch, count)
+        make_current(root, "a")
+    for run_id, steps in (("b", [1, 3]), ("a", [1, 2]), ("b", [1, 3])):
+        make_current(root, run_id)
+        assert current_run(root) == run_id
+        files = step_files(root, "run")
+        assert list(files) == steps
+        assert {path.read_text() for path in files.values()} == {run_id}
+
+
+def test_runs_are_listed_newest_first(request_):
+    first = run(request_)
+    second = run(replace(request_, seed=6))
+    assert run_ids(request_.root) == [second.folder.run_id, first.folder.run_id]
+    run(request_)
+    assert run_ids(request_.root) == [first.folder.run_id, second.folder.run_id]
