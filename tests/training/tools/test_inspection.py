@@ -1,0 +1,99 @@
+"""Inspection: norms equal the full matrix's, trouble is named, other tools' metadata is read with suspicion."""
+
+import json
+import math
+import re
+
+import pytest
+import torch
+from pack.tests.training.tools.loras import ALGORITHMS, CONV, NAME, OUT, TEXT, draw, low_rank, named, of_algorithm
+from pack.training.tools.chart import bar_chart
+from pack.training.tools.deltas import delta_weight, needs_weight
+from pack.training.tools.inspection import inspect_lora
+from pack.training.tools.metadata_text import metadata_lines, tag_counts
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_norms_are_those_of_the_full_change(algorithm: str):
+    parts = of_algorithm(algorithm)
+    info = inspect_lora(named(NAME, parts), "sd15", {})
+    bare = {suffix: tensor for suffix, tensor in parts.items() if suffix != "dora_scale"}
+    if needs_weight(bare):
+        assert info.modules[0].norm is None
+    else:
+        assert info.modules[0].norm == pytest.approx(float(delta_weight(bare).norm()), rel=1e-6)
+        assert info.block_norms == {"IN01": pytest.approx(info.modules[0].norm)}
+
+
+def test_text_says_what_it_is():
+    tensors = {
+        **named(NAME, low_rank(4, 2.0)),
+        **named(CONV, low_rank(8, 1.0, kernel=3)),
+        **named(TEXT, of_algorithm("loha")),
+    }
+    text = inspect_lora(tensors, "sd15", {"workflow": "{}", "ss_sd_model_name": "base.safetensors"}).text()
+    assert "algorithm: lora (2), loha (1)" in text
+    assert "4 / 2 (1)" in text
+    assert "8 / 1 (1)" in text
+    assert "U-Net: 2 modules" in text
+    assert "workflow inside: yes" in text
+    assert "base model: base.safetensors" in text
+
+
+def test_blocks_stand_in_the_order_of_the_unet():
+    names = ("lora_unet_up_blocks_3_attentions_0_proj_in", "lora_unet_mid_block_attentions_0_proj_in", NAME, TEXT)
+    info = inspect_lora({key: t for name in names for key, t in named(name, low_rank()).items()}, "sd15", {})
+    assert list(info.block_norms) == ["BASE", "IN01", "M00", "OUT09"]
+
+
+def trouble(changed: dict[str, torch.Tensor]) -> str:
+    healthy = {f"lora_unet_mid_block_attentions_0_x{n}": low_rank(seed=n) for n in range(5)} | {TEXT: low_rank()}
+    tensors = {
+        key: t
+        for name, parts in (healthy | {NAME: low_rank() | changed}).items()
+        for key, t in named(name, parts).items()
+    }
+    return " ".join(inspect_lora(tensors, "sd15", {}).warnings)
+
+
+def test_a_healthy_lora_has_no_warning():
+    assert trouble({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lora_up.weight": torch.full((OUT, 4), math.nan)}, "1 modules hold NaN or infinity"),
+        ({"lora_up.weight": torch.zeros(OUT, 4)}, "1 of 7 modules change nothing"),
+        ({"lora_up.weight": draw(OUT, 4) * 1000}, "1 modules change far more than the rest"),
+        ({"alpha": torch.tensor(16.0)}, r"alpha is above the rank in 1 modules \(16 / 4\)"),
+    ],
+)
+def test_trouble_is_named(changed: dict[str, torch.Tensor], message: str):
+    assert re.search(message, trouble(changed))
+
+
+def test_an_untouched_text_encoder_is_named():
+    assert "the text encoder is untouched" in inspect_lora(named(NAME, low_rank()), "sd15", {}).warnings
+
+
+def test_tags_are_counted_over_folders():
+    frequency = json.dumps({"a": {"cat": 3, " red ": 1}, "b": {"cat": 2, "bad": "x"}})
+    assert tag_counts({"ss_tag_frequency": frequency}) == {"cat": 5, "red": 1}
+    assert "tags: cat (5), red (1)" in metadata_lines({"ss_tag_frequency": frequency})
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"a": 3}', '{"a": {"b": null}}', "null"])
+def test_broken_metadata_of_others_is_no_error(text: str):
+    assert not tag_counts({"ss_tag_frequency": text})
+    metadata_lines({"ss_dataset_dirs": text, "ss_tag_frequency": text})
+
+
+def test_the_chart_s_bars_are_as_high_as_the_numbers():
+    image = bar_chart("norms", {"BASE": 1.0, "IN01": 2.0, "M00": 0.0}, ("BASE",))
+
+    def height(colour: tuple[int, int, int]) -> int:
+        columns = [sum(image.getpixel((x, y)) == colour for y in range(image.height)) for x in range(image.width)]
+        return max(columns)
+
+    assert height((0x5A, 0xA9, 0xE6)) == pytest.approx(2 * height((0xF2, 0xA6, 0x5A)), abs=2)
