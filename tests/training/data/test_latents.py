@@ -121,7 +121,6 @@ def test_pictures_gone_before_training_are_all_named(tmp_path):
     assert "3.png" in str(error.value) and "38.png" in str(error.value)
 
 
-
 def test_latents_that_are_no_numbers_are_refused_by_name():
     def broken(pixels_BHWC):
         return Encoder()(pixels_BHWC) * float("nan")
