@@ -76,17 +76,17 @@ class BakeryCompare(io.ComfyNode):
             plain = replace(settings, prompts=tuple(without_trigger(p, values["trigger"]) for p in settings.prompts))
             report += _leaks(labels, {c: score(p) for c, p in sampler.draw(cells, *draw, plain).items()}, scores)
         sheets = draw_pages(pages, {cell: to_pil(picture) for cell, picture in pictures.items()}, scores, best)
-        tensors = loaders[best]()
-        return io.NodeOutput(_batch(sheets), dict(tensors) if tensors else {}, report, ui={"text": [report]})
+        load = loaders[best]
+        return io.NodeOutput(_batch(sheets), {} if load is None else load(), report, ui={"text": [report]})
 
 
-def _loras(values: Mapping[str, Any]) -> list[tuple[str, LoadLora]]:
+def _loras(values: Mapping[str, Any]) -> list[tuple[str, LoadLora | None]]:
     """Labels and loaders: the base model, the steps of the run, the connected LoRAs.
 
     Raises:
         ValueError: There is nothing to compare.
     """
-    found: list[tuple[str, LoadLora]] = [(NO_LORA, lambda: None)] if values["include_base"] else []
+    found: list[tuple[str, LoadLora | None]] = [(NO_LORA, None)] if values["include_base"] else []
     run: RunFolder | None = values.get("run")
     if run is not None:
         saved = run.step_loras()

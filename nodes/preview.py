@@ -1,5 +1,7 @@
 """What is sampled while a LoRA trains."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..training.previews import PreviewSettings
@@ -36,7 +38,7 @@ class BakeryPreview(io.ComfyNode):
                 io.Boolean.Input(
                     "at_start", default=True, tooltip="Also draw step 0: what the model makes without the LoRA."
                 ),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps of a picture.", advanced=True),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps.", advanced=True),
                 io.Float.Input(
                     "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance.", advanced=True
                 ),
@@ -52,7 +54,7 @@ class BakeryPreview(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, prompts: str, **settings) -> io.NodeOutput:
+    def execute(cls, prompts: str, **settings: Any) -> io.NodeOutput:
         lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
         return io.NodeOutput(PreviewSettings(prompts=lines, **settings))
 

@@ -133,8 +133,8 @@ def _optional_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "on_more_steps", options=["add", "stretch"], default="add", advanced=True,
-            tooltip="When steps are added to a run whose learning rate has fallen to its end: add them under a schedule "
-            "of their own, or train anew with the schedule stretched over all steps.",
+            tooltip="When steps are added to a run whose learning rate has fallen to its end: add them under a "
+            "schedule of their own, or train anew with the schedule stretched over all steps.",
         ),
         sockets.Dataset.Input(
             "validation_dataset", optional=True,

@@ -125,8 +125,7 @@ class ComfyBaseModel:
     @contextmanager
     def training(self, is_text_trained: bool) -> Iterator[None]:
         """Inside, gradients flow through the loaded weights; after it the host's objects are as they were."""
-        loaded = [self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else [])
-        comfy.model_management.load_models_gpu(loaded)
+        give_device_to([self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else []))
         roots: list[nn.Module] = [self.model.model]
         if is_text_trained and self.clip is not None:
             roots.append(self.clip.cond_stage_model)
@@ -141,6 +140,16 @@ class ComfyBaseModel:
             if len(roots) > 1:
                 stack.enter_context(differentiable_text_encoder(roots[1]))
             yield
+
+
+def give_device_to(patchers: Sequence[Any]) -> None:
+    """Loads these models and, where memory is a device's, moves all others off it: VAE and text encoders can wait."""
+    management = comfy.model_management
+    device = patchers[0].load_device
+    if not management.is_device_cpu(device):
+        kept = [loaded for loaded in management.current_loaded_models if loaded.model in patchers]
+        management.free_memory(1e32, device, keep_loaded=kept)
+    management.load_models_gpu(list(patchers))
 
 
 def stack_contexts(contexts: Sequence[Tensor]) -> Tensor:

@@ -1,6 +1,7 @@
 """Samples the cells of a comparison with the host's sampler, and describes pictures with its image encoders."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from .apply import apply_lora
 from .previews import HostSampler
 from .progress import NodeProgress, interrupt_if_cancelled
 
-LoadLora = Callable[[], Mapping[str, Tensor] | None]
-"""Gives the tensors of a LoRA; None for the model as it is."""
+LoadLora = Callable[[], Mapping[str, Tensor]]
+"""Gives the tensors of a LoRA."""
 
 
 class CellSampler:
@@ -27,12 +28,12 @@ class CellSampler:
     def draw(
         self,
         cells: Sequence[Cell],
-        loras: Sequence[LoadLora],
+        loras: Sequence[LoadLora | None],
         strengths: Sequence[float],
         text_strengths: Sequence[float | None],
         settings: PreviewSettings,
     ) -> dict[Cell, Tensor]:
-        """(H, W, 3) in 0..1 by cell. A text strength of None is that of the U-Net.
+        """(H, W, 3) in 0..1 by cell. A LoRA of None is the model as it is, a text strength of None that of the U-Net.
 
         Raises the host's cancel exception if the user cancels.
         """
@@ -44,17 +45,22 @@ class CellSampler:
             unet = strengths[cell.strength]
             text = text_strengths[cell.text_strength]
             key = (cell.lora, unet, unet if text is None else text)
+            if loras[cell.lora] is None:  # strengths do not matter
+                key = (cell.lora, 0.0, 0.0)
+                same = replace(cell, strength=0, text_strength=0)
+                if same in pictures:
+                    pictures[cell] = pictures[same]
+                    continue
             if patched is None or patched[0] != key:
                 patched = (key, self._sampler(loras[cell.lora], key[1], key[2]))
             pictures[cell] = patched[1](settings.prompts[cell.prompt], settings)
             progress.update(len(pictures), len(cells), pictures[cell])
         return pictures
 
-    def _sampler(self, load: LoadLora, unet: float, text: float) -> HostSampler:
+    def _sampler(self, load: LoadLora | None, unet: float, text: float) -> HostSampler:
         model, clip, vae = self._models
-        tensors = load()
-        if tensors is not None:
-            model, clip = apply_lora(model, clip, tensors, unet, text)
+        if load is not None:
+            model, clip = apply_lora(model, clip, load(), unet, text)
         return HostSampler(model, clip, vae, is_text_trained=False)
 
 

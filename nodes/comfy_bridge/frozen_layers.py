@@ -9,6 +9,7 @@ Shapes: O out, I in, K kernel.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,18 +60,26 @@ class _FrozenConv2d(torch.autograd.Function):
 
 
 def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> Callable[..., Tensor] | None:
-    """A forward that keeps no cast weight, or None for a layer that needs none."""
+    """A forward that keeps no cast weight while the host casts it, or None for a kind of layer that is never cast.
+
+    Asked anew in every pass: the host may move weights off the device, and back, while a run goes on.
+    """
+    frozen: Callable[[Tensor], Tensor]
     if isinstance(module, nn.Linear):
-        apply = _FrozenLinear.apply
+        frozen = partial(_apply, _FrozenLinear, module)
     elif isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple):
-        apply = _FrozenConv2d.apply
+        frozen = partial(_apply, _FrozenConv2d, module)
     elif isinstance(module, nn.GroupNorm):
-        return lambda x: _group_norm(module, x)
+        frozen = partial(_group_norm, module)
     elif isinstance(module, nn.LayerNorm):
-        return lambda x: _layer_norm(module, x)
+        frozen = partial(_layer_norm, module)
     else:
         return None
-    return lambda x: apply(x, module) if torch.is_grad_enabled() else forward(x)
+    return lambda x: frozen(x) if torch.is_grad_enabled() and needs_cast(module) else forward(x)
+
+
+def _apply(function: type[torch.autograd.Function], module: nn.Module, x: Tensor) -> Tensor:
+    return function.apply(x, module)
 
 
 def _norm_weights(module: nn.Module, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -91,20 +100,18 @@ def _layer_norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
     return F.layer_norm(x, module.normalized_shape, *_norm_weights(module, x), module.eps)
 
 
-def needs_cast(module: nn.Module) -> bool:
+def needs_cast(module: Any) -> bool:
     """Whether the host makes another tensor of the layer's weight in every forward."""
-    if not isinstance(module, CastWeightBiasOp):
-        return False
     return bool(module.comfy_cast_weights or module.weight_function or module.bias_function)
 
 
 @contextmanager
 def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
-    """Inside, layers whose weight is cast keep nothing of it for backward; the others stay as they are."""
+    """Inside, layers whose weight is cast keep nothing of it for backward."""
     changed: list[nn.Module] = []
     try:
         for module in root.modules():
-            forward = _frozen(module, module.forward) if needs_cast(module) else None
+            forward = _frozen(module, module.forward) if isinstance(module, CastWeightBiasOp) else None
             if forward is not None:
                 module.forward = forward
                 changed.append(module)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
@@ -33,7 +34,10 @@ class HostSampler:
                 settings.sampler, settings.scheduler, self._encode(prompt), self._encode(settings.negative), latent,
                 disable_pbar=True, seed=settings.seed,
             )  # fmt: skip
-            return self._vae.decode(samples)[0].float().cpu()
+            picture = self._vae.decode(samples)[0].float().cpu()
+            # Decoding may have moved the model off the device, where training goes on now.
+            comfy.model_management.load_models_gpu([self._model])
+            return picture
 
     def prepare(self, settings: PreviewSettings) -> None:
         """Encodes the prompts once where the text encoders are frozen, before the denoiser takes the device."""
