@@ -112,5 +112,5 @@ def tiny_parts() -> dict[str, nn.Module]:
 def tiny_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     """(x, emb, context) for a TinyUNet."""
     source = torch.Generator().manual_seed(1)
-    shapes = ((2, 4, 8, 8), (2, 16), (2, 5, 48))
+    shapes = ((2, 4, 4, 4), (2, 16), (2, 5, 48))
     return tuple(torch.randn(shape, generator=source, dtype=torch.float32).to(dtype) for shape in shapes)

@@ -11,15 +11,6 @@ EVERYWHERE = [(a, b) for a in ALGORITHMS for b in LAYERS]
 cases = pytest.mark.parametrize(("algorithm", "kind"), EVERYWHERE)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """These tensors are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @cases
 def test_no_change_at_the_start(algorithm: str, kind: str):
     module, x = layer_and_input(kind)

@@ -10,8 +10,7 @@ from pack.training.networks.lora import LoraAdapter
 from torch.utils.checkpoint import checkpoint
 
 DROPPED = [
-    {"algorithm": "locon", "dropout": 0.5},
-    {"algorithm": "locon", "rank_dropout": 0.5},
+    {"algorithm": "locon", "dropout": 0.5, "rank_dropout": 0.3},
     {"algorithm": "lora", "module_dropout": 0.5},
     {"algorithm": "glora", "dropout": 0.3, "rank_dropout": 0.3},
     {"algorithm": "loha", "rank_dropout": 0.5},
@@ -82,11 +81,11 @@ def test_dropped_passes_average_to_the_whole_one(option):
     adapter.bind(draws, 0, **{"dropout": 0.0, "rank_dropout": 0.0, option: 0.5})
     adapter.train()
     total = torch.zeros_like(whole)
-    for step in range(1500):
+    for step in range(400):
         draws.begin(0, step, 0)
         total += adapter(x, module).detach()
     spread = (whole - module(x)).abs().max()
-    assert (total / 1500 - whole).abs().max() < 0.15 * spread
+    assert (total / 400 - whole).abs().max() < 0.3 * spread
 
 
 def test_module_dropout_leaves_the_layer_as_it_is_and_never_all_layers():
