@@ -113,23 +113,28 @@ class BakeryMergeLoRAs(io.ComfyNode):
 
     @classmethod
     def execute(cls, rank: int, method: Any = "sum", density: float = 0.5, seed: int = 0, **rest: Any) -> io.NodeOutput:
-        loras = [
-            (rest[f"lora_{n}"], rest.get(f"strength_{n}", 1.0), n)
-            for n in range(1, MAX_LORAS + 1)
-            if rest.get(f"lora_{n}")
-        ]
-        lines = [*rest.get("block_strengths", "").splitlines(), *[""] * MAX_LORAS]
         model, clip = rest.get("model"), rest.get("clip")
-        tensors = [kohya_tensors(lora, model) for lora, _, _ in loras]
-        scales = [Strengths(unet=s, text_encoder=s, blocks=BlockWeights(lbw=lines[n - 1])) for _, s, n in loras]
+        loras = _connected(rest)
+        pairs = [(kohya_tensors(lora, model), strengths) for lora, strengths, _ in loras]
         choice = rank_choice(rank, **rest) if rank else None
         settings = MergeSettings(method=method, choice=choice, density=density, seed=seed)
-        family = lora_family(tensors[0], model)
-        pairs = list(zip(tensors, scales, strict=True))
+        family = lora_family(pairs[0][0], model)
         merged, report = merge(pairs, family, settings, weight_source(model, clip))
-        sources = [(getattr(lora, "name", "") or f"LoRA {n}", metadata_of(lora)) for lora, _, n in loras]
-        metadata = merged_metadata(sources, merged, family, f"{method} at {', '.join(f'{s:g}' for _, s, _ in loras)}")
+        comment = f"{method} at strengths {', '.join(f'{strengths.unet:g}' for _, strengths, _ in loras)}"
+        metadata = merged_metadata([(name, metadata_of(lora)) for lora, _, name in loras], merged, family, comment)
         return io.NodeOutput(LoraTensors(merged, metadata, "merged"), report.text(), ui={"text": [report.text()]})
+
+
+def _connected(inputs: Mapping[str, Any]) -> list[tuple[Mapping, Strengths, str]]:
+    """The LoRAs that are connected, with their strengths and names."""
+    blocks = [*inputs.get("block_strengths", "").splitlines(), *[""] * MAX_LORAS]
+    loras: list[tuple[Mapping, Strengths, str]] = []
+    for n in range(1, MAX_LORAS + 1):
+        lora, strength = inputs.get(f"lora_{n}"), inputs.get(f"strength_{n}", 1.0)
+        if lora is not None:
+            strengths = Strengths(unet=strength, text_encoder=strength, blocks=BlockWeights(lbw=blocks[n - 1]))
+            loras.append((lora, strengths, getattr(lora, "name", "") or f"LoRA {n}"))
+    return loras
 
 
 class BakeryMergeIntoModel(io.ComfyNode):

@@ -7,7 +7,6 @@ from comfy_api.latest import io
 from ..training.data.prepare import place_images
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
-from ..training.optimizers.schedules import ScheduleSettings
 from ..training.optimizers.settings import OptimizerSettings
 from ..training.previews import PreviewSettings
 from ..training.run.folder import check_name
@@ -20,9 +19,6 @@ from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.run_folders import latent_cache_folder, run_root
 from .comfy_bridge.train import GraphContext, HostSession
-
-DEFAULT_LEARNING_RATE = 2e-4
-"""Of rank 16, alpha 16 with AdamW; adaptive optimizers and other rates come from an optimizer node."""
 
 
 class BakeryTrain(io.ComfyNode):
@@ -115,7 +111,7 @@ def _optional_inputs() -> list[io.Input]:
             "clip", optional=True, tooltip="Reads the captions; its text encoders are trained if the network says so."
         ),
         sockets.Network.Input("network", optional=True, tooltip="What is trained; without it a LoRA of rank 16."),
-        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it AdamW, cosine."),
+        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it that node's defaults."),
         sockets.Objective.Input("objective", optional=True, tooltip="Loss and noise; without it min-SNR 5."),
         sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages, in place of steps and batch_size."),
         sockets.Preview.Input("preview", optional=True, tooltip="What is drawn while it trains."),
@@ -168,7 +164,7 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         dataset=dataset,
         network=values.get("network") or NetworkSettings(),
         objective=values.get("objective") or ObjectiveSettings(),
-        optimizer=values.get("optimizer") or default_optimizer(),
+        optimizer=values.get("optimizer") or OptimizerSettings(),
         stages=values.get("stages") or (Stage(steps=values["steps"], batch_size=values["batch_size"]),),
         seed=values["seed"],
         root=run_root(values["name"]),
@@ -188,13 +184,6 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         cache_dir=latent_cache_folder(),
     )
     return request, values.get("preview") or default_preview(request), base
-
-
-def default_optimizer() -> OptimizerSettings:
-    """AdamW with a short warmup and a cosine to the end; fits rank 16 and alpha 16."""
-    return OptimizerSettings(
-        learning_rate=DEFAULT_LEARNING_RATE, schedule=ScheduleSettings(schedule="cosine", warmup_steps=0.05)
-    )
 
 
 def default_preview(request: TrainRequest) -> PreviewSettings:
