@@ -135,7 +135,8 @@ def split_key(key: str) -> tuple[str, str]:
 def _module_name(module: str, family: ModelFamily, key: str) -> str:
     for pattern, prefix in _TEXT_ENCODER_PATHS:
         if found := re.match(pattern, module):
-            return _text_prefix(prefix, family) + module[found.end() :].replace(".", "_")
+            path = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", module[found.end() :])
+            return _text_prefix(prefix, family) + path.replace(".", "_")
     start = re.match(_UNET_PATHS, module)
     path = module[start.end() if start else 0 :]
     if not _UNET_START.match(path):

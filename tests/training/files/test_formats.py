@@ -101,6 +101,7 @@ TEXT = "lora_te_text_model_encoder_layers_3_self_attn_q_proj"
         ("text_encoder.text_model.encoder.layers.3.self_attn.q_proj.lora_linear_layer.down.weight", "up", TEXT),
         ("text_encoder.text_model.encoder.layers.3.self_attn.q_proj.lora_A.weight", "B", TEXT),
         ("base_model.model.text_model.encoder.layers.3.self_attn.q_proj.lora_A.weight", "B", TEXT),
+        ("text_encoder.text_model.encoder.layers.3.self_attn.to_q_lora.down.weight", "up", TEXT),
         ("clip_l.transformer.text_model.encoder.layers.3.self_attn.q_proj.lora_down.weight", "up", TEXT),
         (f"{TEXT}.lora_down.weight", "up", TEXT),
     ],
