@@ -43,7 +43,7 @@ class LoraBakery(ComfyExtension):
     """The pack as ComfyUI loads it."""
 
     async def on_load(self) -> None:
-        from .comfy_bridge.routes import register
+        from .comfy_bridge.routes_register import register
 
         register()
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from aiohttp import web
 from PIL import Image
-from server import PromptServer
 
 from ...training.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from ...training.picks import forget_pick, save_pick
@@ -65,9 +64,7 @@ async def get_preview(request: web.Request) -> web.StreamResponse:
     size = request.query.get("size")
     if size is None:
         return web.FileResponse(path, headers=PICTURE_HEADERS)
-    if not (size.isascii() and size.isdecimal() and THUMBNAIL_SIZES[0] <= int(size[:9]) <= THUMBNAIL_SIZES[1]):
-        raise ValueError(f"size must be {THUMBNAIL_SIZES[0]} to {THUMBNAIL_SIZES[1]} pixels")
-    return web.Response(body=await in_thread(thumbnail, path, int(size)), headers=PICTURE_HEADERS,
+    return web.Response(body=await in_thread(thumbnail, path, thumbnail_size(size)), headers=PICTURE_HEADERS,
                         content_type="image/jpeg")  # fmt: skip
 
 
@@ -79,6 +76,17 @@ def _preview_path(request: web.Request) -> Path:
     if not path.is_file() or not is_below(path, loras_output()):
         raise LookupError("there is no such preview")
     return path
+
+
+def thumbnail_size(size: str) -> int:
+    """Pixels of the longer side.
+
+    Raises:
+        ValueError: It is no number, or out of range.
+    """
+    if not (size.isascii() and size.isdecimal() and THUMBNAIL_SIZES[0] <= int(size[:9]) <= THUMBNAIL_SIZES[1]):
+        raise ValueError(f"size must be {THUMBNAIL_SIZES[0]} to {THUMBNAIL_SIZES[1]} pixels")
+    return int(size)
 
 
 def thumbnail(path: Path, size: int) -> bytes:
@@ -132,12 +140,3 @@ ROUTES = (
     ("GET", "/bakery/runs/{id}/previews/{set}/{file}", get_preview),
     ("POST", "/bakery/runs/{id}/{command}", post_command),
 )
-
-
-def register() -> None:
-    """Adds the routes to the host's server, once."""
-    routes = PromptServer.instance.routes
-    known = {(route.method, route.path) for route in routes if isinstance(route, web.RouteDef)}
-    for method, path, handler in ROUTES:
-        if (method, path) not in known:
-            routes.route(method, path)(handler)

@@ -141,7 +141,9 @@ def test_bad_bodies_are_refused_with_a_reason(site, command):
     control = site.live.open_run(site.folder, "1")
     json_type = {"Content-Type": "application/json"}
     requests = [("POST", f"/bakery/runs/{RUN}/{command}", {"data": body, "headers": json_type}) for body in BAD_BODIES]
-    requests.append(("POST", f"/bakery/runs/{RUN}/{command}", {"data": b"{}", "headers": {"Content-Type": "text/plain"}}))
+    requests.append(
+        ("POST", f"/bakery/runs/{RUN}/{command}", {"data": b"{}", "headers": {"Content-Type": "text/plain"}})
+    )
     for (status, body, kind), request in zip(talk(site, *requests), requests, strict=True):
         assert status == 400, request[2]["data"][:60]
         assert kind == "application/json"
@@ -169,7 +171,7 @@ def test_no_path_leads_outside_or_breaks_a_route(site, comfy):
 
 
 def test_routes_are_registered_once(comfy):
-    from pack.nodes.comfy_bridge import routes
+    from pack.nodes.comfy_bridge import routes_register as routes
 
     routes.register()
     routes.register()

@@ -1,0 +1,17 @@
+"""Adds the pack's routes to the host's server."""
+
+from aiohttp import web
+from server import PromptServer
+
+from . import routes, routes_dataset
+
+ROUTES = (*routes.ROUTES, *routes_dataset.ROUTES)
+
+
+def register() -> None:
+    """Adds the routes, once."""
+    table = PromptServer.instance.routes
+    known = {(route.method, route.path) for route in table if isinstance(route, web.RouteDef)}
+    for method, path, handler in ROUTES:
+        if (method, path) not in known:
+            table.route(method, path)(handler)
