@@ -103,6 +103,18 @@ def adapter_from_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> Adapt
     return adapter
 
 
+def trained_as(adapter: Adapter, target: Target, settings: NetworkSettings) -> Adapter:
+    """The same change in the form that the settings train, where a file holds two algorithms alike.
+
+    DyLoRA's file is a LoRA's; (IA)^3's is a whole difference, which is one factor per channel times the base weight.
+    """
+    if settings.algorithm == "dylora" and type(adapter) is LoraAdapter and adapter.rank % settings.block_size == 0:
+        return DyloraAdapter.from_lora(adapter, settings.block_size)
+    if settings.algorithm == "ia3" and isinstance(adapter, FullAdapter):
+        return Ia3Adapter.from_diff(adapter.layer, adapter.diff.detach(), target.path.endswith(INPUT_SCALED)) or adapter
+    return adapter
+
+
 def _read(layer: Layer, tensors: dict[str, Tensor]) -> Adapter | None:
     names = tensors.keys()
     blocks = tensors.get("oft_blocks")

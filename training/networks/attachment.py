@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..base_model import ModelFamily, PartName
 from ..rng import generator
 from .adapter import Adapter
-from .algorithms import adapter_from_tensors, create_adapter
+from .algorithms import adapter_from_tensors, create_adapter, trained_as
 from .layer import Layer
 from .names import alias_keys
 from .settings import NetworkSettings
@@ -60,6 +60,7 @@ def read_attachments(
         unknown += [f"{key}.{suffix}" for suffix in by_suffix]
         if target is None or adapter is None:
             continue
+        adapter = trained_as(adapter, target, settings)
         weight = blocks.weight(target.block) if target.part in settings.parts else 0.0
         adapter.requires_grad_(weight > 0)
         attachments.append(Attachment(target, adapter, weight))

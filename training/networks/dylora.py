@@ -29,8 +29,12 @@ class DyloraAdapter(LoraAdapter):
         cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator, block_size: int
     ) -> "DyloraAdapter":
         """LoRA's start; `block_size` divides `rank`."""
-        made = LoraAdapter.create(layer, rank, alpha, generator)
-        adapter = cls(layer, made.lora_down.detach(), made.lora_up.detach(), alpha)
+        return cls.from_lora(LoraAdapter.create(layer, rank, alpha, generator), block_size)
+
+    @classmethod
+    def from_lora(cls, lora: LoraAdapter, block_size: int) -> "DyloraAdapter":
+        """Train a LoRA's ranks block by block; `block_size` divides them."""
+        adapter = cls(lora.layer, lora.lora_down.detach(), lora.lora_up.detach(), lora.alpha)
         adapter.block_size = block_size
         return adapter
 

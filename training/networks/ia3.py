@@ -8,7 +8,7 @@ request.
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward
+from .adapter import Adapter, Forward, frobenius
 from .layer import Layer
 
 
@@ -29,6 +29,16 @@ class Ia3Adapter(Adapter):
     def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "Ia3Adapter":
         """Read the native form."""
         return cls(layer, tensors.pop("weight").float().flatten().clone(), bool(tensors.pop("on_input")))
+
+    @classmethod
+    def from_diff(cls, layer: Layer, diff: Tensor, on_input: bool) -> "Ia3Adapter | None":
+        """The factors whose change is `diff`, or None where no factors give it (within 1 %)."""
+        weight = layer.weight(diff.device)
+        others = [dim for dim in range(diff.dim()) if dim != (1 if on_input else 0)]
+        factors = (diff * weight).sum(others) / weight.square().sum(others).clamp_min(torch.finfo(torch.float32).tiny)
+        adapter = cls(layer, factors.to(torch.float32), on_input)
+        is_alike = frobenius(adapter.delta_weight() - diff) <= 0.01 * frobenius(diff)
+        return adapter if bool(is_alike) else None
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """Scale the input, or the output without its bias."""

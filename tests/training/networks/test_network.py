@@ -136,3 +136,36 @@ def test_groups_split_parts_and_roles_and_hold_every_parameter():
     }
     grouped = [id(parameter) for group in groups for _, parameter in group.parameters]
     assert sorted(grouped) == sorted(id(parameter) for _, parameter in made.named_parameters())
+
+
+@pytest.mark.parametrize("algorithm", ["dylora", "ia3"])
+def test_a_file_that_two_algorithms_share_goes_on_as_the_one_asked_for(algorithm):
+    parts, made = network(algorithm)
+    randomize(made)
+    back = Network.from_tensors(parts, "sd15", made.state_dict(), made.settings)
+    assert [type(adapter) for adapter in back.adapters] == [type(adapter) for adapter in made.adapters]
+    for (name, parameter), (other_name, other) in zip(made.named_parameters(), back.named_parameters(), strict=True):
+        assert name == other_name
+        torch.testing.assert_close(parameter, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_whole_difference_is_not_taken_for_factors():
+    parts, made = network("full")
+    randomize(made)
+    back = Network.from_tensors(parts, "sd15", made.state_dict(), NetworkSettings(algorithm="ia3"))
+    assert all(name.endswith(".diff") for name, _ in back.named_parameters())
+
+
+def test_norms_are_brought_down_to_the_limit_and_reported():
+    _, made = network(parts=("unet",))
+    randomize(made, 0.5)
+    norms = [float(adapter.delta_weight().detach().norm()) for adapter in made.adapters]
+    limit = sorted(norms)[len(norms) // 2]
+    report = made.scale_weight_norms(limit)
+    wanted = [min(norm, limit) for norm in norms]
+    assert report.keys_scaled == sum(norm > limit * (1 + 1e-6) for norm in norms)
+    assert report.max_norm == pytest.approx(limit, rel=1e-4)
+    assert report.mean_norm == pytest.approx(sum(wanted) / len(wanted), rel=1e-4)
+    assert [float(adapter.delta_weight().detach().norm()) for adapter in made.adapters] == pytest.approx(
+        wanted, rel=1e-3
+    )
