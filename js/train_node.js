@@ -2,7 +2,7 @@
 // Puts the live panel on Train LoRA (nodes/train.py).
 
 import { app } from "./lib/comfy.js";
-import { loadStyles } from "./lib/dom.js";
+import { chain, growTo, loadStyles } from "./lib/dom.js";
 import { translator } from "./lib/strings.js";
 import { TrainPanel } from "./widgets/train_panel.js";
 
@@ -29,22 +29,6 @@ function addPanel(node) {
   chain(node, "onRemoved", () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
   panel.setName(nameWidget.value);
-}
-
-/** Makes the node at least so large. */
-function growTo(node, [width, height]) {
-  const [oldWidth, oldHeight] = node.size;
-  if (width > oldWidth || height > oldHeight) node.setSize([Math.max(width, oldWidth), Math.max(height, oldHeight)]);
-}
-
-/** Calls `act` after what a handler did before. */
-function chain(owner, name, act) {
-  const before = owner[name];
-  owner[name] = function (...values) {
-    const result = before?.apply(this, values);
-    act();
-    return result;
-  };
 }
 
 app.registerExtension({

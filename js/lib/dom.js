@@ -52,3 +52,28 @@ export function oncePerFrame(act) {
     });
   };
 }
+
+/**
+ * Makes a node at least so large.
+ * @param {any} node
+ * @param {number[]} size
+ */
+export function growTo(node, [width, height]) {
+  const [oldWidth, oldHeight] = node.size;
+  if (width > oldWidth || height > oldHeight) node.setSize([Math.max(width, oldWidth), Math.max(height, oldHeight)]);
+}
+
+/**
+ * Calls `act` after what a handler did before.
+ * @param {any} owner
+ * @param {string} name
+ * @param {() => void} act
+ */
+export function chain(owner, name, act) {
+  const before = owner[name];
+  owner[name] = function (/** @type {any[]} */ ...values) {
+    const result = before?.apply(this, values);
+    act();
+    return result;
+  };
+}

@@ -1,0 +1,60 @@
+// @ts-check
+// Puts the gallery on Load Dataset (nodes/dataset.py), and "Keep these for training" on nodes that show images.
+
+import { api, app } from "./lib/comfy.js";
+import { promptOf } from "./lib/dataset_model.js";
+import { chain, growTo, loadStyles } from "./lib/dom.js";
+import { translator } from "./lib/strings.js";
+import { DatasetPanel } from "./widgets/dataset_panel.js";
+import { askToKeep } from "./widgets/keep_dialog.js";
+
+const NODE = "BakeryLoadDataset";
+const MIN_SIZE = [420, 520];
+const MIN_HEIGHT = 260;
+
+function texts() {
+  return translator(app.ui.settings.getSettingValue("Comfy.Locale"));
+}
+
+/** Adds the gallery as the node's last widget. */
+function addPanel(node) {
+  const folder = node.widgets.find((widget) => widget.name === "folder");
+  const panel = new DatasetPanel(texts(), () => node.setDirtyCanvas?.(true));
+  const widget = node.addDOMWidget("bakery_dataset", "bakery_dataset", panel.element, {
+    serialize: false, hideOnZoom: false, getMinHeight: () => MIN_HEIGHT,
+  });
+  widget.serialize = false;
+  chain(folder, "callback", () => panel.setFolder(folder.value));
+  chain(node, "onConfigure", () => panel.setFolder(folder.value));
+  chain(node, "onExecuted", () => panel.load());
+  growTo(node, MIN_SIZE);
+  panel.setFolder(folder.value);
+}
+
+/** The images that a node shows. */
+function imagesOf(node) {
+  const shown = node.images ?? app.nodeOutputs?.[node.id]?.images ?? [];
+  return shown.filter((image) => image?.filename);
+}
+
+async function keep(node) {
+  const nodeOfLink = (id) => {
+    const link = node.graph.getLink?.(id) ?? node.graph.links.get?.(id) ?? node.graph.links[id];
+    return link && node.graph.getNodeById(link.origin_id);
+  };
+  const definitions = await api.fetchApi(`/object_info/${NODE}`).then((answer) => answer.json());
+  const spec = definitions[NODE]?.input.required.folder ?? [];
+  const folders = Array.isArray(spec[0]) ? spec[0] : spec[1]?.options ?? [];
+  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), folders);
+}
+
+app.registerExtension({
+  name: "LoRABakery.Dataset",
+  setup: loadStyles,
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) addPanel(node);
+  },
+  getNodeMenuItems(node) {
+    return imagesOf(node).length ? [{ content: texts()("keep"), callback: () => void keep(node) }] : [];
+  },
+});

@@ -1,0 +1,71 @@
+// @ts-check
+// "Keep these for training": generated images, with their prompt as caption, into a dataset folder.
+
+import { api } from "../lib/comfy.js";
+import { edit } from "../lib/dataset_service.js";
+import { element, setText } from "../lib/dom.js";
+
+/**
+ * Asks which images to keep, and where; closes itself.
+ * @param {import("../lib/strings.js").Translate} t
+ * @param {{filename: string, subfolder: string, type: string}[]} images
+ * @param {string} prompt
+ * @param {string[]} folders that are there already
+ */
+export function askToKeep(t, images, prompt, folders) {
+  const before = /** @type {any} */ (document.activeElement);
+  const chosen = new Set(images);
+  const go = element("button", { type: "submit", class: "bakery-primary" });
+  const message = element("div", { class: "bakery-message", role: "alert" });
+  const folder = element("input", { type: "text", value: folders[0] ?? "my_images", list: "bakery-folders", required: true, maxlength: 500, class: "bakery-wide", "aria-label": t("keep_folder") });
+  const caption = element("textarea", { rows: 3, maxlength: 20000, "aria-label": t("keep_caption"), text: prompt });
+  const count = () => {
+    setText(go, t("keep_go", { count: chosen.size }));
+    go.disabled = !chosen.size;
+  };
+  const close = () => {
+    dialog.remove();
+    before?.focus?.({ preventScroll: true });
+  };
+  const toggle = (image, button) => {
+    if (!chosen.delete(image)) chosen.add(image);
+    button.setAttribute("aria-pressed", String(chosen.has(image)));
+    count();
+  };
+  const send = async () => {
+    try {
+      const { names } = await edit("keep", { folder: folder.value.trim(), caption: caption.value, images: images.filter((image) => chosen.has(image)) });
+      setText(message, t("kept", { count: names.length, folder: folder.value }));
+      setTimeout(close, 900);
+    } catch (error) {
+      setText(message, t("failed", { error: /** @type {Error} */ (error).message }));
+    }
+  };
+  const pictures = images.map((image) => {
+    const src = api.apiURL(`/view?${new URLSearchParams({ filename: image.filename, subfolder: image.subfolder ?? "", type: image.type, preview: "webp;80" })}`);
+    const button = element("button", { type: "button", class: "bakery-choice", "aria-pressed": "true", "aria-label": image.filename, onclick: () => toggle(image, button) },
+      element("img", { src, alt: "", loading: "lazy" }));
+    return button;
+  });
+  const form = element("form", {
+    class: "bakery-overlay-frame bakery-keep",
+    onsubmit: (/** @type {Event} */ event) => {
+      event.preventDefault();
+      void send();
+    },
+  },
+    element("div", { class: "bakery-overlay-title", text: t("keep_title") }), element("div", { class: "bakery-choices" }, ...pictures),
+    element("label", {}, t("keep_folder"), folder), element("datalist", { id: "bakery-folders" }, ...folders.map((name) => element("option", { value: name }))),
+    element("label", {}, t("keep_caption"), caption), message,
+    element("div", { class: "bakery-row" }, go, element("button", { type: "button", text: t("close"), onclick: close })));
+  const dialog = element("div", {
+    class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("keep_title"),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      event.stopPropagation();
+      if (event.key === "Escape") close();
+    },
+  }, form);
+  count();
+  document.body.append(dialog);
+  folder.focus();
+}
