@@ -70,7 +70,7 @@ def steps_done(output: Path, name: str) -> int:
     return 0 if folder is None else max((line["step"] for line in read_metrics(folder.metrics)), default=0)
 
 
-def wait_until(is_true: Callable[[], bool], timeout_s: float = 120.0) -> None:
+def wait_until(is_true: Callable[[], bool], timeout_s: float = 600.0) -> None:
     """Polls.
 
     Raises:

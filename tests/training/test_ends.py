@@ -7,10 +7,12 @@ import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
 from pack.training.control import ControlCallback, RunControl
+from pack.training.divergence import DivergenceGuard
 from pack.training.job import StopTraining, TrainingDiverged
 from pack.training.networks.settings import NetworkSettings
-from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.out_of_memory import advice
+from pack.training.report import StepReport
+from pack.training.run.metrics import append_line
 from pack.training.run.saver import SaveFailed
 from pack.training.session import run_training
 from pack.training.stages import Stage
@@ -143,19 +145,49 @@ def test_no_number_keeps_the_last_good_state(request_):
     assert all(bool(tensor.isfinite().all()) for tensor in again.tensors.values())
 
 
+def guard_of(path, losses):
+    """A guard of a run that began with these losses."""
+    for step, loss in enumerate(losses, 1):
+        append_line(path, {"step": step, "loss": 0.0, "unweighted_loss": loss})
+        append_line(path, {"step": step, "validation_loss": 1.0})
+    guard = DivergenceGuard(path)
+    guard.on_start(None, None)
+    return guard
+
+
+def report_of(loss: float, step: int = 99) -> StepReport:
+    return StepReport(
+        step=step, total_steps=100, stage=0, epoch=0, loss=0.0, unweighted_loss=loss, grad_norm=1.0,
+        learning_rates={"unet": 0.01}, samples=(), seconds=0.1,
+    )  # fmt: skip
+
+
+def test_exploding_loss_is_told_from_a_noisy_one(tmp_path):
+    noisy = [0.1 if step % 10 else 1.5 for step in range(200)]
+    guard = guard_of(tmp_path / "noisy", noisy)
+    for loss in noisy:
+        guard.on_step(None, None, report_of(loss))
+    with pytest.raises(TrainingDiverged, match=r"at step 99 the loss of the last 20 steps is .* lower it 3-10 times"):
+        for _ in range(20):
+            guard.on_step(None, None, report_of(2.0))
+
+
+def test_a_run_that_goes_on_is_judged_by_how_it_began(tmp_path):
+    guard = guard_of(tmp_path / "metrics", [0.1] * 20 + [0.7] * 19)
+    with pytest.raises(TrainingDiverged):
+        guard.on_step(None, None, report_of(0.7))
+
+
 def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
-    monkeypatch.setattr("pack.training.divergence.WINDOW", 4)
-    request = replace(
-        request_,
-        stages=(Stage(steps=60, batch_size=2),),
-        optimizer=OptimizerSettings(learning_rate=0.09, max_grad_norm=0.0),
-        network=NetworkSettings(rank=4, alpha=4000),
-    )
-    with pytest.raises(TrainingDiverged, match="lower it 3-10 times") as first:
-        run(request)
-    with pytest.raises(TrainingDiverged) as second:
-        run(request)
-    assert str(second.value) == str(first.value)
+    monkeypatch.setattr("pack.training.divergence.WINDOW", 2)
+    monkeypatch.setattr("pack.training.divergence.FACTOR", 0.5)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 2 steps") as caught:
+            run(request_)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    assert [int(path.stem[6:]) for path in request_.root.rglob("*.state")] == [3]
 
 
 def full_disk(monkeypatch, after: int) -> list[str]:

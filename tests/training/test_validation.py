@@ -131,7 +131,7 @@ def test_diagnosis_compares_with_the_base_model(parts, request_):
         validation=ValidationSettings(),
         network=NetworkSettings(rank=4, parts=parts),
         optimizer=OptimizerSettings(learning_rate=1e-2),
-        stages=(Stage(steps=40, batch_size=2),),
+        stages=(Stage(steps=40, batch_size=4),),
     )
     result = run(request)
     diagnosis = result.diagnosis

@@ -62,7 +62,12 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     The caller holds the lock, so what half-written files there are come from a process that died.
     """
     found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, settings))]
-    run = max(found, key=lambda run: run.step) if found else _new_run(root, key, settings, description)
+    is_going_on = settings.on_dataset_change == "continue"
+    run = (
+        max(found, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
+        if found
+        else _new_run(root, key, settings, description)
+    )
     save_record(run.folder.record, run.record)
     make_current(root, run.folder.run_id)
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):

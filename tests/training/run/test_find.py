@@ -18,6 +18,7 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.find import make_current
 from pack.training.run.folder import current_run, run_ids, step_files
 from pack.training.run.saver import SaveSettings
+from pack.training.run_plan import hold_out, place_data, run_key, stage_plans
 from pack.training.session_types import LoraStart, ValidationSettings
 from pack.training.stages import Stage
 
@@ -88,35 +89,49 @@ OTHER_RUN = {
 }
 
 
+def key_of(request):
+    request = hold_out(request)
+    return run_key(request, stage_plans(request, place_data(request)))
+
+
 @pytest.mark.parametrize("change", SAME_RUN)
-def test_what_changes_no_weight_is_the_same_run(change, request_, tmp_path):
-    first = run(replace(request_, optimizer=CONSTANT))
+def test_what_changes_no_weight_is_the_same_run(change, request_):
+    request = replace(request_, optimizer=CONSTANT)
+    assert key_of(replace(request, **SAME_RUN[change])) == key_of(request)
+
+
+@pytest.mark.parametrize("change", OTHER_RUN)
+def test_what_changes_weights_is_another_run(change, request_):
+    request = replace(request_, optimizer=CONSTANT)
+    assert key_of(replace(request, **OTHER_RUN[change])).run_id != key_of(request).run_id
+
+
+def test_a_finished_run_is_returned_without_encoding_or_opening_anything(request_, tmp_path):
+    first = run(request_)
     encoded = BASE.num_images, BASE.num_texts, BASE.num_opened
-    changed = replace(request_, optimizer=CONSTANT, cache_dir=tmp_path / "cache", **SAME_RUN[change])
-    second = run(changed)
+    unimportant = {name: value for change in SAME_RUN.values() for name, value in change.items()}
+    second = run(replace(request_, cache_dir=tmp_path / "cache", **unimportant))
     assert second.message == "already trained: 4 steps, nothing to do"
     assert second.losses == ()
     assert (BASE.num_images, BASE.num_texts, BASE.num_opened) == encoded
     assert_equal(first.tensors, second.tensors)
 
 
-@pytest.mark.parametrize("change", OTHER_RUN)
-def test_what_changes_weights_is_another_run_and_the_old_one_is_kept(change, request_):
-    request = replace(request_, optimizer=CONSTANT)
-    first = run(request)
-    files = {path.name: path.read_bytes() for path in request.root.glob("*-step*.safetensors")}
-    second = run(replace(request, **OTHER_RUN[change]))
+def test_a_replaced_run_is_kept_and_gone_back_to(request_):
+    first = run(request_)
+    files = {path.name: path.read_bytes() for path in request_.root.glob("*-step*.safetensors")}
+    second = run(replace(request_, **OTHER_RUN["learning rate"]))
     assert second.message == "new run of 4 steps"
     assert second.folder.run_id != first.folder.run_id
-    assert first.folder.step_loras().keys() == {3, 4}
+    assert list(first.folder.step_loras()) == [3, 4]
 
-    back = run(request)
+    back = run(request_)
     assert back.message == "already trained: 4 steps, nothing to do"
     assert back.folder == first.folder
     assert_equal(back.tensors, first.tensors)
-    assert {path.name: path.read_bytes() for path in request.root.glob("*-step*.safetensors")} == files
-    assert_equal(load_lora(request.root / "run.safetensors").tensors, first.tensors)
-    assert second.folder.step_loras().keys() == {3, 4}
+    assert {path.name: path.read_bytes() for path in request_.root.glob("*-step*.safetensors")} == files
+    assert_equal(load_lora(request_.root / "run.safetensors").tensors, first.tensors)
+    assert list(second.folder.step_loras()) == [3, 4]
 
 
 def test_more_steps_without_an_end_of_the_schedule_are_those_of_a_longer_run(request_, tmp_path):
