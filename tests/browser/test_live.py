@@ -42,7 +42,7 @@ BUILD = """({name, steps, prompts}) => {
   connect(buckets, 0, train, "dataset");
   connect(preview, 0, train, "preview");
   window.app.canvas.ds.scale = 1;
-  window.app.canvas.ds.offset = [0, 0];
+  window.app.canvas.ds.offset = [0, -400];
   window.app.canvas.setDirty(true, true);
 }"""
 
@@ -146,9 +146,9 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, pocket_checkpoint, b
     assert status(page) == before
     press(page, "Save now")
     page.wait_for_timeout(500)
-    screenshot(page, "train_live", {"x": 410, "y": 30, "width": 460, "height": 960})
+    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 460, "height": 700})
 
-    page.locator(".bakery-cell").nth(1).click()
+    page.locator(".bakery-cell").first.click()
     overlay = page.locator(".bakery-overlay")
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")

@@ -15,9 +15,11 @@ NAME = "rouțe <b>fox</b>".replace("<b>", "").replace("</b>", "")
 SET = "abcdefabcdef"
 SECRET = "this must not be read"
 ATTACKS = (
-    "..", "../..", "../../../../etc/passwd", "..%2f..%2fsecret.png", "%2e%2e/%2e%2e", "....//", "a/b", "\\..\\..", "C:\\x",
-    "con", "", " ", ".", "<script>alert(1)</script>", "'; drop table", "%00", "\x00", "a" * 5000, "émoji🦊", "NaN", "-1", "1e9",
-    "step000000-00.png/../../../../secret.png", "step000000-00.png\n", f"{RUN}\n", f"{RUN}-0", f"{RUN}-99999", "٠" * 12,
+    "..", "../..", "../../../../etc/passwd", "..%2f..%2fsecret.png", "%2e%2e/%2e%2e", "....//", "a/b", "\\..\\..",
+    "C:\\x", "con", "", " ", ".", "<script>alert(1)</script>", "'; drop table", "%00", "\x00", "a" * 5000, "émoji🦊", "NaN",
+    "-1", "1e9",
+    "step000000-00.png/../../../../secret.png", "step000000-00.png\n", f"{RUN}\n", f"{RUN}-0", f"{RUN}-99999",
+    "٠" * 12,
 )  # fmt: skip
 
 
@@ -158,8 +160,10 @@ def test_no_path_leads_outside_or_breaks_a_route(site, comfy):
     noise = random.Random(0)
     words = [*ATTACKS, *("".join(noise.choices(string.printable, k=noise.randint(1, 40))) for _ in range(60))]
     before = {path for path in comfy.base.rglob("*") if path.name != "pick.json"}
-    patterns = ("/bakery/runs?name={}", "/bakery/runs/{}", f"/bakery/runs/{RUN}?name={{}}", f"/bakery/runs/{RUN}/previews/{{}}/step000000-00.png",
-                f"/bakery/runs/{RUN}/previews/{SET}/{{}}")  # fmt: skip
+    patterns = (
+        "/bakery/runs?name={}", "/bakery/runs/{}", f"/bakery/runs/{RUN}?name={{}}",
+        f"/bakery/runs/{RUN}/previews/{{}}/step000000-00.png", f"/bakery/runs/{RUN}/previews/{SET}/{{}}",
+    )  # fmt: skip
     requests = [("GET", pattern.format(quote(word, safe="")), {}) for pattern in patterns for word in words]
     requests += [("POST", f"/bakery/runs/{RUN}/{quote(word, safe='')}", {"json": {"step": word}}) for word in words]
     for (status, body, kind), request in zip(talk(site, *requests), requests, strict=True):
@@ -177,3 +181,70 @@ def test_routes_are_registered_once(comfy):
     routes.register()
     known = [(route.method, route.path) for route in comfy.server.routes if "/bakery/" in getattr(route, "path", "")]
     assert len(known) == len(set(known)) >= len(routes.ROUTES)
+
+
+@pytest.fixture
+def dataset(site, comfy):
+    """The dataset routes, a folder with an image below input, and a generated image in output."""
+    from pack.nodes.comfy_bridge import routes_dataset
+
+    folder = comfy.base / "input" / "set"
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (40, 30), (9, 200, 9)).save(folder / "a.png")
+    (folder / "a.txt").write_text("fox, <b>red</b>")
+    Image.new("RGB", (40, 30)).save(comfy.base / "output" / "made.png")
+    return SimpleNamespace(routes=routes_dataset, folder=folder)
+
+
+def post(site, action, **body):
+    status, answer, kind = one(site, "POST", f"/bakery/dataset/{action}", json=body)
+    assert kind == "application/json"
+    return status, json.loads(answer)
+
+
+def test_a_dataset_is_listed_edited_and_added_to(dataset):
+    status, body, kind = one(dataset, "GET", "/bakery/dataset?folder=set")
+    listing = json.loads(body)
+    assert (status, kind, listing["images"][0]["caption"]) == (200, "application/json", "fox, <b>red</b>")
+    assert one(dataset, "GET", "/bakery/dataset/picture?folder=set&name=a.png&size=32")[2] == "image/jpeg"
+    assert post(dataset, "captions", folder="set", captions={"a.png": "new"}) == (
+        200, {"before": {"a.png": "fox, <b>red</b>"}},
+    )  # fmt: skip
+    assert (dataset.folder / "a.txt").read_text() == "new"
+    assert post(dataset, "tag", folder="set", tag="new", new="old")[1] == {"before": {"a.png": "new"}}
+    assert post(dataset, "exclude", folder="set", name="a.png", is_excluded=True)[1] == {"name": ".excluded/a.png"}
+    assert post(dataset, "exclude", folder="set", name=".excluded/a.png", is_excluded=False)[1] == {"name": "a.png"}
+    made = {"filename": "made.png", "subfolder": "", "type": "output"}
+    assert post(dataset, "keep", folder="set/kept", images=[made], caption="a fox")[1] == {"names": ["made.png"]}
+    assert (dataset.folder / "kept" / "made.txt").read_text() == "a fox"
+    assert json.loads(one(dataset, "GET", "/bakery/dataset?folder=nobody")[1])["exists"] is False
+
+
+def test_no_request_leads_out_of_the_input_folder(dataset, comfy):
+    from urllib.parse import quote
+
+    before = {path: path.stat().st_mtime_ns for path in comfy.base.rglob("*") if path.is_file()}
+    requests = []
+    for word in [*ATTACKS, 5, None, [], {}, True]:
+        text = quote(str(word), safe="")
+        requests += [
+            ("GET", f"/bakery/dataset?folder={text}", {}),
+            ("GET", f"/bakery/dataset/picture?folder=set&name={text}", {}),
+            ("POST", "/bakery/dataset/captions", {"json": {"folder": word, "captions": {"a.png": "hacked"}}}),
+            ("POST", "/bakery/dataset/captions", {"json": {"folder": "set", "captions": {str(word): "hacked"}}}),
+            ("POST", "/bakery/dataset/captions", {"json": {"folder": "set", "captions": word}}),
+            ("POST", "/bakery/dataset/tag", {"json": {"folder": word, "tag": "fox", "new": "hacked"}}),
+            ("POST", "/bakery/dataset/exclude", {"json": {"folder": "set", "name": word, "is_excluded": True}}),
+            ("POST", "/bakery/dataset/exclude", {"json": {"folder": "set", "name": "a.png", "is_excluded": str(word)}}),
+            ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": word, "caption": "x"}}),
+            ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": [{"filename": word}]}}),
+            ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": [{"filename": "a", "type": word}]}}),
+            ("POST", "/bakery/dataset/keep", {"json": {"folder": "..", "images": [{"filename": "made.png"}]}}),
+        ]
+    for (status, body, kind), request in zip(talk(dataset, *requests), requests, strict=True):
+        is_listing = request[1].startswith("/bakery/dataset?")
+        assert status in ((200, 400, 500) if is_listing else (400, 404, 500)), (request, body)
+        assert kind == "application/json"
+        assert str(comfy.base).encode() not in body
+        assert SECRET.encode() not in body
+    assert {path: path.stat().st_mtime_ns for path in comfy.base.rglob("*") if path.is_file()} == before
