@@ -318,3 +318,23 @@ def test_inspect_shows_norms_and_the_words_that_change_most(models, node):
     assert "algorithm: lora (2)" in text
     assert "dragon" in text.split("likely trigger words: ")[1].split(",")[0]
     assert image.ndim == 4 and image.shape[-1] == 3 and 0 <= float(image.min()) <= float(image.max()) <= 1
+
+
+def test_schemas_are_valid_and_explain_every_input(comfy):
+    from pack.nodes import lora_files, lora_tools
+
+    ids = []
+    for one in (*lora_files.NODES, *lora_tools.NODES):
+        schema = one.GET_SCHEMA()
+        ids.append(schema.node_id)
+        assert all(item.tooltip for item in (*schema.inputs, *schema.outputs)), schema.node_id
+    assert ids == [
+        "BakeryLoadLoRA",
+        "BakerySaveLoRA",
+        "BakeryApplyLoRA",
+        "BakeryMergeLoRAs",
+        "BakeryMergeIntoModel",
+        "BakeryResizeLoRA",
+        "BakeryExtractLoRA",
+        "BakeryInspectLoRA",
+    ]
