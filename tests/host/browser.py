@@ -17,6 +17,11 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+IS_READY = """() => {
+    const workflow = window.app?.extensionManager?.workflow;
+    return Boolean(workflow?.activeWorkflow?.isLoaded && !workflow.isBusy && window.app.canvas && window.app.graph);
+}"""
+"""The page has opened the workflow it starts with; one that is loaded earlier would be replaced by it."""
 VIEWPORT = {"width": 1600, "height": 1000}
 
 
@@ -57,7 +62,7 @@ def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.goto(url, timeout=timeout_s * 1000)
-    page.wait_for_function("() => window.app?.graph && window.app?.extensionManager", timeout=timeout_s * 1000)
+    page.wait_for_function(IS_READY, timeout=timeout_s * 1000)
     return page
 
 
