@@ -45,7 +45,11 @@ async function keep(node) {
   const definitions = await api.fetchApi(`/object_info/${NODE}`).then((answer) => answer.json());
   const spec = definitions[NODE]?.input.required.folder ?? [];
   const folders = Array.isArray(spec[0]) ? spec[0] : spec[1]?.options ?? [];
-  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), folders);
+  // The dataset of this graph is the likely place.
+  const here = app.graph._nodes.find((each) => each.comfyClass === NODE)?.widgets.find((widget) => widget.name === "folder");
+  const first = here?.value ?? "my_images";
+  const others = folders.filter((folder) => folder !== first);
+  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), [first, ...others]);
 }
 
 app.registerExtension({

@@ -10,14 +10,14 @@ import { element, setText } from "../lib/dom.js";
  * @param {import("../lib/strings.js").Translate} t
  * @param {{filename: string, subfolder: string, type: string}[]} images
  * @param {string} prompt
- * @param {string[]} folders that are there already
+ * @param {string[]} folders to choose from, the likely one first
  */
 export function askToKeep(t, images, prompt, folders) {
   const before = /** @type {any} */ (document.activeElement);
   const chosen = new Set(images);
   const go = element("button", { type: "submit", class: "bakery-primary" });
   const message = element("div", { class: "bakery-message", role: "alert" });
-  const folder = element("input", { type: "text", value: folders[0] ?? "my_images", list: "bakery-folders", required: true, maxlength: 500, class: "bakery-wide", "aria-label": t("keep_folder") });
+  const folder = element("input", { type: "text", value: folders[0], list: "bakery-folders", required: true, maxlength: 500, class: "bakery-wide", "aria-label": t("keep_folder") });
   const caption = element("textarea", { rows: 3, maxlength: 20000, "aria-label": t("keep_caption"), text: prompt });
   const count = () => {
     setText(go, t("keep_go", { count: chosen.size }));

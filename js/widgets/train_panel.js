@@ -38,7 +38,7 @@ export class TrainPanel {
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
     this.chart.element.hidden = true;
     this.element = element(
-      "div", { class: "bakery bakery-panel", role: "group", "aria-label": t("panel") },
+      "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel") },
       this.empty, this.controls.element, this.chart.element, this.strip.element,
     );
     this.render = oncePerFrame(() => this.#render());

@@ -1,82 +1,25 @@
 """A LoRA is watched and steered on its node, in a real page against a real server."""
 
 import json
-import os
-import urllib.request
-from pathlib import Path
 
 import pytest
+from pack.tests.browser.page import screenshot, show_nodes, wait
 from PIL import Image
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-PICTURES = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
-"""Write the screenshots of docs/images anew."""
-TIMEOUT_MS = 120_000
 RUN, SET = "0123456789ab", "abcdefabcdef"
-BUILD = """({name, steps, prompts}) => {
-  const graph = window.app.graph;
-  graph.clear();
-  const make = (type, position, values = {}) => {
-    const node = LiteGraph.createNode(type);
-    node.pos = position;
-    graph.add(node);
-    for (const [key, value] of Object.entries(values)) {
-      const widget = node.widgets.find((each) => each.name === key);
-      widget.value = value;
-      widget.callback?.(value);
-    }
-    return node;
-  };
-  const checkpoint = make("CheckpointLoaderSimple", [20, 60], { ckpt_name: "pocket.safetensors" });
-  const data = make("BakeryLoadDataset", [20, 230], { folder: "live_fox" });
-  const buckets = make("BakeryBuckets", [20, 640], { resolution: 64 });
-  const preview = make("BakeryPreview", [880, 60], { prompts, width: 64, height: 64, every: 2, steps: 2, seed: 3 });
-  const train = make("BakeryTrain", [420, 60], { name, steps });
-  const connect = (from, slot, to, input) => from.connect(slot, to, to.findInputSlot(input));
-  connect(checkpoint, 0, train, "model");
-  connect(checkpoint, 1, train, "clip");
-  connect(checkpoint, 2, train, "vae");
-  connect(data, 0, buckets, "dataset");
-  connect(buckets, 0, train, "dataset");
-  connect(preview, 0, train, "preview");
-  window.app.canvas.ds.scale = 1;
-  window.app.canvas.ds.offset = [0, -400];
-  window.app.canvas.setDirty(true, true);
-}"""
+PROMPTS = "fox\nfox, blue background"
 
 
 @pytest.fixture(scope="module")
-def server(comfy_server):
-    """The server with a small dataset, and no tutorial over its page."""
-    folder = comfy_server.input / "live_fox"
+def folder(server):
+    folder = server.input / "live_fox"
     folder.mkdir(parents=True, exist_ok=True)
     for number, colour in enumerate(((200, 60, 40), (60, 200, 40), (60, 40, 200))):
         Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text("fox, simple background")
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
-    body = json.dumps(settings).encode()
-    urllib.request.urlopen(
-        urllib.request.Request(f"{comfy_server.url}/settings", body, {"Content-Type": "application/json"})
-    )
-    return comfy_server
-
-
-@pytest.fixture
-def page(server, comfy_page):
-    """ComfyUI's page; at the end there must have been no complaint of ours."""
-    comfy_page.complaints = []
-
-    def listen(message):
-        where = f"{message.location.get('url', '')} {message.text}"
-        if message.type in ("error", "warning") and ("lora-bakery" in where or "bakery" in message.text.lower()):
-            comfy_page.complaints.append(where)
-
-    comfy_page.on("console", listen)
-    yield comfy_page
-    assert comfy_page.problems == []
-    assert comfy_page.complaints == []
+    return folder
 
 
 def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
@@ -100,45 +43,48 @@ def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
             (root / f"{name}-step{step:06d}.safetensors").write_bytes(b"")
 
 
-def show_node(page, name, steps=3, prompts="fox"):
-    page.evaluate(BUILD, {"name": name, "steps": steps, "prompts": prompts})
+def show_node(page, name):
+    show_nodes(page, [["BakeryTrain", [420, 60], {"name": name}]], top=350)
+
+
+def show_graph(page, name, folder):
+    nodes = [
+        ["CheckpointLoaderSimple", [20, 60], {"ckpt_name": "pocket.safetensors"}],
+        ["BakeryLoadDataset", [-500, 60], {"folder": folder.name}],
+        ["BakeryBuckets", [20, 640], {"resolution": 64}],
+        [
+            "BakeryPreview",
+            [900, 60],
+            {"prompts": PROMPTS, "width": 64, "height": 64, "every": 2, "steps": 2, "seed": 3},
+        ],
+        ["BakeryTrain", [420, 60], {"name": name, "steps": 400}],
+    ]
+    links = [
+        [0, 0, 4, "model"], [0, 1, 4, "clip"], [0, 2, 4, "vae"], [1, 0, 2, "dataset"], [2, 0, 4, "dataset"],
+        [3, 0, 4, "preview"],
+    ]  # fmt: skip
+    show_nodes(page, nodes, links, top=350)
 
 
 def status(page):
-    return page.locator(".bakery-status").inner_text()
+    return page.locator(".bakery-training .bakery-status").inner_text()
 
 
 def press(page, text):
-    page.locator(".bakery-panel button", has_text=text).click()
-
-
-def wait(page, condition):
-    page.wait_for_function(f"() => {condition}", timeout=TIMEOUT_MS)
-
-
-def steps_shown(page):
-    return page.locator(".bakery-step").all_inner_texts()
-
-
-def screenshot(page, name, clip=None):
-    if PICTURES:
-        path = ROOT / "docs" / "images" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=path, clip=clip)
-        Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+    page.locator(".bakery-training button", has_text=text).click()
 
 
 @pytest.mark.slow
-def test_watch_pause_try_pick_stop_and_reload(server, page, pocket_checkpoint, browser):
-    show_node(page, "live", steps=400, prompts="fox\nfox, blue background")
-    assert "appear here" in page.locator(".bakery-panel").inner_text()
+def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_checkpoint, browser):
+    show_graph(page, "live", folder)
+    assert "appear here" in page.locator(".bakery-training").inner_text()
     page.evaluate("() => window.app.queuePrompt(0)")
     wait(page, "document.querySelectorAll('.bakery-cell').length >= 4")
-    wait(page, "/training/.test(document.querySelector('.bakery-status').textContent)")
+    wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     assert has_ink(page)
 
     press(page, "Pause")
-    wait(page, "/paused/.test(document.querySelector('.bakery-status').textContent)")
+    wait(page, "/paused/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     before = status(page)
     page.locator(".bakery-try input[type=text]").fill("a fox <img src=x onerror=window.hacked=1>")
     page.locator(".bakery-try button").click()
@@ -148,24 +94,14 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, pocket_checkpoint, b
     page.wait_for_timeout(500)
     screenshot(page, "train_live", {"x": 410, "y": 70, "width": 460, "height": 700})
 
-    page.locator(".bakery-cell").first.click()
-    overlay = page.locator(".bakery-overlay")
-    page.keyboard.press("End")
-    page.keyboard.press("ArrowUp")
-    overlay.locator("select").select_option("0")
-    assert overlay.locator(".bakery-divider").get_attribute("aria-valuenow") == "50"
-    screenshot(page, "compare_steps")
-    overlay.locator("button", has_text="Pick this step").click()
-    wait(page, "/★/.test(document.querySelector('.bakery-status').textContent)")
-    page.keyboard.press("Escape")
-    assert overlay.count() == 0
+    compare_and_pick(page)
 
     press(page, "Go on")
     press(page, "Rate ×0.5")
-    wait(page, "/training/.test(document.querySelector('.bakery-status').textContent)")
+    wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     press(page, "Stop & keep")
-    wait(page, "document.querySelector('.bakery-controls .bakery-row').hidden")
-    wait(page, "window.app.extensionManager && !document.querySelector('.bakery-status').textContent.includes('left')")
+    wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
+    wait(page, "window.app.extensionManager && !document.querySelector('.bakery-training .bakery-status').textContent.includes('left')")
     assert (server.output / "loras" / "live" / "live.safetensors").is_file()
     assert not page.evaluate("() => window.hacked")
 
@@ -176,6 +112,20 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, pocket_checkpoint, b
     assert "★" in status(second)
     assert has_ink(second)
     second.context.close()
+
+
+def compare_and_pick(page):
+    page.locator(".bakery-cell").first.click()
+    overlay = page.locator(".bakery-overlay")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    overlay.locator("select").select_option("0")
+    assert overlay.locator(".bakery-divider").get_attribute("aria-valuenow") == "50"
+    screenshot(page, "compare_steps")
+    overlay.locator("button", has_text="Pick this step").click()
+    wait(page, "/★/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+    page.keyboard.press("Escape")
+    assert overlay.count() == 0
 
 
 def open_again(browser, server):
@@ -243,11 +193,11 @@ def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server
     wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
     page.evaluate("() => window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain').collapse(true)")
     page.evaluate("() => window.app.canvas.setDirty(true, true)")
-    wait(page, "document.querySelector('.bakery-panel')?.offsetParent == null")
+    wait(page, "document.querySelector('.bakery-training')?.offsetParent == null")
     page.evaluate(
         "() => window.app.graph.remove(window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain'))"
     )
-    wait(page, "document.querySelectorAll('.bakery-panel').length === 0")
+    wait(page, "document.querySelectorAll('.bakery-training').length === 0")
 
 
 @pytest.mark.parametrize(("palette", "is_new"), [("light", False), ("dark", True), ("light", True)])
@@ -258,11 +208,11 @@ def test_both_renderings_and_themes(server, page, palette, is_new):
     show_node(page, "looks")
     wait(page, "document.querySelectorAll('.bakery-cell').length === 5")
     assert has_ink(page)
-    box = page.locator(".bakery-panel").bounding_box()
+    box = page.locator(".bakery-training").bounding_box()
     cell = page.locator(".bakery-cell").first.bounding_box()
     assert box["height"] > 250
     assert box["y"] <= cell["y"] <= box["y"] + box["height"]
-    colour = page.evaluate("() => getComputedStyle(document.querySelector('.bakery-status')).color")
+    colour = page.evaluate("() => getComputedStyle(document.querySelector('.bakery-training .bakery-status')).color")
     lightness = sum(int(part) for part in colour.strip("rgba()").split(",")[:3]) / 3
     assert (lightness > 128) == (palette == "dark")
     page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")

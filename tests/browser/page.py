@@ -1,0 +1,63 @@
+"""What the browser tests share: nodes on the canvas, waiting, screenshots."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
+"""Write the pictures of docs/images anew."""
+TIMEOUT_MS = 120_000
+MAKE_NODES = """(nodes) => {
+  const { graph, canvas } = window.app;
+  graph.clear();
+  for (const [type, position, values] of nodes) {
+    const node = LiteGraph.createNode(type);
+    node.pos = position;
+    graph.add(node);
+    for (const [key, value] of Object.entries(values)) {
+      const widget = node.widgets.find((each) => each.name === key);
+      widget.value = value;
+      widget.callback?.(value);
+    }
+  }
+  canvas.ds.scale = 1;
+  canvas.ds.offset = [0, 0];
+  canvas.setDirty(true, true);
+}"""
+CONNECT = """(links) => {
+  const { graph, canvas } = window.app;
+  for (const [from, slot, to, input] of links) {
+    const target = graph._nodes[to];
+    graph._nodes[from].connect(slot, target, target.findInputSlot(input));
+  }
+  canvas.setDirty(true, true);
+}"""
+
+
+def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None = None, top: int = 0) -> None:
+    """Put (type, position, widget values) on an empty canvas, then links (from, slot, to, input) by place in the list.
+
+    `top` scrolls the canvas by so many pixels.
+    """
+    page.evaluate(MAKE_NODES, nodes)
+    page.evaluate(CONNECT, links or [])
+    page.evaluate("top => { window.app.canvas.ds.offset = [0, -top]; window.app.canvas.setDirty(true, true); }", top)
+
+
+def wait(page: Any, condition: str) -> None:
+    """Wait until a JavaScript expression is true."""
+    page.wait_for_function(f"() => {condition}", timeout=TIMEOUT_MS)
+
+
+def screenshot(page: Any, name: str, clip: dict[str, int] | None = None) -> None:
+    """Write a small PNG into docs/images, where screenshots are wanted."""
+    if not IS_WRITING_SCREENSHOTS:
+        return
+    path = ROOT / "docs" / "images" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path, clip=clip)
+    picture = Image.open(path).convert("RGB").quantize(128)
+    picture.save(path, optimize=True)
