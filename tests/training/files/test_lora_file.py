@@ -85,9 +85,9 @@ from pathlib import Path
 from training.files.lora_file import save_lora
 save_lora(Path(sys.argv[1]), {{"b.x": torch.ones(2), "a.x": torch.zeros(3)}}, {{str(i): "v" for i in range(40)}})
 """
-    for name, seed in (("1", "1"), ("2", "2")):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "1")], check=True)
+    backwards = {"a.x": torch.zeros(3), "b.x": torch.ones(2)}
+    save_lora(tmp_path / "2", backwards, {str(i): "v" for i in reversed(range(40))})
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 

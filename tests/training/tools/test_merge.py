@@ -37,7 +37,7 @@ def close(got: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-9):
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize(("one", "two"), itertools.combinations_with_replacement(ALGORITHMS, 2))
+@pytest.mark.parametrize(("one", "two"), list(itertools.combinations_with_replacement(ALGORITHMS, 2)))
 def test_every_pair_sums(one: str, two: str):
     weight = draw(OUT, IN, seed=9)
     first, second = of_algorithm(one, seed=1), of_algorithm(two, seed=2)
@@ -48,7 +48,7 @@ def test_every_pair_sums(one: str, two: str):
     assert report.relative_error < 1e-9
 
 
-@pytest.mark.parametrize(("one", "two"), itertools.combinations_with_replacement(FROM_FILE_ALONE, 2))
+@pytest.mark.parametrize(("one", "two"), list(itertools.combinations_with_replacement(FROM_FILE_ALONE, 2)))
 def test_without_a_rank_the_result_is_exact_or_says_by_how_much_not(one: str, two: str):
     first, second = of_algorithm(one, seed=1), of_algorithm(two, seed=2)
     expected = change(first) + change(second)
