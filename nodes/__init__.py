@@ -2,8 +2,11 @@
 
 import importlib
 import logging
+from functools import cache
 
 from comfy_api.latest import ComfyExtension, io
+
+from .optional_defaults import with_optional_defaults
 
 MODULES = (
     "dataset",
@@ -23,6 +26,7 @@ MODULES = (
 )
 
 
+@cache
 def load_nodes() -> list[type[io.ComfyNode]]:
     """Nodes of every module; one that lacks a package is left out, and the log says which package."""
     nodes: list[type[io.ComfyNode]] = []
@@ -36,7 +40,7 @@ def load_nodes() -> list[type[io.ComfyNode]]:
                 name,
                 error.name,
             )
-    return nodes
+    return [with_optional_defaults(node) for node in nodes]
 
 
 class LoraBakery(ComfyExtension):

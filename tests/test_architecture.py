@@ -98,7 +98,7 @@ def test_requirements_are_the_same_everywhere_and_no_pins():
 
 
 def test_every_package_that_is_imported_is_required_and_no_other():
-    distributions = {"PIL": "pillow", "pytorch_optimizer": "pytorch-optimizer"}
+    distributions = {"PIL": "pillow", "pytorch_optimizer": "pytorch-optimizer", "lycoris": "lycoris-lora"}
     imported = set()
     for layer in ("training", "nodes"):
         for path in (ROOT / layer).rglob("*.py"):

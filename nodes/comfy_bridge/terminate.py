@@ -23,9 +23,10 @@ class SaveOnTerminate:
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Listens."""
-        if os.name == "posix" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._loop = PromptServer.instance.loop
-            self._loop.call_soon_threadsafe(self._loop.add_signal_handler, signal.SIGTERM, self._note)
+        loop = PromptServer.instance.loop
+        if os.name == "posix" and loop is not None and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._loop = loop
+            loop.call_soon_threadsafe(loop.add_signal_handler, signal.SIGTERM, self._note)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Ends the run if the signal came."""

@@ -90,7 +90,7 @@ def test_gradients_reach_every_part(loaded, is_text_trained):
     base = base_model(loaded)
     network, gradients = train_once(base, is_text_trained)
     ups = {name: gradient for name, gradient in gradients.items() if "lora_up" in name}
-    reached = {name.split("_")[1] for name, gradient in ups.items() if gradient is not None and gradient.abs().sum() > 0}
+    reached = {name.split("_")[1] for name, grad in ups.items() if grad is not None and grad.abs().sum() > 0}
     text_parts = {"te"} if base.family == "sd15" else {"te1", "te2"}
     assert reached == {"unet"} | (text_parts if is_text_trained else set())
 

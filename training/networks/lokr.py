@@ -11,6 +11,7 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaiming, pop_alpha
@@ -102,8 +103,8 @@ class LokrAdapter(Adapter):
 
     def _linear(self, x: Tensor) -> Tensor:
         w1 = self.w1().to(x.dtype)
-        hidden = self._second(x.reshape(*x.shape[:-1], w1.shape[1], -1))
-        return F.linear(hidden.mT, w1).mT.flatten(-2)
+        hidden = self._second(rearrange(x, "... (m n) -> ... m n", m=w1.shape[1]))
+        return rearrange(F.linear(hidden.mT, w1), "... k l -> ... (l k)")
 
     def _spatial(self, x: Tensor) -> Tensor:
         w1 = self.w1().to(x.dtype)
@@ -167,10 +168,10 @@ class LokrAdapter(Adapter):
 def split(size: int, factor: int) -> tuple[int, int]:
     """Split a size into two whole factors, the smaller first: one is `factor` if that divides the size.
 
-    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20.
+    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20. LyCORIS,
+    which defines the format, decides, so that its files and ours agree.
     """
-    if factor > 0 and size % factor == 0:
-        return min(factor, size // factor), max(factor, size // factor)
-    limit = size if factor < 0 else factor
-    small = max(m for m in range(1, int(size**0.5) + 1) if size % m == 0 and m <= limit)
-    return small, size // small
+    # Imported here: it is slow to import, and only LoKr needs it.
+    from lycoris.functional.general import factorization  # pyright: ignore[reportMissingTypeStubs]
+
+    return factorization(size, factor)

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from typing import cast
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, frobenius
@@ -129,10 +130,10 @@ class BoftAdapter(RotationAdapter):
         for stage in range(stages):
             distance = 2**stage * size // 2
             pairs = count * size // (2 * distance)
-            paired = values.reshape(-1, pairs, 2, distance, length).transpose(2, 3)
+            sizes = {"pair": pairs, "two": 2, "near": distance}
+            paired = rearrange(values, "b (pair two near) l -> b (pair near two) l", **sizes)
             moved = rotations[stage] @ paired.reshape(-1, count, size, length)
-            moved = moved.reshape(-1, pairs, distance, 2, length).transpose(2, 3)
-            values = values + moved.reshape(values.shape)
+            values = values + rearrange(moved.flatten(1, 2), "b (pair near two) l -> b (pair two near) l", **sizes)
         return values - values_BCL
 
 

@@ -1,0 +1,34 @@
+"""An input that has a default may be left out of a prompt.
+
+So prompts written by hand or by other programs stay short, and prompts saved before a node gained an input still run.
+"""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+
+def _has_default(wanted: io.Input) -> bool:
+    return getattr(wanted, "default", None) is not None
+
+
+def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node, whose inputs with a default are optional from now on."""
+    define, execute = node.define_schema, node.execute
+    schema = define()
+    defaults = {wanted.id: getattr(wanted, "default", None) for wanted in schema.inputs if _has_default(wanted)}
+    if schema.is_input_list:
+        defaults = {name: [value] for name, value in defaults.items()}
+
+    def define_schema(cls: type[io.ComfyNode]) -> io.Schema:
+        described = define.__func__(cls)
+        for wanted in described.inputs:
+            wanted.optional = wanted.optional or _has_default(wanted)
+        return described
+
+    def execute_with_defaults(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
+        return execute.__func__(cls, **{**defaults, **values})
+
+    node.define_schema = classmethod(define_schema)
+    node.execute = classmethod(execute_with_defaults)
+    return node

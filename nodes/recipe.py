@@ -1,0 +1,130 @@
+"""Settings for everything from a few questions, with the rule behind each."""
+
+from typing import Any, get_args
+
+from comfy_api.latest import io
+
+from ..training.base_model import ModelFamily
+from ..training.data.dataset import Dataset
+from ..training.networks.settings import Algorithm
+from ..training.recipes import SUBJECTS, RecipeRequest, make_recipe
+from ..training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
+from . import sockets
+
+REQUEST = RecipeRequest()
+
+
+class BakeryRecipe(io.ComfyNode):
+    """Answers in, settings out."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryRecipe",
+            display_name="Recipe (Bakery)",
+            category="LoRA Bakery/Training",
+            description="Chooses network, optimizer, objective and length from what you train, how many images there "
+            "are and the memory of your GPU, and says why. Connect all four outputs to Train LoRA; put an own node in "
+            "place of any of them to decide that yourself.",
+            search_aliases=["presets", "easy settings", "low vram", "8gb sdxl", "which rank", "how many steps"],
+            inputs=[*_subject_inputs(), *_machine_inputs(), *_override_inputs()],
+            outputs=[
+                sockets.Network.Output(display_name="network", tooltip="For Train LoRA."),
+                sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
+                sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA."),
+                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA: how long, in which batches."),
+                io.String.Output(display_name="notes", tooltip="Each choice with its rule, costs and cautions."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, num_images: int, dataset: Dataset | None = None, **values: Any) -> io.NodeOutput:
+        counted, has_regularization = count_images(dataset)
+        request = RecipeRequest(
+            num_images=counted or num_images, has_regularization=has_regularization, **values
+        )  # fmt: skip
+        recipe = make_recipe(request)
+        notes = recipe.text(f"{request.row.label}; {request.num_images} images")
+        return io.NodeOutput(
+            recipe.network, recipe.optimizer, recipe.objective, recipe.stages, notes, ui={"text": [notes]}
+        )
+
+
+def count_images(dataset: Dataset | None) -> tuple[int, bool]:
+    """Different training images of a dataset, and whether regularization images are with them; 0 without one."""
+    subsets = dataset.subsets if dataset else ()
+    pictures = {item.content_hash for subset in subsets if not subset.is_regularization for item in subset.items}
+    return len(pictures), any(subset.is_regularization for subset in subsets)
+
+
+def _subject_inputs() -> list[io.Input]:
+    labels = [subject.label for subject in SUBJECTS]
+    return [
+        sockets.Dataset.Input(
+            "dataset", optional=True, tooltip="What will be trained on; its images are counted in place of num_images."
+        ),
+        io.Combo.Input(
+            "subject", options=labels, default=REQUEST.row.label,
+            tooltip="What you train. Characters go from A, what models draw anyway, to I, what they cannot imagine.",
+        ),
+        io.Int.Input(
+            "num_images", default=REQUEST.num_images, min=1, max=1_000_000,
+            tooltip="How many different images you have. Not used where a dataset is connected.",
+        ),
+        io.Combo.Input(
+            "image_quality", options=list(get_args(ImageQuality)), default=REQUEST.image_quality,
+            tooltip="poor: few views, renders, small, blurred or mixed pictures. They are trained longer.",
+        ),
+        io.Combo.Input(
+            "accuracy", options=list(get_args(Accuracy)), default=REQUEST.accuracy,
+            tooltip="loose: to be recognized, in any clothes; exact: every detail, with more rank and time.",
+        ),
+        io.Boolean.Input(
+            "is_known", default=REQUEST.is_known,
+            tooltip="The model draws it already when asked: then about 300 of 1000 steps are enough.",
+        ),
+        io.Boolean.Input(
+            "is_male", default=REQUEST.is_male, tooltip="Male characters need a little more rank, up to grade D."
+        ),
+    ]  # fmt: skip
+
+
+def _machine_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "family", options=list(get_args(ModelFamily)), default=REQUEST.family, tooltip="Kind of your checkpoint."
+        ),
+        io.Float.Input(
+            "vram_gib", default=REQUEST.vram_gib, min=1.0, max=1024.0, step=1.0,
+            tooltip="Memory of your GPU in GiB: decides the batch size and, for SDXL, the profile.",
+        ),
+        io.Combo.Input(
+            "rates", options=list(get_args(Rates)), default=REQUEST.rates,
+            tooltip="found by the optimizer: Prodigy, nothing to tune. fixed: AdamW with usual rates, a little faster.",
+        ),
+        io.Combo.Input(
+            "profile", options=list(get_args(Profile)), default=REQUEST.profile,
+            tooltip="low VRAM (SDXL): rank 4 to 8, U-Net only, Adafactor, batch size 1, for about 8 GB. auto takes it "
+            "for SDXL below 12 GiB.",
+        ),
+    ]  # fmt: skip
+
+
+def _override_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "algorithm", options=["auto", *get_args(Algorithm)], default=REQUEST.algorithm, optional=True,
+            advanced=True, tooltip="Another kind of network; the notes say where it does not fit.",
+        ),
+        io.Int.Input(
+            "rank", default=REQUEST.rank, min=0, max=4096, optional=True, advanced=True,
+            tooltip="Another rank; the notes say where it is wasted or too small. 0 = chosen for you.",
+        ),
+        io.Combo.Input(
+            "text_encoder", options=list(get_args(TextEncoder)), default=REQUEST.text_encoder, optional=True,
+            advanced=True, tooltip="Whether the text encoder is trained too. auto: for SD1.5 yes, for SDXL no.",
+        ),
+    ]  # fmt: skip
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryRecipe]
