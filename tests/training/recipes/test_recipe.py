@@ -1,0 +1,154 @@
+"""Recipes follow the tables, explain themselves, warn of what is known to fail, and can be trained."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from pack.training.optimizers import check_optimizer
+from pack.training.recipes import SUBJECTS, RecipeRequest, find_subject, make_recipe
+from pack.training.stages import stage_optimizers
+
+GRADES = [f"character {grade}" for grade in "ABCDEFGHI"]
+
+
+def recipe(**values):
+    return make_recipe(RecipeRequest(**values))
+
+
+@pytest.mark.parametrize("subject", [subject.name for subject in SUBJECTS])
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_every_recipe_can_be_trained_and_explains_each_choice(subject, family):
+    options = itertools.product(("good", "poor"), ("loose", "normal", "exact"), ("fixed", "found by the optimizer"))
+    for quality, accuracy, rates in options:
+        made = recipe(
+            subject=subject, family=family, image_quality=quality, accuracy=accuracy, rates=rates, vram_gib=24.0
+        )
+        for settings in stage_optimizers(made.stages, made.optimizer):
+            assert check_optimizer(settings) == settings
+        text = made.text("title")
+        for part in ("algorithm", "rank", "alpha", "min_snr_gamma", "batch size", "images to be seen"):
+            assert part in text
+        assert made.estimate.steps == sum(stage.steps for stage in made.stages)
+
+
+def test_labels_lead_back_to_their_subject():
+    assert [find_subject(subject.label) for subject in SUBJECTS] == list(SUBJECTS)
+    with pytest.raises(ValueError, match="subject must be one of .* got 'character Z'"):
+        RecipeRequest(subject="character Z")
+
+
+def test_harder_grades_never_get_less_rank_or_time():
+    made = [recipe(subject=grade, rates="fixed") for grade in GRADES]
+    ranks = [one.network.rank for one in made]
+    assert ranks == sorted(ranks) and ranks[0] == 8 and ranks[-1] == 192
+    samples = [one.estimate.samples for one in made]
+    assert samples == sorted(samples) and samples[0] == 1000
+
+
+def test_the_guides_first_settings():
+    """Its table: good images 1000 steps, poor 1600; U-Net 1e-4 at batch size 1, text encoder 5e-5 or 4.5e-5."""
+    made = recipe(subject="character D", rates="fixed", vram_gib=6.0)
+    assert (made.optimizer.learning_rate, made.optimizer.text_encoder_lr) == (1e-4, 5e-5)
+    assert (made.stages[0].steps, made.stages[0].batch_size, made.network.alpha) == (1000, 1, 32.0)
+    poor = recipe(subject="character D", rates="fixed", vram_gib=6.0, image_quality="poor")
+    assert (poor.stages[0].steps, poor.optimizer.text_encoder_lr) == (1600, 4.5e-5)
+
+
+def test_batch_size_takes_the_rate_with_it_and_leaves_the_images_seen():
+    small, large = (recipe(rates="fixed", vram_gib=gib) for gib in (6.0, 12.0))
+    assert large.stages[0].batch_size == 2
+    assert large.optimizer.learning_rate == 2 * small.optimizer.learning_rate
+    assert large.estimate.samples == small.estimate.samples == 2 * large.estimate.steps
+
+
+def test_what_the_model_knows_takes_300_of_1000_steps():
+    assert recipe(is_known=True, vram_gib=6.0).stages[0].steps == 300
+
+
+def test_regularization_images_double_the_steps():
+    plain, mixed = (recipe(has_regularization=value) for value in (False, True))
+    assert mixed.estimate.samples == 2 * plain.estimate.samples
+
+
+def test_prodigy_gets_one_rate_a_constant_schedule_and_more_push_at_low_ranks():
+    made = recipe(subject="character E")
+    assert (made.optimizer.optimizer, made.optimizer.learning_rate, made.optimizer.text_encoder_lr) == (
+        "Prodigy", 1.0, None,
+    )  # fmt: skip
+    assert made.optimizer.schedule.schedule == "constant"
+    assert "d_coef=2 " in made.optimizer.arguments
+    assert "d_coef=5 " in recipe(subject="character A").optimizer.arguments
+    assert "d_coef=9 " in recipe(subject="style", algorithm="ia3").optimizer.arguments
+
+
+def test_an_exact_likeness_at_fixed_rates_closes_with_a_little_cosine():
+    made = recipe(accuracy="exact", rates="fixed", vram_gib=6.0)
+    first, last = stage_optimizers(made.stages, made.optimizer)
+    assert (first.schedule.schedule, last.schedule.schedule) == ("linear", "cosine")
+    assert last.learning_rate == first.learning_rate / 2
+    assert [stage.steps for stage in made.stages] == [1200, 300]
+
+
+def test_low_vram_profile_is_one_choice_and_is_taken_by_itself():
+    chosen = recipe(family="sdxl", profile="low VRAM (SDXL)", vram_gib=24.0, subject="style")
+    found = recipe(family="sdxl", vram_gib=8.0, subject="style")
+    for made in (chosen, found):
+        assert (made.network.algorithm, made.network.rank, made.network.parts) == ("lora", 4, ("unet",))
+        assert (made.optimizer.optimizer, made.stages[0].batch_size) == ("Adafactor", 1)
+        assert made.estimate.memory_gib < 8
+    assert recipe(family="sdxl", vram_gib=24.0, subject="style").network.algorithm == "locon"
+    assert recipe(family="sdxl", profile="low VRAM (SDXL)", accuracy="exact").network.rank == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"family": "sd15"}, "is for SDXL, got family sd15"),
+        ({"text_encoder": "trained"}, "trains the U-Net only"),
+        ({"rank": 32}, "rank must be at most 8"),
+        ({"algorithm": "loha"}, "needs algorithm lora, got loha"),
+    ],
+)
+def test_conflicts_with_the_low_vram_profile_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        RecipeRequest(**{"family": "sdxl", "profile": "low VRAM (SDXL)", **values})
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_images", 0), ("vram_gib", 0.0), ("rank", -1), ("accuracy", "much")])
+def test_answers_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .* got"):
+        RecipeRequest(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "caution"),
+    [
+        ({"num_images": 1}, "from_one_image"),
+        ({"num_images": 5}, "5 images are few: character B wants at least 10"),
+        ({"subject": "style", "num_images": 40}, "40 images are few: style wants at least 100"),
+        ({"subject": "character E", "algorithm": "loha"}, "only plain LoRA learns it"),
+        ({"subject": "character D", "algorithm": "lokr"}, "LoKr learns characters up to C"),
+        ({"subject": "character A", "algorithm": "boft"}, "boft is for styles and concepts"),
+        ({"subject": "character A", "rank": 64}, "rank 64 is wasted on character A"),
+        ({"subject": "character G", "rank": 16}, "rank 16 is little for character G"),
+        ({"subject": "character I", "family": "sdxl", "vram_gib": 12.0}, "above the 12 GiB"),
+        ({"image_quality": "poor"}, "poor images without regularization images"),
+    ],
+)
+def test_what_is_known_to_fail_is_said_with_a_remedy(values, caution):
+    assert any(caution in text for text in recipe(**values).cautions)
+
+
+def test_nothing_is_said_against_a_plain_case():
+    assert recipe(subject="character C", num_images=50).cautions == ()
+
+
+def test_a_scale_that_cannot_learn_is_said():
+    from pack.training.recipes.cautions import cautions
+
+    request = RecipeRequest(subject="character F", rates="fixed", vram_gib=7.0)
+    made = make_recipe(request)
+    for alpha, wanted in ((1.0, "learn next to nothing"), (200.0, "above rank 64")):
+        found = cautions(request, replace(made.network, alpha=alpha), made.optimizer, made.estimate)
+        assert any(wanted in text for text in found)
+    assert made.cautions == ()

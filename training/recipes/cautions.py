@@ -1,0 +1,104 @@
+"""What speaks against a recipe, or against what the user wants instead: each in one sentence with a remedy."""
+
+from ..networks.settings import NetworkSettings
+from ..optimizers.settings import OptimizerSettings
+from .choices import HARD_GRADES
+from .estimate import Estimate
+from .request import RecipeRequest
+from .subjects import NO_FIT
+
+LOWEST_SCALE = 0.05
+LOWEST_RATE = 1e-4
+SIMPLE_GRADES = "ABC"
+WASTEFUL_RANK = 64
+"""Rank that the simple grades never fill."""
+
+
+def cautions(
+    request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, estimate: Estimate
+) -> tuple[str, ...]:
+    """All of them, the most serious first."""
+    found = (
+        _images(request),
+        _algorithm(request, network),
+        _rank(request, network),
+        _scale(network, optimizer),
+        _memory(request, estimate),
+        _poor_images(request),
+    )
+    return tuple(text for text in found if text)
+
+
+def _images(request: RecipeRequest) -> str:
+    row = request.row
+    if request.num_images <= 2:
+        return (
+            f"{request.num_images} image(s) only: train briefly, generate variations, keep the good ones and train on "
+            "with them (example workflow from_one_image)"
+        )
+    if request.num_images < row.min_images:
+        return (
+            f"{request.num_images} images are few: {row.name} wants at least {row.min_images}, usually "
+            f"{row.usual_images}; add some, or train fewer steps and compare them"
+        )
+    return ""
+
+
+def _algorithm(request: RecipeRequest, network: NetworkSettings) -> str:
+    row = request.row
+    if network.algorithm in row.fitting:
+        return ""
+    why = NO_FIT.get(network.algorithm, f"{network.algorithm} is for styles and concepts")
+    only = "only plain LoRA learns it" if row.grade in tuple(HARD_GRADES) and row.kind == "character" else ""
+    return f"algorithm {network.algorithm} does not fit {row.name}: {only or why}; choose {row.algorithm}"
+
+
+def _rank(request: RecipeRequest, network: NetworkSettings) -> str:
+    row = request.row
+    if network.algorithm in ("lokr", "ia3", "diag-oft", "boft", "full"):
+        return ""
+    is_simple = row.kind == "character" and row.grade in tuple(SIMPLE_GRADES)
+    if network.rank > row.high_rank or (is_simple and network.rank >= WASTEFUL_RANK):
+        return (
+            f"rank {network.rank} is wasted on {row.name}, which {row.high_rank} holds: a larger file, no more likeness"
+        )
+    if network.rank < row.low_rank and not request.is_low_vram:
+        return f"rank {network.rank} is little for {row.name}: it will never learn all of it; {row.low_rank} or more"
+    if network.rank < row.low_rank:
+        return (
+            f"rank {network.rank} of the low-VRAM profile is little for {row.name} ({row.low_rank} or more): expect a "
+            "simpler likeness, or train SD1.5"
+        )
+    return ""
+
+
+def _scale(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
+    scale = (network.alpha or network.rank) / network.rank
+    if scale > 1:
+        return f"alpha {network.alpha:g} is above rank {network.rank}: it overfits; alpha should be at most the rank"
+    is_manual = optimizer.optimizer in ("AdamW", "Adafactor", "Lion", "CAME")
+    if is_manual and scale < LOWEST_SCALE and optimizer.learning_rate <= LOWEST_RATE:
+        return (
+            f"alpha / rank is {scale:.3f} at a rate of {optimizer.learning_rate:g}: it will learn next to nothing; "
+            "raise alpha, the rate, or alpha_compensation"
+        )
+    return ""
+
+
+def _memory(request: RecipeRequest, estimate: Estimate) -> str:
+    if estimate.memory_gib <= request.vram_gib:
+        return ""
+    remedy = "lower the rank, or turn gradient_checkpointing on" if not request.is_low_vram else "close other programs"
+    return (
+        f"memory of roughly {estimate.memory_gib:.1f} GiB is above the {request.vram_gib:g} GiB of the GPU; parts of "
+        f"the model will have to wait in main memory, which is slow: {remedy}"
+    )
+
+
+def _poor_images(request: RecipeRequest) -> str:
+    if request.image_quality == "good" or request.row.kind == "style" or request.has_regularization:
+        return ""
+    return (
+        "poor images without regularization images: their look will be learned too; load pictures of the class in "
+        "general with is_regularization and join them with Combine Datasets"
+    )

@@ -1,0 +1,85 @@
+"""Size of a LoRA file and memory of its training, roughly, before anything is loaded.
+
+Parameters per rank are those of every targeted layer of the full models, counted. Memory of activations is a rule of
+thumb: real use depends on attention, bucket and driver.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..base_model import ModelFamily, PartName
+from ..networks.settings import NetworkSettings
+
+GIB = 1024**3
+MB = 1_000_000
+
+LINEAR_PARAMETERS: Mapping[ModelFamily, Mapping[PartName, int]] = {
+    "sd15": {"unet": 423_936, "text_encoder": 165_888, "text_encoder_2": 0},
+    "sdxl": {"unet": 2_659_840, "text_encoder": 165_888, "text_encoder_2": 737_280},
+}
+"""Parameters of a LoRA per rank, by part: attention and feed-forward."""
+CONV_PARAMETERS: Mapping[ModelFamily, int] = {"sd15": 626_880, "sdxl": 414_400}
+"""Further parameters per rank of LoCon, which adapts resnets and samplers of the U-Net."""
+LOW_RANK_FACTOR: Mapping[str, int] = {"lora": 1, "locon": 1, "dylora": 1, "loha": 2}
+"""Low-rank pairs per layer; the size of other algorithms does not follow from the rank."""
+BASE_BYTES: Mapping[ModelFamily, Mapping[PartName, float]] = {
+    "sd15": {"unet": 1.7e9, "text_encoder": 0.25e9, "text_encoder_2": 0.0},
+    "sdxl": {"unet": 5.1e9, "text_encoder": 0.25e9, "text_encoder_2": 1.4e9},
+}
+"""Frozen weights at 16 bit."""
+ACTIVATION_BYTES: Mapping[tuple[ModelFamily, bool], float] = {
+    ("sd15", False): 3.0e9,
+    ("sd15", True): 0.8e9,
+    ("sdxl", False): 12.0e9,
+    ("sdxl", True): 1.6e9,
+}
+"""Activations of one image at the family's own size, without and with gradient checkpointing."""
+STATE_FLOATS: Mapping[str, float] = {"Adafactor": 0.1, "CAME": 0.1, "Lion": 1.0, "Prodigy": 4.0, "DAdaptAdam": 3.0}
+"""Numbers of optimizer state per parameter; 2 for the others (AdamW)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a recipe costs."""
+
+    steps: int
+    """Optimizer steps."""
+    samples: int
+    """Images seen, repeats counted."""
+    file_mb: float | None
+    """Size of the file at 16 bit, in 10^6 bytes. None = does not follow from the rank."""
+    memory_gib: float
+    """Memory of the GPU, roughly."""
+
+    def text(self) -> str:
+        """In one line."""
+        size = "file size depends on the algorithm" if self.file_mb is None else f"file about {self.file_mb:.0f} MB"
+        return f"{self.steps} steps ({self.samples} images seen), {size}, memory roughly {self.memory_gib:.1f} GiB"
+
+
+def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:
+    """Trained parameters on the full model; None where the rank does not decide it."""
+    factor = LOW_RANK_FACTOR.get(network.algorithm)
+    if factor is None:
+        return None
+    per_rank = sum(LINEAR_PARAMETERS[family][part] for part in network.parts)
+    count = network.rank * per_rank
+    if "unet" in network.parts and network.algorithm != "lora":
+        count += network.conv_size[0] * CONV_PARAMETERS[family]
+    return factor * count
+
+
+def file_size_mb(network: NetworkSettings, family: ModelFamily) -> float | None:
+    """Size of the file at 16 bit, in 10^6 bytes."""
+    count = num_parameters(network, family)
+    return None if count is None else 2 * count / MB
+
+
+def memory_gib(
+    network: NetworkSettings, optimizer: str, family: ModelFamily, batch_size: int, is_checkpointing: bool
+) -> float:
+    """Frozen weights, activations of a batch, and float32 weights, gradients and optimizer state of the network."""
+    trained = num_parameters(network, family) or 0
+    state = 4.0 * trained * (2.0 + STATE_FLOATS.get(optimizer, 2.0))
+    frozen = sum(BASE_BYTES[family][part] for part in {"unet", *network.parts})
+    return (frozen + state + batch_size * ACTIVATION_BYTES[family, is_checkpointing]) / GIB

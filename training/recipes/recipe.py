@@ -1,0 +1,80 @@
+"""A recipe: settings for everything, with the reasons, the costs and what speaks against it."""
+
+from dataclasses import dataclass
+
+from ..networks.settings import NetworkSettings
+from ..objective.settings import ObjectiveSettings
+from ..optimizers.settings import OptimizerSettings
+from ..stages import Plan
+from .cautions import cautions
+from .choices import choose_batch_size, choose_network, choose_objective, choose_optimizer, choose_stages
+from .estimate import Estimate, file_size_mb, memory_gib
+from .request import RecipeRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Settings of a run and how they came about."""
+
+    network: NetworkSettings
+    optimizer: OptimizerSettings
+    objective: ObjectiveSettings
+    stages: Plan
+    reasons: tuple[str, ...]
+    """One line for each choice: what, and the rule behind it."""
+    cautions: tuple[str, ...]
+    """What speaks against it."""
+    estimate: Estimate
+
+    def text(self, title: str) -> str:
+        """All of it in lines, as the node shows it."""
+        lines = [title, *(f"- {reason}" for reason in self.reasons), self.estimate.text()]
+        return "\n".join([*lines, *(f"Caution: {text}" for text in self.cautions)])
+
+
+def make_recipe(request: RecipeRequest) -> Recipe:
+    """The recipe for a request."""
+    batch_size = choose_batch_size(request)
+    network = choose_network(request)
+    optimizer = choose_optimizer(request, network.settings, batch_size)
+    objective = choose_objective(request, network.settings)
+    stages = choose_stages(request, network.settings, optimizer.settings, batch_size)
+    estimate = _estimate(request, network.settings, optimizer.settings, stages.settings)
+    return Recipe(
+        network=network.settings,
+        optimizer=optimizer.settings,
+        objective=objective.settings,
+        stages=stages.settings,
+        reasons=(
+            *network.reasons, *optimizer.reasons, *objective.reasons, *stages.reasons, *_around(request, batch_size)
+        ),
+        cautions=cautions(request, network.settings, optimizer.settings, estimate),
+        estimate=estimate,
+    )  # fmt: skip
+
+
+def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, stages: Plan) -> Estimate:
+    is_checkpointing = request.family == "sdxl"  # what gradient_checkpointing auto does
+    return Estimate(
+        steps=sum(stage.steps or 0 for stage in stages),
+        samples=sum((stage.steps or 0) * stage.batch_size for stage in stages),
+        file_mb=file_size_mb(network, request.family),
+        memory_gib=memory_gib(
+            network, optimizer.optimizer, request.family, stages[0].batch_size, is_checkpointing
+        ),
+    )  # fmt: skip
+
+
+def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
+    """What the recipe cannot set by itself."""
+    lines = [f"batch size {batch_size}: what {request.vram_gib:g} GiB allow"]
+    size = 1024 if request.family == "sdxl" else 512
+    lines.append(f"resolution: leave Buckets at 0, which is {size} px; 576 is fine for SD1.5, 768 for detail")
+    if request.is_low_vram:
+        lines.append(
+            "low VRAM: leave gradient_checkpointing at auto, tags unshuffled and undropped so that captions are "
+            "encoded once, and the VAE and text encoders leave memory"
+        )
+    if request.is_known:
+        lines.append("captions: use the tags by which the model knows the subject")
+    return tuple(lines)
