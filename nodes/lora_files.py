@@ -69,7 +69,7 @@ class BakeryLoadLoRA(io.ComfyNode):
             search_aliases=["load lora", "lora loader", "lycoris"],
             inputs=[
                 io.Combo.Input(
-                    "lora_name", options=lora_names() or [NO_LORA],
+                    "lora_name", options=[NO_LORA, *lora_names()], default=NO_LORA,
                     tooltip="A file in models/loras or output/loras, where Train LoRA saves.",
                 )
             ],

@@ -27,7 +27,9 @@ def lora_path(name: str) -> Path:
     """
     path = folder_paths.get_full_path("loras", name)
     if path is None:
-        raise ValueError(f"lora_name: {name!r} is in no LoRA folder; put it into models/loras or choose another")
+        raise ValueError(
+            f"lora_name: {name!r} is in no LoRA folder; choose a file of the list, or put it into models/loras"
+        )
     return Path(path)
 
 
