@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..training.compare import AXES, NO_LORA, Cell, arrange, best_lora, choose_steps, parse_numbers, without_trigger
+from ..training.compare import NO_LORA, Cell, arrange, best_lora, choose_steps, parse_numbers, without_trigger
 from ..training.compare_sheet import draw_pages
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
@@ -18,11 +18,9 @@ from ..training.picks import chosen_step
 from ..training.previews import PreviewSettings
 from ..training.run.folder import RunFolder
 from . import sockets
-from .comfy_bridge.compare import CellSampler, LoadLora, describer
-from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
+from .comfy_bridge.compare import CellSampler, LoadLora, describer, save_temporary
 from .comfy_bridge.progress import to_pil
-
-MAX_LORAS = 4
+from .compare_inputs import MAX_LORAS, compare_inputs
 
 
 class BakeryCompare(io.ComfyNode):
@@ -37,7 +35,7 @@ class BakeryCompare(io.ComfyNode):
             description="Draws the same prompts from the same seed with several steps, LoRAs and strengths, in one "
             "labelled picture. With reference images each cell is scored and the best LoRA is given out.",
             search_aliases=["xy plot", "lora grid", "compare checkpoints", "strength grid"],
-            inputs=[*_what_inputs(), *_layout_inputs(), *_sampling_inputs(), *_scoring_inputs()],
+            inputs=compare_inputs(),
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The labelled grid; further axes make further pages."),
                 sockets.LoraModel.Output(
@@ -75,9 +73,34 @@ class BakeryCompare(io.ComfyNode):
         if score and values["trigger"].strip():
             plain = replace(settings, prompts=tuple(without_trigger(p, values["trigger"]) for p in settings.prompts))
             report += _leaks(labels, {c: score(p) for c, p in sampler.draw(cells, *draw, plain).items()}, scores)
-        sheets = draw_pages(pages, {cell: to_pil(picture) for cell, picture in pictures.items()}, scores, best)
+        images = {cell: to_pil(picture) for cell, picture in pictures.items()}
         load = loaders[best]
-        return io.NodeOutput(_batch(sheets), {} if load is None else load(), report, ui={"text": [report]})
+        shown = {"text": [report], "bakery_compare": [_for_page(values.get("run"), labels, images, scores)]}
+        sheets = draw_pages(pages, images, scores, best)
+        return io.NodeOutput(_batch(sheets), {} if load is None else load(), report, ui=shown)
+
+
+def _for_page(
+    run: RunFolder | None,
+    labels: Mapping[str, Sequence[str]],
+    images: Mapping[Cell, Image.Image],
+    scores: Mapping[Cell, float],
+) -> dict[str, Any]:
+    """The pictures by LoRA and the rest, so that the page can show them large and let people vote."""
+    files = save_temporary(list(images.values()))
+    cells = [
+        {
+            "file": file,
+            "lora": cell.lora,
+            "score": scores.get(cell),
+            "key": [cell.prompt, cell.strength, cell.text_strength],
+        }
+        for file, cell in zip(files, images, strict=True)
+    ]
+    return {
+        "run": None if run is None else {"id": run.run_id, "name": run.name},
+        "loras": list(labels["LoRA"]), "prompts": list(labels["prompt"]), "cells": cells,
+    }  # fmt: skip
 
 
 def _loras(values: Mapping[str, Any]) -> list[tuple[str, LoadLora | None]]:
@@ -156,74 +179,6 @@ def _leaks(labels: Mapping[str, Sequence[str]], plain: Mapping[Cell, float], sco
 
 def _batch(sheets: Sequence[Image.Image]) -> Tensor:
     return torch.stack([pixels_HWC(sheet) for sheet in sheets])
-
-
-def _what_inputs() -> list[io.Input]:
-    return [
-        io.Model.Input("model", tooltip="The base model, without a LoRA."),
-        io.Clip.Input("clip", tooltip="The CLIP of the base model."),
-        io.Vae.Input("vae", tooltip="Decodes the pictures."),
-        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt a line."),
-        io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all pictures."),
-        sockets.Run.Input("run", optional=True, tooltip="A run, from Train LoRA: its saved steps are compared."),
-        *[
-            sockets.LoraModel.Input(f"lora_{number}", optional=True, tooltip="A further LoRA to compare.")
-            for number in range(1, MAX_LORAS + 1)
-        ],
-        io.String.Input(
-            "steps", default="", tooltip="Saved steps of the run, separated by commas. Empty: evenly spaced ones."
-        ),
-        io.Int.Input(
-            "num_steps", default=4, min=1, max=50, tooltip="How many evenly spaced steps, the last among them."
-        ),
-        io.Boolean.Input("include_base", default=True, tooltip="Also draw what the model makes without a LoRA."),
-        io.String.Input("strengths", default="1.0", tooltip="Strengths to compare, separated by commas."),
-        io.String.Input(
-            "text_encoder_strengths", default="",
-            tooltip="Strengths of the text encoders, against those of the U-Net. Empty: the same as the U-Net's.",
-        ),
-    ]  # fmt: skip
-
-
-def _layout_inputs() -> list[io.Input]:
-    return [
-        io.Combo.Input("columns", options=list(AXES), default="LoRA", tooltip="What changes from left to right."),
-        io.Combo.Input(
-            "rows", options=list(AXES), default="prompt",
-            tooltip="What changes from top to bottom. What is neither column nor row makes further pages.",
-        ),
-    ]  # fmt: skip
-
-
-def _sampling_inputs() -> list[io.Input]:
-    return [
-        io.Int.Input(
-            "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
-            tooltip="The same for every picture.",
-        ),
-        io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width of a picture in pixels."),
-        io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height of a picture in pixels."),
-        io.Int.Input("sampling_steps", default=20, min=1, max=1000, tooltip="Sampling steps of a picture."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
-        io.Combo.Input("sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler."),
-        io.Combo.Input("scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler."),
-    ]  # fmt: skip
-
-
-def _scoring_inputs() -> list[io.Input]:
-    return [
-        io.Image.Input(
-            "references", optional=True, tooltip="Pictures of what was trained: cells are scored by likeness to them."
-        ),
-        io.ClipVision.Input(
-            "clip_vision", optional=True,
-            tooltip="Image encoder for the score. Without one, colours and edges are compared.",
-        ),
-        io.String.Input(
-            "trigger", default="", optional=True, advanced=True,
-            tooltip="Trigger word: the prompts are drawn without it too, which shows a LoRA that is overfit.",
-        ),
-    ]  # fmt: skip
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryCompare]

@@ -127,7 +127,7 @@ export class LossChart {
 function drawAxes(pen, { x, y, low, high, width, height, isLog, run, colours }) {
   Object.assign(pen, { font: FONT, fillStyle: colours.text, strokeStyle: colours.grid, lineWidth: 1 });
   Object.assign(pen, { textAlign: "right", textBaseline: "middle" });
-  const wanted = Math.max(2, Math.floor(height / 40));
+  const wanted = Math.max(3, Math.floor(height / 35));
   for (const tick of isLog ? math.logTicks(low, high) : math.ticks(low, high, wanted)) {
     const at = Math.round(y(tick)) + 0.5;
     pen.beginPath();

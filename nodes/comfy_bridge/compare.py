@@ -1,10 +1,14 @@
 """Samples the cells of a comparison with the host's sampler, and describes pictures with its image encoders."""
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import folder_paths
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ...training.compare import Cell
@@ -14,6 +18,7 @@ from .apply import apply_lora
 from .previews import HostSampler
 from .progress import NodeProgress, interrupt_if_cancelled
 
+TEMPORARY_SUBFOLDER = "bakery_compare"
 LoadLora = Callable[[], Mapping[str, Tensor]]
 """Gives the tensors of a LoRA."""
 
@@ -62,6 +67,17 @@ class CellSampler:
         if load is not None:
             model, clip = apply_lora(model, clip, load(), unet, text)
         return HostSampler(model, clip, vae, is_text_trained=False)
+
+
+def save_temporary(pictures: Sequence[Image.Image]) -> list[str]:
+    """Names of the pictures as PNG files in the subfolder `bakery_compare` of the host's temporary folder."""
+    folder = Path(folder_paths.get_temp_directory()) / TEMPORARY_SUBFOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    key = uuid.uuid4().hex[:12]
+    names = [f"{key}_{number:04d}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        picture.save(folder / name, compress_level=1)
+    return names
 
 
 def describer(clip_vision: Any | None) -> Callable[[Tensor], Tensor]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from pack.tests.browser.page import screenshot, show_nodes, wait
+from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -50,7 +51,6 @@ def test_captions_and_tags_are_edited_and_taken_back(page, folder):
     page.locator(".bakery-tags button", has_text="fox").click()
     wait(page, "document.querySelectorAll('.bakery-image').length === 2")
     page.locator(".bakery-dataset input[type=text]").fill("zorblax")
-    screenshot(page, "dataset", {"x": 70, "y": 40, "width": 450, "height": 640})
     page.locator(".bakery-dataset button", has_text="Rename everywhere").click()
     until_file(page, folder / "1.txt", "zorblax, day")
     page.locator(".bakery-dataset button", has_text="Undo").click()
@@ -58,6 +58,16 @@ def test_captions_and_tags_are_edited_and_taken_back(page, folder):
     until_file(page, folder / "0.txt", "fox, blue hair")
     page.locator(".bakery-dataset button", has_text="Undo").click()
     until_file(page, folder / "0.txt", "fox, red hair")
+
+
+def test_a_folder_chosen_on_the_node_is_shown(page, server):
+    write_oc_dataset(server.input / "zorblax_gallery", CHARACTERS["zorblax"])
+    show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": "zorblax_gallery"}]])
+    wait(page, "document.querySelectorAll('.bakery-image').length >= 10")
+    page.locator(".bakery-tags button").nth(1).click()
+    wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    page.wait_for_timeout(500)
+    screenshot(page, "dataset", {"x": 70, "y": 100, "width": 460, "height": 520})
 
 
 def test_captions_are_text_and_images_can_be_left_out(page, folder):
@@ -108,7 +118,6 @@ def test_generated_images_are_kept_with_one_click(page, folder, server):
     dialog.locator(".bakery-choice").nth(1).click()
     assert dialog.locator("input").input_value() == folder.name
     dialog.locator("textarea").fill("a kept fox")
-    screenshot(page, "keep")
     dialog.locator("button[type=submit]").click()
     wait(page, "!document.querySelector('.bakery-keep')")
     kept = [path for path in folder.glob("*.txt") if path.read_text() == "a kept fox"]

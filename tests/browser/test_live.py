@@ -3,22 +3,21 @@
 import json
 
 import pytest
-from pack.tests.browser.page import screenshot, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, screenshot, show_nodes, wait
+from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
 pytestmark = pytest.mark.browser
 
 RUN, SET = "0123456789ab", "abcdefabcdef"
-PROMPTS = "fox\nfox, blue background"
+PROMPTS = "zorblax, white background\nred creature with a hat"
+SAMPLING_STEPS = 12 if IS_WRITING_SCREENSHOTS else 2
 
 
 @pytest.fixture(scope="module")
 def folder(server):
-    folder = server.input / "live_fox"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, colour in enumerate(((200, 60, 40), (60, 200, 40), (60, 40, 200))):
-        Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
-        (folder / f"{number}.txt").write_text("fox, simple background")
+    folder = server.input / "live_zorblax"
+    write_oc_dataset(folder, CHARACTERS["zorblax"])
     return folder
 
 
@@ -55,7 +54,7 @@ def show_graph(page, name, folder):
         [
             "BakeryPreview",
             [900, 60],
-            {"prompts": PROMPTS, "width": 64, "height": 64, "every": 2, "steps": 2, "seed": 3},
+            {"prompts": PROMPTS, "width": 64, "height": 64, "every": 2, "steps": SAMPLING_STEPS, "seed": 3},
         ],
         ["BakeryTrain", [420, 60], {"name": name, "steps": 400}],
     ]
@@ -79,20 +78,20 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     show_graph(page, "live", folder)
     assert "appear here" in page.locator(".bakery-training").inner_text()
     page.evaluate("() => window.app.queuePrompt(0)")
-    wait(page, "document.querySelectorAll('.bakery-cell').length >= 4")
+    wait(page, f"document.querySelectorAll('.bakery-cell').length >= {16 if IS_WRITING_SCREENSHOTS else 4}")
     wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     assert has_ink(page)
 
     press(page, "Pause")
     wait(page, "/paused/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     before = status(page)
-    page.locator(".bakery-try input[type=text]").fill("a fox <img src=x onerror=window.hacked=1>")
+    page.locator(".bakery-try input[type=text]").fill("zorblax <img src=x onerror=window.hacked=1>")
     page.locator(".bakery-try button").click()
     wait(page, "document.querySelector('.bakery-try-picture').src.startsWith('data:image/jpeg')")
     assert status(page) == before
     press(page, "Save now")
     page.wait_for_timeout(500)
-    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 460, "height": 700})
+    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 460, "height": 780})
 
     compare_and_pick(page)
 
@@ -101,7 +100,7 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     press(page, "Stop & keep")
     wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
-    wait(page, "window.app.extensionManager && !document.querySelector('.bakery-training .bakery-status').textContent.includes('left')")
+    wait(page, "!document.querySelector('.bakery-training .bakery-status').textContent.includes('left')")
     assert (server.output / "loras" / "live" / "live.safetensors").is_file()
     assert not page.evaluate("() => window.hacked")
 

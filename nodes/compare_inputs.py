@@ -1,0 +1,82 @@
+"""Inputs of Compare LoRAs: what is compared, how it is laid out, sampled and scored."""
+
+from comfy_api.latest import io
+
+from ..training.compare import AXES
+from . import sockets
+from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
+
+MAX_LORAS = 4
+
+
+def compare_inputs() -> list[io.Input]:
+    """All of them, in the order of the node."""
+    return [*_what_inputs(), *_layout_inputs(), *_sampling_inputs(), *_scoring_inputs()]
+
+
+def _what_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="The base model, without a LoRA."),
+        io.Clip.Input("clip", tooltip="The CLIP of the base model."),
+        io.Vae.Input("vae", tooltip="Decodes the pictures."),
+        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt a line."),
+        io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all pictures."),
+        sockets.Run.Input("run", optional=True, tooltip="A run, from Train LoRA: its saved steps are compared."),
+        *[
+            sockets.LoraModel.Input(f"lora_{number}", optional=True, tooltip="A further LoRA to compare.")
+            for number in range(1, MAX_LORAS + 1)
+        ],
+        io.String.Input(
+            "steps", default="", tooltip="Saved steps of the run, separated by commas. Empty: evenly spaced ones."
+        ),
+        io.Int.Input(
+            "num_steps", default=4, min=1, max=50, tooltip="How many evenly spaced steps, the last among them."
+        ),
+        io.Boolean.Input("include_base", default=True, tooltip="Also draw what the model makes without a LoRA."),
+        io.String.Input("strengths", default="1.0", tooltip="Strengths to compare, separated by commas."),
+        io.String.Input(
+            "text_encoder_strengths", default="",
+            tooltip="Strengths of the text encoders, against those of the U-Net. Empty: the same as the U-Net's.",
+        ),
+    ]  # fmt: skip
+
+
+def _layout_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input("columns", options=list(AXES), default="LoRA", tooltip="What changes from left to right."),
+        io.Combo.Input(
+            "rows", options=list(AXES), default="prompt",
+            tooltip="What changes from top to bottom. What is neither column nor row makes further pages.",
+        ),
+    ]  # fmt: skip
+
+
+def _sampling_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
+            tooltip="The same for every picture.",
+        ),
+        io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width of a picture in pixels."),
+        io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height of a picture in pixels."),
+        io.Int.Input("sampling_steps", default=20, min=1, max=1000, tooltip="Sampling steps of a picture."),
+        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
+        io.Combo.Input("sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler."),
+        io.Combo.Input("scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler."),
+    ]  # fmt: skip
+
+
+def _scoring_inputs() -> list[io.Input]:
+    return [
+        io.Image.Input(
+            "references", optional=True, tooltip="Pictures of what was trained: cells are scored by likeness to them."
+        ),
+        io.ClipVision.Input(
+            "clip_vision", optional=True,
+            tooltip="Image encoder for the score. Without one, colours and edges are compared.",
+        ),
+        io.String.Input(
+            "trigger", default="", optional=True, advanced=True,
+            tooltip="Trigger word: the prompts are drawn without it too, which shows a LoRA that is overfit.",
+        ),
+    ]  # fmt: skip

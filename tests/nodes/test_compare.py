@@ -1,0 +1,147 @@
+"""A run's steps are picked, plotted and compared in ComfyUI's executor; cells are what core's own nodes draw."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytestmark = [pytest.mark.comfy, pytest.mark.slow]
+NAME = "compared"
+COMPARE = {
+    "prompts": "fox\nfox at night", "negative": "", "steps": "", "num_steps": 2, "include_base": True,
+    "strengths": "1", "text_encoder_strengths": "", "columns": "LoRA", "rows": "prompt", "seed": 5, "width": 64,
+    "height": 64, "sampling_steps": 2, "cfg": 3.0, "sampler": "euler", "scheduler": "normal",
+}  # fmt: skip
+
+
+def defaults(comfy, node, **values):
+    """Inputs of a node in API form, its defaults filled in."""
+    info = comfy.object_info()[node]["input"]
+    specs = {**info.get("required", {}), **info.get("optional", {})}
+    filled = {name: spec[1]["default"] for name, spec in specs.items() if len(spec) > 1 and "default" in spec[1]}
+    return {"class_type": node, "inputs": {**filled, **values}}
+
+
+@pytest.fixture(scope="module")
+def graph(comfy, pocket_checkpoint):
+    """Trains three steps at 64 px and gives the graph up to the run."""
+    folder = comfy.base / "input" / "compare_fox"
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (64, 64), (200, 60, 40)).save(folder / "a.png")
+    (folder / "a.txt").write_text("fox")
+    preview = {"prompts": "fox", "width": 64, "height": 64, "every": 0, "at_start": False, "steps": 1}
+    return {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": pocket_checkpoint.name}},
+        "2": defaults(comfy, "BakeryLoadDataset", folder="compare_fox", repeats=1),
+        "3": defaults(comfy, "BakeryBuckets", dataset=["2", 0], resolution=64),
+        "4": defaults(comfy, "BakeryPreview", **preview),
+        "5": defaults(
+            comfy, "BakeryTrain", model=["1", 0], clip=["1", 1], vae=["1", 2], dataset=["3", 0], preview=["4", 0],
+            name=NAME, steps=3, save_every=1,
+        ),
+    }  # fmt: skip
+
+
+def run(comfy, graph, **nodes):
+    result = comfy.run_graph({**graph, **nodes})
+    assert result.status == "success", result.error
+    return result
+
+
+def saved_image(comfy, result, node):
+    entry = result.outputs[node]["images"][0]
+    folder = {"output": comfy.base / "output", "temp": comfy.base / "temp"}[entry["type"]]
+    with Image.open(folder / entry["subfolder"] / entry["filename"]) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def compare(**values):
+    models = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2]}
+    return {"class_type": "BakeryCompare", "inputs": {**models, **COMPARE, "run": ["5", 3], **values}}
+
+
+def show(node):
+    return {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}}
+
+
+def test_grid_report_pick_and_plot_of_a_run(comfy, graph):
+    plot = defaults(comfy, "BakeryPlotRun", run=["5", 3])
+    result = run(
+        comfy, graph,
+        **{
+            "6": compare(references=["9", 0], trigger="fox"), "7": show("6"), "8": plot,
+            "9": {"class_type": "LoadImage", "inputs": {"image": "compare_fox/a.png"}},
+            "10": show("8"),
+            "11": defaults(comfy, "BakeryPickStep", run=["5", 3], pick="step", step=2),
+            "12": {"class_type": "SaveLoRA", "inputs": {"lora": ["11", 0], "prefix": "loras/picked"}},
+        },
+    )  # fmt: skip
+    report = result.outputs["6"]["text"][0]
+    assert "no LoRA: likeness" in report
+    assert "step 1" in report
+    assert "step 3" in report
+    assert "without the trigger" in report
+    assert saved_image(comfy, result, "7").std() > 0
+    assert saved_image(comfy, result, "10").shape == (1024, 1024, 3)
+    assert result.outputs["11"]["text"] == [f"{NAME}: step 2"]
+
+
+def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
+    from pack.nodes.comfy_bridge.run_folders import loras_output
+    from pack.training.picks import save_pick
+    from pack.training.run.folder import RunFolder, current_run
+
+    pick = {
+        "11": defaults(comfy, "BakeryPickStep", run=["5", 3], pick="picked in the strip"),
+        "12": {"class_type": "SaveLoRA", "inputs": {"lora": ["11", 0], "prefix": "loras/picked"}},
+    }
+    assert run(comfy, graph, **pick).outputs["11"]["text"] == [f"{NAME}: step 3"]
+    root = loras_output() / NAME
+    save_pick(RunFolder(root, current_run(root)), 1)
+    assert run(comfy, graph, **pick).outputs["11"]["text"] == [f"{NAME}: step 1"]
+
+
+def test_nothing_to_compare_is_said(comfy, graph):
+    nothing = compare()
+    del nothing["inputs"]["run"]
+    result = comfy.run_graph({**graph, "6": nothing, "7": show("6")})
+    assert "nothing to compare" in result.error
+
+
+def test_cells_are_what_cores_nodes_draw_with_the_saved_file(comfy, graph, pocket_checkpoint):
+    """One cell a LoRA, strength and prompt against LoraLoader, CLIPTextEncode, KSampler and VAEDecode."""
+    from pack.nodes.comfy_bridge.compare import CellSampler
+    from pack.training.compare import Cell
+    from pack.training.files.lora_file import load_lora
+    from pack.training.previews import PreviewSettings
+
+    run(comfy, graph, **{"11": defaults(comfy, "BakeryPlotRun", run=["5", 3]), "12": show("11")})
+    path = comfy.base / "output" / "loras" / NAME / f"{NAME}-step000003.safetensors"
+    models = comfy.load_checkpoint(pocket_checkpoint)
+    settings = PreviewSettings(prompts=("fox", "fox at night"), seed=5, width=64, height=64, steps=2, cfg=3.0)
+    strengths = [1.0, 8.0]
+    cells = [Cell(*place, 0) for place in itertools.product(range(2), range(2), range(2))]
+    loaders = [None, lambda: load_lora(path).tensors]
+    drawn = CellSampler(models.model, models.clip, models.vae, None).draw(cells, loaders, strengths, [None], settings)
+    assert torch.equal(drawn[Cell(0, 0, 0, 0)], drawn[Cell(0, 0, 1, 0)]), "strength does not matter without a LoRA"
+    assert not torch.equal(drawn[Cell(0, 0, 0, 0)], drawn[Cell(1, 0, 1, 0)])
+    for cell in (Cell(0, 1, 0, 0), Cell(1, 0, 0, 0), Cell(1, 1, 1, 0)):
+        assert torch.equal(drawn[cell], core_picture(comfy, models, cell, path, strengths[cell.strength], settings))
+
+
+def core_picture(comfy, models, cell, path, strength, settings):
+    nodes = comfy.module("nodes")
+    model, clip = models.model, models.clip
+    with torch.inference_mode():
+        if cell.lora:
+            name = path.relative_to(comfy.base / "output" / "loras").as_posix()
+            model, clip = nodes.LoraLoader().load_lora(model, clip, name, strength, strength)
+        encode = nodes.CLIPTextEncode().encode
+        (latent,) = nodes.EmptyLatentImage().generate(settings.width, settings.height)
+        (samples,) = nodes.KSampler().sample(
+            model, settings.seed, settings.steps, settings.cfg, "euler", "normal",
+            encode(clip, settings.prompts[cell.prompt])[0], encode(clip, "")[0], latent,
+        )  # fmt: skip
+        return nodes.VAEDecode().decode(models.vae, samples)[0][0].float().cpu()
