@@ -26,7 +26,10 @@ def test_description_has_unit_length_and_equals_itself():
 
 
 def test_size_does_not_matter_much():
-    assert score(picture(RED, size=128)[:, :], picture(RED, size=128).repeat_interleave(2, 0).repeat_interleave(2, 1)) > 0.99
+    assert (
+        score(picture(RED, size=128)[:, :], picture(RED, size=128).repeat_interleave(2, 0).repeat_interleave(2, 1))
+        > 0.99
+    )
 
 
 def test_colour_and_shape_each_count():
