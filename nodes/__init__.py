@@ -16,6 +16,7 @@ MODULES = (
     "optimizer",
     "objective",
     "stage",
+    "recipe",
     "preview",
     "train",
     "lora_files",

@@ -81,5 +81,6 @@ def memory_gib(
     """Frozen weights, activations of a batch, and float32 weights, gradients and optimizer state of the network."""
     trained = num_parameters(network, family) or 0
     state = 4.0 * trained * (2.0 + STATE_FLOATS.get(optimizer, 2.0))
-    frozen = sum(BASE_BYTES[family][part] for part in {"unet", *network.parts})
+    loaded: set[PartName] = {"unet", *network.parts}
+    frozen = sum(BASE_BYTES[family][part] for part in loaded)
     return (frozen + state + batch_size * ACTIVATION_BYTES[family, is_checkpointing]) / GIB
