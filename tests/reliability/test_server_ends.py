@@ -48,14 +48,9 @@ def test_cancelled_and_queued_again(server):
     done = steps_done(server.output, "cancelled")
     assert list(folder.states()) == [done]
     assert folder.step_lora(done).is_file()
-    shorter = training_graph(client, "cancelled", "set", steps=40, save_every=100)
-    queued = client.queue(shorter)
-    wait_until(lambda: steps_done(server.output, "cancelled") > done)
-    client.interrupt()
-    assert client.wait(queued).status == "interrupted"
-    texts = [line for line in server.log_text().splitlines() if "LoRA Bakery" in line]
-    assert texts
-    assert [line["step"] for line in figures(folder)] == list(range(1, steps_done(server.output, "cancelled") + 1))
+    result = client.run(training_graph(client, "cancelled", "set", steps=done + 2, save_every=100))
+    assert message(result) == f"continued from step {done} of {done + 2}"
+    assert [line["step"] for line in figures(folder)] == list(range(1, done + 3))
 
 
 def test_killed_continues_with_the_bits_of_a_run_that_was_not(server):

@@ -68,7 +68,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
         if found
         else _new_run(root, key, settings, description)
     )
-    save_record(run.folder.record, run.record)
+    save_record(run.folder.record, replace(run.record, description=description))
     make_current(root, run.folder.run_id)
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
         remove_leftovers(folder, older_than_s=0.0)
@@ -88,10 +88,12 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     record = load_record(folder.record)
     if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
         return None
+    last = max(folder.states(), default=0)
+    if continue_segments(record.segments, last, key.stages, settings.on_more_steps) is None:
+        return None  # told by names alone: reading the states of every run would cost seconds
     saved = newest_state(folder)
     segments = continue_segments(record.segments, saved.step if saved else 0, key.stages, settings.on_more_steps)
-    if segments is None:
-        return None
+    assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
     return FoundRun(folder=folder, record=replace(record, segments=tuple(segments)), saved=saved, start=start)
 

@@ -17,6 +17,7 @@ from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.find import make_current
 from pack.training.run.folder import current_run, run_ids, step_files
+from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.run_plan import hold_out, place_data, run_key, stage_plans
 from pack.training.session_types import LoraStart, ValidationSettings
@@ -317,6 +318,12 @@ def test_dying_while_runs_change_places_mixes_no_files(count, tmp_path, monkeypa
         files = step_files(root, "run")
         assert list(files) == steps
         assert {path.read_text() for path in files.values()} == {run_id}
+
+
+def test_the_record_describes_what_is_wanted_now(request_):
+    run(request_)
+    result = run(with_steps(request_, 7))
+    assert "steps=7" in str(load_record(result.folder.record).description["stages"])
 
 
 def test_runs_are_listed_newest_first(request_):

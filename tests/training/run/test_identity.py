@@ -142,6 +142,7 @@ def test_any_history_keeps_what_was_trained(seed):
             assert {segment.key for segment in of_stage} == {stage.key}
             assert sum(segment.steps for segment in of_stage) == stage.steps
         assert [segment.stage for segment in segments] == sorted(segment.stage for segment in segments)
+        assert all(continue_segments(recorded, earlier, wanted) is not None for earlier in range(done))
         recorded = segments
 
 
