@@ -29,6 +29,7 @@ def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     def execute_with_defaults(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
         return execute.__func__(cls, **{**defaults, **values})
 
-    node.define_schema = classmethod(define_schema)
-    node.execute = classmethod(execute_with_defaults)
+    changed = {"define_schema": classmethod(define_schema), "execute": classmethod(execute_with_defaults)}
+    for name, method in changed.items():
+        setattr(node, name, method)
     return node

@@ -13,10 +13,11 @@ from ..training.run.folder import check_name
 from ..training.run.saver import SaveSettings
 from ..training.session_types import LoraStart, TrainRequest, ValidationSettings
 from ..training.stages import Stage
+from ..training.tools.strengths import Strengths
 from . import sockets
-from .comfy_bridge.apply import apply_lora
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
+from .comfy_bridge.lora import apply_lora, kohya_tensors
 from .comfy_bridge.run_folders import latent_cache_folder, run_root
 from .comfy_bridge.train import GraphContext, HostSession
 
@@ -65,7 +66,7 @@ class BakeryTrain(io.ComfyNode):
         )
         session = HostSession(base, preview, context)
         result = session.run(request)
-        model, clip = apply_lora(values["model"], values.get("clip"), result.tensors)
+        model, clip = apply_lora(values["model"], values.get("clip"), result.tensors, Strengths())
         return io.NodeOutput(
             model, clip, result.tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
             ui={"text": [text for text in (result.message, result.diagnosis and result.diagnosis.text()) if text]},
@@ -152,11 +153,11 @@ def _optional_inputs() -> list[io.Input]:
 
 
 def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | None, ComfyBaseModel]:
-    model, clip, vae, dataset = (values.get(key) for key in ("model", "clip", "vae", "dataset"))
+    model, clip, vae, dataset = values["model"], values.get("clip"), values["vae"], values["dataset"]
     if clip is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
     base = ComfyBaseModel(model, clip, vae, values.get("gradient_checkpointing", "auto"))
-    lora = values.get("lora")
+    lora = None if values.get("lora") is None else kohya_tensors(values["lora"], model)
     request = TrainRequest(
         base=base,
         base_key=f"{patcher_key(base.model)}:{clip_key(clip)}",

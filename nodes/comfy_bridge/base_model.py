@@ -72,7 +72,8 @@ class ComfyBaseModel:
         parts: dict[PartName, nn.Module] = {"unet": self._denoiser}
         if self.clip is not None:
             stage = self.clip.cond_stage_model
-            for part, name in (("text_encoder", "clip_l"), ("text_encoder_2", "clip_g")):
+            names: tuple[tuple[PartName, str], ...] = (("text_encoder", "clip_l"), ("text_encoder_2", "clip_g"))
+            for part, name in names:
                 encoder = getattr(stage, name, None)
                 if encoder is not None:
                     parts[part] = encoder.transformer

@@ -14,7 +14,8 @@ from torch import Tensor
 from ...training.compare import Cell
 from ...training.likeness import describe
 from ...training.previews import PreviewSettings
-from .apply import apply_lora
+from ...training.tools.strengths import Strengths
+from .lora import apply_lora
 from .previews import HostSampler
 from .progress import NodeProgress, interrupt_if_cancelled
 
@@ -65,7 +66,7 @@ class CellSampler:
     def _sampler(self, load: LoadLora | None, unet: float, text: float) -> HostSampler:
         model, clip, vae = self._models
         if load is not None:
-            model, clip = apply_lora(model, clip, load(), unet, text)
+            model, clip = apply_lora(model, clip, load(), Strengths(unet=unet, text_encoder=text))
         return HostSampler(model, clip, vae, is_text_trained=False)
 
 

@@ -33,7 +33,7 @@ def weights_for_autograd(modules: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for owner, name, old, new in replaced:
             current = owner.get(name)
-            if current is new and current.data_ptr() == old.data_ptr():
+            if current is new and new.data_ptr() == old.data_ptr():
                 owner[name] = old
 
 
