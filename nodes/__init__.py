@@ -17,6 +17,7 @@ MODULES = (
     "objective",
     "stage",
     "recipe",
+    "kohya",
     "preview",
     "train",
     "lora_files",

@@ -1,0 +1,96 @@
+"""Setups of kohya's sd-scripts: taken over, and written back."""
+
+from comfy_api.latest import io
+
+from ..training.kohya import export_kohya, import_kohya
+from ..training.networks.settings import NetworkSettings
+from ..training.objective.settings import ObjectiveSettings
+from ..training.optimizers import check_optimizer
+from ..training.optimizers.settings import OptimizerSettings
+from ..training.stages import Plan, Stage
+from . import sockets
+
+CATEGORY = "LoRA Bakery/Training"
+
+
+class BakeryImportKohya(io.ComfyNode):
+    """A setup of sd-scripts as settings."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryImportKohya",
+            display_name="Import Kohya Setup (Bakery)",
+            category=CATEGORY,
+            description="Takes over a command line, TOML or JSON of kohya's sd-scripts or its GUI. Options that other "
+            "nodes have, and those without equivalent, are listed in the notes; nothing is dropped unseen.",
+            search_aliases=["sd-scripts", "kohya_ss", "toml", "train_network.py", "sdxl_train_network.py"],
+            inputs=[
+                io.String.Input(
+                    "text", multiline=True, default="",
+                    placeholder="--network_module=networks.lora --network_dim=32 --learning_rate=1e-4 ...",
+                    tooltip="The command line, or what the TOML or JSON file holds.",
+                )
+            ],
+            outputs=[
+                sockets.Network.Output(display_name="network", tooltip="For Train LoRA."),
+                sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
+                sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA."),
+                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA."),
+                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what is lost."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        setup = import_kohya(text)
+        notes = setup.text()
+        return io.NodeOutput(
+            setup.network, check_optimizer(setup.optimizer), setup.objective, setup.stages, notes, ui={"text": [notes]}
+        )
+
+
+class BakeryExportKohya(io.ComfyNode):
+    """Settings as a command line of sd-scripts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryExportKohya",
+            display_name="Export Kohya Setup (Bakery)",
+            category=CATEGORY,
+            description="Writes settings as command lines of kohya's sd-scripts, one a stage; model, dataset and names "
+            "are yours to add. What sd-scripts has no equivalent for is listed.",
+            search_aliases=["sd-scripts", "kohya_ss", "command line"],
+            is_output_node=True,
+            inputs=[
+                sockets.Network.Input("network", optional=True, tooltip="Without it a LoRA of rank 16."),
+                sockets.Optimizer.Input("optimizer", optional=True, tooltip="Without it AdamW at 0.0001."),
+                sockets.Objective.Input("objective", optional=True, tooltip="Without it min-SNR 5."),
+                sockets.Stages.Input("stages", optional=True, tooltip="Without it 10 epochs."),
+            ],
+            outputs=[
+                io.String.Output(display_name="command", tooltip="One line for each stage."),
+                io.String.Output(display_name="notes", tooltip="What sd-scripts cannot do."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        network: NetworkSettings | None = None,
+        optimizer: OptimizerSettings | None = None,
+        objective: ObjectiveSettings | None = None,
+        stages: Plan | None = None,
+    ) -> io.NodeOutput:
+        commands = export_kohya(
+            network or NetworkSettings(),
+            optimizer or OptimizerSettings(),
+            objective or ObjectiveSettings(),
+            stages or (Stage(),),
+        )
+        notes = "\n".join(commands.lost) or "Nothing is lost."
+        return io.NodeOutput(commands.text, notes, ui={"text": [commands.text, notes]})
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryImportKohya, BakeryExportKohya]

@@ -1,0 +1,245 @@
+"""Setups of sd-scripts are taken over whole or listed, in all three forms, and settings come back from a command."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+from pack.training.kohya import export_kohya, import_kohya
+from pack.training.kohya.reading import read_kohya
+from pack.training.networks.block_weights import BlockWeights
+from pack.training.networks.settings import NetworkSettings
+from pack.training.objective.settings import ObjectiveSettings
+from pack.training.optimizers.schedules import ScheduleSettings
+from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.stages import Stage
+
+ALL_PARTS = ("unet", "text_encoder", "text_encoder_2")
+COMMAND = r"""
+accelerate launch --num_cpu_threads_per_process 2 train_network.py \
+  --pretrained_model_name_or_path="C:\models\base model.safetensors" --train_data_dir=data --resolution=512,512 \
+  --network_module=networks.lora --network_dim=64 --network_alpha 32 --network_args "conv_dim=8" "conv_alpha=4" \
+  --learning_rate=1e-4 --unet_lr=1e-4 --text_encoder_lr 5e-5 1e-5 --optimizer_type=AdamW8bit \
+  --optimizer_args "betas=0.9,0.99" "weight_decay=0.05" --lr_scheduler=cosine_with_restarts \
+  --lr_scheduler_num_cycles=3 --lr_warmup_steps=10% --max_train_epochs=8 --train_batch_size=2 --min_snr_gamma=5 \
+  --noise_offset 0.05 --shuffle_caption --keep_tokens=1 --clip_skip=2 --xformers --mixed_precision=fp16 \
+  --strange_option=7
+"""
+TOML = """
+[model]
+pretrained_model_name_or_path = "base.safetensors"
+[network]
+network_module = "lycoris.kohya"
+network_dim = 16
+network_alpha = 8
+network_args = ["algo=lokr", "preset=attn-mlp", "factor=8", "dora_wd=True"]
+network_train_unet_only = true
+[optimizer]
+optimizer_type = "Prodigy"
+learning_rate = 1.0
+optimizer_args = ["d_coef=2", "decouple=True"]
+[training]
+max_train_steps = 500
+masked_loss = true
+v_pred_like_loss = 0.1
+scale_weight_norms = 1.0
+"""
+
+
+def test_a_command_line_is_taken_over():
+    setup = import_kohya(COMMAND)
+    assert setup.network == NetworkSettings(
+        algorithm="locon", rank=64, alpha=32.0, conv_rank=8, conv_alpha=4.0, parts=ALL_PARTS
+    )
+    assert setup.optimizer == OptimizerSettings(
+        optimizer="AdamW8bit", learning_rate=1e-4, unet_lr=1e-4, text_encoder_lr=5e-5, weight_decay=0.05,
+        arguments="betas=0.9,0.99",
+        schedule=ScheduleSettings(schedule="cosine_with_restarts", cycles=3, warmup_steps=0.1),
+    )  # fmt: skip
+    assert setup.objective == ObjectiveSettings(min_snr_gamma=5.0, noise_offset=0.05)
+    assert setup.stages == (Stage(epochs=8.0, batch_size=2),)
+
+
+def test_nothing_of_a_command_line_is_silently_dropped():
+    text = import_kohya(COMMAND).text()
+    for wanted in (
+        r"C:\models\base model.safetensors: Load Checkpoint", "resolution 512,512: Buckets", "keep_tokens 1: Captions",
+        "shuffle_caption: Captions", "clip_skip 2: CLIP Set Last Layer", "xformers: ComfyUI", "mixed_precision fp16",
+        "strange_option 7: no equivalent", "accelerate launch",
+    ):  # fmt: skip
+        assert wanted in text
+
+
+def test_every_option_is_either_set_or_listed():
+    """Each single option, with a value that is no default, changes the settings or appears in the lists."""
+    from pack.training.kohya.tables import ELSEWHERE, OPTIONS, WITHOUT_EQUIVALENT
+
+    plain = import_kohya("--learning_rate=1e-4 --noise_offset=0.2 --debiased_estimation_loss=0")
+    for name in [*ELSEWHERE, *WITHOUT_EQUIVALENT]:
+        assert name in import_kohya(f"--{name}=7 --learning_rate=1e-4").text()
+    values = {"loss_type": "huber", "huber_schedule": "constant", "huber_c": "0.3"}
+    for option in OPTIONS:
+        value = (
+            "" if option.kind == "flag" else "=" + values.get(option.name, "0.7" if option.kind == "number" else "7")
+        )
+        setup = import_kohya(f"--learning_rate=1e-4 --noise_offset=0.2 --{option.name}{value}")
+        setup = replace(setup, lost=(), elsewhere=())
+        assert setup != replace(plain, lost=(), elsewhere=()), option.name
+
+
+def test_a_toml_file_is_taken_over():
+    if sys.version_info < (3, 11):
+        with pytest.raises(ValueError, match="cannot read TOML"):
+            import_kohya(TOML)
+        return
+    setup = import_kohya(TOML)
+    assert setup.network == NetworkSettings(
+        algorithm="lokr", rank=16, alpha=8.0, factor=8, weight_decompose=True, parts=("unet",)
+    )
+    assert (setup.optimizer.optimizer, setup.optimizer.arguments) == ("Prodigy", "d_coef=2 decouple=True")
+    assert setup.objective == ObjectiveSettings(
+        min_snr_gamma=None, v_pred_like_loss=0.1, scale_weight_norms=1.0, is_mask_area_normalized=False
+    )
+    assert setup.stages == (Stage(steps=500),)
+
+
+def test_json_of_the_gui_is_taken_over():
+    text = (
+        '{"network_dim": 8, "network_alpha": 1, "optimizer": "AdamW", "epoch": 3, "learning_rate": 0.0002, '
+        '"lr_scheduler": "linear", "optimizer_args": "", "max_resolution": "768,768", "flip_aug": false}'
+    )
+    setup = import_kohya(text)
+    assert (setup.network.rank, setup.network.alpha, setup.stages) == (8, 1.0, (Stage(epochs=3.0),))
+    assert setup.optimizer.schedule.schedule == "linear"
+    assert setup.elsewhere == ("resolution 768,768: Buckets: resolution",)
+
+
+def test_what_is_not_given_is_what_sd_scripts_takes():
+    setup = import_kohya("--network_module=networks.lora")
+    assert (setup.network.rank, setup.network.alpha) == (4, 1.0)
+    assert setup.optimizer.learning_rate == 2e-6
+    assert any("learning_rate is not given" in line for line in setup.lost)
+    assert setup.objective.min_snr_gamma is None
+    assert setup.stages == (Stage(steps=1600),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "text is empty"),
+        ("{oh", "starts like JSON"),
+        ("--network_dim=many", "network_dim must be a number, got 'many'"),
+        ("--network_dim=2.5", "network_dim must be a whole number, got 2.5"),
+        ('--output_name="open', "does not end"),
+        ("--lr_warmup_steps=soon", "lr_warmup_steps must be a number of steps"),
+        ("--min_snr_gamma=-1", "min_snr_gamma must be above 0"),
+        ("--network_args conv_dim", "network_args must be key=value"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(text, message):
+    with pytest.raises(ValueError, match=message):
+        import_kohya(text)
+
+
+def test_toml_without_a_reader_is_said(monkeypatch):
+    import pack.training.kohya.reading as reading
+
+    def missing(name):
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr(reading, "import_module", missing)
+    with pytest.raises(ValueError, match="cannot read TOML"):
+        read_kohya(TOML)
+    assert "network_dim" in read_kohya(COMMAND).options
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("--network_module=networks.oft", "network_module networks.oft: no equivalent"),
+        ("--network_module=networks.lora_fa", "frozen down matrices"),
+        ("--optimizer_type=SGDNesterov8bit", "optimizer_type SGDNesterov8bit: no equivalent, AdamW"),
+        ("--optimizer_type=Adafactor", "relative_step: no equivalent"),
+        ("--lr_scheduler=piecewise_constant", "lr_scheduler piecewise_constant: no equivalent"),
+        ("--network_module=lycoris.kohya --network_args algo=strange", "algo=strange: no equivalent"),
+        ("--network_args block_alphas=1,1", "block_alphas=1,1: no equivalent"),
+    ],
+)
+def test_what_has_no_equivalent_is_listed(text, lost):
+    assert lost in import_kohya(text).text()
+
+
+NETWORKS = [
+    NetworkSettings(rank=8, alpha=4.0, parts=ALL_PARTS, dropout=0.25),
+    NetworkSettings(rank=32, alpha=1.0, rank_dropout=0.1, module_dropout=0.2),
+    NetworkSettings(algorithm="locon", conv_rank=4, conv_alpha=2.0, parts=ALL_PARTS),
+    NetworkSettings(algorithm="dylora", rank=16, block_size=4, parts=("text_encoder", "text_encoder_2")),
+    NetworkSettings(algorithm="dylora", rank=16, block_size=4, targets="blocks", conv_rank=16, conv_alpha=8.0),
+    NetworkSettings(algorithm="loha", targets="blocks", conv_rank=4, conv_alpha=1.0, weight_decompose=True),
+    NetworkSettings(algorithm="lokr", factor=8, full_matrix=True, parts=ALL_PARTS),
+    NetworkSettings(rank_stabilized=True, targets="attention", dropout=0.1),
+    NetworkSettings(algorithm="ia3", train_norms=True),
+    NetworkSettings(block_weights=BlockWeights(down="sine", mid="1", up="cosine+.25", zero_threshold=0.1)),
+    NetworkSettings(block_weights=BlockWeights(ranks=",".join(["4"] * 25))),
+]
+OPTIMIZERS = [
+    OptimizerSettings(),
+    OptimizerSettings(optimizer="Prodigy", learning_rate=1.0, arguments="d_coef=2.0 betas=0.9,0.99", weight_decay=0.0),
+    OptimizerSettings(unet_lr=3e-4, text_encoder_lr=0.0, max_grad_norm=0.0, loraplus_ratio=16.0),
+    OptimizerSettings(schedule=ScheduleSettings(schedule="cosine", warmup_steps=0.1, min_ratio=0.2)),
+    OptimizerSettings(schedule=ScheduleSettings(schedule="polynomial", power=1.5)),
+    OptimizerSettings(schedule=ScheduleSettings(schedule="constant", warmup_steps=50.0)),
+    OptimizerSettings(schedule=ScheduleSettings(schedule="warmup_stable_decay", decay_steps=0.3, warmup_steps=10.0)),
+    OptimizerSettings(optimizer="Adafactor", learning_rate=5e-4),
+    OptimizerSettings(optimizer="ScheduleFreeAdamW", learning_rate=1e-3),
+]
+OBJECTIVES = [
+    ObjectiveSettings(),
+    ObjectiveSettings(min_snr_gamma=None, debiased_estimation=True, loss_type="huber", huber_c=0.2),
+    ObjectiveSettings(noise_offset=0.1, noise_offset_random=True, adaptive_noise_scale=0.02, scale_weight_norms=1.0),
+    ObjectiveSettings(multires_noise_iterations=6, multires_noise_discount=0.4, min_timestep=100, max_timestep=900),
+    ObjectiveSettings(input_perturbation=0.1, input_perturbation_random=True, v_pred_like_loss=0.5),
+]
+STAGES = [Stage(steps=321, batch_size=3, grad_accumulation_steps=2), Stage(epochs=7.0)]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.algorithm)
+def test_networks_come_back(network):
+    commands = export_kohya(network, OptimizerSettings(), ObjectiveSettings(), (Stage(steps=10),))
+    assert commands.lost == ()
+    assert import_kohya(commands.text).network == network
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.schedule.schedule)
+def test_optimizers_come_back(optimizer):
+    commands = export_kohya(NETWORKS[0], optimizer, ObjectiveSettings(), (Stage(steps=10),))
+    assert import_kohya(commands.text).optimizer == optimizer
+    assert commands.lost == ()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_objectives_and_stages_come_back(objective, stage):
+    commands = export_kohya(NETWORKS[0], OptimizerSettings(), objective, (stage,))
+    setup = import_kohya(commands.text)
+    assert (setup.objective, setup.stages) == (objective, (stage,))
+    assert commands.lost == () and setup.elsewhere == ()
+
+
+def test_stages_become_commands_that_go_on_from_each_other():
+    slower = OptimizerSettings(learning_rate=1e-5)
+    plan = (Stage(steps=90), Stage(steps=10, optimizer=slower))
+    commands = export_kohya(NetworkSettings(), OptimizerSettings(), ObjectiveSettings(), plan)
+    first, second = commands.text.splitlines()
+    assert "network_weights" not in first and '--network_weights="stage 1.safetensors"' in second
+    assert [import_kohya(line).optimizer.learning_rate for line in (first, second)] == [1e-4, 1e-5]
+
+
+def test_what_sd_scripts_lacks_is_listed():
+    commands = export_kohya(
+        NetworkSettings(include=("*attn2*",), targets="all", block_weights=BlockWeights(lbw="INS")),
+        OptimizerSettings(ema_decay=0.9, schedule=ScheduleSettings(schedule="rex")),
+        ObjectiveSettings(soft_min_snr=True, timestep_distribution="logit_normal"),
+        (Stage(epochs=2.5, resolution=512),),
+    )
+    for wanted in ("include", "targets all", "LBW", "ema_decay", "rex", "soft_min_snr", "timestep_distribution", "2.5"):
+        assert any(wanted in line for line in commands.lost), wanted

@@ -1,0 +1,102 @@
+"""Settings of sd-scripts as text: a command line, a TOML config file, or a JSON file (of its GUI too)."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .options import Options
+
+_COMMAND = re.compile(r"(?:^|\s)--[A-Za-z]")
+_CONTINUATION = re.compile(r"[\\^`][ \t]*\r?\n")
+
+OTHER_NAMES: Mapping[str, str] = {
+    "optimizer": "optimizer_type",
+    "epoch": "max_train_epochs",
+    "caption_extention": "caption_extension",
+    "max_resolution": "resolution",
+    "lr_scheduler_cycles": "lr_scheduler_num_cycles",
+}
+"""Names in files of sd-scripts' GUI, and an old misspelling -> sd-scripts' own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KohyaText:
+    """What was read."""
+
+    options: Options
+    launcher: str = ""
+    """Program and its own options in front of the script, such as `accelerate launch`."""
+
+
+def read_kohya(text: str) -> KohyaText:
+    """Options by name, whatever the form.
+
+    Raises:
+        ValueError: The text is none of the forms, or TOML on a Python that cannot read it.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("text is empty: paste a command line, TOML or JSON of sd-scripts")
+    if text.startswith("{"):
+        return KohyaText(Options(_renamed(_flat(_json(text)))))
+    if _COMMAND.search("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))):
+        return _command_line(text)
+    return KohyaText(Options(_renamed(_flat(_toml(text)))))
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"text starts like JSON but is not: {error}") from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        tomllib = import_module("tomllib")
+    except ModuleNotFoundError:
+        raise ValueError(
+            "text must be a command line or JSON on this Python, which cannot read TOML (3.11 and newer can); write "
+            "name = value as --name=value"
+        ) from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"text must be a command line, TOML or JSON of sd-scripts; read as TOML: {error}") from None
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections are only for the eye; lists of tables (datasets) stay as they are."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}  # pyright: ignore[reportUnknownArgumentType]
+    return flat
+
+
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {OTHER_NAMES.get(name, name): value for name, value in values.items()}
+
+
+def _command_line(text: str) -> KohyaText:
+    lexer = shlex.shlex(_CONTINUATION.sub(" ", text), posix=True)
+    lexer.whitespace_split, lexer.escape, lexer.commenters = True, "", "#"
+    try:
+        words = list(lexer)
+    except ValueError as error:
+        raise ValueError(f"text must be a command line, got one that does not end: {error}") from None
+    script = max((index for index, word in enumerate(words) if word.endswith(".py")), default=-1)
+    first = next((index for index, word in enumerate(words) if index > script and word.startswith("--")), len(words))
+    values: dict[str, list[str]] = {}
+    current: list[str] = []
+    for word in words[first:]:
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            current = values[name] = [value] if value else []
+        else:
+            current.append(word)
+    flags = {name: found or True for name, found in values.items()}
+    return KohyaText(Options(_renamed(flags)), " ".join(words[:first]))

@@ -1,0 +1,180 @@
+"""A setup of sd-scripts as settings with a list of what is lost, and settings as its command lines."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from ..networks.settings import NetworkSettings
+from ..objective.settings import ObjectiveSettings
+from ..optimizers.settings import OptimizerSettings
+from ..stages import Plan, Stage, stage_optimizers
+from .networks import export_network, import_network
+from .optimizers import LORAPLUS, export_optimizer, import_optimizer
+from .options import Options
+from .reading import read_kohya
+from .tables import ELSEWHERE, OPTIONS, WITHOUT_EQUIVALENT, Kind, Owner
+
+DEFAULT_STEPS = 1600
+"""sd-scripts' own, where no length is given."""
+SCRIPT = "train_network.py"
+MASKS = ("masked_loss", "alpha_mask")
+ONLY_HERE = (
+    "soft_min_snr", "p2_gamma", "timestep_distribution", "prior_preservation", "trigger", "trigger_class",
+)  # fmt: skip
+"""Fields of the objective that sd-scripts' command line has no equivalent for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KohyaSetup:
+    """A setup of sd-scripts as settings."""
+
+    network: NetworkSettings
+    optimizer: OptimizerSettings
+    objective: ObjectiveSettings
+    stages: Plan
+    elsewhere: tuple[str, ...]
+    """Options that other nodes have, with their values."""
+    lost: tuple[str, ...]
+    """Options without equivalent, and what was done instead."""
+
+    def text(self) -> str:
+        """What is left to do and what is lost, in lines."""
+        to_do = ["To set on other nodes:", *(f"- {line}" for line in self.elsewhere)] if self.elsewhere else []
+        lost = ["Without equivalent:", *(f"- {line}" for line in self.lost)] if self.lost else []
+        return "\n".join([*to_do, *lost]) or "Everything was taken over."
+
+
+@dataclass(frozen=True, slots=True)
+class KohyaCommands:
+    """Settings as command lines of sd-scripts."""
+
+    text: str
+    """One line a stage."""
+    lost: tuple[str, ...]
+    """Settings without equivalent."""
+
+
+def import_kohya(text: str) -> KohyaSetup:
+    """The setup that a command line, TOML or JSON describes; every option is taken over or listed.
+
+    Raises:
+        ValueError: The text cannot be read, or a value is out of range.
+    """
+    read = read_kohya(text)
+    options, notes = read.options, [f"{read.launcher}: not needed"] if read.launcher else []
+    taken = {owner: _take(options, owner) for owner in ("network", "optimizer", "schedule", "objective", "stage")}
+    network_args = options.pairs("network_args")
+    loraplus = Options({LORAPLUS: network_args.pop(LORAPLUS, None)})
+    optimizer = import_optimizer(options, loraplus, taken["optimizer"], taken["schedule"], notes)
+    rest = Options({**options.left_over(), "network_args": [f"{key}={value}" for key, value in network_args.items()]})
+    network = import_network(rest, taken["network"], notes)
+    objective = _objective(rest, taken["objective"])
+    stage = Stage(**_length(rest), **taken["stage"])
+    elsewhere, lost = _sorted_out(rest)
+    return KohyaSetup(
+        network=network, optimizer=optimizer, objective=objective, stages=(stage,),
+        elsewhere=elsewhere, lost=(*notes, *lost),
+    )  # fmt: skip
+
+
+def export_kohya(
+    network: NetworkSettings, optimizer: OptimizerSettings, objective: ObjectiveSettings, stages: Plan
+) -> KohyaCommands:
+    """Command lines that train the same as near as sd-scripts can; model, dataset and names are left to fill in."""
+    notes: list[str] = []
+    network_words, objective_words = export_network(network, notes), _export_objective(objective, notes)
+    lines: list[str] = []
+    for number, (stage, settings) in enumerate(zip(stages, stage_optimizers(stages, optimizer), strict=True), 1):
+        words = _with_loraplus(network_words, settings.loraplus_ratio)
+        words += [*_export_fields(settings, "optimizer"), *export_optimizer(settings, notes)]
+        words += [*_export_fields(settings.schedule, "schedule"), *objective_words, *_export_stage(stage, notes)]
+        if number > 1:
+            words.append(f'--network_weights="stage {number - 1}.safetensors"')
+        if len(stages) > 1:
+            words.append(f'--output_name="stage {number}"')
+        lines.append(" ".join([SCRIPT, *dict.fromkeys(words)]))
+    if len(stages) > 1:
+        notes.append("stages: one command each, the next goes on from the weights of the one before")
+    return KohyaCommands("\n".join(lines), tuple(dict.fromkeys(notes)))
+
+
+def _take(options: Options, owner: Owner) -> dict[str, Any]:
+    """Options of one owner that only have another name."""
+    readers: Mapping[Kind, Any] = {
+        "integer": options.integer, "number": options.number, "flag": options.flag, "text": options.text,
+    }  # fmt: skip
+    wanted = [option for option in OPTIONS if option.owner == owner and option.name in options]
+    return {option.field: readers[option.kind](option.name) for option in wanted}
+
+
+def _objective(options: Options, taken: Mapping[str, Any]) -> ObjectiveSettings:
+    """sd-scripts weighs nothing unless asked, and does not divide by the area of masks."""
+    is_masked = any(options.flag(name) for name in MASKS)
+    values: dict[str, Any] = {"min_snr_gamma": None, **taken}
+    return ObjectiveSettings(**values, is_mask_area_normalized=not is_masked)
+
+
+def _length(options: Options) -> dict[str, Any]:
+    epochs, steps = options.number("max_train_epochs"), options.integer("max_train_steps")
+    return {"epochs": epochs} if epochs else {"steps": steps or DEFAULT_STEPS}
+
+
+def _sorted_out(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is left: (what other nodes have, what is lost)."""
+    elsewhere: list[str] = []
+    lost: list[str] = []
+    for name, value in options.left_over().items():
+        shown = name if value is True else f"{name} {_shown(value)}"
+        if name in ELSEWHERE:
+            elsewhere.append(f"{shown}: {ELSEWHERE[name]}")
+        else:
+            lost.append(f"{shown}: {WITHOUT_EQUIVALENT.get(name, 'no equivalent')}")
+    return tuple(elsewhere), tuple(lost)
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)
+
+
+def _export_objective(objective: ObjectiveSettings, notes: list[str]) -> list[str]:
+    default = ObjectiveSettings()
+    notes += [f"{name}: no equivalent" for name in ONLY_HERE if getattr(objective, name) != getattr(default, name)]
+    return _export_fields(objective, "objective")
+
+
+def _export_fields(settings: Any, owner: Owner) -> list[str]:
+    """Options that only have another name, where they differ from what sd-scripts takes by itself."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    defaults |= {"min_snr_gamma": None, "power": settings.power if owner == "schedule" else None}
+    words: list[str] = []
+    for option in OPTIONS:
+        if option.owner != owner:
+            continue
+        value = getattr(settings, option.field)
+        is_given = option.field == "learning_rate" or value != defaults[option.field]
+        if is_given and value is not None:
+            words.append(f"--{option.name}" if option.kind == "flag" else f"--{option.name}={_number(value)}")
+    return words
+
+
+def _export_stage(stage: Stage, notes: list[str]) -> list[str]:
+    if stage.resolution:
+        notes.append("resolution of a stage: set --resolution of its command")
+    words = _export_fields(stage, "stage")
+    if stage.steps is None:
+        if stage.epochs != int(stage.epochs):
+            notes.append(f"epochs {stage.epochs:g}: sd-scripts trains whole epochs, {math.ceil(stage.epochs)} instead")
+        return [*words, f"--max_train_epochs={math.ceil(stage.epochs)}"]
+    return [*words, f"--max_train_steps={stage.steps}"]
+
+
+def _with_loraplus(words: Sequence[str], ratio: float) -> list[str]:
+    if ratio == 1.0:
+        return list(words)
+    argument = f'"{LORAPLUS}={ratio:g}"'
+    return [*words, argument] if "--network_args" in words else [*words, "--network_args", argument]
+
+
+def _number(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
