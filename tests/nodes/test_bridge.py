@@ -1,5 +1,9 @@
 """The host's models as a base to train on: shared weights, gradients, conditioning, identity."""
 
+import gc
+import threading
+
+import psutil
 import pytest
 import torch
 from pack.training.base_model import ImageSize, TextConditioning
@@ -227,3 +231,23 @@ def test_cast_weights_give_the_gradients_of_plain_ones_and_are_not_kept(comfy, t
     for name, gradient in gradients[dtype].items():
         torch.testing.assert_close(gradient, gradients[torch.float32][name], rtol=1e-4, atol=1e-6)
     assert sizes[dtype] <= 1.1 * sizes[torch.float32]
+
+
+def test_peak_memory_of_training_holds_no_second_copy(loaded):
+    """Resident memory while training, sampled by a thread: it grows by adapters and activations, not by the model."""
+    process = psutil.Process()
+    train_once(base_model(loaded), is_text_trained=False)  # what is allocated once, such as thread pools
+    size = sum(p.numel() * p.element_size() for p in loaded[0].model.diffusion_model.parameters())
+    gc.collect()
+    before, peak, is_done = process.memory_info().rss, [0], threading.Event()
+
+    def watch():
+        while not is_done.wait(0.002):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    train_once(base_model(loaded), is_text_trained=False, steps=2)
+    is_done.set()
+    thread.join()
+    assert peak[0] - before < 0.6 * size
