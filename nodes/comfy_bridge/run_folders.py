@@ -4,6 +4,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...training.data.cache_limit import limit_cache
 from ...training.run.folder import check_name
 
 
@@ -21,5 +22,7 @@ def run_root(name: str) -> Path:
 
 
 def latent_cache_folder() -> Path:
-    """Encoded images that later runs find again; may be deleted at any time."""
-    return Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"
+    """Encoded images that later runs find again, the oldest deleted above a limit; may be deleted at any time."""
+    folder = Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"
+    limit_cache(folder)
+    return folder
