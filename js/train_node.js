@@ -4,6 +4,7 @@
 import { app } from "./lib/comfy.js";
 import { chain, growTo, loadStyles } from "./lib/dom.js";
 import { translator } from "./lib/strings.js";
+import { listen } from "./lib/training_events.js";
 import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
@@ -33,7 +34,10 @@ function addPanel(node) {
 
 app.registerExtension({
   name: "LoRABakery.Train",
-  setup: loadStyles,
+  setup() {
+    loadStyles();
+    listen();
+  },
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPanel(node);
   },

@@ -60,7 +60,9 @@ export function oncePerFrame(act) {
  */
 export function growTo(node, [width, height]) {
   const [oldWidth, oldHeight] = node.size;
-  if (width > oldWidth || height > oldHeight) node.setSize([Math.max(width, oldWidth), Math.max(height, oldHeight)]);
+  if (width <= oldWidth && height <= oldHeight) return;
+  node.setSize([Math.max(width, oldWidth), Math.max(height, oldHeight)]);
+  node.setDirtyCanvas?.(true, true); // DOM widgets are laid out when the canvas is drawn
 }
 
 /**

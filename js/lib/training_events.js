@@ -7,7 +7,8 @@ const KINDS = ["step", "sample", "state", "try"];
 const target = new EventTarget();
 let isListening = false;
 
-function listen() {
+/** Begins to listen. Called when the page loads: it complains of messages that nobody listens to. */
+export function listen() {
   if (isListening) return;
   isListening = true;
   for (const kind of KINDS) {
@@ -25,7 +26,6 @@ function listen() {
  * @returns {() => void}
  */
 export function subscribe(handlers) {
-  listen();
   const bound = Object.entries(handlers).map(([kind, handler]) => {
     const listener = (/** @type {any} */ event) => handler(event.detail);
     target.addEventListener(kind, listener);

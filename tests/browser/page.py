@@ -9,7 +9,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
 """Write the pictures of docs/images anew."""
-TIMEOUT_MS = 120_000
+TIMEOUT_MS = 240_000 if IS_WRITING_SCREENSHOTS else 120_000
 MAKE_NODES = """(nodes) => {
   const { graph, canvas } = window.app;
   graph.clear();

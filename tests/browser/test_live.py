@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 RUN, SET = "0123456789ab", "abcdefabcdef"
 PROMPTS = "zorblax, white background\nred creature with a hat"
-SAMPLING_STEPS = 12 if IS_WRITING_SCREENSHOTS else 2
+SAMPLING_STEPS = 6 if IS_WRITING_SCREENSHOTS else 2
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     show_graph(page, "live", folder)
     assert "appear here" in page.locator(".bakery-training").inner_text()
     page.evaluate("() => window.app.queuePrompt(0)")
-    wait(page, f"document.querySelectorAll('.bakery-cell').length >= {16 if IS_WRITING_SCREENSHOTS else 4}")
+    wait(page, f"document.querySelectorAll('.bakery-cell').length >= {10 if IS_WRITING_SCREENSHOTS else 4}")
     wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     assert has_ink(page)
 
@@ -205,7 +205,7 @@ def test_both_renderings_and_themes(server, page, palette, is_new):
     page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
     page.evaluate("name => window.app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
     show_node(page, "looks")
-    wait(page, "document.querySelectorAll('.bakery-cell').length === 5")
+    wait(page, "document.querySelectorAll('.bakery-cell').length >= 3")
     assert has_ink(page)
     box = page.locator(".bakery-training").bounding_box()
     cell = page.locator(".bakery-cell").first.bounding_box()

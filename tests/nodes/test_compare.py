@@ -1,5 +1,6 @@
 """A run's steps are picked, plotted and compared in ComfyUI's executor; cells are what core's own nodes draw."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -45,7 +46,7 @@ def graph(comfy, pocket_checkpoint):
 
 
 def run(comfy, graph, **nodes):
-    result = comfy.run_graph({**graph, **nodes})
+    result = comfy.run_graph(copy.deepcopy({**graph, **nodes}))  # the host notes things in the prompt
     assert result.status == "success", result.error
     return result
 
