@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.workflow import DYNAMIC_COMBO, WIDGET_TYPES, Widget, widgets
+from ..host.workflow import DYNAMIC_COMBO, NEVER, WIDGET_TYPES, Widget, widgets
 
 COLUMN_WIDTH, NODE_WIDTH, TITLE_HEIGHT, ROW_HEIGHT, GAP = 380, 320, 30, 24, 40
 TEXT_ROWS = 4
@@ -33,7 +33,9 @@ class Canvas:
     groups: list[dict[str, Any]] = field(default_factory=list)
     _heights: dict[int, float] = field(default_factory=dict)
 
-    def add(self, node_type: str, column: int, title: str | None = None, **inputs: Any) -> list[Port]:
+    def add(
+        self, node_type: str, column: int, title: str | None = None, is_muted: bool = False, **inputs: Any
+    ) -> list[Port]:
         """Adds a node below the others of its column; inputs are values or ports. Returns its outputs.
 
         Raises KeyError for an unknown node and ValueError for an input it does not have.
@@ -61,7 +63,7 @@ class Canvas:
         height = _height(slots, specs)
         node = {
             "id": node_id, "type": node_type, "pos": self._place(column, height), "size": [NODE_WIDTH, height],
-            "flags": {}, "order": node_id - 1, "mode": 0, "inputs": slots, "outputs": outputs,
+            "flags": {}, "order": node_id - 1, "mode": NEVER if is_muted else 0, "inputs": slots, "outputs": outputs,
             "properties": {"Node name for S&R": node_type}, "widgets_values": values,
         }  # fmt: skip
         if title:

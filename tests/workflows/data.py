@@ -1,0 +1,64 @@
+"""The pictures that the examples are about, from the pocket model's world, where ComfyUI's nodes look for them."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageChops, ImageOps
+
+from ..demo.dataset import add_datasets
+from ..pocket.captions import training_creature
+from ..pocket.characters import CHARACTERS, draw_character
+from ..pocket.world import describe, draw_creature
+
+CHARACTER = "zorblax"
+MASKS, STYLE, CLASS = "zorblax_masks", "blueprint_style", "creatures"
+ONE_IMAGE = "zorblax_one.png"
+NUM_STYLE, NUM_CLASS = 24, 16
+
+
+def add_example_data(input_folder: Path) -> None:
+    """Write what is not there yet: characters, masks of one, a style, the class in general, a single picture."""
+    add_datasets(input_folder)
+    _once(input_folder / MASKS, _write_masks)
+    _once(input_folder / STYLE, _write_style)
+    _once(input_folder / CLASS, _write_class)
+    if not (input_folder / ONE_IMAGE).is_file():
+        draw_character(CHARACTERS[CHARACTER], "sky", random.Random(1)).save(input_folder / ONE_IMAGE)
+
+
+def blueprint(picture: Image.Image) -> Image.Image:
+    """The picture as white lines on blue: a style that the pocket model does not know."""
+    gray = ImageOps.autocontrast(picture.convert("L"))
+    return ImageOps.colorize(gray, (16, 40, 120), (235, 245, 255), mid=(60, 110, 200))
+
+
+def _once(folder: Path, write: Callable[[Path], None]) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        write(folder)
+
+
+def _write_masks(folder: Path) -> None:
+    """White where the character is: what differs from the corner's colour, for each picture of its dataset."""
+    for path in sorted((folder.parent / CHARACTER).glob("*.png")):
+        with Image.open(path) as picture:
+            plain = Image.new("RGB", picture.size, picture.convert("RGB").getpixel((0, 0)))
+            difference = ImageChops.difference(picture.convert("RGB"), plain).convert("L")
+        difference.point(lambda value: 255 if value > 12 else 0).save(folder / path.name)
+
+
+def _write_style(folder: Path) -> None:
+    _write_creatures(folder, NUM_STYLE, "style", blueprint)
+
+
+def _write_class(folder: Path) -> None:
+    _write_creatures(folder, NUM_CLASS, "class", lambda picture: picture)
+
+
+def _write_creatures(folder: Path, count: int, purpose: str, change: Callable[[Image.Image], Image.Image]) -> None:
+    for index in range(count):
+        creature = training_creature(random.Random(f"{purpose} {index}"))
+        path = folder / f"{purpose}_{index:02d}.png"
+        change(draw_creature(creature)).save(path)
+        path.with_suffix(".txt").write_text(describe(creature) + "\n", encoding="utf-8")

@@ -1,0 +1,130 @@
+"""Examples of how to train: settings, stages, going on."""
+
+from .canvas import Canvas
+from .parts import RATE, begin, compare_size, preview, sample, train
+
+PROMPTS = "zorblax, sky background\nzorblax, teal background"
+KOHYA_COMMAND = """accelerate launch train_network.py
+--pretrained_model_name_or_path=base.safetensors --train_data_dir=zorblax --resolution=512,512
+--network_module=networks.lora --network_dim=16 --network_alpha=16 --network_train_unet_only
+--learning_rate=1e-3 --optimizer_type=AdamW --optimizer_args "weight_decay=0.01"
+--lr_scheduler=cosine_with_restarts --lr_scheduler_num_cycles=2 --lr_warmup_steps=10%
+--max_train_steps=60 --train_batch_size=4 --min_snr_gamma=5 --shuffle_caption --mixed_precision=bf16"""
+
+
+def train_then_sample(canvas: Canvas) -> None:
+    """Dataset, train, sample: with the LoRA and without it, same seed."""
+    base = begin(canvas, "train_then_sample", height=560)
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    network = canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE, schedule="cosine", warmup_steps=20)[0]
+    trained = train(
+        canvas, 2, base, dataset, "zorblax", network=network, optimizer=optimizer, steps=300, save_every=100,
+        preview=canvas.add(
+            "BakeryPreview", 1, prompts=PROMPTS, width=64, height=64, every=100, steps=16, cfg=4.0
+        )[0],
+    )  # fmt: skip
+    canvas.add("PreviewImage", 2, title="All previews: a row a prompt, a column a step", images=trained[4])
+    sample(canvas, 3, "With the LoRA", base.after(trained))
+    sample(canvas, 4, "Without it", base)
+
+
+def sdxl_8gb(canvas: Canvas) -> None:
+    """The low-VRAM profile of the recipe."""
+    base = begin(canvas, "sdxl_8gb")
+    folder = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    captions = canvas.add("BakeryCaptions", 1, dataset=folder, trigger="zorblax")[0]
+    dataset = canvas.add("BakeryBuckets", 1, dataset=captions, cache="disk")[0]
+    recipe = canvas.add(
+        "BakeryRecipe", 2, dataset=dataset, subject="character C: very elaborate, or with wings, armour or a tail",
+        family="sdxl", vram_gib=8.0, profile="low VRAM (SDXL)", rates="fixed",
+    )  # fmt: skip
+    canvas.add("PreviewAny", 3, title="What was chosen, and why", source=recipe[4])
+    trained = train(
+        canvas, 3, base, dataset, "zorblax_8gb", network=recipe[0], optimizer=recipe[1], objective=recipe[2],
+        steps=60, batch_size=1, gradient_checkpointing="on", save_dtype="bfloat16",
+        preview=preview(canvas, 2, "zorblax, sky background", every=30),
+    )  # fmt: skip
+    sample(canvas, 4, "With the LoRA", base.after(trained), text="zorblax, sky background")
+
+
+def recipe(canvas: Canvas) -> None:
+    """Settings from a few answers."""
+    base = begin(canvas, "recipe")
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    chosen = canvas.add(
+        "BakeryRecipe", 2, dataset=dataset, accuracy="loose", is_known=True, vram_gib=16.0,
+        subject="character B: an unusual face, hair, colours or outfit",
+    )  # fmt: skip
+    canvas.add("PreviewAny", 3, title="What was chosen, and why", source=chosen[4])
+    trained = train(
+        canvas, 3, base, dataset, "zorblax_recipe", network=chosen[0], optimizer=chosen[1], objective=chosen[2],
+        stages=chosen[3], preview=preview(canvas, 2, PROMPTS),
+    )  # fmt: skip
+    sample(canvas, 4, "With the LoRA", base.after(trained))
+
+
+def multi_stage(canvas: Canvas) -> None:
+    """Linear for most of it, then a little cosine at a smaller rate."""
+    base = begin(canvas, "multi_stage")
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    most = canvas.add("BakeryOptimizer", 1, title="Most of it", learning_rate=RATE, schedule="linear")[0]
+    last = canvas.add("BakeryOptimizer", 1, title="The end", learning_rate=RATE / 4, schedule="cosine")[0]
+    first = canvas.add("BakeryStage", 2, title="Stage 1", optimizer=most, steps=60, batch_size=2)[0]
+    plan = canvas.add("BakeryStage", 2, title="Stage 2", stages=first, optimizer=last, steps=20, batch_size=4)[0]
+    trained = train(
+        canvas, 3, base, dataset, "zorblax_stages", stages=plan, preview=preview(canvas, 2, PROMPTS)
+    )  # fmt: skip
+    chart = canvas.add("BakeryPlotRun", 4, run=trained[3], width=800, panel_height=160)[0]
+    canvas.add("PreviewImage", 4, title="Loss, rate and norms of both stages", images=chart)
+    canvas.add("PreviewImage", 3, title="All previews", images=trained[4])
+
+
+def resume_and_branch(canvas: Canvas) -> None:
+    """A second run starts from a step of the first."""
+    base = begin(canvas, "resume_and_branch")
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    fast = canvas.add("BakeryOptimizer", 1, title="Of the first run", learning_rate=RATE)[0]
+    slow = canvas.add("BakeryOptimizer", 1, title="Of the branch", learning_rate=RATE / 2)[0]
+    first = train(canvas, 2, base, dataset, "zorblax_first", optimizer=fast)
+    step = canvas.add("BakeryPickStep", 2, run=first[3], pick="step", step=40)[0]
+    branch = train(canvas, 3, base, dataset, "zorblax_branch", optimizer=slow, lora=step, seed=2, steps=40)
+    grid = canvas.add(
+        "BakeryCompare", 4, model=base.model, clip=base.clip, vae=base.vae, prompts=PROMPTS, run=first[3],
+        lora_1=branch[2], num_steps=3, **compare_size(),
+    )  # fmt: skip
+    canvas.add("PreviewImage", 4, title="Steps of the first run, then the branch", images=grid[0])
+
+
+def continue_a_lora(canvas: Canvas) -> None:
+    """A file is trained further."""
+    base = begin(canvas, "continue_a_lora")
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    lora = canvas.add("BakeryLoadLoRA", 1, lora_name="zorblax/zorblax.safetensors")[0]
+    text, blocks = canvas.add("BakeryInspectLoRA", 2, lora=lora, clip=base.clip)[:2]
+    canvas.add("PreviewAny", 2, title="What is in the file", source=text)
+    canvas.add("PreviewImage", 2, title="Norm by block", images=blocks)
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE / 4)[0]
+    trained = train(
+        canvas, 3, base, dataset, "zorblax_more", lora=lora, optimizer=optimizer, steps=40,
+        preview=preview(canvas, 1, PROMPTS),
+    )  # fmt: skip
+    canvas.add("PreviewImage", 3, title="All previews", images=trained[4])
+    sample(canvas, 4, "After a little more training", base.after(trained))
+
+
+def from_kohya(canvas: Canvas) -> None:
+    """A setup of sd-scripts, trained here and written back."""
+    base = begin(canvas, "from_kohya", height=420)
+    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    network, optimizer, objective, stages, notes = canvas.add("BakeryImportKohya", 2, text=KOHYA_COMMAND)
+    canvas.add("PreviewAny", 2, title="What is set elsewhere, and what is lost", source=notes)
+    trained = train(
+        canvas, 3, base, dataset, "zorblax_kohya", network=network, optimizer=optimizer, objective=objective,
+        stages=stages, preview=preview(canvas, 1, PROMPTS),
+    )  # fmt: skip
+    command = canvas.add(
+        "BakeryExportKohya", 3, network=network, optimizer=optimizer, objective=objective, stages=stages
+    )[0]
+    canvas.add("PreviewAny", 3, title="As a command line again", source=command)
+    sample(canvas, 4, "With the LoRA", base.after(trained))
