@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..base_model import ModelFamily
-from ..files.formats import Tensors, join_modules, split_modules
+from ..files.formats import Tensors, detect_family, join_modules, split_modules
 from .deltas import Parts, algorithm_of, bias_change, delta_weight, needs_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
@@ -70,9 +70,10 @@ def merge(
     BOFT, IA3); what those add to a strength is taken to be linear: strength times the change at strength 1.
 
     Raises:
-        ValueError: Fewer LoRAs than the method takes, another family's block weights, or no base model where one is
-            needed.
+        ValueError: Fewer LoRAs than the method takes, LoRAs of different families, another family's block weights, or
+            no base model where one is needed.
     """
+    _check_families([tensors for tensors, _ in loras])
     pieces = _pieces(loras, family, settings.method)
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
@@ -82,6 +83,20 @@ def merge(
         layers += [layer] if layer is not None else []
     result = join_modules(modules)
     return result, Report(tuple(layers), sum(size_of(tensors) for tensors, _ in loras), size_of(result))
+
+
+def _check_families(loras: Sequence[Tensors]) -> None:
+    families = {f"lora_{number}": _family_or_none(tensors) for number, tensors in enumerate(loras, 1)}
+    if len(set(families.values()) - {None}) > 1:
+        found = ", ".join(f"{name} is {family}" for name, family in families.items() if family)
+        raise ValueError(f"loras: all must be of one model family to be merged, but {found}")
+
+
+def _family_or_none(tensors: Tensors) -> ModelFamily | None:
+    try:
+        return detect_family(tensors)
+    except ValueError:
+        return None
 
 
 def _pieces(

@@ -193,3 +193,12 @@ def test_refuses_loras_of_different_models():
     wide = low_rank() | {"lora_down.weight": draw(4, IN + 1)}
     with pytest.raises(ValueError, match="not one model"):
         merge([(named(NAME, low_rank()), Strengths()), (named(NAME, wide), Strengths())], "sd15", EXACT)
+
+
+def test_loras_of_different_families_are_refused():
+    def of(width):
+        key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+        return {f"{key}.lora_down.weight": torch.ones(2, width), f"{key}.lora_up.weight": torch.ones(640, 2)}
+
+    with pytest.raises(ValueError, match="lora_1 is sd15, lora_2 is sdxl"):
+        merge([(of(768), Strengths()), (of(2048), Strengths())], "sd15", MergeSettings())
