@@ -8,7 +8,7 @@ import { listen } from "./lib/training_events.js";
 import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
-const MIN_WIDTH = 420;
+const MIN_WIDTH = 470;
 
 /** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. */
 function addPanel(node) {

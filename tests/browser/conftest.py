@@ -16,16 +16,31 @@ def server(comfy_server):
     return comfy_server
 
 
-@pytest.fixture
-def page(server, comfy_page):
-    complaints = []
+@pytest.fixture(scope="session")
+def tab(server, browser):
+    """One page for all tests: loading it takes longer than most of them."""
+    from pack.tests.host.browser import open_comfyui
+
+    page = open_comfyui(browser, server.url)
+    page.complaints = []
 
     def listen(message):
         where = f"{message.location.get('url', '')} {message.text}"
         if message.type in ("error", "warning") and "bakery" in where.lower():
-            complaints.append(where)
+            page.complaints.append(where)
 
-    comfy_page.on("console", listen)
-    yield comfy_page
-    assert comfy_page.problems == []
-    assert complaints == []
+    page.on("console", listen)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(tab):
+    """The page with an empty canvas; at the end it must not have complained of anything of ours."""
+    tab.complaints.clear()
+    tab.problems.clear()
+    tab.evaluate("() => window.app.graph.clear()")
+    assert tab.locator(".bakery-panel, .bakery-overlay").count() == 0, "the test before left something"
+    yield tab
+    assert tab.problems == []
+    assert tab.complaints == []

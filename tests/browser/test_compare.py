@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from pack.tests.browser.page import screenshot, show_nodes, wait
+from pack.tests.browser.page import show_nodes, wait
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -52,7 +52,6 @@ def test_look_vote_and_pick(page, server, output):
     page.locator(".bakery-compare button", has_text="Back").click()
     first = page.locator(".bakery-rank li").first.inner_text()
     assert first.startswith("step 20:")
-    screenshot(page, "compare_votes", {"x": 410, "y": 0, "width": 460, "height": 700})
 
     page.locator(".bakery-compare-row button", has_text="step 10").click()
     wait(page, "/★ 10/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")

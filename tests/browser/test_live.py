@@ -13,6 +13,8 @@ RUN, SET = "0123456789ab", "abcdefabcdef"
 PROMPTS = "zorblax, white background\nred creature with a hat"
 SAMPLING_STEPS = 6 if IS_WRITING_SCREENSHOTS else 2
 
+TYPED = "red creature, sand background" if IS_WRITING_SCREENSHOTS else "zorblax <img src=x onerror=window.hacked=1>"
+
 
 @pytest.fixture(scope="module")
 def folder(server):
@@ -85,13 +87,13 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     press(page, "Pause")
     wait(page, "/paused/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     before = status(page)
-    page.locator(".bakery-try input[type=text]").fill("zorblax <img src=x onerror=window.hacked=1>")
+    page.locator(".bakery-try input[type=text]").fill(TYPED)
     page.locator(".bakery-try button").click()
     wait(page, "document.querySelector('.bakery-try-picture').src.startsWith('data:image/jpeg')")
     assert status(page) == before
     press(page, "Save now")
     page.wait_for_timeout(500)
-    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 460, "height": 780})
+    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 500, "height": 700})
 
     compare_and_pick(page)
 

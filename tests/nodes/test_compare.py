@@ -13,7 +13,7 @@ NAME = "compared"
 COMPARE = {
     "prompts": "fox\nfox at night", "negative": "", "steps": "", "num_steps": 2, "include_base": True,
     "strengths": "1", "text_encoder_strengths": "", "columns": "LoRA", "rows": "prompt", "seed": 5, "width": 64,
-    "height": 64, "sampling_steps": 2, "cfg": 3.0, "sampler": "euler", "scheduler": "normal",
+    "height": 64, "sampling_steps": 1, "cfg": 1.0, "sampler": "euler", "scheduler": "normal",
 }  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_cells_are_what_cores_nodes_draw_with_the_saved_file(comfy, graph, pocke
     run(comfy, graph, **{"11": defaults(comfy, "BakeryPlotRun", run=["5", 3]), "12": show("11")})
     path = comfy.base / "output" / "loras" / NAME / f"{NAME}-step000003.safetensors"
     models = comfy.load_checkpoint(pocket_checkpoint)
-    settings = PreviewSettings(prompts=("fox", "fox at night"), seed=5, width=64, height=64, steps=2, cfg=3.0)
+    settings = PreviewSettings(prompts=("fox", "fox at night"), seed=5, width=64, height=64, steps=1, cfg=1.0)
     strengths = [1.0, 8.0]
     cells = [Cell(*place, 0) for place in itertools.product(range(2), range(2), range(2))]
     loaders = [None, lambda: load_lora(path).tensors]
