@@ -1,0 +1,155 @@
+"""This pack's trainer and the bound it is measured against, on the host's U-Net.
+
+Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D text width.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...nodes.comfy_bridge.base_model import ComfyBaseModel
+from ...training.base_model import ImageSize, TextConditioning
+from ...training.data.buckets import BucketSettings
+from ...training.data.dataset import Dataset, with_buckets
+from ...training.data.from_images import subset_from_images
+from ...training.data.prepare import prepare
+from ...training.data.prepared import PreparedDataset
+from ...training.job import StagePlan, TrainJob, TrainState
+from ...training.networks.network import Network
+from ...training.networks.targets import select_targets
+from ...training.objective.settings import ObjectiveSettings
+from ...training.optimizers.settings import OptimizerSettings
+from ...training.report import StepReport
+from ...training.stages import Stage
+from ...training.trainer import train
+from .contest import STEPS, Case, Gate, stacked
+
+POOLED_WIDTH = 1280
+
+
+class GateCallback:
+    """Stands where saving and previews stand."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Nothing yet."""
+
+    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """Wait for the next step to be wanted."""
+        self._gate()
+
+    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Nothing to close."""
+
+
+def train_with_pack(case: Case, model: Any, gate: Gate) -> None:
+    """The pack's own loop with its default objective and AdamW."""
+    base = base_model(case, model)
+    job = make_job(case, base)
+    with base.training(is_text_trained=False):
+        job.network.attach()
+        train(job, TrainState(), [GateCallback(gate)])
+
+
+def train_without_model(case: Case, model: Any, gate: Gate) -> None:
+    """The same loop with a denoiser that costs nothing: what a step spends outside the model."""
+    base = base_model(case, model)
+    job = make_job(case, base)
+    parameters = [parameter for _, parameter in job.network.named_parameters()]
+
+    def denoise(noisy_BCHW: Tensor, *_: object) -> Tensor:
+        return noisy_BCHW * torch.stack([parameter.flatten()[0] for parameter in parameters]).sum()
+
+    base.denoise = denoise
+    train(job, TrainState(), [GateCallback(gate)])
+
+
+def base_model(case: Case, model: Any) -> ComfyBaseModel:
+    """The bridge over a MODEL without text encoders and VAE, which a step does not use."""
+    return ComfyBaseModel(model, None, None, "on" if case.is_checkpointed else "off")
+
+
+def make_job(case: Case, base: ComfyBaseModel) -> TrainJob:
+    """Everything that decides a run."""
+    optimizer = OptimizerSettings(learning_rate=1e-4)
+    plan = StagePlan(
+        stage=Stage(steps=STEPS, batch_size=case.batch), steps=STEPS, data=_prepared(case), optimizer=optimizer
+    )
+    return TrainJob(
+        base=base,
+        network=Network.create(base.parts(), base.family, case.network(), seed=0),
+        objective=ObjectiveSettings(),
+        stages=(plan,),
+        texts=_Texts(case),
+        seed=0,
+    )
+
+
+class _Texts:
+    """Cached conditioning."""
+
+    def __init__(self, case: Case) -> None:
+        pooled = torch.zeros(POOLED_WIDTH) if case.layout.family == "sdxl" else None
+        self._texts = [TextConditioning(context[0], pooled) for context in case.contexts()]
+
+    def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
+        """By number, which is the caption."""
+        return [self._texts[int(caption)] for caption in captions]
+
+
+def _prepared(case: Case) -> PreparedDataset:
+    """Pictures whose latents are drawn instead of encoded."""
+    latents = case.images()
+    side = 8 * case.latent
+    pictures = [torch.full((side, side, 3), index / len(latents)) for index in range(len(latents))]
+    subset = subset_from_images(pictures, [str(index) for index in range(len(latents))])
+    dataset = with_buckets(Dataset((subset,)), BucketSettings(resolution=side, cache="ram"))
+    return prepare(dataset, lambda pixels: torch.cat(latents)[: len(pixels)], case.layout.family)
+
+
+def run_bound(case: Case, model: Any, gate: Gate) -> None:
+    """The frozen U-Net's forward pass and its backward pass to the first adapted layer's input, nothing else."""
+    base = base_model(case, model)
+    root = base.parts()["unet"]
+    texts, images = _Texts(case), case.images()
+    timestep_B = torch.full((case.batch,), 500)
+    with ExitStack() as stack:
+        stack.enter_context(base.training(is_text_trained=False))
+        first = _first_called(case, base, root)
+        stack.callback(first.register_forward_pre_hook(_begin_graph).remove)
+        step = 0
+        while True:
+            latents_BCHW = stacked(images, step, case.batch)
+            captions = [str((step * case.batch + index) % len(images)) for index in range(case.batch)]
+            prediction_BCHW = base.denoise(latents_BCHW, timestep_B, texts(captions), sizes(case))
+            prediction_BCHW.backward(latents_BCHW)
+            del prediction_BCHW
+            step += 1
+            gate()
+
+
+def sizes(case: Case) -> list[ImageSize]:
+    """Size conditioning of a batch."""
+    side = 8 * case.latent
+    return [ImageSize((side, side), (0, 0), (side, side))] * case.batch
+
+
+def _begin_graph(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (args[0].detach().requires_grad_(), *args[1:])
+
+
+def _first_called(case: Case, base: ComfyBaseModel, root: nn.Module) -> nn.Module:
+    """The adapted layer that a forward pass meets first."""
+    called: list[nn.Module] = []
+    targets = select_targets({"unet": root}, base.family, case.network())
+    hooks = [t.module.register_forward_pre_hook(lambda module, args: called.append(module)) for t in targets]
+    with torch.no_grad():
+        base.denoise(torch.zeros(1, 4, 8, 8), torch.zeros(1), _Texts(case)(["0"]), sizes(case)[:1])
+    for hook in hooks:
+        hook.remove()
+    return called[0]

@@ -1,0 +1,98 @@
+"""Contestants in processes of their own, one step each in turn: what else the machine does hits all alike."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from ..host.alias import ROOT
+from .contest import Case
+
+ALIAS = ROOT / "tests" / "host" / "alias.py"
+TAIL = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a table."""
+
+    label: str
+    contestant: str
+    """See `worker.CONTESTANTS`."""
+    case: Case
+
+
+@dataclass
+class Measurement:
+    """What one entry cost."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of each timed step."""
+    peak_bytes: int = 0
+    """Most that lived at once besides the loaded model, from the trainer's start."""
+
+    @property
+    def median_s(self) -> float:
+        """Median time of a step."""
+        return median(self.seconds)
+
+
+class Worker:
+    """A contestant's process, warmed up by one step."""
+
+    def __init__(self, entry: Entry, weights: Path) -> None:
+        self.entry = entry
+        self.peak_bytes = 0
+        arguments = [entry.contestant, json.dumps(asdict(entry.case)), str(weights)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, str(ALIAS), "pack.tests.bench.worker", *arguments],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+        self._answer()
+
+    def order(self, what: str) -> float:
+        """Ask for a step; its seconds, 0 where it was counted instead of timed."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def end(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+        self._errors.close()
+
+    def _answer(self) -> float:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise RuntimeError(f"{self.entry.label} ended early:\n{self._errors.read()[-TAIL:]}")
+        answer = json.loads(line)
+        self.peak_bytes = max(self.peak_bytes, int(answer.get("peak_bytes", 0)))
+        return float(answer.get("seconds", 0.0))
+
+
+def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
+    """Measure entries side by side; every second round goes backwards, so that none always follows the same."""
+    results = {entry.label: Measurement() for entry in entries}
+    workers: list[Worker] = []
+    try:
+        for entry in entries:
+            workers.append(Worker(entry, weights))
+            # The first step made the optimizer's state; the second is like all that follow.
+            workers[-1].order("memory")
+            results[entry.label].peak_bytes = workers[-1].peak_bytes
+        for number in range(num_rounds):
+            for worker in workers if number % 2 == 0 else reversed(workers):
+                results[worker.entry.label].seconds.append(worker.order("step"))
+    finally:
+        for worker in workers:
+            worker.end()
+    return results
