@@ -14,6 +14,8 @@ DEFAULT_RATE = 2e-6
 """sd-scripts' own, where no rate is given."""
 DECAYED = ("adamw", "adamw8bit")
 """Optimizers that decay by 0.01 where nothing is said; the others by 0."""
+ADAFACTOR = {"relative_step": False, "scale_parameter": False}
+"""Its arguments that are off here unless switched on, and on in sd-scripts unless switched off."""
 LORAPLUS = "loraplus_lr_ratio"
 
 
@@ -24,12 +26,9 @@ def import_optimizer(
     name = _name(options, notes)
     arguments = options.pairs("optimizer_args")
     decay = arguments.pop("weight_decay", None)
-    if name == "Adafactor":
-        _fix_adafactor(arguments, notes)
-    values: dict[str, Any] = {"learning_rate": DEFAULT_RATE, **fields}
-    if "learning_rate" not in fields:
-        values["learning_rate"] = fields.get("unet_lr") or DEFAULT_RATE
-        notes.append(f"learning_rate is not given: {values['learning_rate']:g} is taken; check it")
+    values = _rates(fields, notes)
+    if name == "Adafactor" and _finds_rate(arguments):
+        values = {key: value for key, value in values.items() if key not in ("unet_lr", "text_encoder_lr")}
     return OptimizerSettings(
         optimizer=name,
         weight_decay=float(str(decay)) if decay is not None else 0.01 if name.lower() in DECAYED else 0.0,
@@ -47,8 +46,8 @@ def export_optimizer(optimizer: OptimizerSettings, notes: list[str]) -> list[str
         module = {"CAME": "pytorch_optimizer.CAME", "ProdigyPlusScheduleFree": "prodigyplus.ProdigyPlusScheduleFree"}
         name = module[optimizer.optimizer]
     arguments = [f'"{key}={_literal(value)}"' for key, value in parse_arguments(optimizer.arguments).items()]
-    if optimizer.optimizer == "Adafactor" and "relative_step" not in optimizer.arguments:
-        arguments.append('"relative_step=False"')
+    if optimizer.optimizer == "Adafactor":
+        arguments += [f'"{key}={ours}"' for key, ours in ADAFACTOR.items() if key not in optimizer.arguments]
     for field in ("ema_decay", "alpha_compensation"):
         if getattr(optimizer, field) not in (0.0, "none"):
             notes.append(f"{field}: no equivalent")
@@ -75,17 +74,28 @@ def _name(options: Options, notes: list[str]) -> str:
         return "AdamW"
 
 
-def _fix_adafactor(arguments: dict[str, Any], notes: list[str]) -> None:
-    """Its own search for the rate is not offered, so the rate given is used as it is."""
-    for key in ("relative_step", "warmup_init"):
-        if str(arguments.pop(key, key == "relative_step")) == "True":
-            notes.append(f"Adafactor's {key}: no equivalent, the rate is fixed here; 1e-4 is usual")
+def _rates(fields: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The fields with a base rate, and a note where none was given."""
+    if "learning_rate" in fields:
+        return dict(fields)
+    rate = fields.get("unet_lr") or DEFAULT_RATE
+    notes.append(f"learning_rate is not given: {rate:g} is taken; check it")
+    return {**fields, "learning_rate": rate}
+
+
+def _finds_rate(arguments: dict[str, Any]) -> bool:
+    """Whether Adafactor finds its rate; its arguments get sd-scripts' defaults, which are the opposite of ours."""
+    for key, ours in ADAFACTOR.items():
+        if str(arguments.setdefault(key, True)) == str(ours):
+            del arguments[key]
+    return "relative_step" in arguments
 
 
 def _schedule(options: Options, fields: Mapping[str, Any], notes: list[str]) -> ScheduleSettings:
     given = options.text("lr_scheduler") or "constant"
     if given not in SCHEDULES:
-        notes.append(f"lr_scheduler {given}: no equivalent, constant instead")
+        remedy = "chain Stages of other rates" if given == "piecewise_constant" else "constant instead"
+        notes.append(f"lr_scheduler {given}: no equivalent, {remedy}")
     values = dict(fields)
     for name, field in (("lr_warmup_steps", "warmup_steps"), ("lr_decay_steps", "decay_steps")):
         length = _length(options, name)

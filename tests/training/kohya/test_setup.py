@@ -9,6 +9,7 @@ from pack.training.kohya.reading import read_kohya
 from pack.training.networks.block_weights import BlockWeights
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
+from pack.training.optimizers import check_optimizer
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.stages import Stage
@@ -158,7 +159,6 @@ def test_toml_without_a_reader_is_said(monkeypatch):
         ("--network_module=networks.oft", "network_module networks.oft: no equivalent"),
         ("--network_module=networks.lora_fa", "frozen down matrices"),
         ("--optimizer_type=SGDNesterov8bit", "optimizer_type SGDNesterov8bit: no equivalent, AdamW"),
-        ("--optimizer_type=Adafactor", "relative_step: no equivalent"),
         ("--lr_scheduler=piecewise_constant", "lr_scheduler piecewise_constant: no equivalent"),
         ("--network_module=lycoris.kohya --network_args algo=strange", "algo=strange: no equivalent"),
         ("--network_args block_alphas=1,1", "block_alphas=1,1: no equivalent"),
@@ -166,6 +166,16 @@ def test_toml_without_a_reader_is_said(monkeypatch):
 )
 def test_what_has_no_equivalent_is_listed(text, lost):
     assert lost in import_kohya(text).text()
+
+
+def test_adafactor_finds_its_rate_unless_told_not_to():
+    found = import_kohya("--optimizer_type=Adafactor --learning_rate=1e-4 --unet_lr=1e-4 --text_encoder_lr=1e-5")
+    assert found.optimizer.arguments == "relative_step=True scale_parameter=True"
+    assert check_optimizer(found.optimizer).text_encoder_lr is None
+    fixed = import_kohya(
+        '--optimizer_type=AdaFactor --learning_rate=1e-4 --optimizer_args "relative_step=False" "scale_parameter=False"'
+    )
+    assert fixed.optimizer.arguments == ""
 
 
 NETWORKS = [
@@ -190,6 +200,7 @@ OPTIMIZERS = [
     OptimizerSettings(schedule=ScheduleSettings(schedule="constant", warmup_steps=50.0)),
     OptimizerSettings(schedule=ScheduleSettings(schedule="warmup_stable_decay", decay_steps=0.3, warmup_steps=10.0)),
     OptimizerSettings(optimizer="Adafactor", learning_rate=5e-4),
+    OptimizerSettings(optimizer="Adafactor", arguments="relative_step=True scale_parameter=True", weight_decay=0.0),
     OptimizerSettings(optimizer="ScheduleFreeAdamW", learning_rate=1e-3),
 ]
 OBJECTIVES = [
