@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from .assemble import CHECKPOINT, assemble
-from .captions import held_out_creatures
+from .captions import NEW_TO_FIRST_WEIGHTS, held_out_creatures
 from .characters import CHARACTERS
 from .measure import accuracy_by_attribute, identity, parse_caption
 from .readers import read_picture
@@ -32,19 +32,27 @@ def main(arguments: list[str]) -> int:
     config = SamplerConfig(num_steps=options.steps, cfg=options.cfg, seed=options.seed)
     pictures = sample_captions(pocket, captions, config)
     print(f"{len(captions)} captions that pretraining never used, {config.num_steps} steps, cfg {config.cfg}")
-    for name, share in accuracy_by_attribute(pictures, captions).items():
-        print(f"{name:12s} {share:6.1%}")
-    for trigger, score in trigger_scores(pocket, config).items():
-        print(f"identity of {trigger!r} without a LoRA {score:.2f}")
+    print_accuracy(pictures, captions)
     write_sheet(options.sheet, pictures[: options.shown], captions[: options.shown])
+    for trigger, score in trigger_scores(pocket, config).items():
+        print(f"identity of {trigger!r} without a LoRA {score:.2f}", flush=True)
     return 0
+
+
+def print_accuracy(pictures: np.ndarray, captions: list[str]) -> None:
+    """Prints a row for each attribute: all captions, and those that no weights here were ever trained on."""
+    new = [index for index in NEW_TO_FIRST_WEIGHTS if index < len(captions)]
+    new_accuracy = accuracy_by_attribute(pictures[new], [captions[index] for index in new]) if new else {}
+    print(f"{'':12s} {f'all {len(captions)}':>8s} {f'new {len(new)}':>8s}")
+    for name, share in accuracy_by_attribute(pictures, captions).items():
+        print(f"{name:12s} {share:8.1%} {new_accuracy.get(name, float('nan')):8.1%}", flush=True)
 
 
 def trigger_scores(pocket: PocketModel, config: SamplerConfig) -> dict[str, float]:
     """How often the model draws each OC when asked for it by name: near 0 unless a LoRA is on it."""
     scores = {}
     for trigger, character in CHARACTERS.items():
-        captions = [character.caption(background) for background in BACKGROUNDS for _ in range(2)]
+        captions = [character.caption(background) for background in BACKGROUNDS]
         scores[trigger] = identity(sample_captions(pocket, captions, config), character)
     return scores
 

@@ -10,14 +10,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def find_comfyui() -> Path:
-    """The ComfyUI folder: the environment variable COMFYUI, else .host/ComfyUI in the repository.
+    """The ComfyUI folder: the environment variable COMFYUI_PATH, else .host/ComfyUI in the repository.
 
     Raises:
         FileNotFoundError: There is no ComfyUI.
     """
-    folder = Path(os.environ.get("COMFYUI", REPOSITORY / ".host" / "ComfyUI"))
+    folder = Path(os.environ.get("COMFYUI_PATH") or REPOSITORY / ".host" / "ComfyUI")
     if not (folder / "comfy" / "sd.py").exists():
-        raise FileNotFoundError(f"no ComfyUI at {folder}; set the environment variable COMFYUI to its folder")
+        raise FileNotFoundError(f"no ComfyUI at {folder}; set the environment variable COMFYUI_PATH to its folder")
     return folder
 
 
