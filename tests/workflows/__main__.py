@@ -1,4 +1,4 @@
-"""Writes the example workflows: `python dev.py workflows`."""
+"""Writes the example workflows and their pictures: `python dev.py workflows`."""
 
 import json
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from ..host.inprocess import import_comfyui
 from ..host.paths import ROOT, comfyui_folder
 from .canvas import Canvas
+from .cards import write_card
 from .examples import EXAMPLES
 
 
@@ -19,8 +20,9 @@ def main() -> None:
         for name, compose in EXAMPLES.items():
             canvas = Canvas(object_info)
             compose(canvas)
-            text = json.dumps(canvas.workflow(), indent=1, ensure_ascii=False)
-            (ROOT / "example_workflows" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            workflow, path = canvas.workflow(), ROOT / "example_workflows" / f"{name}.json"
+            path.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_card(path, workflow)
 
 
 if __name__ == "__main__":
