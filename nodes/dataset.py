@@ -58,7 +58,7 @@ class BakeryLoadDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str | None) -> bool | str:
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
         """A folder this machine lacks is named in one message, before anything runs; one from a link when it runs."""
         try:
             if folder is not None and not input_folder(folder).is_dir():
@@ -188,7 +188,7 @@ class BakerySaveDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str | None) -> bool | str:
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
         """A name that leads elsewhere is refused before anything runs; one from a link when it runs."""
         try:
             if folder is not None:

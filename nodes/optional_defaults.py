@@ -14,7 +14,7 @@ def _has_default(wanted: io.Input) -> bool:
 
 def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose inputs with a default are optional from now on."""
-    define, execute = node.define_schema, node.execute
+    define, execute, fingerprint = node.define_schema, node.execute, node.fingerprint_inputs
     schema = define()
     defaults = {wanted.id: getattr(wanted, "default", None) for wanted in schema.inputs if _has_default(wanted)}
     if schema.is_input_list:
@@ -29,7 +29,12 @@ def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     def execute_with_defaults(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
         return execute.__func__(cls, **{**defaults, **values})
 
+    def fingerprint_with_defaults(cls: type[io.ComfyNode], **values: Any) -> Any:
+        return fingerprint.__func__(cls, **{**defaults, **values})
+
     changed = {"define_schema": classmethod(define_schema), "execute": classmethod(execute_with_defaults)}
+    if "fingerprint_inputs" in node.__dict__:
+        changed["fingerprint_inputs"] = classmethod(fingerprint_with_defaults)
     for name, method in changed.items():
         setattr(node, name, method)
     return node

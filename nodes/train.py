@@ -3,15 +3,18 @@
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..training.data.prepare import place_images
+from ..training.files.lora_file import load_lora
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers.settings import OptimizerSettings
+from ..training.picks import load_pick, picks_state
 from ..training.previews import PreviewSettings
-from ..training.run.folder import check_name
+from ..training.run.folder import check_name, stops_state
 from ..training.run.saver import SaveSettings
-from ..training.session_types import LoraStart, TrainRequest, ValidationSettings
+from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
 from . import sockets
@@ -20,6 +23,8 @@ from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.lora import apply_lora, kohya_tensors
 from .comfy_bridge.run_folders import latent_cache_folder, run_root
 from .comfy_bridge.train import GraphContext, HostSession
+
+DEFAULT_NAME = "my_lora"
 
 
 class BakeryTrain(io.ComfyNode):
@@ -50,13 +55,18 @@ class BakeryTrain(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str) -> bool | str:
+    def validate_inputs(cls, name: str = DEFAULT_NAME) -> bool | str:
         """The name is refused before anything runs."""
         try:
             check_name(name)
         except ValueError as error:
             return str(error)
         return True
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str, **_: Any) -> str:
+        """Changes when a run of the name was stopped early or a step of it was picked: then the node runs again."""
+        return f"{stops_state(run_root(name))} {picks_state(run_root(name).parent, name)}"
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
@@ -66,11 +76,22 @@ class BakeryTrain(io.ComfyNode):
         )
         session = HostSession(base, preview, context)
         result = session.run(request)
-        model, clip = apply_lora(values["model"], values.get("clip"), result.tensors, Strengths())
+        tensors, picked = picked_tensors(result)
+        model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
+        texts = (result.message, picked, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
-            model, clip, result.tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
-            ui={"text": [text for text in (result.message, result.diagnosis and result.diagnosis.text()) if text]},
+            model, clip, tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
+            ui={"text": [text for text in texts if text]},
         )  # fmt: skip
+
+
+def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
+    """The LoRA to give out, and a line about it: of the step picked in the strip, else the one just trained."""
+    pick = load_pick(result.folder)
+    if pick is None or pick.picked_at != result.step or pick.step == result.step:
+        return result.tensors, ""
+    tensors = load_lora(result.folder.step_loras()[pick.step]).tensors
+    return tensors, f"step {pick.step} is given out, as picked in the strip"
 
 
 def _required_inputs() -> list[io.Input]:
@@ -79,7 +100,7 @@ def _required_inputs() -> list[io.Input]:
         io.Vae.Input("vae", tooltip="Encodes the images and draws the previews."),
         sockets.Dataset.Input("dataset", tooltip="Images and captions, from a dataset node."),
         io.String.Input(
-            "name", default="my_lora",
+            "name", default=DEFAULT_NAME,
             tooltip="Name of the LoRA and its folder under output/loras. The same name goes on where it stopped.",
         ),
         io.Int.Input(

@@ -5,6 +5,7 @@ A pick holds until the run is trained further: then the newest step counts again
 
 import json
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
@@ -53,9 +54,10 @@ def load_pick(folder: RunFolder) -> Pick | None:
     return pick if pick.step in folder.step_loras() else None
 
 
-def picks_state(loras: Path) -> str:
-    """Changes whenever any pick below the folder of all LoRAs does."""
-    found = ((path.parent.name, path.stat().st_mtime_ns) for path in loras.glob(f"*/.run/*/{PICK_FILE}"))
+def picks_state(loras: Path, name: str = "*") -> str:
+    """Changes whenever a pick below the folder of all LoRAs does, of one name or of any."""
+    pattern = name if name == "*" else escape(name)
+    found = ((path.parent.name, path.stat().st_mtime_ns) for path in loras.glob(f"{pattern}/.run/*/{PICK_FILE}"))
     return repr(sorted(found))
 
 

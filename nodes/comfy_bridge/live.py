@@ -11,7 +11,7 @@ from torch import Tensor
 from ...training.control import RunControl
 from ...training.job import TrainJob, TrainState
 from ...training.report import StepReport
-from ...training.run.folder import RunFolder
+from ...training.run.folder import RunFolder, note_stop
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2
@@ -64,7 +64,9 @@ class CloseRun:
         """Nothing per step."""
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Tells pages that it is over."""
+        """Tells pages that it is over; one that was stopped and kept is noted, so that queueing again goes on."""
+        if error is None and state.step < job.total_steps:
+            note_stop(self.folder, state.step)
         _runs.pop(self.folder.run_id, None)
         self.events.send("state", {"state": "ended"})
 

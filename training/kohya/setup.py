@@ -18,6 +18,8 @@ from .tables import ELSEWHERE, OPTIONS, WITHOUT_EQUIVALENT, Kind, Owner
 DEFAULT_STEPS = 1600
 """sd-scripts' own, where no length is given."""
 SCRIPT = "train_network.py"
+SECRET = ("huggingface_token", "wandb_api_key")
+"""Options whose values are nobody else's business; notes are shared with the workflow's pictures."""
 MASKS = ("masked_loss", "alpha_mask")
 ONLY_HERE = (
     "soft_min_snr", "p2_gamma", "timestep_distribution", "prior_preservation", "trigger", "trigger_class",
@@ -125,7 +127,7 @@ def _sorted_out(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
     elsewhere: list[str] = []
     lost: list[str] = []
     for name, value in options.left_over().items():
-        shown = name if value is True else f"{name} {_shown(value)}"
+        shown = name if value is True or name in SECRET else f"{name} {_shown(value)}"
         if name in ELSEWHERE:
             elsewhere.append(f"{shown}: {ELSEWHERE[name]}")
         else:

@@ -111,6 +111,22 @@ def step_files(folder: Path, name: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+STOPS_FILE = "stops"
+
+
+def note_stop(folder: RunFolder, step: int) -> None:
+    """Notes that a user ended the run early and kept it, so that a host does not take its result for the end."""
+    folder.private.mkdir(parents=True, exist_ok=True)
+    with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"{step}\n")
+
+
+def stops_state(root: Path) -> str:
+    """Changes whenever a run of the name is stopped early."""
+    found = ((path.parent.name, path.read_text(encoding="utf-8")) for path in root.glob(f".run/*/{STOPS_FILE}"))
+    return repr(sorted(found))
+
+
 def current_run(root: Path) -> str | None:
     """Id of the run that owns the LoRAs in the top folder."""
     marker = root / ".run" / "current"
