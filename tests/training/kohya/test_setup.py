@@ -168,6 +168,12 @@ def test_what_has_no_equivalent_is_listed(text, lost):
     assert lost in import_kohya(text).text()
 
 
+def test_passwords_are_not_repeated():
+    text = import_kohya("--huggingface_token=abc123 --wandb_api_key xyz789").text()
+    assert "huggingface_token: no equivalent" in text and "wandb_api_key" in text
+    assert "abc123" not in text and "xyz789" not in text
+
+
 def test_adafactor_finds_its_rate_unless_told_not_to():
     found = import_kohya("--optimizer_type=Adafactor --learning_rate=1e-4 --unet_lr=1e-4 --text_encoder_lr=1e-5")
     assert found.optimizer.arguments == "relative_step=True scale_parameter=True"
