@@ -85,7 +85,7 @@ def _rank(request: RecipeRequest, row: Subject) -> tuple[int, str]:
         rank = LOW_VRAM_RANKS[request.accuracy == "exact"]
         return rank, f"rank {rank}: the low-VRAM profile has {LOW_VRAM_RANKS[0]} to {LOW_VRAM_RANKS[1]}"
     wanted = {"loose": row.low_rank, "normal": row.rank, "exact": row.high_rank}[request.accuracy]
-    reason = f"rank {wanted}: {row.name} takes {row.low_rank} to {row.high_rank}, {request.accuracy} likeness this"
+    reason = f"rank {wanted}: {row.name} takes {row.low_rank} to {row.high_rank}; a {request.accuracy} likeness this"
     if request.is_male and row.kind == "character" and row.grade in tuple("ABCD") and request.accuracy == "normal":
         return row.high_rank, f"rank {row.high_rank}: {row.name}, and male is half a grade harder"
     return wanted, reason
@@ -113,7 +113,8 @@ def _parts(request: RecipeRequest) -> tuple[tuple[PartName, ...], str]:
 def choose_optimizer(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> Choice[OptimizerSettings]:
     """Optimizer, rates and schedule."""
     if request.rates == "fixed" or request.is_low_vram:
-        return _fixed_rates(request, batch_size)
+        has_text = "text_encoder" in network.parts
+        return _fixed_rates(request, has_text, batch_size)
     d_coef, why = _d_coef(network)
     settings = OptimizerSettings(
         optimizer="Prodigy", learning_rate=1.0, weight_decay=0.01, arguments=f"d_coef={d_coef:g} betas=0.9,0.999"
@@ -129,26 +130,21 @@ def _d_coef(network: NetworkSettings) -> tuple[float, str]:
     return 2.0, "d_coef 2: usual, 0.5 to 2"
 
 
-def _fixed_rates(request: RecipeRequest, batch_size: int) -> Choice[OptimizerSettings]:
+def _fixed_rates(request: RecipeRequest, has_text: bool, batch_size: int) -> Choice[OptimizerSettings]:
     row, is_poor = request.row, request.image_quality == "poor"
     unet_lr = UNET_LR * batch_size
     text_lr = (row.poor_text_encoder_lr if is_poor else row.text_encoder_lr) * batch_size
-    name = "Adafactor" if request.is_low_vram else "AdamW"
     settings = OptimizerSettings(
-        optimizer=name,
+        optimizer="Adafactor" if request.is_low_vram else "AdamW",
         learning_rate=unet_lr,
-        text_encoder_lr=text_lr,
+        text_encoder_lr=text_lr if has_text else None,
         weight_decay=0.01,
         schedule=ScheduleSettings(schedule="linear" if _has_closing_stage(request) else "cosine", warmup_steps=0.05),
     )
     why = "Adafactor: keeps hardly any state" if request.is_low_vram else "AdamW: the best tried"
-    return Choice(
-        settings,
-        (
-            f"{why}; rate {unet_lr:g}: 1e-4 x batch size {batch_size}",
-            f"text encoder {text_lr:g}: about half, for too much of it brings unwanted things into pictures",
-        ),
-    )
+    reason = f"{why}; rate {unet_lr:g}: 1e-4 x batch size {batch_size}"
+    of_text = f"text encoder {text_lr:g}: about half, for too much of it brings unwanted things into pictures"
+    return Choice(settings, (reason, of_text) if has_text else (reason,))
 
 
 def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice[ObjectiveSettings]:
@@ -192,7 +188,7 @@ def choose_stages(
     cosine = OptimizerSettings(
         optimizer=optimizer.optimizer,
         learning_rate=optimizer.learning_rate / 2,
-        text_encoder_lr=(optimizer.text_encoder_lr or 0.0) / 2,
+        text_encoder_lr=None if optimizer.text_encoder_lr is None else optimizer.text_encoder_lr / 2,
         weight_decay=optimizer.weight_decay,
         schedule=ScheduleSettings(schedule="cosine"),
     )

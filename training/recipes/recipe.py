@@ -1,7 +1,9 @@
 """A recipe: settings for everything, with the reasons, the costs and what speaks against it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..base_model import ModelFamily
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.settings import OptimizerSettings
@@ -30,6 +32,12 @@ class Recipe:
         """All of it in lines, as the node shows it."""
         lines = [title, *(f"- {reason}" for reason in self.reasons), self.estimate.text()]
         return "\n".join([*lines, *(f"Caution: {text}" for text in self.cautions)])
+
+
+_RESOLUTIONS: Mapping[ModelFamily, str] = {
+    "sd15": "512 px; 576 is fine too, 768 for fine detail",
+    "sdxl": "1024 px; 768 where memory or time is short",
+}
 
 
 def make_recipe(request: RecipeRequest) -> Recipe:
@@ -68,8 +76,7 @@ def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: Optim
 def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
     """What the recipe cannot set by itself."""
     lines = [f"batch size {batch_size}: what {request.vram_gib:g} GiB allow"]
-    size = 1024 if request.family == "sdxl" else 512
-    lines.append(f"resolution: leave Buckets at 0, which is {size} px; 576 is fine for SD1.5, 768 for detail")
+    lines.append(f"resolution: leave Buckets at 0, which is {_RESOLUTIONS[request.family]}")
     if request.is_low_vram:
         lines.append(
             "low VRAM: leave gradient_checkpointing at auto, tags unshuffled and undropped so that captions are "

@@ -54,6 +54,13 @@ def test_the_guides_first_settings():
     assert (poor.stages[0].steps, poor.optimizer.text_encoder_lr) == (1600, 4.5e-5)
 
 
+def test_what_is_not_trained_has_no_rate_of_its_own():
+    made = recipe(family="sdxl", rates="fixed", vram_gib=24.0, accuracy="exact")
+    assert made.network.parts == ("unet",)
+    assert {settings.text_encoder_lr for settings in stage_optimizers(made.stages, made.optimizer)} == {None}
+    assert not any(reason.startswith("text encoder") for reason in made.reasons)
+
+
 def test_batch_size_takes_the_rate_with_it_and_leaves_the_images_seen():
     small, large = (recipe(rates="fixed", vram_gib=gib) for gib in (6.0, 12.0))
     assert large.stages[0].batch_size == 2
