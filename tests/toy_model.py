@@ -55,6 +55,7 @@ class ToyBase:
     prediction_type: PredictionType = "epsilon"
     has_gradient_checkpointing = False
     device = torch.device("cpu")
+    loss_scale = 1.0
 
     def __init__(self, seed: int = 0) -> None:
         with torch.random.fork_rng():

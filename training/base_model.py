@@ -57,6 +57,11 @@ class BaseModel(Protocol):
         """Where it computes."""
         ...
 
+    @property
+    def loss_scale(self) -> float:
+        """Factor on the loss before backward; above 1 for fp16, whose gradients would round to zero."""
+        ...
+
     def parts(self) -> Mapping[PartName, nn.Module]:
         """Modules whose Linear and Conv2d layers can be adapted, by part; paths inside them are the host's."""
         ...

@@ -64,6 +64,10 @@ def _end(
     return error
 
 
+RESCALE = 16.0
+"""What the loss scale is divided by when gradients overflow."""
+
+
 def train_step(job: TrainJob, state: TrainState) -> StepReport:
     """One optimizer step of `grad_accumulation_steps` batches.
 
@@ -78,9 +82,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     set_rates(optimizer, multiplier * state.rate_factor)
 
     job.network.train(True)
-    results = [_backward(job, state, position, micro) for micro in range(plan.stage.grad_accumulation_steps)]
-    parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
-    grad_norm = float(clip_grad_norm_(parameters, plan.optimizer.max_grad_norm or math.inf))
+    results, grad_norm = gradients(job, state, position)
     loss = sum(float(result.loss_B.detach().mean()) for result, _ in results) / len(results)
     _check_finite(state.step + 1, loss, grad_norm, optimizer)
     norms = _update(job, state, optimizer)
@@ -100,6 +102,29 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
         keys_scaled=norms.keys_scaled if norms else 0,
         max_key_norm=norms.max_norm if norms else None,
     )
+
+
+def gradients(
+    job: TrainJob, state: TrainState, position: StagePosition
+) -> tuple[list[tuple[LossResult, Batch]], float]:
+    """Losses of a step's batches and the norm of the gradients they leave, which are clipped.
+
+    Where the base model computes in fp16 the loss is scaled up. Gradients that overflow are computed again with a
+    smaller scale; each step begins with the full one, so that it depends on nothing before it.
+    """
+    plan = job.stages[position.index]
+    scale = job.base.loss_scale
+    while True:
+        results = [_backward(job, state, position, micro, scale) for micro in range(plan.stage.grad_accumulation_steps)]
+        parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
+        if scale != 1.0:
+            torch._foreach_mul_([p.grad for p in parameters], 1.0 / scale)  # pyright: ignore
+        grad_norm = float(clip_grad_norm_(parameters, plan.optimizer.max_grad_norm or math.inf))
+        if scale <= 1.0 or math.isfinite(grad_norm):
+            return results, grad_norm
+        for parameter in parameters:
+            parameter.grad = None
+        scale = max(1.0, scale / RESCALE)
 
 
 def optimizer_for_stage(job: TrainJob, state: TrainState, index: int) -> torch.optim.Optimizer:
@@ -148,14 +173,16 @@ def _epochs_begun(plan: StagePlan) -> int:
     return math.ceil(batches / plan.data.num_batches(plan.stage.batch_size))
 
 
-def _backward(job: TrainJob, state: TrainState, position: StagePosition, micro: int) -> tuple[LossResult, Batch]:
+def _backward(
+    job: TrainJob, state: TrainState, position: StagePosition, micro: int, scale: float
+) -> tuple[LossResult, Batch]:
     accumulation = job.stages[position.index].stage.grad_accumulation_steps
     batch = batch_at(job, position.index, position.step * accumulation + micro, state.step)
     job.network.begin(job.seed, state.step, micro)
     texts = job.texts(captions_to_encode(batch.captions, job.objective))
     draws = Draws(seed=job.seed, step=state.step, micro_step=micro)
     result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
-    loss: Tensor = result.loss_B.mean() / accumulation
+    loss: Tensor = result.loss_B.mean() * (scale / accumulation)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
     return result, batch
 

@@ -4,7 +4,7 @@ Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D tex
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,13 +12,25 @@ import comfy.model_base
 import comfy.model_management
 import comfy.model_sampling
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
 from ...training.base_model import ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
-from .shared_weights import weights_for_autograd
+from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder
+
+HALF_LOSS_SCALE = 2.0**16
+"""Factor on the loss of fp16 models, as the usual gradient scalers begin with."""
+
+
+def _differentiable_attention(_host_choice: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """Torch's attention in place of the host's choice, which may have no backward (Sage, Flash) or keep far more."""
+    return attention_pytorch(*args, **kwargs)
+
+
+DIFFERENTIABLE = {"optimized_attention_override": _differentiable_attention}
 
 
 def model_family(model: Any) -> ModelFamily:
@@ -27,10 +39,11 @@ def model_family(model: Any) -> ModelFamily:
     Raises ValueError for every other family, naming it.
     """
     base, config = model.model, model.model.model_config.unet_config
-    if isinstance(base, comfy.model_base.SDXL):
-        return "sdxl"
-    if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768 and config.get("in_channels") == 4:
-        return "sd15"
+    if config.get("in_channels") == 4:
+        if isinstance(base, comfy.model_base.SDXL):
+            return "sdxl"
+        if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768:
+            return "sd15"
     raise ValueError(
         f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL "
         "models. Load a checkpoint of one of these families."
@@ -40,9 +53,10 @@ def model_family(model: Any) -> ModelFamily:
 def prediction_type(model: Any) -> PredictionType:
     """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included)."""
     sampling = model.get_model_object("model_sampling")
-    if isinstance(sampling, comfy.model_sampling.V_PREDICTION):
+    is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
+    if isinstance(sampling, comfy.model_sampling.V_PREDICTION) and not is_other:
         return "v_prediction"
-    if isinstance(sampling, comfy.model_sampling.EPS):
+    if isinstance(sampling, comfy.model_sampling.EPS) and not is_other:
         return "epsilon"
     kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
     raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
@@ -66,6 +80,12 @@ class ComfyBaseModel:
         self.device: torch.device = model.load_device
         self._denoiser: nn.Module = model.model.diffusion_model
         self._dtype: torch.dtype = model.model.get_dtype_inference()
+        self._shared: SharedWeights | None = None
+
+    @property
+    def loss_scale(self) -> float:
+        """Gradients inside an fp16 U-Net would round to zero; bfloat16 and float32 need no help."""
+        return HALF_LOSS_SCALE if self._dtype == torch.float16 else 1.0
 
     def parts(self) -> Mapping[PartName, nn.Module]:
         """The U-Net and, with a CLIP connected, its text encoders; paths inside them are the host's."""
@@ -89,7 +109,9 @@ class ComfyBaseModel:
             extra["y"] = self._size_conditioning(texts, sizes).to(self.device, self._dtype)
         noisy_BCHW = noisy_BCHW.to(self.device, self._dtype)
         timestep_B = timestep_B.to(self.device).float()
-        return self._denoiser(noisy_BCHW, timestep_B, context=context_BLD, transformer_options={}, **extra).float()
+        return self._denoiser(
+            noisy_BCHW, timestep_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
+        ).float()
 
     def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> Tensor:
         rows = []
@@ -115,25 +137,39 @@ class ComfyBaseModel:
             out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
             pooled = out["pooled_output"] if self.family == "sdxl" else None
             texts.append(TextConditioning(out["cond"][0], None if pooled is None else pooled[0]))
+        self.refresh()
         return texts
 
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
         """Scaled latents, float32 on the CPU, (B, C, H, W), of pixels in 0..1."""
         with torch.inference_mode():
             latents = self.model.model.process_latent_in(self.vae.encode(pixels_BHWC))
+        self.refresh()
         return latents.to("cpu", torch.float32).clone()
 
+    def refresh(self) -> None:
+        """After the host ran another model: brings what trains back to its device and lets autograd see it again."""
+        if self._shared is None:
+            return
+        if not comfy.model_management.is_device_cpu(self.device):
+            with torch.inference_mode():
+                comfy.model_management.load_models_gpu(self._trained)
+        self._shared.refresh()
+
     @contextmanager
-    def training(self, is_text_trained: bool) -> Iterator[None]:
+    def training(self, is_text_trained: bool) -> Generator[None, None, None]:
         """Inside, gradients flow through the loaded weights; after it the host's objects are as they were."""
-        give_device_to([self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else []))
+        self._trained = [self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else [])
+        with torch.inference_mode():
+            give_device_to(self._trained)
         roots: list[nn.Module] = [self.model.model]
         if is_text_trained and self.clip is not None:
             roots.append(self.clip.cond_stage_model)
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
-            stack.enter_context(weights_for_autograd(roots))
+            self._shared = stack.enter_context(weights_for_autograd(roots))
+            stack.callback(setattr, self, "_shared", None)
             for root in roots:
                 stack.enter_context(frozen_layers(root))
             if self.has_gradient_checkpointing:

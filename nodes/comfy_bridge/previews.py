@@ -1,8 +1,8 @@
 """Pictures from the host's own sampler, with a network attached to the loaded model."""
 
+from collections.abc import Callable
 from typing import Any
 
-import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
@@ -17,11 +17,15 @@ SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
 class HostSampler:
     """Samples as the host's KSampler and VAE Decode do: same noise, same conditioning, same picture."""
 
-    def __init__(self, model: Any, clip: Any, vae: Any, is_text_trained: bool) -> None:
+    def __init__(
+        self, model: Any, clip: Any, vae: Any, is_text_trained: bool, afterwards: Callable[[], None] = lambda: None
+    ) -> None:
+        """`afterwards` is called when a picture is done: decoding may have moved the model off its device."""
         self._model = model
         self._clip = clip
         self._vae = vae
         self._is_text_trained = is_text_trained
+        self._afterwards = afterwards
         self._known: dict[str, Any] = {}
 
     def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
@@ -35,16 +39,8 @@ class HostSampler:
                 disable_pbar=True, seed=settings.seed,
             )  # fmt: skip
             picture = self._vae.decode(samples)[0].float().cpu()
-            # Decoding may have moved the model off the device, where training goes on now.
-            comfy.model_management.load_models_gpu([self._model])
-            return picture
-
-    def prepare(self, settings: PreviewSettings) -> None:
-        """Encodes the prompts once where the text encoders are frozen, before the denoiser takes the device."""
-        if not self._is_text_trained:
-            with torch.inference_mode():
-                for prompt in (*settings.prompts, settings.negative):
-                    self._encode(prompt)
+        self._afterwards()
+        return picture
 
     def _encode(self, prompt: str) -> Any:
         if prompt in self._known:

@@ -93,7 +93,8 @@ class HostSession:
     ) -> Previewer:
         assert self._preview is not None
         is_text_trained = any(group.part != "unet" for group in session.job.network.parameter_groups())
-        sampler = HostSampler(self._base.model, self._base.clip, self._base.vae, is_text_trained)
+        base = self._base
+        sampler = HostSampler(base.model, base.clip, base.vae, is_text_trained, base.refresh)
         store = PreviewStore(session.found.folder, self._preview)
         self.previews = store
 

@@ -67,14 +67,17 @@ def train_once(base, is_text_trained, steps=1):
 def test_host_is_bit_identical_after_training_and_after_an_error(comfy, loaded):
     model, clip, _ = loaded
     before, weights = picture(comfy, loaded), bits(model.model)
-    objects = {name: parameter for name, parameter in model.model.named_parameters()}
+    places = {
+        name: (parameter.data_ptr(), parameter.is_inference()) for name, parameter in model.model.named_parameters()
+    }
     text_weights = bits(clip.cond_stage_model)
     train_once(base_model(loaded), is_text_trained=True)
     with pytest.raises(ZeroDivisionError), base_model(loaded, gradient_checkpointing="on").training(True):
         raise ZeroDivisionError
     assert all(torch.equal(weights[name], value) for name, value in model.model.state_dict().items())
     assert all(torch.equal(text_weights[name], value) for name, value in clip.cond_stage_model.state_dict().items())
-    assert all(parameter is objects[name] for name, parameter in model.model.named_parameters())
+    assert all(places[name] == (p.data_ptr(), p.is_inference()) for name, p in model.model.named_parameters())
+    assert any(is_inference for _, is_inference in places.values())
     assert not any("forward" in module.__dict__ for module in model.model.modules())
     assert not any("forward" in module.__dict__ for module in clip.cond_stage_model.modules())
     assert torch.equal(before, picture(comfy, loaded))
@@ -251,3 +254,79 @@ def test_peak_memory_of_training_holds_no_second_copy(loaded):
     is_done.set()
     thread.join()
     assert peak[0] - before < 0.6 * size
+
+
+def test_weights_the_host_moved_meanwhile_can_be_trained_on_again(loaded):
+    """The host moves weights by `param.data = ...` inside inference mode, which leaves tensors autograd refuses."""
+    base = base_model(loaded)
+    unet = loaded[0].model.diffusion_model
+    before = bits(unet)
+    with torch.inference_mode(False):
+        network = Network.create(base.parts(), base.family, NetworkSettings(rank=2), 0)
+        text = TextConditioning(torch.zeros(77, 768 if base.family == "sd15" else 2048), torch.zeros(1280))
+        with base.training(False):
+            network.attach()
+            try:
+                with torch.inference_mode():
+                    for parameter in unet.parameters():
+                        parameter.data = parameter.data.clone()
+                with pytest.raises(RuntimeError, match=r"[Ii]nference tensor"):
+                    base.denoise(latents(), torch.tensor([500]), [text], [SIZE]).square().mean().backward()
+                base.refresh()
+                base.denoise(latents(), torch.tensor([500]), [text], [SIZE]).square().mean().backward()
+            finally:
+                network.detach()
+    assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+    assert all(parameter.is_inference() for parameter in unet.parameters())
+
+
+def test_other_kinds_of_sampling_are_refused(comfy, loaded):
+    with torch.inference_mode():
+        patched = (
+            comfy.module("comfy_extras.nodes_model_advanced")
+            .ModelSamplingContinuousEDM()
+            .patch(loaded[0], "edm", 120.0, 0.002)[0]
+        )
+    with pytest.raises(ValueError, match="only epsilon and v-prediction"):
+        base_model((patched, *loaded[1:]))
+
+
+def test_scaled_loss_keeps_the_small_gradients_of_an_fp16_unet(comfy, tiny_sd15):
+    """Gradients of lora_up in fp16 against float32: lost without scaling at the size that losses have, kept with it."""
+    with torch.inference_mode():
+        half = comfy.module("comfy.sd").load_checkpoint_guess_config(
+            str(tiny_sd15), output_vae=False, output_clip=False, model_options={"dtype": torch.float16}
+        )[0]
+        full = comfy.module("comfy.sd").load_checkpoint_guess_config(
+            str(tiny_sd15), output_vae=False, output_clip=False, model_options={"dtype": torch.float16}
+        )[0]
+    gradients = {}
+    for name, model, dtype, scale in (
+        ("full", full, torch.float32, 1.0),
+        ("plain", half, torch.float16, 1.0),
+        ("scaled", half, torch.float16, 2.0**16),
+    ):
+        base = base_model((model, None, None))
+        base._dtype = dtype
+        if dtype == torch.float16:
+            assert base.loss_scale == 2.0**16
+            model.model.manual_cast_dtype = torch.float16
+        text = TextConditioning(torch.randn(77, 768, generator=torch.Generator().manual_seed(2)))
+        with torch.inference_mode(False):
+            network = Network.create(base.parts(), base.family, NetworkSettings(rank=4), 0)
+            with base.training(False):
+                network.attach()
+                try:
+                    prediction = base.denoise(latents(), torch.tensor([500]), [text], [SIZE])
+                    # As small as a loss over many pixels and samples makes it.
+                    (prediction.square().mean() * 1e-5 * scale).backward()
+                finally:
+                    network.detach()
+        found = [p.grad.flatten() / scale for key, p in network.named_parameters() if "lora_up" in key]
+        gradients[name] = torch.cat(found).double()
+
+    def likeness(name):
+        return torch.nn.functional.cosine_similarity(gradients[name], gradients["full"], dim=0)
+
+    assert likeness("scaled") > 0.99
+    assert likeness("scaled") > likeness("plain")
