@@ -16,7 +16,7 @@ class OptimizerSettings:
 
     optimizer: str = "AdamW"
     """A name of `OPTIMIZERS`, or any of the pytorch-optimizer library; case, `-` and `_` do not matter."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     """Base rate, above 0. Adaptive optimizers find their own and want 1 here."""
     unet_lr: float | None = None
     """Rate of the U-Net; None = learning_rate, 0 = frozen."""
