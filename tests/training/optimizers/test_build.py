@@ -33,8 +33,8 @@ def rates(settings, groups):
 
 def test_one_rate_for_all_by_default():
     assert effective_rates(build_optimizer(OptimizerSettings(), [UNET, UP, TEXT])) == {
-        "unet": 1e-4,
-        "text_encoder_2": 1e-4,
+        "unet": 2e-4,
+        "text_encoder_2": 2e-4,
     }
 
 
@@ -53,7 +53,7 @@ def test_block_weights_and_loraplus_multiply():
     assert rates(settings, [UNET, UP, weak]) == {"unet": 1e-4, "unet up": 16e-4, "unet x0.5 up": 8e-4}
 
 
-@pytest.mark.parametrize(("compensation", "rate"), [("none", 1e-4), ("sqrt", 8e-4), ("full", 64e-4)])
+@pytest.mark.parametrize(("compensation", "rate"), [("none", 2e-4), ("sqrt", 16e-4), ("full", 128e-4)])
 def test_alpha_compensation_undoes_the_scale(compensation, rate):
     settings = OptimizerSettings(alpha_compensation=compensation)
     found = build_optimizer(settings, [group(scale=1 / 64)]).param_groups
@@ -82,7 +82,7 @@ def test_schedule_keeps_the_proportions():
     optimizer = build_optimizer(OptimizerSettings(unet_lr=4e-4), [UNET, TEXT])
     for multiplier in (0.0, 0.25, 1.0):
         set_rates(optimizer, multiplier)
-        assert effective_rates(optimizer) == {"unet": multiplier * 4e-4, "text_encoder_2": multiplier * 1e-4}
+        assert effective_rates(optimizer) == {"unet": multiplier * 4e-4, "text_encoder_2": multiplier * 2e-4}
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)
