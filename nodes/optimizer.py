@@ -24,7 +24,7 @@ class BakeryOptimizer(io.ComfyNode):
             node_id="BakeryOptimizer",
             display_name="Optimizer (Bakery)",
             category="LoRA Bakery/Training",
-            description="How fast and in which way the network learns. AdamW wants a rate near 0.0001; Prodigy and "
+            description="How fast and in which way the network learns. AdamW wants a rate near 0.0002; Prodigy and "
             "DAdaptAdam find their own and want 1.",
             search_aliases=["learning rate", "adamw", "prodigy", "lion", "adafactor", "scheduler", "warmup", "ema"],
             inputs=[*_rate_inputs(), *_schedule_inputs(), *_advanced_inputs()],

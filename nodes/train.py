@@ -14,6 +14,7 @@ from ..training.picks import load_pick, picks_state
 from ..training.previews import PreviewSettings
 from ..training.run.folder import check_name, stops_state
 from ..training.run.saver import SaveSettings
+from ..training.run_plan import hold_out, place_data, stage_plans
 from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
@@ -213,7 +214,8 @@ def default_preview(request: TrainRequest) -> PreviewSettings:
     items = [item for subset in request.dataset.subsets if not subset.is_regularization for item in subset.items]
     captions = tuple(dict.fromkeys(item.captions[0] for item in items))[:2]
     width, height = place_images(request.dataset, request.base.family)[0].placement.bucket
-    steps = sum(stage.steps or 0 for stage in request.stages)
+    trained = hold_out(request)
+    steps = sum(plan.steps for plan in stage_plans(trained, place_data(trained)))
     return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=max(1, steps // 4))
 
 

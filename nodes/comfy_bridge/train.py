@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ...training.control import ControlCallback, RunControl, TryPrompt
 from ...training.files.facts import Description, GraphFacts, ModelFacts
@@ -42,9 +43,31 @@ class GraphContext:
 
 def checkpoint_name(model: Any) -> str | None:
     """File name of the checkpoint a MODEL was loaded from, where the host knows it."""
-    init = model.cached_patcher_init
+    init = getattr(model, "cached_patcher_init", None)  # hosts older than this attribute do not know
     path = init[1][0] if init and init[1] and isinstance(init[1][0], str) else None
     return Path(path).name if path else None
+
+
+MAX_COLUMNS = 16
+"""Steps on the sheet of previews."""
+MAX_SHEET_WIDTH_PX = 8192
+
+
+def spread(steps: Sequence[int], count: int) -> list[int]:
+    """At most `count`, at least 2, of the steps, evenly spread, the first and the last among them."""
+    if len(steps) <= count:
+        return list(steps)
+    return [steps[round(place * (len(steps) - 1) / (count - 1))] for place in range(count)]
+
+
+def narrowed(picture: Tensor, max_width: int) -> Tensor:
+    """A (H, W, 3) picture scaled down to a width, or as it is where it is no wider."""
+    height, width, _ = picture.shape
+    if width <= max_width:
+        return picture
+    size = (max(1, round(height * max_width / width)), max_width)
+    scaled_1CHW = interpolate(picture.movedim(-1, 0)[None], size, mode="bilinear", antialias=True)
+    return scaled_1CHW[0].movedim(0, -1)
 
 
 class HostSession:
@@ -65,10 +88,17 @@ class HostSession:
         return run_training(request, hooks)
 
     def preview_sheet(self) -> Tensor:
-        """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn."""
+        """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn.
+
+        Of many steps some are shown, evenly spread, with the first and the last.
+        """
         if self.previews is None or not self.previews.done():
             return torch.full((1, 64, 64, 3), 0.5)
-        columns = [self.previews.load(step) for step in self.previews.done()]
+        steps = spread(self.previews.done(), MAX_COLUMNS)
+        columns = [
+            [narrowed(picture, MAX_SHEET_WIDTH_PX // len(steps)) for picture in self.previews.load(step)]
+            for step in steps
+        ]
         return sheet([list(row) for row in zip(*columns, strict=True)])
 
     def _preparing(self, what: str, done: int, of: int) -> None:
