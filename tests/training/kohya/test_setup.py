@@ -248,7 +248,7 @@ def test_stages_become_commands_that_go_on_from_each_other():
     commands = export_kohya(NetworkSettings(), OptimizerSettings(), ObjectiveSettings(), plan)
     first, second = commands.text.splitlines()
     assert "network_weights" not in first and '--network_weights="stage 1.safetensors"' in second
-    assert [import_kohya(line).optimizer.learning_rate for line in (first, second)] == [1e-4, 1e-5]
+    assert [import_kohya(line).optimizer.learning_rate for line in (first, second)] == [2e-4, 1e-5]
 
 
 def test_what_sd_scripts_lacks_is_listed():
