@@ -65,7 +65,7 @@ class BakeryExportKohya(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 sockets.Network.Input("network", optional=True, tooltip="Without it a LoRA of rank 16."),
-                sockets.Optimizer.Input("optimizer", optional=True, tooltip="Without it AdamW at 0.0001."),
+                sockets.Optimizer.Input("optimizer", optional=True, tooltip="Without it AdamW at 0.0002."),
                 sockets.Objective.Input("objective", optional=True, tooltip="Without it min-SNR 5."),
                 sockets.Stages.Input("stages", optional=True, tooltip="Without it 10 epochs."),
             ],
