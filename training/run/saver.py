@@ -2,9 +2,13 @@
 
 Order of writes: LoRA of the step, latest LoRA, metrics, state. The state is the point of commit: whatever is newer
 than it is made again, the same, when the run goes on.
+
+Windows refuses to replace or delete a file that a loader has open. That ends no run: what could not be done now is
+done at a later save or start.
 """
 
 import filecmp
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,7 +127,7 @@ class Saver:
         metadata = self._metadata(state, epoch_at(job, state.step))
         with self._explained(state.step):
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
-                save_lora(path, tensors, metadata)
+                _write_lora(path, tensors, metadata)
             sync_metrics(self.folder.metrics)
             save_state(self.folder.state(state.step), job, state)
             self.saved_step = state.step
@@ -150,7 +154,7 @@ class Saver:
             best = best_step(self.folder.metrics, loras)
             outdated += [loras[old] for old in list(loras)[: -self.settings.keep_last] if old != best]
         for path in outdated:
-            path.unlink(missing_ok=True)
+            _delete(path)
 
     @contextmanager
     def _explained(self, step: int) -> Generator[None]:
@@ -163,6 +167,22 @@ class Saver:
                 f"to step {last} is safe. Free space on the disk of {self.folder.root}, then queue again: the run goes "
                 "on from there."
             ) from error
+
+
+def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    try:
+        save_lora(path, tensors, metadata)
+    except PermissionError:
+        if not path.exists():  # then it is the folder that cannot be written
+            raise
+        logging.warning("LoRA Bakery: %s is open elsewhere and stays as it was; a later save replaces it", path)
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logging.info("LoRA Bakery: %s cannot be deleted now: %s", path, error.strerror or error)
 
 
 def _is_same(a: Path, b: Path) -> bool:

@@ -68,7 +68,8 @@ def load_state(path: Path) -> SavedState | None:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            # Copied: tensors that share the file's memory map would change with it, and keep Windows from deleting it.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
             is_whole = metadata["checksum"] == _checksum(tensors)
             return SavedState(tensors, json.loads(metadata["state"])) if is_whole else None
     except (OSError, ValueError, KeyError, safetensors.SafetensorError):
