@@ -52,8 +52,9 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             validation=place_validation(request),
             started_at=datetime.now(timezone.utc),
         )
-        hooks.notify(opening_message(found))
-        if not found.is_finished:
+        del found  # the session lets its weights go once they are loaded
+        hooks.notify(opening_message(session.found))
+        if not session.found.is_finished:
             _encode(session, hooks, data, texts)
         with _opened(session):
             network.attach()
@@ -64,10 +65,11 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
 
 
 def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
-    job, found = session.job, session.found
+    job = session.job
     ema_decay = max(plan.optimizer.ema_decay for plan in job.stages)
     state = TrainState(ema=Ema(job.network.named_parameters(), ema_decay) if ema_decay else None)
     _load_weights(session, state)
+    found = session.found
     saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
     losses = Losses()
     try:
@@ -104,6 +106,7 @@ def _load_weights(session: Session, state: TrainState) -> None:
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
     if not found.is_finished:
         cut_metrics(found.folder.metrics, state.step)
+    session.found = found.without_weights()
 
 
 def opening_message(found: FoundRun) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files.atomic import remove_leftovers, write_text_atomic
-from .folder import RunFolder, current_run, run_ids, step_files
+from ..files.atomic import remove_leftovers
+from .current import make_current
+from .folder import RunFolder, run_ids
 from .identity import OnMoreSteps, RunKey, Segment, continue_segments
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
@@ -27,15 +28,12 @@ class FoundRun:
 
     folder: RunFolder
     record: RunRecord
-    saved: SavedState | None
+    step: int = 0
+    """Steps trained."""
+    saved: SavedState | None = None
     """State to go on from; None for a run that begins."""
     start: SavedState | None = None
     """State whose weights alone are taken, with a fresh optimizer; None for none."""
-
-    @property
-    def step(self) -> int:
-        """Steps trained."""
-        return 0 if self.saved is None else self.saved.step
 
     @property
     def total_steps(self) -> int:
@@ -54,6 +52,10 @@ class FoundRun:
             return 0
         before, last = self.record.segments[-2:]
         return self.total_steps - last.steps if before.stage == last.stage else 0
+
+    def without_weights(self) -> "FoundRun":
+        """The same once its weights are loaded; while it trains they need not be in memory twice."""
+        return replace(self, saved=None, start=None)
 
 
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
@@ -92,10 +94,12 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     if continue_segments(record.segments, last, key.stages, settings.on_more_steps) is None:
         return None  # told by names alone: reading the states of every run would cost seconds
     saved = newest_state(folder)
-    segments = continue_segments(record.segments, saved.step if saved else 0, key.stages, settings.on_more_steps)
+    step = saved.step if saved else 0
+    segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
     assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
-    return FoundRun(folder=folder, record=replace(record, segments=tuple(segments)), saved=saved, start=start)
+    record = replace(record, segments=tuple(segments))
+    return FoundRun(folder=folder, record=record, step=step, saved=saved, start=start)
 
 
 def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
@@ -113,7 +117,7 @@ def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
         parent=parent[0] if parent else None,
         description=description,
     )
-    return FoundRun(folder=folder, record=record, saved=None, start=parent[1] if parent else None)
+    return FoundRun(folder=folder, record=record, start=parent[1] if parent else None)
 
 
 def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState] | None:
@@ -130,21 +134,3 @@ def _parent_state(root: Path, parent: str) -> SavedState | None:
     run_id, _, step = parent.partition("@")
     folder = RunFolder(root, run_id)
     return load_state(folder.state(int(step))) or newest_state(folder)
-
-
-def make_current(root: Path, run_id: str) -> None:
-    """Gives the top folder's LoRA names to a run; those of the run before move into its own folder.
-
-    The marker changes while no run's LoRAs of steps lie in the top folder, so a process that dies in between leaves no
-    LoRA with the wrong run; the next call finishes the move.
-    """
-    before = current_run(root)
-    if before is not None and before != run_id:
-        home = RunFolder(root, before).private
-        home.mkdir(parents=True, exist_ok=True)
-        for path in step_files(root, root.name).values():
-            path.replace(home / path.name)
-    if before != run_id:
-        write_text_atomic(root / ".run" / "current", run_id)
-    for path in step_files(RunFolder(root, run_id).private, root.name).values():
-        path.replace(root / path.name)

@@ -1,7 +1,7 @@
 """Where a run keeps its files.
 
 ```
-<loras>/<name>/<name>.safetensors               the latest LoRA
+<loras>/<name>/<name>.safetensors               the latest LoRA of the current run
 <loras>/<name>/<name>-step000200.safetensors    kept steps
 <loras>/<name>/.run/lock
 <loras>/<name>/.run/<id>/run.json               identity and plan
@@ -9,7 +9,7 @@
 <loras>/<name>/.run/<id>/metrics.jsonl          one line a step
 <loras>/<name>/.run/<id>/report.json            which images and tags were learned, once it is finished
 <loras>/<name>/.run/<id>/previews/              one picture a step
-<loras>/<name>/.run/<id>/*.safetensors          kept steps of a run that another one replaced
+<loras>/<name>/.run/<id>/*.safetensors          LoRAs of a run that another one replaced
 ```
 """
 
@@ -109,6 +109,12 @@ def step_files(folder: Path, name: str) -> dict[int, Path]:
         if match and match.group(1) == name:
             found[int(match.group(2))] = path
     return dict(sorted(found.items()))
+
+
+def lora_files(folder: Path, name: str) -> list[Path]:
+    """All LoRAs of a run that lie in a folder: those of steps, then the latest."""
+    latest = folder / f"{name}.safetensors"
+    return [*step_files(folder, name).values(), *([latest] if latest.is_file() else [])]
 
 
 STOPS_FILE = "stops"
