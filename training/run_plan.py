@@ -91,16 +91,18 @@ def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
             request.start.key if request.start else None,
         ),
         dataset=request.dataset.fingerprint(),
-        stages=tuple(_stage_key(plan) for plan in plans),
+        stages=tuple(_stage_key(plan, request.dataset) for plan in plans),
     )
 
 
-def _stage_key(plan: StagePlan) -> StageKey:
+def _stage_key(plan: StagePlan, dataset: Dataset) -> StageKey:
     length_free = replace(plan.stage, steps=1, epochs=1.0, optimizer=None)
-    return StageKey(fingerprint(length_free, plan.optimizer), plan.steps, depends_on_length(plan.optimizer.schedule))
+    key = fingerprint(length_free, plan.optimizer)
+    return StageKey(key, plan.steps, depends_on_length(plan.optimizer.schedule, dataset))
 
 
-def depends_on_length(schedule: ScheduleSettings) -> bool:
-    """True where another number of steps would give other rates from the start."""
+def depends_on_length(schedule: ScheduleSettings, dataset: Dataset) -> bool:
+    """True where another number of steps would give other rates or captions from the start."""
     has_end = schedule.schedule not in ("constant", "inverse_sqrt")
-    return has_end or 0 < schedule.warmup_steps < 1
+    warmups = [schedule.warmup_steps, *(subset.captions.tag_warmup_steps for subset in dataset.subsets)]
+    return has_end or any(0 < steps < 1 for steps in warmups)

@@ -160,6 +160,16 @@ def test_a_stretched_schedule_is_trained_anew(request_, tmp_path):
     assert run(stretched).message == "already trained: 7 steps, nothing to do"
 
 
+def test_tags_warmed_up_over_a_share_of_the_run_depend_on_its_length(request_, tmp_path):
+    warming = replace(request_, optimizer=CONSTANT, dataset=toy_dataset(tag_warmup_steps=0.9))
+    run(warming)
+    stretched = replace(with_steps(warming, 7), on_more_steps="stretch")
+    assert run(stretched).message == "new run of 7 steps"
+    in_steps = replace(stretched, dataset=toy_dataset(tag_warmup_steps=3.0), root=tmp_path / "steps" / "run")
+    run(with_steps(in_steps, 4))
+    assert run(in_steps).message == "continued from step 4 of 7"
+
+
 def test_one_more_stage_goes_on_from_the_end(request_):
     first = run(request_)
     more = run(replace(request_, stages=(*request_.stages, Stage(steps=3, optimizer=CONSTANT))))
