@@ -10,6 +10,8 @@ class SampleLoss:
     image_id: int
     timestep: int
     loss: float
+    is_kept: bool = False
+    """True where the target was the base model's own prediction (prior preservation)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

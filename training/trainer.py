@@ -45,8 +45,11 @@ def train(job: TrainJob, state: TrainState, callbacks: Sequence[Callback]) -> Tr
             release_step(job.network, caught)
     job.network.train(False)
     error = _end(job, state, callbacks, error)
-    if error is not None:
-        raise error
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # its traceback holds this frame: as a cycle, network and optimizer would stay in memory
     return state
 
 
@@ -61,7 +64,10 @@ def _end(
             if type(failure) is not type(error):
                 failure.__cause__ = error
                 error = failure
-    return error
+    try:
+        return error
+    finally:
+        del error  # no cycle with this frame either
 
 
 RESCALE = 16.0
@@ -209,7 +215,8 @@ def _goes_on(before: torch.optim.Optimizer, optimizer: torch.optim.Optimizer) ->
 
 def _sample_losses(result: LossResult, batch: Batch) -> list[SampleLoss]:
     losses, timesteps = to_list(result.unweighted_B), to_list(result.timestep_B)
-    return [SampleLoss(i, int(t), loss) for i, t, loss in zip(batch.image_ids, timesteps, losses, strict=True)]
+    figures = enumerate(zip(batch.image_ids, timesteps, losses, strict=True))
+    return [SampleLoss(image, int(t), loss, place in result.kept) for place, (image, t, loss) in figures]
 
 
 def to_list(values: Tensor) -> list[float]:

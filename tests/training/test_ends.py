@@ -1,18 +1,18 @@
 """Every way a run can end inside one process: what is saved, what is said, what the next queue does."""
 
+import gc
 import json
+import weakref
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
 from pack.training.control import ControlCallback, RunControl
-from pack.training.divergence import DivergenceGuard
 from pack.training.job import StopTraining, TrainingDiverged
 from pack.training.networks.settings import NetworkSettings
 from pack.training.out_of_memory import advice
-from pack.training.report import StepReport
-from pack.training.run.metrics import append_line
 from pack.training.run.saver import SaveFailed
 from pack.training.session import run_training
 from pack.training.stages import Stage
@@ -145,45 +145,14 @@ def test_no_number_keeps_the_last_good_state(request_):
     assert all(bool(tensor.isfinite().all()) for tensor in again.tensors.values())
 
 
-def guard_of(path, losses):
-    """A guard of a run that began with these losses."""
-    for step, loss in enumerate(losses, 1):
-        append_line(path, {"step": step, "loss": 0.0, "unweighted_loss": loss})
-        append_line(path, {"step": step, "validation_loss": 1.0})
-    guard = DivergenceGuard(path)
-    guard.on_start(None, None)
-    return guard
-
-
-def report_of(loss: float, step: int = 99) -> StepReport:
-    return StepReport(
-        step=step, total_steps=100, stage=0, epoch=0, loss=0.0, unweighted_loss=loss, grad_norm=1.0,
-        learning_rates={"unet": 0.01}, samples=(), seconds=0.1,
-    )  # fmt: skip
-
-
-def test_exploding_loss_is_told_from_a_noisy_one(tmp_path):
-    noisy = [0.1 if step % 10 else 1.5 for step in range(200)]
-    guard = guard_of(tmp_path / "noisy", noisy)
-    for loss in noisy:
-        guard.on_step(None, None, report_of(loss))
-    with pytest.raises(TrainingDiverged, match=r"at step 99 the loss of the last 20 steps is .* lower it 3-10 times"):
-        for _ in range(20):
-            guard.on_step(None, None, report_of(2.0))
-
-
-def test_a_run_that_goes_on_is_judged_by_how_it_began(tmp_path):
-    guard = guard_of(tmp_path / "metrics", [0.1] * 20 + [0.7] * 19)
-    with pytest.raises(TrainingDiverged):
-        guard.on_step(None, None, report_of(0.7))
-
-
 def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
-    monkeypatch.setattr("pack.training.divergence.WINDOW", 2)
-    monkeypatch.setattr("pack.training.divergence.FACTOR", 0.5)
+    """Judged from the sixth sample on, the first of step 4, where anything is an excess."""
+    quick = {"WINDOW": 2, "MIN_EXPECTING": 4, "MIN_IN_BAND": 1, "CHECK_EVERY": 1, "CHECKS": 1, "FACTOR": 0.0}
+    for name, value in quick.items():
+        monkeypatch.setattr(f"pack.training.divergence.{name}", value)
     errors = []
     for _ in range(2):
-        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 2 steps") as caught:
+        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 2 samples") as caught:
             run(request_)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]
@@ -235,6 +204,36 @@ def test_a_failing_callback_does_not_keep_others_from_their_end(request_):
     assert [name for name, _ in heard] == ["first", "second"]
     assert caught.value.__cause__ is cancel
     assert run(request_).message == "continued from step 2 of 5"
+
+
+class Failing:
+    """Callback whose step or end fails."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def on_start(self, job, state): ...
+    def on_step(self, job, state, report):
+        if self.place == "step":
+            raise RuntimeError("cannot go on")
+
+    def on_end(self, job, state, error):
+        if self.place == "end":
+            raise RuntimeError("cannot end")
+
+
+@pytest.mark.parametrize("place", ["step", "end"])
+def test_a_failed_run_leaves_nothing_in_memory(place, request_):
+    alive = []
+    look = At(1, lambda job, state: alive.extend([weakref.ref(job.network), weakref.ref(state.optimizer)]))
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(RuntimeError):
+            run(request_, look, Failing(place))
+        assert [thing() for thing in alive] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_name_that_cannot_be_a_folder_is_refused_before_anything(tmp_path):

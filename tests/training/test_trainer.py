@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import At, ToyBase, raising, run, toy_request
+from pack.tests.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request
+from pack.training.data.dataset import combine
 from pack.training.job import StopTraining
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.objective import Draws, diffusion_loss
+from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.saver import SaveSettings
@@ -171,3 +173,15 @@ def test_a_scaled_loss_gives_the_same_weights_also_where_it_overflows_at_first(t
     assert plain.keys() == scaled.keys()
     for name, tensor in plain.items():
         torch.testing.assert_close(scaled[name], tensor, rtol=1e-5, atol=1e-7)
+
+
+def test_samples_kept_as_base_are_named(tmp_path):
+    dataset = combine([toy_dataset(), toy_dataset().with_role(True, 1.0)])
+    objective = ObjectiveSettings(prior_preservation="regularization_images")
+    heard = Reports()
+    request = request_of(tmp_path, Stage(steps=3, batch_size=2), dataset=dataset, objective=objective)
+    run(request, heard)
+    for report in heard.reports:
+        batch = batch_at(heard.job, 0, report.step - 1, report.step - 1)
+        assert [sample.is_kept for sample in report.samples] == batch.is_regularization_B.tolist()
+    assert {sample.is_kept for report in heard.reports for sample in report.samples} == {False, True}

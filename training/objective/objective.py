@@ -40,6 +40,8 @@ class LossResult:
     """Mean distance within the mask, without any weight, detached."""
     timestep_B: Tensor
     """Timestep of each sample, int64."""
+    kept: frozenset[int] = frozenset()
+    """Samples whose target is the base model's own prediction."""
 
 
 def diffusion_loss(
@@ -73,7 +75,7 @@ def diffusion_loss(
     loss_B = unweighted_B * sample_weight(batch, kept, settings).to(base.device) * level_weight_B
     if settings.prior_preservation == "extra_term":
         loss_B = loss_B + _extra_term(base, network, batch, prior_texts, settings, noised) * level_weight_B
-    return LossResult(loss_B, unweighted_B.detach(), noised.timestep_B)
+    return LossResult(loss_B, unweighted_B.detach(), noised.timestep_B, frozenset(kept))
 
 
 def sample_weight(batch: Batch, kept: Sequence[int], settings: ObjectiveSettings) -> Tensor:

@@ -18,7 +18,7 @@ def test_cut_back_to_a_step(tmp_path):
         append_line(path, {"step": step, "validation_loss": 1.0})
     cut_metrics(path, 3)
     assert [line["step"] for line in read_metrics(path)] == [1, 1, 2, 2, 3, 3]
-    assert next(read_metrics(path))["samples"] == [{"image_id": 0, "timestep": 10, "loss": 0.5}]
+    assert next(read_metrics(path))["samples"] == [{"image_id": 0, "timestep": 10, "loss": 0.5, "is_kept": False}]
 
 
 def test_a_line_cut_by_a_crash_harms_no_other(tmp_path):
