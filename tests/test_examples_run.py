@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FEW = {"steps": 3, "sampling_steps": 2, "save_every": 1, "every": 2, "num_steps": 2, "step": 2, "validate_every": 2}
 """Inputs of our nodes and samplers that decide how long an example runs, and what they are cut to."""
 SIZES = {"batch_size": 2, "amount": 3}
+QUICK = {
+    "class_type": "BakeryPreview",
+    "inputs": {"prompts": "zorblax", "width": 64, "height": 64, "steps": 2, "every": 0, "at_start": False},
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,11 @@ def test_example_runs(client, comfy_server, name):
 
 
 def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:
-    """The prompt with few steps and small batches; plans that recipes and imports would make are left out."""
-    for node in prompt.values():
+    """The prompt with few steps and small batches.
+
+    Plans that recipes and imports would make are left out, and trainings without a preview get a quick one.
+    """
+    for node in [*prompt.values()]:
         inputs = node["inputs"]
         for key, value in {**FEW, **SIZES}.items():
             if isinstance(inputs.get(key), int):
@@ -53,4 +60,6 @@ def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:
         source = prompt.get(str(inputs.get("stages", [""])[0]), {})
         if node["class_type"] == "BakeryTrain" and source.get("class_type") != "BakeryStage":
             inputs.pop("stages", None)
+        if node["class_type"] == "BakeryTrain" and "preview" not in inputs:
+            prompt["quick"], inputs["preview"] = QUICK, ["quick", 0]
     return prompt
