@@ -62,11 +62,11 @@ def test_a_short_excess_and_single_outliers_end_no_run(tmp_path):
 
 
 def test_samples_kept_as_base_are_not_judged(tmp_path):
-    """Their loss begins at nothing and grows a thousandfold in a good run."""
+    """Their loss begins at nothing and grows a millionfold in a good run."""
     draws, guard = random.Random(2), guard_of(tmp_path / "metrics")
     for step in range(1, 1001):
-        kept = SampleLoss(1, draws.randrange(1000), 1e-7 * step**2, is_kept=True)
-        guard.on_step(None, None, report_of(step, sample_of(draws) if step % 3 else kept, kept))
+        kept = SampleLoss(1, draws.randrange(1000), 1e-6 * step**2, is_kept=True)
+        guard.on_step(None, None, report_of(step, kept if step % 20 else sample_of(draws)))
 
 
 def stopped_at(path, stops: int | None) -> int:
