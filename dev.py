@@ -8,7 +8,7 @@
     python dev.py workflows     write the example workflows from the nodes as they are
     python dev.py translations  write the English texts of the nodes, list what is not translated
     python dev.py pretrain      train the small model that the demo and the tests use
-    python dev.py bench         measure speed and memory
+    python dev.py bench         measure speed and memory; --quick: on a small model
 
 The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
 interrupted or failed can simply be run again. `--comfyui PATH`, or COMFYUI_PATH, uses a ComfyUI of yours instead, as it
@@ -217,6 +217,7 @@ def host_python(comfyui: Path) -> Path | None:
 def run_module(options: argparse.Namespace, rest: list[str]) -> int:
     """Become a part of the repository that runs in the host's Python, so that signals reach it; return its failure."""
     host = set_up(options, can_use_host_python=options.command in ("demo", "ui"))
+    rest = [*rest, "--quick"] if options.quick else rest
     command = [str(host.python), str(ALIAS), MODULES[options.command], *rest]
     if os.name == "posix":
         os.chdir(ROOT)
@@ -284,7 +285,7 @@ def main() -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
-    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI")
+    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; bench: a small model")
     parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
     options, rest = parser.parse_known_args()
     try:

@@ -32,6 +32,7 @@ class Case:
     targets: str = "attention_feed_forward"
     is_checkpointed: bool = False
     weight_decompose: bool = False
+    optimizer: str = "AdamW"
 
     @property
     def layout(self) -> Layout:

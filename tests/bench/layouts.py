@@ -120,17 +120,22 @@ def map_weights(layout: Layout, path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def host_model(layout: Layout, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Any:
-    """The host's MODEL around these weights, which it does not copy; it computes in `dtype`."""
+def host_model(
+    layout: Layout,
+    weights: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+    compute_dtype: torch.dtype | None = None,
+) -> Any:
+    """The host's MODEL around these weights, which it does not copy; it computes in their `dtype` or another."""
     from comfy.model_patcher import ModelPatcher
 
-    model = _empty_model(layout, dtype)
+    model = _empty_model(layout, dtype, compute_dtype)
     model.diffusion_model.load_state_dict(weights, assign=True)
     model.requires_grad_(False)
     cpu = torch.device("cpu")
     patcher = ModelPatcher(model, load_device=cpu, offload_device=cpu)
     # What the host's own trainer calls for its copy of the model; here the copy shares the mapped file.
-    patcher.cached_patcher_init = (lambda disable_dynamic: host_model(layout, weights, dtype), ())
+    patcher.cached_patcher_init = (lambda disable_dynamic: host_model(layout, weights, dtype, compute_dtype), ())
     return patcher
 
 
@@ -156,7 +161,7 @@ def diffusers_model(layout: Layout, weights: Mapping[str, Tensor]) -> nn.Module:
     return model.requires_grad_(False)
 
 
-def _empty_model(layout: Layout, dtype: torch.dtype = torch.float32) -> Any:
+def _empty_model(layout: Layout, dtype: torch.dtype = torch.float32, compute_dtype: torch.dtype | None = None) -> Any:
     """The host's BaseModel of a layout, its weights on the meta device."""
     from comfy import supported_models
 
@@ -164,5 +169,5 @@ def _empty_model(layout: Layout, dtype: torch.dtype = torch.float32) -> Any:
     config = kind({**layout.config, "dtype": dtype})
     for name in ("num_heads", "num_head_channels"):
         config.unet_config[name] = layout.config.get(name, -1)
-    config.set_inference_dtype(dtype, None)
+    config.set_inference_dtype(dtype, compute_dtype)
     return config.get_model({}, "", device=torch.device("meta"))

@@ -1,7 +1,6 @@
-"""Memory of a step counted and worked out on paper: `alias.py pack.tests.bench.memory CASE WEIGHTS` prints JSON."""
+"""Memory of a step counted and worked out on paper: `start.py memory CASE WEIGHTS` prints JSON."""
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from . import pack_trainer, paper
 from .contest import Case, stacked
 from .layouts import host_model, map_weights
 from .meters import LiveMeter, module_tensors, saved_activations, storage_bytes
-from .worker import prepare_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,9 @@ def count_state(case: Case, model: Any) -> Count:
 def live_per_step(case: Case, model: Any, num_steps: int) -> list[tuple[int, int]]:
     """Bytes that live after each step, and the peak within it."""
     base = pack_trainer.base_model(case, model)
-    job, state = pack_trainer.make_job(case, base), TrainState()
     counts: list[tuple[int, int]] = []
     with base.training(is_text_trained=False), LiveMeter(module_tensors(model.model)) as meter:
+        job, state = pack_trainer.make_job(case, base), TrainState()
         job.network.attach()
         for _ in range(num_steps):
             meter.restart()
@@ -78,11 +76,10 @@ def workload(case: Case) -> paper.Workload:
     return paper.Workload(latent=case.latent, batch=case.batch, rank=case.rank, adapted=adapted)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Print the counts of a case."""
-    prepare_host()
-    case = Case(**json.loads(sys.argv[1]))
-    model = host_model(case.layout, map_weights(case.layout, Path(sys.argv[2])))
+    case = Case(**json.loads(arguments[0]))
+    model = host_model(case.layout, map_weights(case.layout, Path(arguments[1])))
     activations, copies = count_activations(case, model)
     state = count_state(case, model)
     print(json.dumps({
@@ -90,7 +87,3 @@ def main() -> None:
         "state": [state.counted, state.on_paper],
         "copies_of_weights": copies,
     }))  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -78,7 +78,9 @@ class LiveMeter(TorchDispatchMode):
         self.live = 0
         self.peak = 0
         self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._model = {tensor.untyped_storage().data_ptr() for tensor in known}
+        self._model = [tensor.untyped_storage() for tensor in known]
+        for storage in self._model:
+            self._known[storage] = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note the storages of its results."""
@@ -94,7 +96,7 @@ class LiveMeter(TorchDispatchMode):
 
     def _note(self, storage: torch.UntypedStorage) -> None:
         size = storage.nbytes()
-        if not size or storage.data_ptr() in self._model or storage in self._known:
+        if not size or storage in self._known:
             return
         self._known[storage] = size
         self.live += size

@@ -76,7 +76,7 @@ def base_model(case: Case, model: Any) -> ComfyBaseModel:
 
 def make_job(case: Case, base: ComfyBaseModel) -> TrainJob:
     """Everything that decides a run."""
-    optimizer = OptimizerSettings(learning_rate=1e-4)
+    optimizer = OptimizerSettings(optimizer=case.optimizer, learning_rate=1e-4)
     plan = StagePlan(
         stage=Stage(steps=STEPS, batch_size=case.batch), steps=STEPS, data=_prepared(case), optimizer=optimizer
     )

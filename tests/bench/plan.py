@@ -61,9 +61,9 @@ def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
     wide = replace(narrow, algorithm="locon", targets="all")
     size = f"{narrow.latent}×{narrow.latent} latents"
     found = [
-        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 3),
-        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 3),
-        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 2),
+        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 2),
+        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 2),
+        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 1),
     ]
     if is_full:
         large = replace(narrow, latent=2 * narrow.latent)

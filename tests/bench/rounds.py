@@ -1,13 +1,13 @@
 """Contestants in processes of their own, one step each in turn: what else the machine does hits all alike."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
 
 from ..host.alias import ROOT
 from .contest import Case
@@ -32,17 +32,14 @@ class Measurement:
 
     seconds: list[float] = field(default_factory=list)
     """Of each timed step."""
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Processor time of all threads in the same steps: what other programs do meanwhile hardly changes it."""
     peak_bytes: int = 0
     """Most that lived at once besides the loaded model, from the trainer's start."""
 
-    @property
-    def median_s(self) -> float:
-        """Median time of a step."""
-        return median(self.seconds)
-
 
 class Worker:
-    """A contestant's process, warmed up by one step."""
+    """A contestant's process, warmed up by one step, in which memory is counted."""
 
     def __init__(self, entry: Entry, weights: Path) -> None:
         self.entry = entry
@@ -50,15 +47,16 @@ class Worker:
         arguments = [entry.contestant, json.dumps(asdict(entry.case)), str(weights)]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, str(ALIAS), "pack.tests.bench.worker", *arguments],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            [sys.executable, str(ALIAS), "pack.tests.bench.start", "worker", *arguments],
+            cwd=ROOT, env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         self._answer()
 
-    def order(self, what: str) -> float:
-        """Ask for a step; its seconds, 0 where it was counted instead of timed."""
+    def step(self) -> dict[str, float]:
+        """Ask for a step and give the worker's answer to it."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.write("step\n")
         self.process.stdin.flush()
         return self._answer()
 
@@ -68,15 +66,15 @@ class Worker:
         self.process.communicate()
         self._errors.close()
 
-    def _answer(self) -> float:
+    def _answer(self) -> dict[str, float]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             self._errors.seek(0)
             raise RuntimeError(f"{self.entry.label} ended early:\n{self._errors.read()[-TAIL:]}")
-        answer = json.loads(line)
+        answer: dict[str, float] = json.loads(line)
         self.peak_bytes = max(self.peak_bytes, int(answer.get("peak_bytes", 0)))
-        return float(answer.get("seconds", 0.0))
+        return answer
 
 
 def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
@@ -86,12 +84,12 @@ def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[st
     try:
         for entry in entries:
             workers.append(Worker(entry, weights))
-            # The first step made the optimizer's state; the second is like all that follow.
-            workers[-1].order("memory")
             results[entry.label].peak_bytes = workers[-1].peak_bytes
         for number in range(num_rounds):
             for worker in workers if number % 2 == 0 else reversed(workers):
-                results[worker.entry.label].seconds.append(worker.order("step"))
+                answer, result = worker.step(), results[worker.entry.label]
+                result.seconds.append(answer["seconds"])
+                result.cpu_seconds.append(answer["cpu_seconds"])
     finally:
         for worker in workers:
             worker.end()

@@ -102,6 +102,15 @@ def test_checkpointing_halves_even_a_small_model(memory, model):
     assert cut[1] - cut[0] < (full[1] - full[0]) / 2
 
 
+def test_counting_on_shapes_is_counting(memory, model):
+    case = replace(CASE, rank=8)
+    on_shapes = importlib.import_module("pack.tests.bench.sdxl").count(TINY, torch.float32, 12, is_checkpointed=False)
+    adapters = paper.adapter_bytes(TINY, memory.workload(case))
+    counted = memory.live_per_step(case, model, num_steps=1)[0][1]
+    assert on_shapes["state"] == 3 * adapters
+    assert on_shapes["peak"] - on_shapes["weights"] - 2 * adapters == pytest.approx(counted, rel=0.05)
+
+
 def test_meter_counts_storages_once_and_releases_them():
     known = torch.zeros(1000)
     with LiveMeter([known]) as meter:

@@ -1,7 +1,7 @@
-"""One contestant in a process of its own: `alias.py pack.tests.bench.worker NAME CASE WEIGHTS`.
+"""One contestant in a process of its own: started by `rounds.py`.
 
-It answers on what was its standard output with a JSON line per step, and waits on its standard input for the next
-order: `step` (timed), `memory` (counted, slower), anything else ends it.
+It answers on what was its standard output with a JSON line per step, the first counted, the others timed, and waits on
+its standard input for the next order: `step`, or anything else to end it.
 """
 
 import gc
@@ -16,11 +16,13 @@ from typing import Any
 
 import torch
 
-from ..host.paths import comfyui_folder
+from . import pack_trainer, peers
 from .contest import Case
 from .layouts import host_model, map_weights
 from .meters import LiveMeter
 
+MOMENTS_SHARE = 2 / 3
+"""Of what lives between steps (parameters and AdamW's two moments): it is made after the first step's peak."""
 CONTESTANTS = ("bound", "pack", "outside", "host_weight", "host_bypass", "peft", "lycoris")
 
 
@@ -34,32 +36,26 @@ class WorkerGate:
     def __init__(self, orders: Any, answers: Any, meter: LiveMeter) -> None:
         self._orders, self._answers, self._meter = orders, answers, meter
         self._is_counting = True
-        self._started = time.perf_counter()
+        self._started = self._started_cpu = 0.0
 
     def __call__(self) -> None:
         """Called after each optimizer step."""
-        seconds = time.perf_counter() - self._started
-        answer: dict[str, float] = {"seconds": seconds}
+        seconds, cpu_seconds = time.perf_counter() - self._started, time.process_time() - self._started_cpu
+        answer: dict[str, float] = {"seconds": seconds, "cpu_seconds": cpu_seconds}
         if self._is_counting:
             self._meter.__exit__(None, None, None)
             self._is_counting = False
-            answer = {"peak_bytes": self._meter.peak}
+            answer = {"peak_bytes": self._meter.peak + int(MOMENTS_SHARE * self._meter.live)}
         print(json.dumps(answer), file=self._answers, flush=True)
         order = self._orders.readline().strip()
-        if order not in ("step", "memory"):
+        if order != "step":
             raise Finished
         gc.collect()
-        if order == "memory":
-            self._meter.restart()
-            self._meter.__enter__()
-            self._is_counting = True
-        self._started = time.perf_counter()
+        self._started, self._started_cpu = time.perf_counter(), time.process_time()
 
 
 def contestant(name: str, case: Case, weights_path: Path) -> tuple[Callable[[WorkerGate], None], list[torch.Tensor]]:
     """The training function of a contestant, and the tensors of the loaded model."""
-    from . import pack_trainer, peers
-
     weights = map_weights(case.layout, weights_path)
     known = list(weights.values())
     if name == "peft":
@@ -77,25 +73,12 @@ def contestant(name: str, case: Case, weights_path: Path) -> tuple[Callable[[Wor
     return partial(functions[name], case, model), known
 
 
-def prepare_host() -> None:
-    """Import ComfyUI for the CPU, with PyTorch's fused attention: what it chooses on GPUs."""
-    folder = comfyui_folder()
-    assert folder is not None, "dev.py sets COMFYUI_PATH"
-    sys.path.insert(0, str(folder))
-    from comfy.cli_args import args
-
-    args.cpu = True
-    args.use_pytorch_cross_attention = True
-
-
-def main() -> None:
-    """Train until told otherwise."""
+def main(arguments: list[str]) -> None:
+    """Train until told otherwise; the arguments are contestant, case and file of weights."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    prepare_host()
-    name, case = sys.argv[1], Case(**json.loads(sys.argv[2]))
-    train, known = contestant(name, case, Path(sys.argv[3]))
+    name, case, weights = arguments[0], Case(**json.loads(arguments[1])), Path(arguments[2])
+    train, known = contestant(name, case, weights)
     meter = LiveMeter(known)
     gate = WorkerGate(sys.stdin, answers, meter)
     try:
@@ -104,7 +87,3 @@ def main() -> None:
             train(gate)
     except Finished:
         os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,179 @@
+"""docs/performance.md, written from what was measured."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from ..host.alias import ROOT
+from .chart import Bar, bar_chart
+from .meters import GIB, MIB
+from .plan import PACK
+
+DOCS = ROOT / "docs" / "performance.md"
+NOTES = Path(__file__).with_name("notes.md")
+"""What the figures mean, in words; placed below the tables."""
+IMAGE = ROOT / "docs" / "images" / "performance.svg"
+SDXL_LIMIT_GIB = 7.5
+PACKAGES = ("torch", "diffusers", "peft", "lycoris-lora")
+
+Results = Mapping[str, Any]
+
+
+def write_report(results: Results) -> None:
+    """Write the page and its chart."""
+    compared = {name: result for name, result in results.items() if "entries" in result}
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    IMAGE.write_text(bar_chart([group for result in compared.values() for group in _bars(result)]), encoding="utf-8")
+    sections = [_opening(), *(f"## {r['title']}\n\n{comparison_table(r)}" for r in compared.values())]
+    sections += [_outside(compared), _memory(results), _checkpointing(results), _sdxl(results), _previews(results)]
+    sections.append(NOTES.read_text(encoding="utf-8"))
+    DOCS.write_text("\n\n".join(section.strip() for section in sections if section) + "\n", encoding="utf-8")
+
+
+def _opening() -> str:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return f"""# Performance
+
+Written by `python dev.py bench` ({date.today().isoformat()}) on {_processor()}, {torch.get_num_threads()} threads,
+{platform.system()}, Python {platform.python_version()}, {versions}, ComfyUI 0.30.0 with PyTorch attention.
+
+Each line of a table is a process of its own that trains in its own loop; they take one step in turn, in alternating
+order, and the median counts. The chart shows processor time, of all threads of a process, which sleep when idle:
+other programs on the machine change the clock's time, but hardly this. All have the same U-Net (random weights of the
+real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
+
+The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, without
+adapters, loss or optimizer: no trainer of these layers can need less. Memory is the most that lived at once besides
+the loaded model, counted tensor by tensor.
+
+![Time and memory](images/performance.svg)"""
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def comparison_table(result: Results) -> str:
+    """A row an entry, with ratios to the bound."""
+    rows = [
+        "| | s per step | CPU s per step | CPU s per image | time / bound | CPU time / bound | MiB | memory / bound |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    entries = _entries(result)
+    bound = entries["bound"]
+    for label, entry in entries.items():
+        wall, cpu = median(entry["seconds"]), median(entry["cpu_seconds"])
+        cells = [
+            label,
+            f"{wall:.2f}",
+            f"{cpu:.2f}",
+            f"{cpu / result['batch']:.2f}",
+            f"{wall / median(bound['seconds']):.2f}",
+            f"{cpu / median(bound['cpu_seconds']):.2f}",
+            f"{entry['peak_bytes'] / MIB:.0f}",
+            f"{entry['peak_bytes'] / bound['peak_bytes']:.2f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _entries(result: Results) -> Mapping[str, Results]:
+    return {label: entry for label, entry in result["entries"].items() if not label.endswith("without the model")}
+
+
+def _bars(result: Results) -> list[tuple[str, list[Bar]]]:
+    entries = _entries(result)
+    bound_s, bound_bytes = median(entries["bound"]["cpu_seconds"]), entries["bound"]["peak_bytes"]
+    times = [(label, median(e["cpu_seconds"]) / bound_s) for label, e in entries.items()]
+    memory = [(label, e["peak_bytes"] / bound_bytes) for label, e in entries.items()]
+    return [
+        (result["title"], [(label, value, f"{value:.2f} × time") for label, value in times]),
+        ("", [(label, value, f"{value:.2f} × memory") for label, value in memory]),
+    ]
+
+
+def _outside(compared: Results) -> str:
+    for result in compared.values():
+        entry = result["entries"].get(f"{PACK} without the model")
+        if entry:
+            own, whole = median(entry["cpu_seconds"]), median(result["entries"][PACK]["cpu_seconds"])
+            share = f"{100 * own / whole:.1f} %"
+            return f"""## Outside the model
+
+The same loop with a denoiser that costs nothing takes {1000 * own:.0f} ms of processor time a step, {share} of a
+step with SD1.5: batch, noise, loss, clipping, AdamW, report, and an epoch of two images, so that every second step
+begins one. It does not grow with the number of steps (`tests/bench/test_bench.py`)."""
+    return ""
+
+
+def _memory(results: Results) -> str:
+    rows = []
+    for name, result in results.items():
+        if name.startswith("memory "):
+            for what, (counted, on_paper) in (
+                ("activations", result["activations"]),
+                ("adapters and AdamW", result["state"]),
+            ):
+                rows.append(
+                    f"| batch {name.split()[1]}: {what} | {counted / MIB:.1f} | {on_paper / MIB:.1f} "
+                    f"| {counted / on_paper:.3f} |"
+                )
+    if not rows:
+        return ""
+    head = "| | counted MiB | on paper MiB | ratio |\n|---|---|---|---|\n"
+    return (
+        "## Memory on paper\n\nSD1.5, LoRA of rank 16 on attention and feed-forward, 32×32 latents. The calculation is "
+        "in `tests/bench/paper.py`; no kept tensor has the shape of a weight.\n\n" + head + "\n".join(rows)
+    )
+
+
+def _checkpointing(results: Results) -> str:
+    narrow, memory = results.get("narrow 1"), results.get("memory 1")
+    if not narrow or not memory:
+        return ""
+    entries = narrow["entries"]
+    state = memory["state"][0]
+    plain, cut = entries[PACK], entries[f"{PACK}, checkpointing"]
+    before, after = ((entry["peak_bytes"] - state) / MIB for entry in (plain, cut))
+    slower = median(cut["cpu_seconds"]) / median(plain["cpu_seconds"])
+    return (
+        f"## Gradient checkpointing\n\nPer ResBlock and transformer block: {before / after:.1f} times less memory "
+        f"beside adapters and optimizer ({before:.0f} to {after:.0f} MiB, "
+        f"gradients and the block being recomputed included) for {100 * (slower - 1):.0f} % more time."
+    )
+
+
+def _sdxl(results: Results) -> str:
+    rows = [
+        f"| {r['dtype']} | {r['weights'] / GIB:.2f} | {r['state'] / GIB:.2f} | {r['peak'] / GIB:.2f} |"
+        for name, r in results.items()
+        if name.startswith("sdxl ")
+    ]
+    if not rows:
+        return ""
+    return (
+        "## SDXL in 8 GB\n\nThe whole U-Net, LoRA of rank 8 on attention and feed-forward, 1024², batch 1, "
+        "checkpointing, AdamW, computing in bf16. Every tensor of a forward and a backward pass is counted, on shapes "
+        f"alone; less than {SDXL_LIMIT_GIB} GiB is wanted. Not counted: a kernel's own workspace, and what the driver "
+        "takes.\n\n| weights in | weights GiB | adapters and AdamW GiB | peak GiB, all included |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
+
+
+def _previews(results: Results) -> str:
+    if "previews" not in results:
+        return ""
+    host, preview = results["previews"]["host"], results["previews"]["preview"]
+    return (
+        f"## Previews\n\nTwo sampling steps of 256² with SD1.5: the host's sampler {host:.2f} s, a preview within "
+        f"training, network attached, {preview:.2f} s: {preview / host:.2f} times. Nothing is loaded, copied or "
+        "patched."
+    )

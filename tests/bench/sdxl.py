@@ -1,0 +1,65 @@
+"""SDXL on 8 GB: the full U-Net, forward and backward, every tensor counted: `start.py sdxl bf16 128`.
+
+It runs on shapes alone, so it needs neither the memory nor the hour: each operation's result is made without numbers.
+Only the U-Net is there, as while training: latents and text are cached, VAE and text encoders are off the device. Not
+counted are what a kernel needs for the moment of its run, and what a driver takes for itself.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ...nodes.comfy_bridge import base_model as bridge
+from ...training.base_model import TextConditioning
+from ...training.networks.network import Network
+from .contest import Case
+from .layouts import SDXL, Layout, host_model, weight_shapes
+from .meters import LiveMeter, module_tensors
+from .pack_trainer import POOLED_WIDTH, base_model, sizes
+
+DTYPES = {"bf16": torch.bfloat16, "fp8": torch.float8_e4m3fn}
+RANK = 8
+TOKENS = 77
+ADAM_MOMENTS = 2
+
+
+def main(arguments: list[str]) -> None:
+    """Print the count for a number format and a size of latents."""
+    print(json.dumps({"dtype": arguments[0], **count(SDXL, DTYPES[arguments[0]], int(arguments[1]))}))
+
+
+def count(layout: Layout, dtype: torch.dtype, latent: int, *, is_checkpointed: bool = True) -> dict[str, Any]:
+    """Bytes of weights, of adapters with AdamW's moments, and of the most that lives at once, these included."""
+    case = Case(layout_name=layout.name, latent=latent, rank=RANK, is_checkpointed=is_checkpointed)
+    compute_dtype = torch.bfloat16 if dtype == torch.float8_e4m3fn else None
+    # Tensors without numbers cannot be moved, and need not be.
+    with FakeTensorMode(allow_non_fake_inputs=True), patch.object(bridge, "give_device_to", lambda patchers: None):
+        weights = {name: torch.empty(shape, dtype=dtype) for name, shape in weight_shapes(layout).items()}
+        base = base_model(case, host_model(layout, weights, dtype, compute_dtype))
+        network = Network.create(base.parts(), base.family, case.network(), seed=0)
+        known = module_tensors(base.parts()["unet"])
+        trained = module_tensors(*network.adapters)
+        with base.training(is_text_trained=False), LiveMeter([*known, *trained]) as meter:
+            network.attach()
+            network.train()
+            _prediction(case, base).square().mean().backward()
+            network.detach()
+    weights_bytes, state = _bytes(known), _bytes(trained) * (1 + ADAM_MOMENTS)
+    return {"latent": latent, "weights": weights_bytes, "state": state, "peak": weights_bytes + state + meter.peak}
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _prediction(case: Case, base: bridge.ComfyBaseModel) -> Tensor:
+    text = TextConditioning(
+        torch.zeros(TOKENS, case.layout.context_dim),
+        torch.zeros(POOLED_WIDTH) if case.layout.family == "sdxl" else None,
+    )
+    return base.denoise(torch.zeros(1, 4, case.latent, case.latent), torch.full((1,), 500), [text], sizes(case))
