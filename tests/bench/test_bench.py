@@ -108,7 +108,7 @@ def test_counting_on_shapes_is_counting(memory, model):
     adapters = paper.adapter_bytes(TINY, memory.workload(case))
     counted = memory.live_per_step(case, model, num_steps=1)[0][1]
     assert on_shapes["state"] == 3 * adapters
-    assert on_shapes["peak"] - on_shapes["weights"] - 2 * adapters == pytest.approx(counted, rel=0.05)
+    assert on_shapes["peak"] - on_shapes["weights"] - 2 * adapters == pytest.approx(counted, rel=0.1)
 
 
 def test_meter_counts_storages_once_and_releases_them():
