@@ -3,6 +3,8 @@
 So prompts written by hand or by other programs stay short, and prompts saved before a node gained an input still run.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from comfy_api.latest import io
@@ -10,6 +12,11 @@ from comfy_api.latest import io
 
 def _has_default(wanted: io.Input) -> bool:
     return getattr(wanted, "default", None) is not None
+
+
+def _named(method: Callable[..., Any], given: tuple[Any, ...], values: dict[str, Any]) -> dict[str, Any]:
+    """The values with those given by place put in by name."""
+    return {**values, **dict(zip(inspect.signature(method).parameters, given, strict=False))}
 
 
 def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
@@ -26,11 +33,11 @@ def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
             wanted.optional = wanted.optional or _has_default(wanted)
         return described
 
-    def execute_with_defaults(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
-        return execute.__func__(cls, **{**defaults, **values})
+    def execute_with_defaults(cls: type[io.ComfyNode], *given: Any, **values: Any) -> io.NodeOutput:
+        return execute.__func__(cls, **_named(execute, given, {**defaults, **values}))
 
-    def fingerprint_with_defaults(cls: type[io.ComfyNode], **values: Any) -> Any:
-        return fingerprint.__func__(cls, **{**defaults, **values})
+    def fingerprint_with_defaults(cls: type[io.ComfyNode], *given: Any, **values: Any) -> Any:
+        return fingerprint.__func__(cls, **_named(fingerprint, given, {**defaults, **values}))
 
     changed = {"define_schema": classmethod(define_schema), "execute": classmethod(execute_with_defaults)}
     if "fingerprint_inputs" in node.__dict__:

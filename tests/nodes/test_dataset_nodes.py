@@ -123,8 +123,8 @@ def test_folder_of_a_link_is_checked_when_it_runs(comfy, nodes, images):
 
 
 def test_folders_offered_are_those_below_input(comfy, nodes, images):
-    options = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["required"]["folder"][0]
-    info = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["required"]["folder"]
+    options = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["optional"]["folder"][0]
+    info = nodes["BakeryLoadDataset"].GET_NODE_INFO_V1()["input"]["optional"]["folder"]
     offered = options if isinstance(options, list) else info[1]["options"]
     assert images in offered and f"{images}/2_mia oc" in offered
 

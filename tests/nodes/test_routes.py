@@ -115,7 +115,7 @@ def test_commands_reach_a_live_run_only(site):
     assert control.take() == (False, True, True, 0.5)
     (wanted,) = control.take_prompts()
     assert (wanted.prompt, wanted.seed, wanted.strength) == ("<b>", 2**64 - 1, 1.0)
-    site.live.CloseRun(site.folder, site.events).on_end(None, None, None)
+    site.live.CloseRun(site.folder, site.events).on_end(SimpleNamespace(total_steps=1), SimpleNamespace(step=1), None)
     assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
 
 
