@@ -19,7 +19,7 @@ def train_then_sample(canvas: Canvas) -> None:
     network = canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
     optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE, schedule="cosine", warmup_steps=20)[0]
     trained = train(
-        canvas, 2, base, dataset, "zorblax", network=network, optimizer=optimizer, steps=300, save_every=100,
+        canvas, 2, base, dataset, "zorblax", network=network, optimizer=optimizer, steps=400, save_every=100,
         preview=canvas.add(
             "BakeryPreview", 1, prompts=PROMPTS, width=64, height=64, every=100, steps=16, cfg=4.0
         )[0],
