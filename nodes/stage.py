@@ -19,8 +19,8 @@ class BakeryStage(io.ComfyNode):
             node_id="BakeryStage",
             display_name="Stage (Bakery)",
             category="LoRA Bakery/Training",
-            description="A part of a run with its own length, batch and optimizer. Chain several: linear for most of "
-            "it, then a little cosine; small pictures first, then large ones.",
+            description="A part of a run with its own length, batch, optimizer and images. Chain several: linear for "
+            "most of it, then a little cosine; small pictures first, then large ones.",
             search_aliases=["phases", "plan", "multi-step training", "epochs", "gradient accumulation"],
             inputs=[
                 sockets.Stages.Input("stages", optional=True, tooltip="The stages before this one."),
@@ -63,6 +63,9 @@ def _length_inputs() -> list[io.Input]:
         io.Int.Input(
             "resolution", default=0, min=0, max=4096, step=64, optional=True, advanced=True,
             tooltip="Side in pixels of a square of the area to train at. 0 = the dataset's.",
+        ),
+        sockets.Dataset.Input(
+            "dataset", optional=True, tooltip="Images of this stage alone; without it those of Train LoRA."
         ),
     ]  # fmt: skip
 

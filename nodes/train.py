@@ -14,7 +14,7 @@ from ..training.picks import load_pick, picks_state
 from ..training.previews import PreviewSettings
 from ..training.run.folder import check_name, stops_state
 from ..training.run.saver import SaveSettings
-from ..training.run_plan import hold_out, place_data, stage_plans
+from ..training.run_plan import hold_out, place_data, stage_plans, trained_dataset
 from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
@@ -211,9 +211,10 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
 
 def default_preview(request: TrainRequest) -> PreviewSettings:
     """The first two captions at their own size, a quarter of the run apart."""
-    items = [item for subset in request.dataset.subsets if not subset.is_regularization for item in subset.items]
+    dataset = trained_dataset(request)
+    items = [item for subset in dataset.subsets if not subset.is_regularization for item in subset.items]
     captions = tuple(dict.fromkeys(item.captions[0] for item in items))[:2]
-    width, height = place_images(request.dataset, request.base.family)[0].placement.bucket
+    width, height = place_images(dataset, request.base.family)[0].placement.bucket
     trained = hold_out(request)
     steps = sum(plan.steps for plan in stage_plans(trained, place_data(trained)))
     return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=max(1, steps // 4))

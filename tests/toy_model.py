@@ -113,6 +113,13 @@ def toy_dataset(**captions: object) -> Dataset:
     return with_captions(found, CaptionSettings(**captions))
 
 
+@cache
+def other_dataset() -> Dataset:
+    """Three pictures that `toy_dataset` does not have, in one bucket."""
+    found = dataset([(64, 64)] * 3, caption="landscape, green, number", first=20)
+    return with_buckets(found, BucketSettings(resolution=64, bucket_step=32, min_bucket_size=32))
+
+
 def toy_request(root: Path, steps: int = 8, **changes: object) -> TrainRequest:
     """AdamW under a cosine, saved every three steps, in `root/run`."""
     settings: dict[str, object] = {

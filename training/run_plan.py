@@ -1,32 +1,50 @@
 """From a request to concrete stages, and to the key that says which run it is."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
-from .data.dataset import Dataset, split
+from .data.dataset import Dataset, split, union, without
 from .data.prepare import place_dataset
 from .data.prepared import PreparedDataset
 from .job import StagePlan
 from .optimizers.schedules import ScheduleSettings
 from .run.identity import RunKey, StageKey, fingerprint
 from .session_types import TrainRequest
-from .stages import Stage, stage_optimizers, stage_steps
+from .stages import NumBatches, Stage, stage_optimizers, stage_steps
 
-DataByResolution = Mapping[int | None, PreparedDataset]
+
+@dataclass(frozen=True, slots=True)
+class PlacedData:
+    """Every dataset of a run in its buckets; equal ones are one object."""
+
+    stages: tuple[PreparedDataset, ...]
+    """What each stage trains, at its resolution."""
+    all: PreparedDataset
+    """The images of all stages, at their datasets' own resolution: to measure and to describe the run."""
+
+
+def stage_datasets(request: TrainRequest) -> list[Dataset]:
+    """What each stage trains: its own dataset, else the run's."""
+    return [stage.dataset or request.dataset for stage in request.stages]
+
+
+def trained_dataset(request: TrainRequest) -> Dataset:
+    """All images that any stage trains."""
+    return union(list({dataset.fingerprint(): dataset for dataset in stage_datasets(request)}.values()))
 
 
 def hold_out(request: TrainRequest) -> TrainRequest:
-    """The request with its validation images taken out of the training images.
+    """The request with its validation images taken out of the training images of every stage.
 
     Raises:
         ValueError: The share cannot be held out, or images of a given validation set are trained too.
     """
     settings = request.validation
     if settings.dataset is None and settings.share:
-        train, held_out = split(request.dataset, settings.share, request.seed)
-        return replace(request, dataset=train, validation=replace(settings, dataset=held_out))
+        _, held_out = split(trained_dataset(request), settings.share, request.seed)
+        return replace(_without(request, held_out.pictures()), validation=replace(settings, dataset=held_out))
     if settings.dataset is not None:
-        trained = {item.content_hash for subset in request.dataset.subsets for item in subset.items}
+        trained = trained_dataset(request).pictures()
         items = (item for subset in settings.dataset.subsets for item in subset.items)
         shared = [item.name for item in items if item.content_hash in trained]
         if shared:
@@ -37,10 +55,31 @@ def hold_out(request: TrainRequest) -> TrainRequest:
     return request
 
 
-def place_data(request: TrainRequest) -> dict[int | None, PreparedDataset]:
-    """The dataset in buckets at every resolution the stages ask for; None is the dataset's own. Reads no picture."""
-    resolutions = dict.fromkeys([None, *(stage.resolution for stage in request.stages)])
-    return {resolution: _placed(request, at_resolution(request.dataset, resolution)) for resolution in resolutions}
+def _without(request: TrainRequest, pictures: Set[str]) -> TrainRequest:
+    """The request with these pictures trained in no stage."""
+    stages: list[Stage] = []
+    for number, (stage, dataset) in enumerate(zip(request.stages, stage_datasets(request), strict=True), 1):
+        left = without(dataset, pictures)
+        if left is None:
+            share = request.validation.share
+            raise ValueError(f"a validation share of {share} leaves no image to train in stage {number}; lower it")
+        stages.append(replace(stage, dataset=left) if stage.dataset else stage)
+    return replace(request, stages=tuple(stages), dataset=without(request.dataset, pictures) or request.dataset)
+
+
+def place_data(request: TrainRequest) -> PlacedData:
+    """Every dataset in buckets, at every resolution the stages ask for. Reads no picture."""
+    placed: dict[tuple[str, int | None], PreparedDataset] = {}
+
+    def at(dataset: Dataset, resolution: int | None) -> PreparedDataset:
+        key = dataset.fingerprint(), resolution
+        if key not in placed:
+            placed[key] = _placed(request, at_resolution(dataset, resolution))
+        return placed[key]
+
+    wanted = zip(stage_datasets(request), request.stages, strict=True)
+    stages = tuple(at(dataset, stage.resolution) for dataset, stage in wanted)
+    return PlacedData(stages, at(trained_dataset(request), None))
 
 
 def place_validation(request: TrainRequest) -> PreparedDataset | None:
@@ -66,21 +105,25 @@ def at_resolution(dataset: Dataset, resolution: int | None) -> Dataset:
     return dataset.map(lambda subset: replace(subset, buckets=replace(subset.buckets, resolution=resolution)))
 
 
-def stage_plans(request: TrainRequest, data: DataByResolution) -> tuple[StagePlan, ...]:
+def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[StagePlan, ...]:
     """Every wanted stage with its steps, data and optimizer."""
-
-    def num_batches(stage: Stage) -> int:
-        return data[stage.resolution].num_batches(stage.batch_size)
-
     optimizers = stage_optimizers(request.stages, request.optimizer)
     return tuple(
-        StagePlan(stage=stage, steps=stage_steps(stage, num_batches), data=data[stage.resolution], optimizer=optimizer)
-        for stage, optimizer in zip(request.stages, optimizers, strict=True)
+        StagePlan(stage=stage, steps=stage_steps(stage, _num_batches(placed)), data=placed, optimizer=optimizer)
+        for stage, placed, optimizer in zip(request.stages, data.stages, optimizers, strict=True)
     )
+
+
+def _num_batches(data: PreparedDataset) -> NumBatches:
+    return lambda stage: data.num_batches(stage.batch_size)
 
 
 def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
     """What decides the weights, and nothing else."""
+    of_run = request.dataset.fingerprint()
+    stages = tuple(
+        _stage_key(plan, dataset, of_run) for plan, dataset in zip(plans, stage_datasets(request), strict=True)
+    )
     return RunKey(
         base=fingerprint(
             request.base_key,
@@ -90,15 +133,17 @@ def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
             request.seed,
             request.start.key if request.start else None,
         ),
-        dataset=request.dataset.fingerprint(),
-        stages=tuple(_stage_key(plan, request.dataset) for plan in plans),
+        dataset="" if all(stage.dataset for stage in stages) else of_run,
+        stages=stages,
     )
 
 
-def _stage_key(plan: StagePlan, dataset: Dataset) -> StageKey:
-    length_free = replace(plan.stage, steps=1, epochs=1.0, optimizer=None)
-    key = fingerprint(length_free, plan.optimizer)
-    return StageKey(key, plan.steps, depends_on_length(plan.optimizer.schedule, dataset))
+def _stage_key(plan: StagePlan, dataset: Dataset, of_run: str) -> StageKey:
+    length_free = replace(plan.stage, steps=1, epochs=1.0, optimizer=None, dataset=None)
+    own = dataset.fingerprint() if plan.stage.dataset else ""
+    own = "" if own == of_run else own
+    key = fingerprint(length_free, plan.optimizer, own) if own else fingerprint(length_free, plan.optimizer)
+    return StageKey(key, plan.steps, depends_on_length(plan.optimizer.schedule, dataset), own)
 
 
 def depends_on_length(schedule: ScheduleSettings, dataset: Dataset) -> bool:

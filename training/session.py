@@ -6,9 +6,11 @@ It knows no host: what a host adds (progress, previews, cancelling) comes in as 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
+from itertools import accumulate
 
 import torch
 
+from .data.prepared import PreparedDataset
 from .diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from .divergence import DivergenceGuard
 from .ema import Ema
@@ -22,7 +24,7 @@ from .run.lock import locked
 from .run.metrics import cut_metrics
 from .run.saver import Saver, final_tensors
 from .run.state import restore
-from .run_plan import DataByResolution, hold_out, place_data, place_validation, run_key, stage_plans
+from .run_plan import hold_out, place_data, place_validation, run_key, stage_plans
 from .session_types import Hooks, Session, TrainRequest, TrainResult
 from .texts import FrozenTexts, TextSource, TrainedTexts
 from .trainer import train
@@ -48,14 +50,14 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             request=request,
             job=job,
             found=found,
-            data=data[None],
+            data=data.all,
             validation=place_validation(request),
             started_at=datetime.now(timezone.utc),
         )
         del found  # the session lets its weights go once they are loaded
         hooks.notify(opening_message(session.found))
         if not session.found.is_finished:
-            _encode(session, hooks, data, texts)
+            _encode(session, hooks, texts)
         with _opened(session):
             network.attach()
             try:
@@ -169,13 +171,21 @@ def is_text_trained(network: Network) -> bool:
     return any(group.part != "unet" for group in network.parameter_groups())
 
 
-def _encode(session: Session, hooks: Hooks, data: DataByResolution, texts: FrozenTexts | TrainedTexts) -> None:
-    """All that can be encoded ahead, so that VAE and frozen text encoders can leave the device."""
-    sets = [*data.values(), *([session.validation] if session.validation else [])]
-    for prepared in sets:
+def _encode(session: Session, hooks: Hooks, texts: FrozenTexts | TrainedTexts) -> None:
+    """All that can be encoded ahead and is still needed, so that VAE and frozen text encoders can leave the device."""
+    for prepared in _data_needed(session):
         prepared.encode(_progress(hooks, "encoding images"))
         if isinstance(texts, FrozenTexts):
             texts.prepare(prepared.distinct_captions() or (), _progress(hooks, "encoding captions"))
+
+
+def _data_needed(session: Session) -> list[PreparedDataset]:
+    """What the stages that are not done yet train, and what is measured."""
+    ends = accumulate(plan.steps for plan in session.job.stages)
+    trained = [plan.data for plan, end in zip(session.job.stages, ends, strict=True) if end > session.found.step]
+    num_images = num_images_worth_measuring(session.job) if session.request.is_diagnosed else 0
+    measured = [session.data.still(num_images)] if num_images else []
+    return [*dict.fromkeys(trained), *([session.validation] if session.validation else []), *measured]
 
 
 def _opened(session: Session) -> AbstractContextManager[None]:

@@ -79,6 +79,7 @@ class TrainRequest:
     encoder_key: str
     """Digest of the VAE; names cached latents."""
     dataset: Dataset
+    """Of every stage that has none of its own."""
     network: NetworkSettings
     objective: ObjectiveSettings
     optimizer: OptimizerSettings
@@ -127,7 +128,7 @@ class Session:
     job: TrainJob
     found: FoundRun
     data: PreparedDataset
-    """The training images at the dataset's own resolution."""
+    """The training images of all stages, at their datasets' own resolution."""
     validation: PreparedDataset | None
     """Held-out images, without draws."""
     started_at: datetime

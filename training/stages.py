@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .data.dataset import Dataset
 from .optimizers.schedules import schedule_multiplier
 from .optimizers.settings import OptimizerSettings
 
@@ -26,6 +27,8 @@ class Stage:
     """Go on with the moments of the stage before, where it has the same optimizer. Off = start them anew."""
     resolution: int | None = None
     """Side in pixels of a square with the area to train at. None = the dataset's."""
+    dataset: Dataset | None = field(default=None, repr=False)
+    """Images of this stage alone. None = the run's."""
 
     def __post_init__(self) -> None:
         """Refuses stages that cannot be trained.

@@ -15,6 +15,7 @@ from ...training.files.metadata import build_metadata
 from ...training.job import Callback, TrainJob, TrainState
 from ...training.previews import Previewer, PreviewSettings
 from ...training.run.saver import Saver
+from ...training.run_plan import trained_dataset
 from ...training.session import run_training
 from ...training.session_metadata import dataset_facts, network_facts, training_facts
 from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
@@ -176,6 +177,6 @@ class HostSession:
             network_facts(session.request.network),
             Description(title=session.found.folder.name),
             training_facts(session, state, epoch),
-            dataset_facts(session.request.dataset, session.data),
+            dataset_facts(trained_dataset(session.request), session.data),
             GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),
         )

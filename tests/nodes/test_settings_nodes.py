@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.comfy
 
@@ -80,6 +81,8 @@ def test_zero_turns_weightings_off(run):
 def test_stages_are_chained(run):
     optimizer = run("optimizer", "BakeryOptimizer")
     first = run("stage", "BakeryStage", steps=50, optimizer=optimizer)
-    plan = run("stage", "BakeryStage", stages=first, epochs=2.0, resolution=768)
+    images = run("dataset", "BakeryImagesToDataset", images=[torch.zeros(1, 64, 64, 3)], captions=["a"], repeats=[1])
+    plan = run("stage", "BakeryStage", stages=first, epochs=2.0, resolution=768, dataset=images)
     assert [(stage.steps, stage.epochs, stage.resolution) for stage in plan] == [(50, 10.0, None), (None, 2.0, 768)]
     assert [stage.optimizer for stage in plan] == [optimizer, None]
+    assert [stage.dataset for stage in plan] == [None, images]

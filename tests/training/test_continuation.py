@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.tests.toy_model import ToyBase, raising, run, toy_dataset, toy_request
+from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_dataset, toy_request
 from pack.training.job import StopTraining
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
@@ -37,6 +37,14 @@ CASES = {
             Stage(steps=2, optimizer=replace(ADAMW, learning_rate=3e-3, schedule=ScheduleSettings(schedule="linear"))),
             Stage(steps=2, optimizer=PRODIGY),
         )
+    },
+    "datasets": {
+        "stages": (
+            Stage(steps=2, batch_size=2, dataset=other_dataset()),
+            Stage(steps=2, batch_size=2),
+            Stage(steps=3, batch_size=2, dataset=other_dataset(), resolution=128),
+        ),
+        "validation": ValidationSettings(share=0.2, every=2),
     },
     "text encoder, then frozen": {
         "network": BOTH_PARTS,

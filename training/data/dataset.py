@@ -6,7 +6,7 @@ Datasets are values: joining, balancing and splitting return new ones.
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,11 +62,15 @@ class Dataset:
     @property
     def num_images(self) -> int:
         """Different pictures, regularisation included."""
-        return len({item.content_hash for subset in self.subsets for item in subset.items})
+        return len(self.pictures())
 
     def fingerprint(self) -> str:
         """Hash of all that influences training: pictures, captions, settings. Not paths, names or times."""
         return hash_bytes(json.dumps([_subset_content(subset) for subset in self.subsets]).encode())
+
+    def pictures(self) -> set[str]:
+        """Contents of the different pictures, regularisation included."""
+        return {item.content_hash for subset in self.subsets for item in subset.items}
 
     def with_role(self, is_regularization: bool, loss_weight: float) -> "Dataset":
         """The same images as regularisation images or not, with another weight."""
@@ -81,6 +85,14 @@ def combine(datasets: Sequence[Dataset]) -> Dataset:
     """One dataset with the subsets of all, in their order."""
     notes = dict.fromkeys(note for dataset in datasets for note in dataset.notes)
     return Dataset(tuple(subset for dataset in datasets for subset in dataset.subsets), tuple(notes))
+
+
+def union(datasets: Sequence[Dataset]) -> Dataset:
+    """The subsets of all datasets, one that several of them share only once; a single dataset as it is."""
+    if len(datasets) == 1:
+        return datasets[0]
+    joined = combine(datasets)
+    return Dataset(tuple(dict.fromkeys(joined.subsets)), joined.notes)
 
 
 def balance(dataset: Dataset) -> Dataset:
@@ -141,18 +153,22 @@ def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     pictures = {item.content_hash for s in dataset.subsets if not s.is_regularization for item in s.items}
     ranked = sorted(pictures, key=lambda picture: derived_seed(seed, f"split {picture}"))
     held_out = set(ranked[: max(1, math.floor(share * len(ranked) + 0.5))])
-    if len(held_out) >= len(pictures):
+    train = without(dataset, held_out)
+    if train is None or not pictures - held_out:
         raise ValueError(f"a validation share of {share} leaves none of {len(pictures)} images to train on")
-    train = [_only(subset, lambda item: item.content_hash not in held_out) for subset in dataset.subsets]
     validation = [
         _only(without_draws(subset), lambda item: item.content_hash in held_out)
         for subset in dataset.subsets
         if not subset.is_regularization
     ]
-    return (
-        Dataset(tuple(subset for subset in train if subset), dataset.notes),
-        Dataset(tuple(subset for subset in validation if subset)),
-    )
+    return train, Dataset(tuple(subset for subset in validation if subset))
+
+
+def without(dataset: Dataset, pictures: Set[str]) -> Dataset | None:
+    """The dataset without these pictures, named by content; None where no training image is left."""
+    subsets = [_only(subset, lambda item: item.content_hash not in pictures) for subset in dataset.subsets]
+    left = tuple(subset for subset in subsets if subset)
+    return Dataset(left, dataset.notes) if left else None
 
 
 def without_draws(subset: Subset) -> Subset:

@@ -163,6 +163,8 @@ def _export_fields(settings: Any, owner: Owner) -> list[str]:
 def _export_stage(stage: Stage, notes: list[str]) -> list[str]:
     if stage.resolution:
         notes.append("resolution of a stage: set --resolution of its command")
+    if stage.dataset:
+        notes.append("dataset of a stage: set the folders of its command")
     words = _export_fields(stage, "stage")
     if stage.steps is None:
         if stage.epochs != int(stage.epochs):

@@ -98,7 +98,7 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
     assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
-    record = replace(record, segments=tuple(segments))
+    record = replace(record, dataset=key.dataset, segments=tuple(segments))
     return FoundRun(folder=folder, record=record, step=step, saved=saved, start=start)
 
 
@@ -109,7 +109,7 @@ def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     while folder.record.exists() or folder.states():
         folder = RunFolder(root, f"{key.run_id}-{number}")
         number += 1
-    segments = tuple(Segment(index, stage.key, stage.steps) for index, stage in enumerate(key.stages))
+    segments = tuple(Segment(index, s.key, s.steps, s.dataset) for index, s in enumerate(key.stages))
     record = RunRecord(
         base=key.base,
         dataset=key.dataset,
@@ -123,7 +123,7 @@ def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
 def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState] | None:
     for run_id in run_ids(root):
         record = load_record(RunFolder(root, run_id).record)
-        if record is not None and record.base == key.base and record.dataset != key.dataset:
+        if record is not None and record.has_other_data(key):
             saved = newest_state(RunFolder(root, run_id))
             if saved is not None:
                 return f"{run_id}@{saved.step}", saved

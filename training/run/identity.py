@@ -44,6 +44,8 @@ class StageKey:
     steps: int
     depends_on_length: bool
     """True where the schedule has an end, so that another length gives other weights from the start."""
+    dataset: str = ""
+    """Digest of a dataset of its own, part of the key too; empty where it trains the run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class RunKey:
     base: str
     """Digest of base model, network, objective, seed and start weights."""
     dataset: str
+    """Digest of the run's dataset; empty where no stage trains it."""
     stages: tuple[StageKey, ...]
 
     @property
@@ -68,6 +71,8 @@ class Segment:
     stage: int
     key: str
     steps: int
+    dataset: str = ""
+    """Digest of the stage's own dataset, as in its key."""
 
 
 def continue_segments(
@@ -88,11 +93,11 @@ def continue_segments(
             steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
             if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
                 return None
-            segments.append(Segment(index, stage.key, steps))
+            segments.append(Segment(index, stage.key, steps, stage.dataset))
             start += segment.steps
             remaining -= steps
         if remaining > 0:
-            segments.append(Segment(index, stage.key, remaining))
+            segments.append(Segment(index, stage.key, remaining, stage.dataset))
     return None if begun else segments
 
 

@@ -1,12 +1,13 @@
 """`run.json`: what a run is and how far its plan goes. Written whole, never in place."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
-from .identity import RunKey, Segment
+from .identity import RunKey, Segment, StageKey
 
 FORMAT = 1
 
@@ -24,8 +25,16 @@ class RunRecord:
     """Settings in words, for people and for the LoRA's metadata; not part of the identity."""
 
     def is_of(self, key: RunKey) -> bool:
-        """True if only the stages may differ."""
-        return self.base == key.base and self.dataset == key.dataset
+        """True if only the stages may differ; a run's dataset that no stage trains tells nothing."""
+        return self.base == key.base and (self.dataset == key.dataset or not (self.dataset and key.dataset))
+
+    def has_other_data(self, key: RunKey) -> bool:
+        """True for what differs in a dataset, whatever else differs in the stages."""
+        return self.base == key.base and _datasets(self.dataset, self.segments) != _datasets(key.dataset, key.stages)
+
+
+def _datasets(of_run: str, stages: Sequence[Segment] | Sequence[StageKey]) -> set[str]:
+    return {of_run, *(stage.dataset for stage in stages)} - {""}
 
 
 def save_record(path: Path, record: RunRecord) -> None:

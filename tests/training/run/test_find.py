@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import ToyBase, raising, run, toy_dataset, toy_request, with_steps
+from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_dataset, toy_request, with_steps
 from pack.tests.training.data.pictures import dataset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.dataset import combine
@@ -62,6 +62,7 @@ SAME_RUN = {
         )
     },
     "measuring": {"is_diagnosed": True, "validation": ValidationSettings(dataset=dataset([(64, 64)], first=50))},
+    "the run's dataset as a stage's own": {"stages": (Stage(steps=4, batch_size=2, dataset=edited("a", "a")),)},
     "what a change would do": {"on_dataset_change": "continue", "on_more_steps": "stretch"},
 }
 OTHER_RUN = {
@@ -84,6 +85,7 @@ OTHER_RUN = {
     "buckets": {
         "dataset": toy_dataset().map(lambda s: replace(s, buckets=BucketSettings(resolution=64, bucket_step=32)))
     },
+    "dataset of a stage": {"stages": (Stage(steps=4, batch_size=2, dataset=other_dataset()),)},
     "held-out share": {"validation": ValidationSettings(share=0.3)},
 }
 
@@ -176,6 +178,42 @@ def test_one_more_stage_goes_on_from_the_end(request_):
     assert more.message == "continued from step 4 of 7"
     assert more.folder == first.folder
     assert len(more.losses) == 3
+
+
+def with_own_data(*steps):
+    return tuple(Stage(steps=number, batch_size=2, dataset=other_dataset()) for number in steps)
+
+
+def test_a_dataset_that_no_stage_trains_decides_nothing(request_):
+    request = replace(request_, optimizer=CONSTANT, stages=with_own_data(4))
+    first = run(request)
+    elsewhere = replace(request, dataset=edited("red", "blue"))
+    assert key_of(elsewhere) == key_of(request)
+    more = run(replace(elsewhere, stages=(*request.stages, Stage(steps=2, batch_size=2))))
+    assert more.message == "continued from step 4 of 6"
+    assert more.folder == first.folder
+    again = run(replace(request, stages=with_own_data(4, 3)))
+    assert again.message == "new run of 7 steps"  # the second stage was trained on other images
+
+
+def test_one_more_stage_with_its_own_images_goes_on_and_encodes_no_others(request_):
+    run(request_)
+    encoded = BASE.num_images
+    more = run(replace(request_, stages=(*request_.stages, *with_own_data(3))))
+    assert more.message == "continued from step 4 of 7"
+    assert BASE.num_images - encoded == other_dataset().num_images
+
+
+def test_another_dataset_of_a_stage_starts_over_or_goes_on_from_the_weights(request_):
+    plan = replace(request_, stages=(*request_.stages, *with_own_data(3)))
+    before = run(plan)
+    blue = edited("red", "blue")
+    changed = replace(plan, stages=(plan.stages[0], replace(plan.stages[1], dataset=blue)))
+    assert run(replace(changed, on_dataset_change="continue"), raising(1, StopTraining())).message == (
+        f"new run of 7 steps from the weights of run {before.folder.run_id}@7 (the dataset changed)"
+    )
+    assert run(changed).message == "new run of 7 steps"
+    assert run(plan).message == "already trained: 7 steps, nothing to do"
 
 
 def test_dataset_change_starts_over_or_goes_on_from_the_weights(request_):
