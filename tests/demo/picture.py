@@ -28,13 +28,13 @@ def comparison_sheet(title: str, captions: dict[str, str], base: Pictures, lora:
     block = LABEL_PX + 2 * (size + GAP_PX) + GAP_PX
     sheet = Image.new("RGB", (width, LABEL_PX + 12 + len(captions) * block), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP_PX, GAP_PX), title, INK, _font(18))
+    draw.text((GAP_PX, GAP_PX), title, INK, font(18))
     for index, (prompt, caption) in enumerate(captions.items()):
         top = LABEL_PX + 12 + index * block
-        draw.text((GAP_PX, top + 3), caption, INK, _font(14))
+        draw.text((GAP_PX, top + 3), caption, INK, font(14))
         for row, (name, pictures) in enumerate((("base", base[prompt]), ("LoRA", lora[prompt]))):
             y = top + LABEL_PX + row * (size + GAP_PX)
-            draw.text((GAP_PX, y + size // 2 - 8), name, FAINT, _font(14))
+            draw.text((GAP_PX, y + size // 2 - 8), name, FAINT, font(14))
             _paste_row(sheet, pictures, y, size)
     return sheet
 
@@ -45,5 +45,6 @@ def _paste_row(sheet: Image.Image, pictures: Sequence[Image.Image], y: int, size
         sheet.paste(large, (SIDE_PX + column * (size + GAP_PX), y))
 
 
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Return the font of labels."""
     return ImageFont.load_default(size)

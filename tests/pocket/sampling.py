@@ -55,7 +55,8 @@ def sample_captions(pocket: PocketModel, captions: Sequence[str], config: Sample
     """Pictures (N, 64, 64, 3) uint8, one for each caption; the same seed gives the same pictures."""
     config = config or SamplerConfig()
     negative = _encode(pocket.clip, "")
-    contexts = torch.cat([_encode(pocket.clip, caption) for caption in captions])
+    encoded = {caption: _encode(pocket.clip, caption) for caption in dict.fromkeys(captions)}
+    contexts = torch.cat([encoded[caption] for caption in captions])
     batches = [
         _sample_batch(pocket, context, negative, config, config.seed + index)
         for index, context in enumerate(contexts.split(config.batch_size))

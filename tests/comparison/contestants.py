@@ -1,0 +1,111 @@
+"""Who takes part: only what a row names differs from the nodes' defaults, so that its effect can be told.
+
+The rates of a contestant are tried in turn and the best one counts, the first of them being the expected one. Rates
+are those of the pocket model, which is small; large models want about a tenth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Inputs = Mapping[str, Any]
+
+RATE = 1e-3
+CHARACTER = "zorblax"
+HARDER_CHARACTER = "fennarock"
+OWN_RATE = (1.0,)
+"""Of optimizers that find the rate by themselves."""
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contestant:
+    """A row of a table."""
+
+    name: str
+    network: Inputs = field(default_factory=lambda: {"algorithm": "locon"})
+    """Inputs of BakeryNetwork that differ from its defaults."""
+    optimizer: Inputs = field(default_factory=dict[str, Any])
+    objective: Inputs = field(default_factory=dict[str, Any])
+    rates: tuple[float, ...] = (RATE,)
+    character: str = CHARACTER
+    has_class_images: bool = False
+    """Regularization images of creatures in general beside the character's."""
+    num_seeds: int = 1
+    """How often the best rate is run; more than one tells how much is chance."""
+
+
+def _algorithm(name: str, *rates: float, num_seeds: int = 1, **network: Any) -> Contestant:
+    inputs = {"algorithm": name.split()[0], **network}
+    return Contestant(name=name, network=inputs, rates=rates, num_seeds=num_seeds)
+
+
+def _optimizer(name: str, *rates: float, num_seeds: int = 1, arguments: str = "") -> Contestant:
+    inputs = {"optimizer": name, **({"arguments": arguments} if arguments else {})}
+    shown = f"{name} {arguments}".strip()
+    return Contestant(name=shown, optimizer=inputs, rates=rates or OWN_RATE, num_seeds=num_seeds)
+
+
+def _rank(rank: int, character: str) -> Contestant:
+    network = {"algorithm": "locon", "rank": rank, "alpha": float(rank)}
+    return Contestant(name=f"{character}, rank {rank}", network=network, rates=(1e-3, 2e-3), character=character)
+
+
+ALGORITHMS = (
+    _algorithm("lora", 1e-3, 5e-4, 2e-3, num_seeds=3),
+    _algorithm("locon", 1e-3, 5e-4, 2e-3, num_seeds=3),
+    _algorithm("locon with DoRA", 1e-3, 5e-4, 2e-3, weight_decompose=True),
+    _algorithm("loha", 2e-3, 1e-3, 4e-3),
+    _algorithm("lokr", 3e-3, 1e-3, 1e-2),
+    _algorithm("dylora", 2e-3, 1e-3, 4e-3),
+    _algorithm("ia3", 3e-2, 1e-2, 9e-2),
+    _algorithm("glora", 1e-3, 5e-4, 2e-3),
+    _algorithm("full", 1e-4, 3e-5, 3e-4),
+    _algorithm("diag-oft", 1e-3, 3e-4, 3e-3),
+    _algorithm("boft", 1e-3, 3e-4, 3e-3),
+)
+OPTIMIZERS = (
+    Contestant(name="AdamW", rates=(1e-3, 5e-4, 2e-3), num_seeds=3),
+    _optimizer("Adafactor", 1e-3, 5e-4, 2e-3),
+    _optimizer("Lion", 3e-4, 1e-4, 6e-4),
+    _optimizer("CAME", 1e-3, 5e-4, 2e-3),
+    _optimizer("ScheduleFreeAdamW", 3e-3, 1e-3, 1e-2),
+    _optimizer("Prodigy", num_seeds=3),
+    _optimizer("Prodigy", arguments="d_coef=2"),
+    _optimizer("DAdaptAdam"),
+    _optimizer("ProdigyPlusScheduleFree"),
+)
+PLAIN = {"min_snr_gamma": 0.0}
+OBJECTIVES = (
+    Contestant(name="min-SNR 5 (the default)", num_seeds=3),
+    Contestant(name="plain", objective=PLAIN),
+    Contestant(name="min-SNR 1", objective={"min_snr_gamma": 1.0}),
+    Contestant(name="soft min-SNR 5", objective={"soft_min_snr": True}),
+    Contestant(name="debiased", objective={**PLAIN, "debiased_estimation": True}),
+    Contestant(name="P2, gamma 1", objective={**PLAIN, "p2_gamma": 1.0}),
+    Contestant(name="huber", objective={"loss_type": "huber"}),
+    Contestant(name="noise offset 0.05", objective={"noise_offset": 0.05}),
+    Contestant(name="multires noise 6, 0.3", objective={"multires_noise_iterations": 6}),
+    Contestant(name="input perturbation 0.1", objective={"input_perturbation": 0.1}),
+    Contestant(name="scale weight norms 1", objective={"scale_weight_norms": 1.0}),
+    Contestant(name="EMA 0.99", optimizer={"ema_decay": 0.99}),
+    Contestant(name="regularization images", has_class_images=True),
+    Contestant(
+        name="prior preservation, extra term",
+        objective={"prior_preservation": "extra_term", "trigger": CHARACTER, "trigger_class": "creature"},
+    ),
+    Contestant(
+        name="text encoder too, half rate",
+        network={"algorithm": "locon", "train_text_encoder": True},
+        optimizer={"text_encoder_lr": RATE / 2},
+    ),
+)
+RANKS = tuple(_rank(rank, character) for character in (CHARACTER, HARDER_CHARACTER) for rank in (4, 16, 64))
+
+GROUPS: Mapping[str, tuple[Contestant, ...]] = {
+    "Algorithms": ALGORITHMS,
+    "Optimizers": OPTIMIZERS,
+    "Objectives": OBJECTIVES,
+    "Rank": RANKS,
+}
+"""Tables by title."""
