@@ -212,7 +212,8 @@ def join(datasets: list[Dataset], is_balanced: bool) -> Dataset:
 def summary(dataset: Dataset) -> str:
     """How much there is, in one line."""
     samples = sum(subset.num_samples for subset in dataset.subsets)
-    return f"{dataset.num_images} images, {samples} an epoch"
+    held_out = sum(len(subset.items) for subset in dataset.held_out)
+    return f"{dataset.num_images} images, {samples} an epoch" + (f", {held_out} for validation" if held_out else "")
 
 
 def _weight_inputs() -> list[io.Input]:

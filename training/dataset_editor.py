@@ -1,7 +1,8 @@
-"""Changes to a folder of training images from outside the graph: captions, tags, what is left out, what is added.
+"""Changes to a folder of training images from outside the graph: captions, tags, marks, what is left out or added.
 
-Captions are the text files beside the images. An image left out lies in a folder `.excluded` beside its place: hidden
-folders are not read by `scan_folder`, and it can be put back.
+Captions are the text files beside the images, marks lie in `marks.json`. An image left out lies in a folder `.excluded`
+beside its place: hidden folders are not read by `scan_folder`, and it can be put back. One whose adding was taken back
+goes to `.removed` in the same way, and is not shown any more. Nothing is ever deleted.
 """
 
 import shutil
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .data.folder import image_extensions, natural_key
+from .data.marks import Mark, read_marks, write_marks
 from .data.sidecars import CAPTION_EXTENSIONS, read_caption_file
 from .data.tags import TagEdits, count_tags, edit_captions
 from .files.atomic import write_atomic, write_text_atomic
 
-EXCLUDED = ".excluded"
+EXCLUDED, REMOVED = ".excluded", ".removed"
 MAX_ENTRIES = 5000
 
 
@@ -26,6 +28,7 @@ class Entry:
     """Path below the folder, with `/`; that of an excluded one leads through `.excluded`."""
     caption: str
     is_excluded: bool
+    mark: Mark | None
     changed: int
     """Time of the last change of the picture, in seconds; tells a new picture under an old name."""
 
@@ -33,7 +36,8 @@ class Entry:
 def list_entries(folder: Path) -> list[Entry]:
     """Images in and below the folder in natural order, excluded ones too, at most 5000."""
     paths = sorted(_image_paths(folder), key=lambda path: natural_key(_place(path, folder)))
-    return [_entry(path, folder) for path in paths[:MAX_ENTRIES]]
+    marks = read_marks(folder)
+    return [_entry(path, folder, marks) for path in paths[:MAX_ENTRIES]]
 
 
 def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
@@ -73,7 +77,41 @@ def set_excluded(folder: Path, name: str, is_excluded: bool) -> str:
     path = image_path(folder, name)
     if (path.parent.name == EXCLUDED) == is_excluded:
         return name
-    home = path.parent / EXCLUDED if is_excluded else path.parent.parent
+    return _move(folder, path, path.parent / EXCLUDED if is_excluded else path.parent.parent)
+
+
+def set_marks(folder: Path, marks: Mapping[str, Mark | None]) -> dict[str, Mark | None]:
+    """Marks images by name, or takes their mark away (None); returns the marks they had, for undo.
+
+    An image keeps its mark while it is excluded.
+
+    Raises:
+        ValueError: There is no such image, or `marks.json` cannot be read; nothing is written then.
+    """
+    places = {name: _place(image_path(folder, name), folder) for name in marks}
+    known = read_marks(folder)
+    before: dict[str, Mark | None] = {name: known.get(place) for name, place in places.items()}
+    wanted: dict[str, Mark | None] = {**known, **{places[name]: mark for name, mark in marks.items()}}
+    write_marks(folder, {place: mark for place, mark in wanted.items() if mark is not None})
+    return before
+
+
+def set_removed(folder: Path, names: Sequence[str], is_removed: bool) -> list[str]:
+    """Takes images, with their captions, out of the folder's sight or puts them back; returns their new names.
+
+    Raises:
+        ValueError: There is no such image, or another one is at the place it would go to.
+    """
+    paths = [image_path(folder, name) for name in names]
+    return [
+        _move(folder, path, path.parent / REMOVED if is_removed else path.parent.parent)
+        for path in paths
+        if (path.parent.name == REMOVED) != is_removed
+    ]
+
+
+def _move(folder: Path, path: Path, home: Path) -> str:
+    """Moves an image with its captions; returns its new name below the folder."""
     if (home / path.name).exists():
         raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
     home.mkdir(exist_ok=True)
@@ -123,9 +161,10 @@ def _place(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix().replace(f"{EXCLUDED}/", "")
 
 
-def _entry(path: Path, folder: Path) -> Entry:
+def _entry(path: Path, folder: Path, marks: Mapping[str, Mark]) -> Entry:
     name = path.relative_to(folder).as_posix()
-    return Entry(name, _read_caption(path), EXCLUDED in path.parts, int(path.stat().st_mtime))
+    mark = marks.get(_place(path, folder))
+    return Entry(name, _read_caption(path), EXCLUDED in path.parts, mark, int(path.stat().st_mtime))
 
 
 def _read_caption(path: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from .data.dataset import Dataset, split, union, without
+from .data.dataset import Dataset, marked_for_validation, split, union, without
 from .data.prepare import place_dataset
 from .data.prepared import PreparedDataset
 from .job import StagePlan
@@ -36,10 +36,19 @@ def trained_dataset(request: TrainRequest) -> Dataset:
 def hold_out(request: TrainRequest) -> TrainRequest:
     """The request with its validation images taken out of the training images of every stage.
 
+    Those are the images marked so, with those of a given validation set; a share only where there are neither.
+
     Raises:
         ValueError: The share cannot be held out, or images of a given validation set are trained too.
     """
     settings = request.validation
+    if settings.dataset is not None:
+        settings = replace(settings, dataset=settings.dataset.as_validation())
+    marked = marked_for_validation(stage_datasets(request))
+    if marked is not None:
+        request = _without(request, marked.pictures())  # the same picture may lie unmarked in another folder
+        given = [] if settings.dataset is None else [settings.dataset]
+        settings = replace(settings, dataset=union([*given, marked]))
     if settings.dataset is None and settings.share:
         _, held_out = split(trained_dataset(request), settings.share, request.seed)
         return replace(_without(request, held_out.pictures()), validation=replace(settings, dataset=held_out))
@@ -52,7 +61,7 @@ def hold_out(request: TrainRequest) -> TrainRequest:
                 f"validation_dataset must hold images that are not trained, got {len(shared)} that are "
                 f"({', '.join(shared[:3])}); take them out of one of the two datasets"
             )
-    return request
+    return replace(request, validation=settings)
 
 
 def _without(request: TrainRequest, pictures: Set[str]) -> TrainRequest:
@@ -61,8 +70,10 @@ def _without(request: TrainRequest, pictures: Set[str]) -> TrainRequest:
     for number, (stage, dataset) in enumerate(zip(request.stages, stage_datasets(request), strict=True), 1):
         left = without(dataset, pictures)
         if left is None:
-            share = request.validation.share
-            raise ValueError(f"a validation share of {share} leaves no image to train in stage {number}; lower it")
+            raise ValueError(
+                f"a validation share of {request.validation.share} and the images marked for validation leave no image "
+                f"to train in stage {number}; hold out fewer"
+            )
         stages.append(replace(stage, dataset=left) if stage.dataset else stage)
     return replace(request, stages=tuple(stages), dataset=without(request.dataset, pictures) or request.dataset)
 

@@ -39,24 +39,62 @@ export function filtered(images, tags) {
   });
 }
 
-/** Edits that can be taken back, the last first. */
+/**
+ * @typedef {object} Edit
+ * @property {string} action of the server's routes
+ * @property {Record<string, any>} values sent with it, besides the folder
+ */
+
+/**
+ * What takes an edit back.
+ * @param {Edit} edit
+ * @param {any} answer of the server to it
+ * @returns {Edit | null} null where nothing was changed
+ */
+export function inverse({ action, values }, answer) {
+  const isEmpty = (/** @type {object} */ before) => !Object.keys(before ?? {}).length;
+  switch (action) {
+    case "captions":
+    case "tag":
+      return isEmpty(answer.before) ? null : { action: "captions", values: { captions: answer.before } };
+    case "mark":
+      return isEmpty(answer.before) ? null : { action, values: { marks: answer.before } };
+    case "exclude":
+      return { action, values: { name: answer.name, is_excluded: !values.is_excluded } };
+    case "add":
+      return answer.names.length ? { action: "remove", values: { names: answer.names, is_removed: true } } : null;
+    default:
+      return null;
+  }
+}
+
+/** What takes edits back, the last first; the oldest of more than 100 are forgotten. */
 export class History {
-  /** @type {Record<string, string>[]} captions before each edit */
+  /** @type {Edit[]} */
   #steps = [];
 
   get isEmpty() {
     return this.#steps.length === 0;
   }
 
-  /** @param {Record<string, string>} before captions by image name; an edit that changed nothing is left out */
-  add(before) {
-    if (Object.keys(before).length) this.#steps = [...this.#steps.slice(-99), before];
+  /** @param {Edit | null} edit that takes back what was just done */
+  add(edit) {
+    if (edit) this.#steps = [...this.#steps.slice(-99), edit];
   }
 
-  /** @returns {Record<string, string> | undefined} captions to write again */
   takeBack() {
     return this.#steps.pop();
   }
+}
+
+/**
+ * How many images have each mark; excluded ones do not count.
+ * @param {{mark: string | null, is_excluded: boolean}[]} images
+ * @returns {{validation: number, regularization: number}}
+ */
+export function markCounts(images) {
+  const count = (/** @type {string} */ mark) => images.filter((image) => image.mark === mark && !image.is_excluded).length;
+  return { validation: count("validation"), regularization: count("regularization") };
 }
 
 /**

@@ -7,7 +7,7 @@ import { ask } from "./run_service.js";
 /** @param {string} folder below ComfyUI's input folder */
 export const getDataset = (folder) => ask(`/dataset?folder=${encodeURIComponent(folder)}`);
 
-/** @param {string} action captions, tag, exclude or keep @param {object} values */
+/** @param {string} action captions, tag, mark, exclude, remove or keep @param {object} values */
 export const edit = (action, values) => ask(`/dataset/${action}`, values);
 
 /** @param {string} folder @param {{name: string, changed: number}} image @param {number} size */
@@ -20,6 +20,7 @@ export function pictureUrl(folder, { name, changed }, size) {
  * Puts a file into the folder through ComfyUI's own upload.
  * @param {string} folder
  * @param {File} file
+ * @returns {Promise<string>} the name it has there
  */
 export async function upload(folder, file) {
   const body = new FormData();
@@ -28,4 +29,5 @@ export async function upload(folder, file) {
   body.append("type", "input");
   const response = await api.fetchApi("/upload/image", { method: "POST", body });
   if (!response.ok) throw new Error(`${response.status}`);
+  return (await response.json()).name;
 }

@@ -1,11 +1,12 @@
 // @ts-check
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
-import { filtered, History } from "../lib/dataset_model.js";
+import { filtered, History, inverse, markCounts } from "../lib/dataset_model.js";
 import { edit, getDataset, pictureUrl, upload } from "../lib/dataset_service.js";
 import { element, setText } from "../lib/dom.js";
 
 const TAGS_SHOWN = 60;
+const MARKS = ["validation", "regularization"];
 
 export class DatasetPanel {
   folder = "";
@@ -24,6 +25,8 @@ export class DatasetPanel {
     this.onChange = onChange;
     this.status = element("div", { class: "bakery-status", role: "status" });
     this.undoButton = element("button", { type: "button", text: t("undo"), disabled: true, onclick: () => this.#undo() });
+    this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt", hidden: true, onchange: () => this.#add([...this.files.files]) });
+    this.addButton = element("button", { type: "button", text: t("add_images"), onclick: () => this.files.click() });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.tags = element("div", { class: "bakery-tags", role: "group", "aria-label": t("tags") });
     this.tagActions = element("div", { class: "bakery-row", hidden: true });
@@ -36,7 +39,7 @@ export class DatasetPanel {
         ondragleave: () => this.element.classList.remove("bakery-drop"),
         ondrop: (/** @type {DragEvent} */ event) => this.#drop(event),
       },
-      element("div", { class: "bakery-row" }, this.status, this.undoButton),
+      element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
       this.message, this.tags, this.tagActions, this.list, element("div", { class: "bakery-hint", text: t("drop") }),
     );
   }
@@ -47,6 +50,7 @@ export class DatasetPanel {
     this.folder = folder;
     this.#chosen.clear();
     this.#history = new History();
+    this.message.hidden = true;
     void this.load();
   }
 
@@ -95,8 +99,11 @@ export class DatasetPanel {
   #showImages(exists) {
     const shown = filtered(this.#images, this.#chosen);
     const [count, total] = [shown.length, this.#images.length];
-    setText(this.status, !exists ? this.t("no_folder")
-      : count === total ? this.t("images", { count }) : this.t("filtered", { shown: count, count: total }));
+    const marked = markCounts(this.#images);
+    setText(this.status, !exists ? this.t("no_folder") : [
+      count === total ? this.t("images", { count }) : this.t("filtered", { shown: count, count: total }),
+      ...MARKS.filter((mark) => marked[mark]).map((mark) => `${this.t(`mark_${mark}`)} ${marked[mark]}`),
+    ].join(" · "));
     this.undoButton.disabled = this.#history.isEmpty;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     const before = new Map([...this.list.children].map((row) => [row.dataset.key, row]));
@@ -120,9 +127,21 @@ export class DatasetPanel {
       onclick: () => this.#exclude(image),
     });
     const picture = element("img", { src: pictureUrl(this.folder, image, 128), alt: image.name, title: image.name, loading: "lazy", decoding: "async" });
-    const row = element("div", { class: "bakery-image", role: "listitem", "data-key": key }, picture, text, exclude);
+    const actions = element("div", { class: "bakery-image-actions" }, exclude, this.#markSelect(image));
+    const row = element("div", { class: "bakery-image", role: "listitem", "data-key": key }, picture, text, actions);
     row.classList.toggle("bakery-excluded", image.is_excluded);
     return row;
+  }
+
+  /** What the image is for. */
+  #markSelect(image) {
+    const select = element("select", {
+      class: "bakery-small", "aria-label": this.t("mark_of", { name: image.name }), title: this.t("mark_hint"), disabled: image.is_excluded,
+      onchange: () => this.#change("mark", { marks: { [image.name]: select.value || null } }),
+      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
+    }, ...["", ...MARKS].map((mark) => element("option", { value: mark, text: this.t(`mark_${mark || "none"}`) })));
+    select.value = image.mark ?? "";
+    return select;
   }
 
   #save(image, caption) {
@@ -138,17 +157,19 @@ export class DatasetPanel {
   }
 
   async #undo() {
-    const captions = this.#history.takeBack();
-    if (captions) await this.#change("captions", { captions }, false);
+    const back = this.#history.takeBack();
+    if (back) await this.#change(back.action, back.values, false);
   }
 
   /** @param {string} action @param {object} values */
   async #change(action, values, isKept = true) {
-    await this.#attempt(async () => {
-      const { before } = await edit(action, { folder: this.folder, ...values });
-      if (before && isKept) this.#history.add(before);
+    this.message.hidden = true;
+    const isDone = await this.#attempt(async () => {
+      const answer = await edit(action, { folder: this.folder, ...values });
+      if (isKept) this.#history.add(inverse({ action, values }, answer));
       this.onChange();
     });
+    if (!isDone && action !== "captions") this.list.replaceChildren(); // shows again what is so; a typed caption stays
     await this.load();
   }
 
@@ -167,25 +188,43 @@ export class DatasetPanel {
     if (!files.length) return;
     event.preventDefault();
     event.stopPropagation(); // else ComfyUI looks for a workflow in the picture
-    for (const file of files) {
-      const isDone = await this.#attempt(() => upload(this.folder, file));
-      if (!isDone) setText(this.message, this.t("upload_failed", { name: file.name }));
-    }
-    this.onChange();
-    await this.load();
+    await this.#add(files);
   }
 
-  /** @param {() => Promise<void>} act @returns {Promise<boolean>} whether it worked */
+  /** @param {File[]} files images and caption files */
+  async #add(files) {
+    const before = new Set(this.#images.map(({ name }) => name));
+    const added = new Set();
+    const failed = [];
+    this.message.hidden = true;
+    for (const file of files) {
+      const isDone = await this.#attempt(async () => added.add(await upload(this.folder, file)));
+      if (!isDone) failed.push(file.name);
+    }
+    this.files.value = "";
+    this.onChange();
+    await this.load();
+    // What was there already stays when the adding is taken back; caption files go with their images.
+    const names = this.#images.map(({ name }) => name).filter((name) => added.has(name) && !before.has(name));
+    this.#history.add(inverse({ action: "add", values: {} }, { names }));
+    this.undoButton.disabled = this.#history.isEmpty;
+    if (failed.length) this.#complain(this.t("upload_failed", { name: failed.join(", ") }));
+  }
+
+  /** @param {() => Promise<any>} act @returns {Promise<boolean>} whether it worked */
   async #attempt(act) {
     try {
       await act();
-      this.message.hidden = true;
       return true;
     } catch (error) {
-      setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
-      this.message.hidden = false;
+      this.#complain(this.t("failed", { error: /** @type {Error} */ (error).message }));
       return false;
     }
   }
-}
 
+  /** @param {string} text */
+  #complain(text) {
+    setText(this.message, text);
+    this.message.hidden = false;
+  }
+}

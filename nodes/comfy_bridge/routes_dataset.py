@@ -5,7 +5,9 @@ GET  /bakery/dataset?folder=                     images, captions, tags with cou
 GET  /bakery/dataset/picture?folder=&name=&size= a thumbnail
 POST /bakery/dataset/captions {folder, captions: {name: text}}      both answer {before: {name: text}} for undo
 POST /bakery/dataset/tag      {folder, tag, new}                    new empty: the tag is removed everywhere
+POST /bakery/dataset/mark     {folder, marks: {name: mark}}         regularization, validation or null; {before}
 POST /bakery/dataset/exclude  {folder, name, is_excluded}           answers {name}
+POST /bakery/dataset/remove   {folder, names, is_removed}           takes back what was added, or that; {names}
 POST /bakery/dataset/keep     {folder, images: [{filename, subfolder, type}], caption}   answers {names}
 ```
 """
@@ -18,6 +20,7 @@ import folder_paths
 from aiohttp import web
 
 from ...training.data.folder import image_extensions
+from ...training.data.marks import MARKS
 from ...training.dataset_editor import (
     edit_tag,
     image_path,
@@ -25,6 +28,8 @@ from ...training.dataset_editor import (
     list_entries,
     save_captions,
     set_excluded,
+    set_marks,
+    set_removed,
     tag_counts,
 )
 from .folders import input_folder, safe_join
@@ -92,6 +97,31 @@ async def post_exclude(request: web.Request) -> web.StreamResponse:
 
 
 @json_errors
+async def post_mark(request: web.Request) -> web.StreamResponse:
+    """Marks images as regularisation or validation images, or as neither."""
+    body = await read_body(request)
+    marks = body.get("marks")
+    if not isinstance(marks, dict) or not 0 < len(marks) <= MAX_CAPTIONS:
+        raise ValueError(f"marks must be an object of 1 to {MAX_CAPTIONS} marks by image name")
+    if any(mark is not None and mark not in MARKS for mark in marks.values()):
+        raise ValueError(f"a mark must be {', '.join(MARKS)} or null")
+    return await json_answer(lambda: {"before": set_marks(_folder(body), marks)})
+
+
+@json_errors
+async def post_remove(request: web.Request) -> web.StreamResponse:
+    """Takes added images back, or brings them back."""
+    body = await read_body(request)
+    names, is_removed = body.get("names"), body.get("is_removed")
+    if not isinstance(names, list) or not 0 < len(names) <= MAX_KEPT:
+        raise ValueError(f"names must be a list of 1 to {MAX_KEPT}")
+    if not isinstance(is_removed, bool):
+        raise ValueError("is_removed must be true or false")
+    checked = [text_of({"name": name}, "name", MAX_NAME) for name in names]
+    return await json_answer(lambda: {"names": set_removed(_folder(body), checked, is_removed)})
+
+
+@json_errors
 async def post_keep(request: web.Request) -> web.StreamResponse:
     """Copies generated images into a dataset."""
     body = await read_body(request)
@@ -130,6 +160,8 @@ ROUTES = (
     ("GET", "/bakery/dataset/picture", get_picture),
     ("POST", "/bakery/dataset/captions", post_captions),
     ("POST", "/bakery/dataset/tag", post_tag),
+    ("POST", "/bakery/dataset/mark", post_mark),
     ("POST", "/bakery/dataset/exclude", post_exclude),
+    ("POST", "/bakery/dataset/remove", post_remove),
     ("POST", "/bakery/dataset/keep", post_keep),
 )

@@ -14,12 +14,10 @@ ATTACK = "<img src=x onerror=window.hacked=1>"
 
 
 @pytest.fixture
-def folder(server):
-    folder = server.input / "edit_me"
-    folder.mkdir(exist_ok=True)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.unlink()
+def folder(server, request):
+    """A folder of the test's own: thumbnails of the test before may still be under way."""
+    folder = server.input / request.node.name[:60].replace("[", "_").replace("]", "")
+    folder.mkdir()
     for number, caption in enumerate(("fox, red hair", "fox, day", ATTACK)):
         Image.new("RGB", (64, 48), (200, 80 * number, 40)).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(caption)
@@ -82,22 +80,88 @@ def test_captions_are_text_and_images_can_be_left_out(page, folder):
     assert not page.evaluate("() => window.hacked")
 
 
-def test_dropped_images_are_added(page, folder):
-    show_dataset(page, folder)
+def drop(page, names):
+    """Drops an image under each name; returns its bytes."""
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (1, 2, 3)).save(buffer, "PNG")
     page.evaluate(
-        """text => {
+        """([text, names]) => {
         const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
         const files = new DataTransfer();
-        files.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+        for (const name of names) files.items.add(new File([bytes], name, { type: "image/png" }));
         const panel = document.querySelector(".bakery-dataset");
         panel.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
     }""",
-        base64.b64encode(buffer.getvalue()).decode(),
+        [base64.b64encode(buffer.getvalue()).decode(), names],
     )
+    return buffer.getvalue()
+
+
+def undo(page):
+    page.locator(".bakery-dataset button", has_text="Undo").click()
+
+
+def test_dropped_images_are_added_and_taken_back(page, folder):
+    show_dataset(page, folder)
+    data = drop(page, ["dropped.png", "second.png"])
+    wait(page, "document.querySelectorAll('.bakery-image').length === 5")
+    assert (folder / "dropped.png").read_bytes() == data
+    drop(page, ["dropped.png"])  # the same again: it is there already, so there is nothing to take back
+    page.wait_for_timeout(500)
+    undo(page)
+    wait(page, "document.querySelectorAll('.bakery-image').length === 3")
+    assert not (folder / "dropped.png").exists()
+    assert (folder / ".removed" / "dropped.png").read_bytes() == data, "nothing is deleted"
+    assert page.locator(".bakery-dataset button", has_text="Undo").is_disabled()
+
+
+def test_images_are_added_with_a_button(page, folder, tmp_path):
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(tmp_path / "chosen.png")
+    show_dataset(page, folder)
+    with page.expect_file_chooser() as chooser:
+        page.locator(".bakery-dataset button", has_text="Add images").focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(tmp_path / "chosen.png")
     wait(page, "document.querySelectorAll('.bakery-image').length === 4")
-    assert (folder / "dropped.png").read_bytes() == buffer.getvalue()
+    assert (folder / "chosen.png").is_file()
+
+
+def test_images_are_marked_left_out_and_all_is_taken_back(page, folder):
+    show_dataset(page, folder)
+    marks = page.locator(".bakery-image select")
+    marks.nth(0).select_option("validation")
+    wait(page, "/validation 1/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    marks.nth(1).select_option("regularization")
+    wait(page, "/regularization 1/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    file = folder / "marks.json"
+    assert json.loads(file.read_text()) == {"regularization": ["1.png"], "validation": ["0.png"]}
+    page.locator(".bakery-image button").nth(2).click()
+    wait(page, "document.querySelectorAll('.bakery-excluded').length === 1")
+
+    page.evaluate("() => window.app.graph.clear()")
+    show_dataset(page, folder)
+    assert [marks.nth(number).input_value() for number in range(3)] == ["validation", "regularization", ""]
+    marks.nth(0).select_option("")
+    wait(page, "!/validation 1/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    page.locator(".bakery-image button").nth(1).click()
+    wait(page, "document.querySelectorAll('.bakery-excluded').length === 2")
+    undo(page)
+    wait(page, "document.querySelectorAll('.bakery-excluded').length === 1")
+    undo(page)
+    wait(page, "/validation 1/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    assert json.loads(file.read_text()) == {"regularization": ["1.png"], "validation": ["0.png"]}
+    assert page.locator(".bakery-dataset button", has_text="Undo").is_disabled()
+
+
+def test_what_the_server_refuses_is_said_and_stays_said(page, folder):
+    show_dataset(page, folder)
+    (folder / "marks.json").write_text("{")
+    page.locator(".bakery-image select").first.select_option("validation")
+    message = page.locator(".bakery-dataset .bakery-message")
+    wait(page, "!document.querySelector('.bakery-dataset .bakery-message').hidden")
+    assert "marks.json must have the form" in message.inner_text()
+    assert (folder / "marks.json").read_text() == "{"
+    page.complaints.clear()  # the browser notes every answer that refuses
 
 
 def test_generated_images_are_kept_with_one_click(page, folder, server):

@@ -214,6 +214,12 @@ def test_a_dataset_is_listed_edited_and_added_to(dataset):
     assert post(dataset, "tag", folder="set", tag="new", new="old")[1] == {"before": {"a.png": "new"}}
     assert post(dataset, "exclude", folder="set", name="a.png", is_excluded=True)[1] == {"name": ".excluded/a.png"}
     assert post(dataset, "exclude", folder="set", name=".excluded/a.png", is_excluded=False)[1] == {"name": "a.png"}
+    marked = post(dataset, "mark", folder="set", marks={"a.png": "validation"})
+    assert marked == (200, {"before": {"a.png": None}})
+    assert json.loads(one(dataset, "GET", "/bakery/dataset?folder=set")[1])["images"][0]["mark"] == "validation"
+    assert post(dataset, "mark", folder="set", marks={"a.png": None})[1] == {"before": {"a.png": "validation"}}
+    assert post(dataset, "remove", folder="set", names=["a.png"], is_removed=True)[1] == {"names": [".removed/a.png"]}
+    assert post(dataset, "remove", folder="set", names=[".removed/a.png"], is_removed=False)[1] == {"names": ["a.png"]}
     made = {"filename": "made.png", "subfolder": "", "type": "output"}
     assert post(dataset, "keep", folder="set/kept", images=[made], caption="a fox")[1] == {"names": ["made.png"]}
     assert (dataset.folder / "kept" / "made.txt").read_text() == "a fox"
@@ -236,6 +242,12 @@ def test_no_request_leads_out_of_the_input_folder(dataset, comfy):
             ("POST", "/bakery/dataset/tag", {"json": {"folder": word, "tag": "fox", "new": "hacked"}}),
             ("POST", "/bakery/dataset/exclude", {"json": {"folder": "set", "name": word, "is_excluded": True}}),
             ("POST", "/bakery/dataset/exclude", {"json": {"folder": "set", "name": "a.png", "is_excluded": str(word)}}),
+            ("POST", "/bakery/dataset/mark", {"json": {"folder": word, "marks": {"a.png": "validation"}}}),
+            ("POST", "/bakery/dataset/mark", {"json": {"folder": "set", "marks": {str(word): "validation"}}}),
+            ("POST", "/bakery/dataset/mark", {"json": {"folder": "set", "marks": {"a.png": word or "x"}}}),
+            ("POST", "/bakery/dataset/mark", {"json": {"folder": "set", "marks": word}}),
+            ("POST", "/bakery/dataset/remove", {"json": {"folder": "set", "names": [word], "is_removed": True}}),
+            ("POST", "/bakery/dataset/remove", {"json": {"folder": "set", "names": word, "is_removed": True}}),
             ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": word, "caption": "x"}}),
             ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": [{"filename": word}]}}),
             ("POST", "/bakery/dataset/keep", {"json": {"folder": "set", "images": [{"filename": "a", "type": word}]}}),

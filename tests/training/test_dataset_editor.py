@@ -1,5 +1,7 @@
 """Editing a folder of images: nothing is lost, all can be taken back, nothing outside is touched."""
 
+import json
+
 import pytest
 from pack.training.data.folder import scan_folder
 from pack.training.dataset_editor import (
@@ -9,6 +11,8 @@ from pack.training.dataset_editor import (
     list_entries,
     save_captions,
     set_excluded,
+    set_marks,
+    set_removed,
     tag_counts,
 )
 from PIL import Image
@@ -79,6 +83,54 @@ def test_excluding_never_overwrites(folder):
     Image.new("RGB", (4, 4)).save(folder / "2.png")
     with pytest.raises(ValueError, match="another '2.png'"):
         set_excluded(folder, "2.png", is_excluded=True)
+
+
+def test_marks_lie_in_a_file_of_the_folder_and_are_taken_back(folder):
+    marks = {"2.png": "validation", "3_fox/a b.png": "regularization"}
+    before = set_marks(folder, marks)
+    assert before == {"2.png": None, "3_fox/a b.png": None}
+    assert json.loads((folder / "marks.json").read_text()) == {
+        "regularization": ["3_fox/a b.png"], "validation": ["2.png"],
+    }  # fmt: skip
+    assert {entry.name: entry.mark for entry in list_entries(folder)} == {**marks, "10.png": None}
+    assert set_marks(folder, {"2.png": "regularization"}) == {"2.png": "validation"}
+    set_marks(folder, before)
+    assert not (folder / "marks.json").exists()
+
+
+def test_a_mark_stays_while_an_image_is_excluded(folder):
+    set_marks(folder, {"2.png": "validation"})
+    name = set_excluded(folder, "2.png", is_excluded=True)
+    assert next(entry.mark for entry in list_entries(folder) if entry.name == name) == "validation"
+    assert set_marks(folder, {name: "validation"}) == {name: "validation"}
+    assert not scan_folder(folder).held_out
+    set_excluded(folder, name, is_excluded=False)
+    assert [item.name for subset in scan_folder(folder).held_out for item in subset.items] == ["2.png"]
+
+
+def test_marks_of_other_images_are_refused_and_a_broken_file_is_named(folder):
+    with pytest.raises(ValueError, match="no image"):
+        set_marks(folder, {"2.png": "validation", "../outside.png": "validation"})
+    assert not (folder / "marks.json").exists()
+    for text in ("{", "[]", '{"validation": "2.png"}', '{"other": []}', '{"validation": [1]}'):
+        (folder / "marks.json").write_text(text)
+        with pytest.raises(ValueError, match=r"data/marks\.json must have the form"):
+            list_entries(folder)
+        with pytest.raises(ValueError, match=r"marks\.json"):
+            set_marks(folder, {"2.png": "validation"})
+        assert (folder / "marks.json").read_text() == text
+
+
+def test_added_images_are_taken_back_with_their_captions_and_not_deleted(folder):
+    (name,) = set_removed(folder, ["2.png"], is_removed=True)
+    assert "2.png" not in captions(folder)
+    assert not any(item.name == "2.png" for subset in scan_folder(folder).subsets for item in subset.items)
+    assert (folder / name).with_suffix(".txt").read_text() == "fox, red hair"
+    assert set_removed(folder, [name], is_removed=False) == ["2.png"]
+    assert captions(folder)["2.png"] == "fox, red hair"
+    with pytest.raises(ValueError, match="no image"):
+        set_removed(folder, ["10.png", "../outside.png"], is_removed=True)
+    assert "10.png" in captions(folder)
 
 
 def test_kept_pictures_get_names_of_their_own_and_stay_byte_for_byte(folder, tmp_path):

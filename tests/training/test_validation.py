@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import ToyBase, ToyHooks, raising, run, toy_dataset, toy_request
+from pack.tests.toy_model import ToyBase, ToyHooks, other_dataset, raising, run, toy_dataset, toy_request
 from pack.training.data.dataset import split
 from pack.training.diagnosis import Diagnosis, Learned, load_diagnosis
 from pack.training.job import StopTraining
@@ -171,3 +171,32 @@ def test_nothing_stands_out():
 def test_settings_refused_by_name(values):
     with pytest.raises(ValueError, match="validat"):
         ValidationSettings(**values)
+
+
+def test_marked_images_are_measured_and_never_trained(request_):
+    """Alone, with a given set, and in place of a share."""
+    train, marked = split(toy_dataset(), 0.4, 1)
+    dataset = replace(train, held_out=marked.subsets)
+    given = ValidationSettings(dataset=other_dataset())
+    for validation in (ValidationSettings(), ValidationSettings(share=0.4), given):
+        hooks = ToyHooks()
+        result = run_training(replace(request_, dataset=dataset, validation=validation), hooks.hooks())
+        session = hooks.sessions[0]
+        assert session.validation.num_images == 2 + (validation.dataset is not None) * 3
+        assert session.data.num_images == 3
+        assert 0 in validated(result.folder)
+
+
+def test_a_marked_picture_that_lies_unmarked_elsewhere_is_not_trained_either(request_):
+    _, marked = split(toy_dataset(), 0.4, 1)
+    hooks = ToyHooks()
+    run_training(replace(request_, dataset=replace(toy_dataset(), held_out=marked.subsets)), hooks.hooks())
+    assert hooks.sessions[0].data.num_images == 3
+
+
+def test_a_mark_makes_another_run(request_):
+    first = run(replace(request_, validation=ValidationSettings()))
+    _, marked = split(toy_dataset(), 0.4, 1)
+    dataset = replace(toy_dataset(), held_out=marked.subsets)
+    second = run(replace(request_, dataset=dataset, validation=ValidationSettings()))
+    assert first.folder.run_id != second.folder.run_id

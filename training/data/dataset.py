@@ -54,6 +54,8 @@ class Dataset:
     subsets: tuple[Subset, ...]
     notes: tuple[str, ...] = ()
     """What the user should know of how the images were read; each said once."""
+    held_out: tuple[Subset, ...] = ()
+    """Images that are marked to be measured with; they are never trained."""
 
     def __post_init__(self) -> None:
         if not self.subsets:
@@ -73,18 +75,28 @@ class Dataset:
         return {item.content_hash for subset in self.subsets for item in subset.items}
 
     def with_role(self, is_regularization: bool, loss_weight: float) -> "Dataset":
-        """The same images as regularisation images or not, with another weight."""
-        return self.map(lambda s: replace(s, is_regularization=is_regularization, loss_weight=loss_weight))
+        """The same images with another weight, all as regularisation images or only those marked so."""
+        return self.map(
+            lambda s: replace(s, is_regularization=is_regularization or s.is_regularization, loss_weight=loss_weight)
+        )
 
     def map(self, change: Callable[[Subset], Subset]) -> "Dataset":
         """The dataset with each subset changed."""
-        return Dataset(tuple(change(subset) for subset in self.subsets), self.notes)
+        return replace(self, subsets=tuple(map(change, self.subsets)), held_out=tuple(map(change, self.held_out)))
+
+    def as_validation(self) -> "Dataset":
+        """All images to be measured with, marked so or not."""
+        return replace(self, subsets=self.subsets + self.held_out, held_out=())
 
 
 def combine(datasets: Sequence[Dataset]) -> Dataset:
     """One dataset with the subsets of all, in their order."""
     notes = dict.fromkeys(note for dataset in datasets for note in dataset.notes)
-    return Dataset(tuple(subset for dataset in datasets for subset in dataset.subsets), tuple(notes))
+    return Dataset(
+        tuple(subset for dataset in datasets for subset in dataset.subsets),
+        tuple(notes),
+        tuple(subset for dataset in datasets for subset in dataset.held_out),
+    )
 
 
 def union(datasets: Sequence[Dataset]) -> Dataset:
@@ -92,7 +104,7 @@ def union(datasets: Sequence[Dataset]) -> Dataset:
     if len(datasets) == 1:
         return datasets[0]
     joined = combine(datasets)
-    return Dataset(tuple(dict.fromkeys(joined.subsets)), joined.notes)
+    return replace(joined, subsets=tuple(dict.fromkeys(joined.subsets)), held_out=tuple(dict.fromkeys(joined.held_out)))
 
 
 def balance(dataset: Dataset) -> Dataset:
@@ -135,7 +147,8 @@ def with_buckets(dataset: Dataset, settings: BucketSettings, more_resolutions: S
     """The dataset with these bucket settings, each image shown once more at each further resolution."""
     versions = [settings, *(replace(settings, resolution=resolution) for resolution in more_resolutions)]
     subsets = (replace(subset, buckets=version) for version in versions for subset in dataset.subsets)
-    return Dataset(tuple(subsets), dataset.notes)
+    held_out = (replace(subset, buckets=settings) for subset in dataset.held_out)
+    return Dataset(tuple(subsets), dataset.notes, tuple(held_out))
 
 
 def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -168,7 +181,7 @@ def without(dataset: Dataset, pictures: Set[str]) -> Dataset | None:
     """The dataset without these pictures, named by content; None where no training image is left."""
     subsets = [_only(subset, lambda item: item.content_hash not in pictures) for subset in dataset.subsets]
     left = tuple(subset for subset in subsets if subset)
-    return Dataset(left, dataset.notes) if left else None
+    return replace(dataset, subsets=left) if left else None
 
 
 def without_draws(subset: Subset) -> Subset:
@@ -178,6 +191,12 @@ def without_draws(subset: Subset) -> Subset:
         caption_dropout_every_n_epochs=0, tag_warmup_steps=0.0,
     )  # fmt: skip
     return replace(subset, repeats=1, captions=captions, buckets=replace(subset.buckets, flip=False, random_crop=False))
+
+
+def marked_for_validation(datasets: Sequence[Dataset]) -> Dataset | None:
+    """The images of the datasets that are marked to be measured with, shown once, or None where none are."""
+    subsets = dict.fromkeys(without_draws(subset) for dataset in datasets for subset in dataset.held_out)
+    return Dataset(tuple(subsets)) if subsets else None
 
 
 def _only(subset: Subset, is_wanted: Callable[[ImageItem], bool]) -> Subset | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from .captions import put_trigger_first
 from .dataset import Dataset, Subset
 from .images import ImageItem, open_image, open_mask
+from .marks import REGULARIZATION, VALIDATION, Mark, write_marks
 
 TEMPORARY_PREFIX = ".bakery-tmp-"
 
@@ -16,8 +17,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
     """Pictures and captions into a new folder; it appears complete or not at all.
 
     Subsets go into `N_name` folders unless there is but one, shown once. Captions have their tag edits and the trigger
-    word; what is drawn while training is not in them. Masks go under the same names into a folder beside it,
-    `NAME_masks`. Where exactly this is already there, nothing is written.
+    word; what is drawn while training is not in them. Regularisation and validation images are marked. Masks go under
+    the same names into a folder beside it, `NAME_masks`. Where exactly this is already there, nothing is written.
 
     Raises:
         ValueError: A folder of that name has other content.
@@ -26,8 +27,12 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}")
     pictures, masks = temporary / "pictures", temporary / "masks"
     try:
-        for item, subset, path in _named_items(dataset):
+        marks: dict[str, Mark] = {}
+        for item, subset, mark, path in _named_items(dataset):
             _write_item(item, subset, pictures / path, masks / path)
+            if mark:
+                marks[path.as_posix()] = mark
+        write_marks(pictures, marks)
         for written, target in ((pictures, folder), (masks, mask_folder_of(folder))):
             _refuse_other_content(written, target)
         for written, target in ((pictures, folder), (masks, mask_folder_of(folder))):
@@ -42,11 +47,13 @@ def mask_folder_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}_masks")
 
 
-def _named_items(dataset: Dataset) -> Iterator[tuple[ImageItem, Subset, Path]]:
-    is_plain = len(dataset.subsets) == 1 and dataset.subsets[0].repeats == 1
+def _named_items(dataset: Dataset) -> Iterator[tuple[ImageItem, Subset, Mark | None, Path]]:
+    marked = [*((subset, _mark(subset)) for subset in dataset.subsets), *((s, VALIDATION) for s in dataset.held_out)]
+    folders = {(subset.name, subset.repeats) for subset, _ in marked}
+    is_plain = len(folders) == 1 and dataset.subsets[0].repeats == 1
     number = 0
     written: set[tuple[str, str]] = set()
-    for subset in dataset.subsets:
+    for subset, mark in marked:
         for item in subset.items:
             key = (subset.name, f"{item.content_hash} {item.captions}")
             if key in written:  # the same image at a further resolution
@@ -54,7 +61,12 @@ def _named_items(dataset: Dataset) -> Iterator[tuple[ImageItem, Subset, Path]]:
             written.add(key)
             number += 1
             name = f"{number:04d}.png"
-            yield item, subset, Path(name) if is_plain else Path(f"{subset.repeats}_{_file_name(subset.name)}", name)
+            path = Path(name) if is_plain else Path(f"{subset.repeats}_{_file_name(subset.name)}", name)
+            yield item, subset, mark, path
+
+
+def _mark(subset: Subset) -> Mark | None:
+    return REGULARIZATION if subset.is_regularization else None
 
 
 def _file_name(name: str) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from .dataset import Dataset, Subset
 from .images import ImageFacts, ImageItem, inspect_file
+from .marks import REGULARIZATION, VALIDATION, Mark, read_marks
 from .sidecars import metadata_key, read_caption_file, read_metadata
 
 ALWAYS_READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
@@ -61,10 +62,11 @@ def scan_folder(
 
     `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
     file beside it, else the name of its folder without the number. `mask_folder` holds masks under the images' names.
-    Images that cannot be read are left out and named in the dataset's notes.
+    Images that cannot be read are left out and named in the dataset's notes. Marks in `marks.json` make images
+    regularisation images, or hold them out for validation.
 
     Raises:
-        ValueError: The folder is missing or has no image that can be read, or a caption file is not UTF-8.
+        ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
@@ -75,12 +77,14 @@ def scan_folder(
         raise ValueError(_nothing_found(folder, len(paths)))
     captions, unnamed = _captions(folder, list(facts), caption_extension, metadata)
     masks, broken_masks = _masks(mask_folder)
-    grouped: dict[_Concept, list[ImageItem]] = {}
+    marks = read_marks(folder)
+    grouped: dict[tuple[_Concept, Mark | None], list[ImageItem]] = {}
     for path, fact in facts.items():
         mask = masks.get(metadata_key(path, folder))
-        grouped.setdefault(_concept(path, folder), []).append(
+        name = path.relative_to(folder).as_posix()
+        grouped.setdefault((_concept(path, folder), marks.get(name)), []).append(
             ImageItem(
-                name=path.relative_to(folder).as_posix(),
+                name=name,
                 source=path,
                 captions=captions[path],
                 width=fact.width,
@@ -92,11 +96,16 @@ def scan_folder(
         )
     notes = [_unnamed_note(folder, unnamed)] * bool(unnamed)
     notes += [f"left out, cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
-    subsets = (
-        Subset(items=tuple(items), name=concept.name, repeats=repeats * concept.repeats)
-        for concept, items in grouped.items()
-    )
-    return Dataset(tuple(subsets), tuple(notes))
+    subsets: dict[bool, list[Subset]] = {False: [], True: []}
+    for (concept, mark), items in grouped.items():
+        subset = Subset(
+            items=tuple(items), name=concept.name, repeats=repeats * concept.repeats,
+            is_regularization=mark == REGULARIZATION,
+        )  # fmt: skip
+        subsets[mark == VALIDATION].append(subset)
+    if not subsets[False]:
+        raise ValueError(f"all images of {folder.name!r} are marked for validation; leave some to train on")
+    return Dataset(tuple(subsets[False]), tuple(notes), tuple(subsets[True]))
 
 
 def _inspect_all(paths: Sequence[Path]) -> tuple[dict[Path, ImageFacts], list[str]]:

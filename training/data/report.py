@@ -84,6 +84,7 @@ def _subset_section(dataset: Dataset) -> str:
         line += f", loss weight {subset.loss_weight:g}" if subset.loss_weight != 1 else ""
         line += f", trigger {subset.captions.trigger!r}" if subset.captions.trigger else ""
         lines.append(line + (", regularization" if subset.is_regularization else ""))
+    lines += [f"{subset.name}: {len(subset.items)} images for validation, not trained" for subset in dataset.held_out]
     return _section(f"{dataset.num_images} images", lines)
 
 

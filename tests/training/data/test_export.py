@@ -59,3 +59,14 @@ def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
         write_dataset(data, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_marks_are_written_too(tmp_path):
+    for seed in range(4):
+        save(tmp_path / "set" / f"{seed}.png", picture(seed), str(seed))
+    (tmp_path / "set" / "marks.json").write_text('{"validation": ["1.png"], "regularization": ["2.png"]}')
+    write_dataset(scan_folder(tmp_path / "set"), tmp_path / "new")
+    copy = scan_folder(tmp_path / "new")
+    assert [item.captions[0] for s in copy.held_out for item in s.items] == ["1"]
+    assert [item.captions[0] for s in copy.subsets if s.is_regularization for item in s.items] == ["2"]
+    assert len(list((tmp_path / "new").glob("*.png"))) == 4

@@ -166,3 +166,26 @@ def test_an_edited_file_is_seen_again(tmp_path):
     after = scan_folder(tmp_path).subsets[0].items[0]
     assert before.content_hash != after.content_hash
     assert (after.width, after.height) == (80, 40)
+
+
+def test_marked_images_are_held_out_or_regularization_and_that_decides_the_weights(tmp_path):
+    folder = tmp_path / "set"
+    for seed, name in enumerate(("a", "b", "2_fox/c", "2_fox/d")):
+        save(folder / f"{name}.png", picture(seed), name)
+    plain = scan_folder(folder)
+    marks = {"validation": ["b.png", "2_fox/d.png", "gone.png"], "regularization": ["a.png"]}
+    (folder / "marks.json").write_text(json.dumps(marks))
+    marked = scan_folder(folder)
+    assert captions(marked) == {"2_fox/c.png": ("2_fox/c",), "a.png": ("a",)}
+    assert {s.name: (s.repeats, s.is_regularization) for s in marked.subsets} == {"fox": (2, False), "set": (1, True)}
+    assert {item.name for s in marked.held_out for item in s.items} == {"b.png", "2_fox/d.png"}
+    (folder / "marks.json").write_text(json.dumps({"validation": marks["validation"]}))
+    prints = {plain.fingerprint(), marked.fingerprint(), scan_folder(folder).fingerprint()}
+    assert len(prints) == 3
+
+
+def test_a_folder_with_all_images_marked_for_validation_says_so(tmp_path):
+    save(tmp_path / "set" / "a.png", picture(0), "a")
+    (tmp_path / "set" / "marks.json").write_text('{"validation": ["a.png"]}')
+    with pytest.raises(ValueError, match="all images of 'set' are marked for validation"):
+        scan_folder(tmp_path / "set")
