@@ -23,6 +23,7 @@ MODULES = (
     "lora_files",
     "lora_tools",
     "pick_step",
+    "plot_plan",
     "plot_run",
     "compare",
 )

@@ -25,8 +25,8 @@ NODES = {
     "BakeryApplyLoRA", "BakeryBlockWeights", "BakeryBuckets", "BakeryCaptions", "BakeryCombineDatasets",
     "BakeryCompare", "BakeryExtractLoRA", "BakeryImagesToDataset", "BakeryInspectDataset", "BakeryInspectLoRA",
     "BakeryLoadDataset", "BakeryLoadLoRA", "BakeryMergeIntoModel", "BakeryMergeLoRAs", "BakeryNetwork",
-    "BakeryObjective", "BakeryOptimizer", "BakeryPickStep", "BakeryPlotRun", "BakeryPreview", "BakeryRecipe",
-    "BakeryResizeLoRA", "BakerySaveDataset", "BakerySaveLoRA", "BakeryStage", "BakeryTrain",
+    "BakeryObjective", "BakeryOptimizer", "BakeryPickStep", "BakeryPlotPlan", "BakeryPlotRun", "BakeryPreview",
+    "BakeryRecipe", "BakeryResizeLoRA", "BakerySaveDataset", "BakerySaveLoRA", "BakeryStage", "BakeryTrain",
 }  # fmt: skip
 """Saved workflows name these, so none may vanish; one that fails to import does."""
 SETTINGS = {

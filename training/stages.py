@@ -1,11 +1,10 @@
-"""A plan of stages in one run: how long each is, which one a step belongs to, and the curve of its rate."""
+"""A plan of stages in one run: how long each is, and which one a step belongs to."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .data.dataset import Dataset
-from .optimizers.schedules import schedule_multiplier
 from .optimizers.settings import OptimizerSettings
 
 
@@ -97,13 +96,3 @@ def stage_optimizers(plan: Plan, optimizer: OptimizerSettings) -> tuple[Optimize
         optimizer = stage.optimizer or optimizer
         found.append(optimizer)
     return tuple(found)
-
-
-def plan_curve(plan: Plan, optimizer: OptimizerSettings, num_batches: NumBatches) -> list[float]:
-    """The base learning rate at every step of a plan, to be drawn before training."""
-    return [
-        settings.learning_rate * schedule_multiplier(settings.schedule, step, length)
-        for stage, settings in zip(plan, stage_optimizers(plan, optimizer), strict=True)
-        for length in (stage_steps(stage, num_batches),)
-        for step in range(length)
-    ]

@@ -1,8 +1,8 @@
-"""A plan of stages: lengths, the stage of a step, and the curve of its rate."""
+"""A plan of stages: lengths, and the stage of a step."""
 
 import pytest
-from pack.training.optimizers import OptimizerSettings, ScheduleSettings
-from pack.training.stages import Stage, locate, plan_curve, stage_optimizers, stage_steps, total_steps
+from pack.training.optimizers import OptimizerSettings
+from pack.training.stages import Stage, locate, stage_optimizers, stage_steps, total_steps
 
 
 def twelve_images(stage):
@@ -41,13 +41,6 @@ def test_a_stage_without_an_optimizer_goes_on_with_the_one_before():
     run, own = OptimizerSettings(), OptimizerSettings(learning_rate=3e-5)
     plan = (Stage(steps=1), Stage(steps=1, optimizer=own), Stage(steps=1))
     assert stage_optimizers(plan, run) == (run, own, own)
-
-
-def test_curve_of_linear_then_a_little_cosine():
-    linear = OptimizerSettings(learning_rate=2e-4, schedule=ScheduleSettings(schedule="linear"))
-    cosine = OptimizerSettings(learning_rate=1e-4, schedule=ScheduleSettings(schedule="cosine"))
-    curve = plan_curve((Stage(steps=4), Stage(steps=2, optimizer=cosine)), linear, twelve_images)
-    assert curve == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4, 1e-4, 0.5e-4])
 
 
 @pytest.mark.parametrize(

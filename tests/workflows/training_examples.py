@@ -72,6 +72,7 @@ def multi_stage(canvas: Canvas) -> None:
     last = canvas.add("BakeryOptimizer", 1, title="The end", learning_rate=RATE / 4, schedule="cosine")[0]
     first = canvas.add("BakeryStage", 2, title="Stage 1", optimizer=most, steps=60, batch_size=2)[0]
     plan = canvas.add("BakeryStage", 2, title="Stage 2", stages=first, optimizer=last, steps=20, batch_size=4)[0]
+    canvas.add("BakeryPlotPlan", 2, title="The plan, before training", stages=plan, width=800, panel_height=160)
     trained = train(
         canvas, 3, base, dataset, "zorblax_stages", stages=plan, preview=preview(canvas, 2, PROMPTS)
     )  # fmt: skip

@@ -57,9 +57,7 @@ class PreparedDataset:
         """Keep the entries, whose places name the draws; `source` knows their latents."""
         self._entries = tuple(entries)
         self._source = source
-        self._order = [
-            OrderEntry(e.placement.bucket, e.subset.repeats, e.subset.is_regularization) for e in self._entries
-        ]
+        self._order = order_entries(self._entries)
         self._last_epoch: tuple[tuple[int, int, int], list[BatchPlan]] | None = None
         names = {entry.image_id: entry.item.name for entry in reversed(self._entries)}
         self.image_names: tuple[str, ...] = tuple(names[image_id] for image_id in sorted(names))
@@ -164,6 +162,11 @@ class PreparedDataset:
         if entry.subset.buckets.flip and float(torch.rand(1, generator=generator(seed, "flip", epoch, *ref))) < 0.5:
             placement = placement.flipped()
         return placement
+
+
+def order_entries(entries: Sequence[Entry]) -> list[OrderEntry]:
+    """What decides the order and the number of batches."""
+    return [OrderEntry(e.placement.bucket, e.subset.repeats, e.subset.is_regularization) for e in entries]
 
 
 def _stack_masks(encoded: Sequence[Encoded]) -> Tensor | None:

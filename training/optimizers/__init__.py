@@ -9,6 +9,7 @@ from .build import (
 )
 from .catalog import OPTIMIZERS, find_optimizer
 from .modes import use_evaluation_weights, use_training_weights
+from .rates import RateSource, part_rate, rate_source
 from .schedules import SCHEDULES, ScheduleSettings, schedule_multiplier
 from .settings import OptimizerSettings
 from .state import load_optimizer_state, optimizer_state
@@ -17,6 +18,7 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "OptimizerSettings",
+    "RateSource",
     "ScheduleSettings",
     "TrainableGroup",
     "build_optimizer",
@@ -25,6 +27,8 @@ __all__ = [
     "find_optimizer",
     "load_optimizer_state",
     "optimizer_state",
+    "part_rate",
+    "rate_source",
     "schedule_multiplier",
     "set_rates",
     "use_evaluation_weights",

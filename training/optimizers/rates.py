@@ -1,21 +1,38 @@
 """Rates of the parameter groups, and the refusal of rates that cannot work."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from .catalog import OptimizerSpec
+from ..base_model import PartName
+from .arguments import parse_arguments
+from .catalog import OptimizerSpec, find_optimizer
 from .settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from .build import TrainableGroup
 
 
+RateSource = Literal["given", "factor of d", "found"]
+"""Where a rate comes from: the settings; the settings times a step size d found while training; found wholly."""
+
+
+def rate_source(settings: OptimizerSettings) -> RateSource:
+    """Where the rate of an optimizer comes from; relative_step is Adafactor's way to find its own."""
+    if parse_arguments(settings.arguments).get("relative_step"):
+        return "found"
+    return "factor of d" if find_optimizer(settings.optimizer).is_adaptive else "given"
+
+
+def part_rate(settings: OptimizerSettings, part: PartName) -> float:
+    """Base rate of the U-Net, or of the text encoders."""
+    rate = settings.unet_lr if part == "unet" else settings.text_encoder_lr
+    return settings.learning_rate if rate is None else rate
+
+
 def group_rate(settings: OptimizerSettings, group: "TrainableGroup") -> float:
     """Rate of one group: of its part, times block weight, LoRA+ ratio and the compensation of its scale."""
-    part_rate = settings.unet_lr if group.part == "unet" else settings.text_encoder_lr
-    rate = settings.learning_rate if part_rate is None else part_rate
     loraplus = settings.loraplus_ratio if group.is_up else 1.0
-    return rate * group.block_weight * loraplus / _damping(settings, group)
+    return part_rate(settings, group.part) * group.block_weight * loraplus / _damping(settings, group)
 
 
 def group_label(settings: OptimizerSettings, group: "TrainableGroup") -> str:

@@ -1,0 +1,156 @@
+"""What a plan will do, before anything is trained: its stages, steps and learning rates, as a chart and in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+
+from PIL import Image
+
+from .base_model import ModelFamily, PartName
+from .charts import COLOURS, Line, Panel, draw_panels
+from .data.dataset import Dataset
+from .data.order import count_batches
+from .data.prepare import place_images
+from .data.prepared import order_entries
+from .optimizers import RateSource, part_rate, rate_source, schedule_multiplier
+from .optimizers.settings import OptimizerSettings
+from .run_plan import at_resolution
+from .stages import NumBatches, Plan, Stage, stage_optimizers, stage_steps
+
+MAX_POINTS = 1000
+"""Points of a stage's curve; more than the chart has pixels is of no use."""
+PARTS: tuple[PartName, PartName] = ("unet", "text_encoder")
+LABELS = {"unet": "U-Net", "text_encoder": "text encoders, where the network has them"}
+TITLES: dict[RateSource, str] = {
+    "given": "learning rate",
+    "factor of d": "factor of d, which the optimizer finds while it trains",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedStage:
+    """A stage with its place in the plan."""
+
+    stage: Stage
+    optimizer: OptimizerSettings
+    start: int
+    """Steps of the plan before it."""
+    steps: int
+
+    @property
+    def rate_source(self) -> RateSource:
+        """Where its rate comes from."""
+        return rate_source(self.optimizer)
+
+    def rate(self, part: PartName, step: int) -> float:
+        """Rate of a part at a step of the stage, from 0; for adaptive optimizers what d is multiplied by.
+
+        Block weights, LoRA+ and alpha compensation, which need the network, are not in it.
+        """
+        return part_rate(self.optimizer, part) * schedule_multiplier(self.optimizer.schedule, step, self.steps)
+
+
+def planned_stages(plan: Plan, optimizer: OptimizerSettings, num_batches: NumBatches) -> tuple[PlannedStage, ...]:
+    """The stages one after the other; `optimizer` is that of stages before the first with its own."""
+    planned: list[PlannedStage] = []
+    start = 0
+    for stage, settings in zip(plan, stage_optimizers(plan, optimizer), strict=True):
+        steps = stage_steps(stage, num_batches)
+        planned.append(PlannedStage(stage=stage, optimizer=settings, start=start, steps=steps))
+        start += steps
+    return tuple(planned)
+
+
+def batch_counter(dataset: Dataset | None, family: ModelFamily) -> NumBatches:
+    """Counts the batches of a stage's epoch before there is a run; `dataset` is that of stages without their own.
+
+    The function raises ValueError where a stage has no dataset at all.
+    """
+
+    def count(stage: Stage) -> int:
+        images = stage.dataset or dataset
+        if images is None:
+            raise ValueError("a stage counts epochs, so how long it is depends on the images: connect the dataset")
+        entries = place_images(at_resolution(images, stage.resolution), family)
+        return count_batches(order_entries(entries), stage.batch_size)
+
+    return count
+
+
+def draw_plan(stages: Sequence[PlannedStage], width: int, panel_height: int) -> Image.Image:
+    """The rate at every step; optimizers with a step size of their own have a chart of their own."""
+    return draw_panels([_panel(stages, source) for source in TITLES], width, panel_height)
+
+
+def describe_plan(stages: Sequence[PlannedStage]) -> str:
+    """Length, optimizer and rates of every stage, and what cannot be known yet."""
+    total = stages[-1].start + stages[-1].steps
+    lines = [f"{total} steps in {len(stages)} {'stage' if len(stages) == 1 else 'stages'}"]
+    for number, planned in enumerate(stages, 1):
+        stage = planned.stage
+        images = stage.batch_size * stage.grad_accumulation_steps
+        lines.append(
+            f"stage {number}: steps {planned.start + 1} to {planned.start + planned.steps}, {images} "
+            f"{'image' if images == 1 else 'images'} a step, {planned.optimizer.optimizer}, {_rates(planned)}"
+        )
+    if any(planned.optimizer.loraplus_ratio != 1 for planned in stages):
+        lines.append("loraplus_ratio multiplies the rate of the up matrices; it is not drawn.")
+    if any(planned.optimizer.alpha_compensation != "none" for planned in stages):
+        lines.append("alpha_compensation raises the rates by what alpha and rank of the network are; it is not drawn.")
+    return "\n".join(lines)
+
+
+def _rates(planned: PlannedStage) -> str:
+    if planned.rate_source == "found":
+        return "which finds its rate while it trains: the schedule has no effect"
+    schedule, last = planned.optimizer.schedule.schedule, planned.steps - 1
+    ranges = [
+        f"{LABELS[part]} {'not trained' if not part_rate(planned.optimizer, part) else _range(planned, part, last)}"
+        for part in _parts(planned)
+    ]
+    if planned.rate_source == "factor of d":
+        return f"which finds its step size d while it trains: d x learning_rate is known only then; {schedule}"
+    return f"{schedule}: {'; '.join(ranges)}"
+
+
+def _range(planned: PlannedStage, part: PartName, last: int) -> str:
+    rates = [planned.rate(part, step) for step in _steps(planned)]
+    first, highest, end = planned.rate(part, 0), max(rates), planned.rate(part, last)
+    shown = [first, *([highest] if highest > max(first, end) else []), end]
+    return " to ".join(dict.fromkeys(f"{rate:.3g}" for rate in shown))
+
+
+def _parts(planned: PlannedStage) -> tuple[PartName, ...]:
+    """Both parts where their rates differ."""
+    unet, text = (part_rate(planned.optimizer, part) for part in PARTS)
+    return PARTS if unet != text else PARTS[:1]
+
+
+def _steps(planned: PlannedStage) -> list[int]:
+    """Steps of the stage to draw, its first and last among them."""
+    count = min(planned.steps, MAX_POINTS)
+    return [round(place * (planned.steps - 1) / max(1, count - 1)) for place in range(count)]
+
+
+def _panel(stages: Sequence[PlannedStage], source: RateSource) -> Panel:
+    """Curves over the whole plan, with gaps where a stage's rate comes from elsewhere; empty where all do."""
+    has_text = any(len(_parts(planned)) > 1 for planned in stages if planned.rate_source == source)
+    labels = [LABELS[part] for part in PARTS] if has_text else ["all parts"]
+    lines: list[Line] = []
+    for part, label, colour in zip(PARTS, labels, COLOURS, strict=False):
+        steps, values = _curve(stages, source, part)
+        lines.append(Line(label, steps, values, colour))
+    return Panel(TITLES[source], lines)
+
+
+def _curve(stages: Sequence[PlannedStage], source: RateSource, part: PartName) -> tuple[list[float], list[float]]:
+    """(steps from 1, rates); a gap between stages, so that a jump of the rate is seen as one."""
+    steps: list[float] = []
+    values: list[float] = []
+    for planned in stages:
+        drawn = _steps(planned)
+        steps += [planned.start + 1 + step for step in drawn]
+        values += [planned.rate(part, step) if planned.rate_source == source else nan for step in drawn]
+        steps.append(planned.start + planned.steps + 0.5)
+        values.append(nan)
+    return steps, values
