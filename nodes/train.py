@@ -142,9 +142,9 @@ def _optional_inputs() -> list[io.Input]:
             "lora", optional=True, tooltip="A LoRA to go on from; rank and alpha are taken from it."
         ),
         io.Combo.Input(
-            "gradient_checkpointing", options=["auto", "on", "off"], default="auto", advanced=True,
+            "gradient_checkpointing", options=["auto", "on", "finer", "off"], default="auto", advanced=True,
             tooltip="Computes activations again in backward: several times less memory, about a third more time. "
-            "auto: on for SDXL.",
+            "finer: less memory again, and slower once more. auto: on for SDXL.",
         ),
         io.Combo.Input(
             "save_dtype", options=["float16", "bfloat16", "float32"], default="float16", advanced=True,

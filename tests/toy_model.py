@@ -15,6 +15,7 @@ from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, with_buckets, with_captions
 from pack.training.job import Callback, TrainJob, TrainState
+from pack.training.networks.layer import own_tensor
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
@@ -53,7 +54,7 @@ class ToyBase:
 
     family: ModelFamily = "sd15"
     prediction_type: PredictionType = "epsilon"
-    has_gradient_checkpointing = False
+    gradient_checkpointing = "off"
     device = torch.device("cpu")
     loss_scale = 1.0
 
@@ -72,6 +73,10 @@ class ToyBase:
     def parts(self) -> Mapping[PartName, nn.Module]:
         """U-Net and text encoder."""
         return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
+        """The module's own."""
+        return own_tensor(module, name)
 
     def denoise(
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 ModelFamily = Literal["sd15", "sdxl"]
+Checkpointing = Literal["off", "on", "finer"]
+"""How far activations are computed again in backward instead of kept."""
 PredictionType = Literal["epsilon", "v_prediction"]
 PartName = Literal["unet", "text_encoder", "text_encoder_2"]
 
@@ -64,6 +66,13 @@ class BaseModel(Protocol):
 
     def parts(self) -> Mapping[PartName, nn.Module]:
         """Modules whose Linear and Conv2d layers can be adapted, by part; paths inside them are the host's."""
+        ...
+
+    def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
+        """`weight` or `bias` of a module of `parts()` as `denoise` computes with it, before and while it trains.
+
+        Patches that the host keeps apart from the module are in it. Any device, any type; it must not be changed.
+        """
         ...
 
     def denoise(

@@ -4,6 +4,7 @@ import traceback
 
 import torch
 
+from .base_model import Checkpointing
 from .networks.network import Network
 from .stages import Stage
 
@@ -31,14 +32,16 @@ def release_step(network: Network, error: BaseException) -> None:
         torch.cuda.empty_cache()
 
 
-def advice(stage: Stage, rank: int, has_gradient_checkpointing: bool) -> str:
+def advice(stage: Stage, rank: int, gradient_checkpointing: Checkpointing) -> str:
     """What would need less memory, the mildest first."""
     steps: list[str] = []
-    if not has_gradient_checkpointing:
+    if gradient_checkpointing == "off":
         steps.append("gradient_checkpointing on (same result, about a third slower)")
     if stage.batch_size > 1:
         accumulation = stage.batch_size * stage.grad_accumulation_steps
         steps.append(f"batch_size 1 with grad_accumulation_steps {accumulation} (now batch_size {stage.batch_size})")
+    if gradient_checkpointing == "on":
+        steps.append("gradient_checkpointing finer (same result, slower once more)")
     steps.append("a lower resolution on the buckets node")
     if rank > 4:
         steps.append(f"a rank of {rank // 2} (now {rank})")

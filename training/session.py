@@ -145,12 +145,14 @@ class Losses:
 
 
 def _network(request: TrainRequest) -> Network:
-    parts = request.base.parts()
+    base = request.base
+    parts = base.parts()
     if request.start is None:
-        network = Network.create(parts, request.base.family, request.network, request.seed)
+        network = Network.create(parts, base.family, request.network, request.seed, base.frozen_tensor)
     else:
-        network = Network.from_tensors(parts, request.base.family, dict(request.start.tensors), request.network)
-    return network.to(request.base.device)
+        start = dict(request.start.tensors)
+        network = Network.from_tensors(parts, base.family, start, request.network, read=base.frozen_tensor)
+    return network.to(base.device)
 
 
 def _job(
@@ -213,7 +215,7 @@ def _out_of_memory(session: Session, state: TrainState) -> OutOfMemory:
     base, rank = session.request.base, session.request.network.rank
     return OutOfMemory(
         f"the device's memory is full at step {state.step + 1}. {state.step} steps are saved. What needs less memory: "
-        f"{advice(stage, rank, base.has_gradient_checkpointing)}."
+        f"{advice(stage, rank, base.gradient_checkpointing)}."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .base_model import BaseModel
+from .base_model import BaseModel, Checkpointing
 from .data.dataset import Dataset
 from .data.prepared import PreparedDataset
 from .diagnosis import Diagnosis
@@ -28,8 +28,8 @@ class TrainableBase(BaseModel, Protocol):
     """A base model that can be opened for training."""
 
     @property
-    def has_gradient_checkpointing(self) -> bool:
-        """Whether activations are computed again in backward."""
+    def gradient_checkpointing(self) -> Checkpointing:
+        """How far activations are computed again in backward."""
         ...
 
     def training(self, is_text_trained: bool) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D tex
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import comfy.model_base
 import comfy.model_management
@@ -15,9 +15,10 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
-from ...training.base_model import ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
+from ...training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
+from .frozen_tensors import FrozenTensors
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder
 
@@ -65,13 +66,16 @@ def prediction_type(model: Any) -> PredictionType:
 class ComfyBaseModel:
     """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
 
-    def __init__(self, model: Any, clip: Any | None, vae: Any, gradient_checkpointing: str = "auto") -> None:
+    def __init__(
+        self, model: Any, clip: Any | None, vae: Any, gradient_checkpointing: Checkpointing | Literal["auto"] = "auto"
+    ) -> None:
         self.model = model
         self.clip = clip
         self.vae = vae
         self.family: ModelFamily = model_family(model)
-        self.has_gradient_checkpointing = gradient_checkpointing == "on" or (
-            gradient_checkpointing == "auto" and self.family == "sdxl"
+        automatic: Checkpointing = "on" if self.family == "sdxl" else "off"
+        self.gradient_checkpointing: Checkpointing = (
+            automatic if gradient_checkpointing == "auto" else gradient_checkpointing
         )
         self.prediction_type: PredictionType = prediction_type(model)
         sampling = model.get_model_object("model_sampling")
@@ -81,6 +85,7 @@ class ComfyBaseModel:
         self._denoiser: nn.Module = model.model.diffusion_model
         self._dtype: torch.dtype = model.model.get_dtype_inference()
         self._shared: SharedWeights | None = None
+        self._frozen = FrozenTensors([model, *([] if clip is None else [clip.patcher])])
 
     @property
     def loss_scale(self) -> float:
@@ -98,6 +103,10 @@ class ComfyBaseModel:
                 if encoder is not None:
                     parts[part] = encoder.transformer
         return parts
+
+    def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
+        """A module's tensor with the patches of the graph's MODEL or CLIP on it."""
+        return self._frozen(module, name)
 
     def denoise(
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
@@ -172,8 +181,7 @@ class ComfyBaseModel:
             stack.callback(setattr, self, "_shared", None)
             for root in roots:
                 stack.enter_context(frozen_layers(root))
-            if self.has_gradient_checkpointing:
-                stack.enter_context(checkpointed_blocks(self._denoiser))
+            stack.enter_context(checkpointed_blocks(self._denoiser, self.gradient_checkpointing))
             if len(roots) > 1:
                 stack.enter_context(differentiable_text_encoder(roots[1]))
             yield

@@ -1,7 +1,8 @@
-"""Gradient checkpointing per block: activations inside a block are computed again in backward instead of kept.
+"""Gradient checkpointing: activations inside a block are computed again in backward instead of kept.
 
-On the host's U-Net the blocks are its ResBlocks and transformer blocks; a coarser cut (the whole U-Net) saves nothing,
-because all of it is recomputed, and kept, at once.
+A coarse cut (the whole U-Net) saves nothing, because all of it is recomputed, and kept, at once. `on` cuts where the
+most is saved for one more forward pass; `finer` cuts those blocks once more, inside their own recomputation, for a
+second one.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention, FeedForward, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from ...training.base_model import Checkpointing
 
 
 def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,10 +28,31 @@ def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _blocks(denoiser: nn.Module, level: Checkpointing) -> list[nn.Module]:
+    """What keeps only its inputs.
+
+    A transformer of one block (SD1.5) is cut as a whole, with its projections; of one with more (SDXL) each block is,
+    since all of them together are a large part of the model.
+    """
+    found: list[nn.Module] = []
+    for module in denoiser.modules():
+        if isinstance(module, ResBlock):
+            found.append(module)
+        elif isinstance(module, SpatialTransformer):
+            is_deep = len(module.transformer_blocks) > 1
+            if level == "finer" or not is_deep:
+                found.append(module)
+            if is_deep:
+                found += [block for block in module.transformer_blocks if isinstance(block, BasicTransformerBlock)]
+            elif level == "finer":
+                found += [part for part in module.modules() if isinstance(part, (CrossAttention, FeedForward))]
+    return found
+
+
 @contextmanager
-def checkpointed_blocks(denoiser: nn.Module) -> Iterator[None]:
-    """Inside, every ResBlock and transformer block of the U-Net keeps only its inputs for backward."""
-    blocks = [module for module in denoiser.modules() if isinstance(module, (ResBlock, BasicTransformerBlock))]
+def checkpointed_blocks(denoiser: nn.Module, level: Checkpointing) -> Iterator[None]:
+    """Inside, blocks of the U-Net keep only their inputs for backward; with `off`, nothing changes."""
+    blocks = [] if level == "off" else _blocks(denoiser, level)
     try:
         for block in blocks:
             block.forward = _checkpointed(block.forward)

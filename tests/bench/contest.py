@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...training.base_model import Checkpointing
 from ...training.networks.settings import NetworkSettings
 from .layouts import LAYOUTS, Layout
 
@@ -30,7 +31,7 @@ class Case:
     rank: int = 16
     algorithm: str = "lora"
     targets: str = "attention_feed_forward"
-    is_checkpointed: bool = False
+    checkpointing: Checkpointing = "off"
     weight_decompose: bool = False
     optimizer: str = "AdamW"
 

@@ -71,7 +71,7 @@ def train_without_model(case: Case, model: Any, gate: Gate) -> None:
 
 def base_model(case: Case, model: Any) -> ComfyBaseModel:
     """The bridge over a MODEL without text encoders and VAE, which a step does not use."""
-    return ComfyBaseModel(model, None, None, "on" if case.is_checkpointed else "off")
+    return ComfyBaseModel(model, None, None, case.checkpointing)
 
 
 def make_job(case: Case, base: ComfyBaseModel) -> TrainJob:

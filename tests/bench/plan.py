@@ -7,6 +7,7 @@ from .rounds import Entry
 
 BOUND = "bound"
 PACK = "LoRA Bakery"
+CHECKPOINTING = f"{PACK}, checkpointing"
 PEERS = {
     "TrainLoraNode, bypass": "host_bypass",
     "TrainLoraNode, weights": "host_weight",
@@ -33,7 +34,8 @@ def against_peers(
     """The bound, this pack, then others."""
     entries = [Entry(BOUND, "bound", case), Entry(PACK, "pack", case)]
     if case.targets != "all" and case.batch == 1:
-        entries.append(Entry(f"{PACK}, checkpointing", "pack", replace(case, is_checkpointed=True)))
+        entries.append(Entry(CHECKPOINTING, "pack", replace(case, checkpointing="on")))
+        entries.append(Entry(f"{CHECKPOINTING} finer", "pack", replace(case, checkpointing="finer")))
         entries.append(Entry(f"{PACK} without the model", "outside", case))
     entries += [Entry(label, PEERS[label], case) for label in peers]
     return Comparison(name, title, tuple(entries), num_rounds)
@@ -61,16 +63,16 @@ def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
     wide = replace(narrow, algorithm="locon", targets="all")
     size = f"{narrow.latent}×{narrow.latent} latents"
     found = [
-        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 2),
-        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 2),
-        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 1),
+        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 5),
+        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 3),
+        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 3),
     ]
     if is_full:
         large = replace(narrow, latent=2 * narrow.latent)
         size = f"{large.latent}×{large.latent} latents"
-        found += every_algorithm(narrow, 2)
+        found += every_algorithm(narrow, 3)
         found.append(against_peers("large 1", f"Attention and feed-forward, rank 16, {size}, batch 1", large, 2))
         found.append(
-            against_peers("large 4", f"Attention and feed-forward, {size}, batch 4", replace(large, batch=4), 1, ())
+            against_peers("large 4", f"Attention and feed-forward, {size}, batch 4", replace(large, batch=4), 3, ())
         )
     return found

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ...nodes.comfy_bridge import base_model as bridge
-from ...training.base_model import TextConditioning
+from ...training.base_model import Checkpointing, TextConditioning
 from ...training.networks.network import Network
 from .contest import Case
 from .layouts import SDXL, Layout, host_model, weight_shapes
@@ -29,28 +29,35 @@ ADAM_MOMENTS = 2
 
 
 def main(arguments: list[str]) -> None:
-    """Print the count for a number format and a size of latents."""
-    print(json.dumps({"dtype": arguments[0], **count(SDXL, DTYPES[arguments[0]], int(arguments[1]))}))
+    """Print the counts for a number format and a size of latents, one for each level of checkpointing."""
+    dtype, latent = DTYPES[arguments[0]], int(arguments[1])
+    levels: tuple[Checkpointing, ...] = ("on", "finer")
+    print(json.dumps({"dtype": arguments[0], **{level: count(SDXL, dtype, latent, level) for level in levels}}))
 
 
-def count(layout: Layout, dtype: torch.dtype, latent: int, *, is_checkpointed: bool = True) -> dict[str, Any]:
+def count(layout: Layout, dtype: torch.dtype, latent: int, checkpointing: Checkpointing) -> dict[str, int]:
     """Bytes of weights, of adapters with AdamW's moments, and of the most that lives at once, these included."""
-    case = Case(layout_name=layout.name, latent=latent, rank=RANK, is_checkpointed=is_checkpointed)
+    case = Case(layout_name=layout.name, latent=latent, rank=RANK, checkpointing=checkpointing)
     compute_dtype = torch.bfloat16 if dtype == torch.float8_e4m3fn else None
     # Tensors without numbers cannot be moved, and need not be.
     with FakeTensorMode(allow_non_fake_inputs=True), patch.object(bridge, "give_device_to", lambda patchers: None):
         weights = {name: torch.empty(shape, dtype=dtype) for name, shape in weight_shapes(layout).items()}
-        base = base_model(case, host_model(layout, weights, dtype, compute_dtype))
-        network = Network.create(base.parts(), base.family, case.network(), seed=0)
-        known = module_tensors(base.parts()["unet"])
-        trained = module_tensors(*network.adapters)
-        with base.training(is_text_trained=False), LiveMeter([*known, *trained]) as meter:
-            network.attach()
-            network.train()
-            _prediction(case, base).square().mean().backward()
-            network.detach()
+        return count_model(case, host_model(layout, weights, dtype, compute_dtype))
+
+
+def count_model(case: Case, model: Any) -> dict[str, int]:
+    """The same of a model with or without numbers."""
+    base = base_model(case, model)
+    network = Network.create(base.parts(), base.family, case.network(), seed=0)
+    known = module_tensors(base.parts()["unet"])
+    trained = module_tensors(*network.adapters)
+    with base.training(is_text_trained=False), LiveMeter([*known, *trained]) as meter:
+        network.attach()
+        network.train()
+        _prediction(case, base).square().mean().backward()
+        network.detach()
     weights_bytes, state = _bytes(known), _bytes(trained) * (1 + ADAM_MOMENTS)
-    return {"latent": latent, "weights": weights_bytes, "state": state, "peak": weights_bytes + state + meter.peak}
+    return {"weights": weights_bytes, "state": state, "peak": weights_bytes + state + meter.peak}
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

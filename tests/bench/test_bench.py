@@ -97,18 +97,18 @@ def test_training_holds_no_second_model(memory, model):
 
 def test_checkpointing_halves_even_a_small_model(memory, model):
     full = memory.live_per_step(replace(CASE, latent=24), model, num_steps=2)[-1]
-    cut = memory.live_per_step(replace(CASE, latent=24, is_checkpointed=True), model, num_steps=2)[-1]
+    cut = memory.live_per_step(replace(CASE, latent=24, checkpointing="on"), model, num_steps=2)[-1]
     assert cut[0] == full[0]
     assert cut[1] - cut[0] < (full[1] - full[0]) / 2
 
 
-def test_counting_on_shapes_is_counting(memory, model):
-    case = replace(CASE, rank=8)
-    on_shapes = importlib.import_module("pack.tests.bench.sdxl").count(TINY, torch.float32, 12, is_checkpointed=False)
-    adapters = paper.adapter_bytes(TINY, memory.workload(case))
-    counted = memory.live_per_step(case, model, num_steps=1)[0][1]
-    assert on_shapes["state"] == 3 * adapters
-    assert on_shapes["peak"] - on_shapes["weights"] - 2 * adapters == pytest.approx(counted, rel=0.1)
+@pytest.mark.parametrize("level", ["off", "on", "finer"])
+def test_counting_on_shapes_is_counting(level, memory, model):
+    sdxl = importlib.import_module("pack.tests.bench.sdxl")
+    case = replace(CASE, rank=sdxl.RANK, checkpointing=level)
+    on_shapes, counted = sdxl.count(TINY, torch.float32, case.latent, level), sdxl.count_model(case, model)
+    assert on_shapes == counted
+    assert counted["state"] == 3 * paper.adapter_bytes(TINY, memory.workload(case))
 
 
 def test_meter_counts_storages_once_and_releases_them():

@@ -108,9 +108,10 @@ def test_gradients_reach_every_part(loaded, is_text_trained):
     assert reached == {"unet"} | (text_parts if is_text_trained else set())
 
 
-def test_checkpointing_gives_the_same_gradients(loaded):
+@pytest.mark.parametrize("level", ["on", "finer"])
+def test_checkpointing_gives_the_same_gradients(loaded, level):
     plain = train_once(base_model(loaded, gradient_checkpointing="off"), False)[1]
-    saved = train_once(base_model(loaded, gradient_checkpointing="on"), False)[1]
+    saved = train_once(base_model(loaded, gradient_checkpointing=level), False)[1]
     assert all(torch.equal(plain[name], saved[name]) for name in plain)
 
 

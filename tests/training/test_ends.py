@@ -128,7 +128,7 @@ def test_out_of_memory_lets_go_of_the_step(request_):
 
 
 def test_advice_names_only_what_is_left_to_do():
-    text = advice(Stage(steps=1, batch_size=1), rank=4, has_gradient_checkpointing=True)
+    text = advice(Stage(steps=1, batch_size=1), rank=4, gradient_checkpointing="finer")
     assert text == "a lower resolution on the buckets node"
 
 

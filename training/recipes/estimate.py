@@ -29,7 +29,7 @@ BASE_BYTES: Mapping[ModelFamily, Mapping[PartName, float]] = {
 """Frozen weights at 16 bit."""
 ACTIVATION_BYTES: Mapping[tuple[ModelFamily, bool], float] = {
     ("sd15", False): 3.0e9,
-    ("sd15", True): 0.8e9,
+    ("sd15", True): 0.6e9,
     ("sdxl", False): 12.0e9,
     ("sdxl", True): 1.6e9,
 }
