@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import comfy.lora
-import torch
 from torch import Tensor
 
 from ...training.base_model import ModelFamily, PartName
 from ...training.networks.names import file_keys
 from ...training.tools.extract import ExtractSettings, WeightPair
+from .frozen_tensors import patched_weight
 from .lora import family_of
 
 _PARTS: tuple[tuple[PartName, str], ...] = (
@@ -45,8 +44,7 @@ class HostWeights:
             return None
         key = self._keys[name]
         (weight, convert), *patches = self._patches[key]
-        full = convert(weight.to(torch.float32), inplace=False).to("cpu", torch.float32, copy=True)
-        return comfy.lora.calculate_weight(patches, full, key) if patches else full
+        return patched_weight(weight, convert, patches, key)
 
     def _keys_of(self, part: PartName, prefix: str) -> dict[str, str]:
         paths = {

@@ -13,7 +13,7 @@ from .dylora import DyloraAdapter
 from .full import BiasAdapter, FullAdapter, NormAdapter
 from .glora import GloraAdapter
 from .ia3 import Ia3Adapter
-from .layer import Layer
+from .layer import Layer, ReadTensor, own_tensor
 from .loha import LohaAdapter
 from .lokr import LokrAdapter, LokrShape
 from .lora import LoraAdapter
@@ -57,10 +57,14 @@ def size_of(target: Target, layer: Layer, settings: NetworkSettings, block_rank:
 
 
 def create_adapter(
-    target: Target, settings: NetworkSettings, block_rank: int | None, generator: torch.Generator
+    target: Target,
+    settings: NetworkSettings,
+    block_rank: int | None,
+    generator: torch.Generator,
+    read: ReadTensor = own_tensor,
 ) -> Adapter:
     """A fresh adapter with zero change; `block_rank` as in `size_of`."""
-    layer = Layer.of(target.module)
+    layer = Layer.of(target.module, read)
     if isinstance(target.module, NORM_TYPES):
         return NormAdapter.create(layer)
     adapter = _create(target, layer, size_of(target, layer, settings, block_rank), settings, generator)
@@ -90,9 +94,11 @@ def _create(target: Target, layer: Layer, size: Size, settings: NetworkSettings,
     return makers[settings.algorithm]()
 
 
-def adapter_from_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> Adapter | None:
+def adapter_from_tensors(
+    module: nn.Module, tensors: dict[str, Tensor], read: ReadTensor = own_tensor
+) -> Adapter | None:
     """The adapter that a file's tensors (by suffix) describe, or None. What is read is taken out of `tensors`."""
-    layer = Layer.of(module)
+    layer = Layer.of(module, read)
     if isinstance(module, NORM_TYPES):
         return NormAdapter.from_tensors(layer, tensors) if {"w_norm", "diff"} & tensors.keys() else None
     adapter = _read(layer, tensors)

@@ -9,7 +9,7 @@ from ..base_model import ModelFamily, PartName
 from ..rng import generator
 from .adapter import Adapter
 from .algorithms import adapter_from_tensors, create_adapter, trained_as
-from .layer import Layer
+from .layer import Layer, ReadTensor, own_tensor
 from .names import alias_keys
 from .settings import NetworkSettings
 from .targets import Target, find_modules, module_paths, select_targets
@@ -26,7 +26,11 @@ class Attachment:
 
 
 def create_attachments(
-    parts: Mapping[PartName, nn.Module], family: ModelFamily, settings: NetworkSettings, seed: int
+    parts: Mapping[PartName, nn.Module],
+    family: ModelFamily,
+    settings: NetworkSettings,
+    seed: int,
+    read: ReadTensor = own_tensor,
 ) -> list[Attachment]:
     """Fresh adapters on the targets of the settings. Each one's start depends on the seed and its key alone.
 
@@ -39,7 +43,7 @@ def create_attachments(
         weight, rank = blocks.weight(target.block), blocks.rank(target.block, Layer.of(target.module).is_spatial)
         if weight == 0 or rank == 0:
             continue
-        adapter = create_adapter(target, settings, rank, generator(seed, f"network/{target.key}"))
+        adapter = create_adapter(target, settings, rank, generator(seed, f"network/{target.key}"), read)
         attachments.append(Attachment(target, adapter, weight))
     if not attachments:
         raise ValueError("block weights must leave at least one block on, got 0 for every targeted block")
@@ -47,7 +51,11 @@ def create_attachments(
 
 
 def read_attachments(
-    parts: Mapping[PartName, nn.Module], family: ModelFamily, tensors: Mapping[str, Tensor], settings: NetworkSettings
+    parts: Mapping[PartName, nn.Module],
+    family: ModelFamily,
+    tensors: Mapping[str, Tensor],
+    settings: NetworkSettings,
+    read: ReadTensor = own_tensor,
 ) -> tuple[list[Attachment], list[str]]:
     """Adapters that a file's tensors describe, and the names of tensors that belong to none."""
     blocks = settings.block_weights.resolve(family)
@@ -56,7 +64,7 @@ def read_attachments(
     unknown: list[str] = []
     for key, by_suffix in _by_key(tensors).items():
         target = targets.get(key)
-        adapter = adapter_from_tensors(target.module, by_suffix) if target else None
+        adapter = adapter_from_tensors(target.module, by_suffix, read) if target else None
         unknown += [f"{key}.{suffix}" for suffix in by_suffix]
         if target is None or adapter is None:
             continue

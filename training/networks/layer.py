@@ -13,6 +13,15 @@ from torch import Tensor, nn
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 Pair = tuple[int, ...]
+ReadTensor = Callable[[nn.Module, str], Tensor]
+"""(module, `weight` or `bias`) to the tensor that the frozen model computes with, on any device and in any type."""
+
+
+def own_tensor(module: nn.Module, name: str) -> Tensor:
+    """The module's own parameter: right wherever no host lays patches over it."""
+    tensor = getattr(module, name)
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,19 +33,20 @@ class Layer:
     weight_shape: tuple[int, ...]
     """(O, I) of a linear layer, (O, I, K, K) of a convolution, (O,) of a normalization."""
     has_bias: bool
+    read: ReadTensor = own_tensor
 
     @classmethod
-    def of(cls, module: nn.Module) -> "Layer":
+    def of(cls, module: nn.Module, read: ReadTensor = own_tensor) -> "Layer":
         """Describe a Linear, an ungrouped Conv2d or a normalization, whose weight may not be loaded yet."""
         has_bias = isinstance(module.bias, Tensor)
         if isinstance(module, nn.Linear):
-            return cls(module, (module.out_features, module.in_features), has_bias)
+            return cls(module, (module.out_features, module.in_features), has_bias, read)
         if isinstance(module, nn.GroupNorm):
-            return cls(module, (module.num_channels,), has_bias)
+            return cls(module, (module.num_channels,), has_bias, read)
         if isinstance(module, nn.LayerNorm):
-            return cls(module, tuple(module.normalized_shape), has_bias)
+            return cls(module, tuple(module.normalized_shape), has_bias, read)
         assert isinstance(module, nn.Conv2d) and module.groups == 1
-        return cls(module, (module.out_channels, module.in_channels, *module.kernel_size), has_bias)
+        return cls(module, (module.out_channels, module.in_channels, *module.kernel_size), has_bias, read)
 
     @property
     def is_conv(self) -> bool:
@@ -83,9 +93,7 @@ class Layer:
 
     def weight(self, device: torch.device) -> Tensor:
         """The frozen weight, detached, at least float32, dequantized where the host keeps it quantized."""
-        weight = self.module.weight
-        assert isinstance(weight, Tensor)
-        weight = weight.detach()
+        weight = self.read(self.module, "weight").detach()
         if type(weight) is not Tensor and hasattr(weight, "_qdata"):
             weight = weight.dequantize()
         wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
@@ -93,8 +101,7 @@ class Layer:
 
     def bias_like(self, output: Tensor) -> Tensor | None:
         """The frozen bias in the dtype of an output and shaped to broadcast over it; None where there is none."""
-        bias = self.module.bias
-        if not isinstance(bias, Tensor):
+        if not self.has_bias:
             return None
-        bias = bias.detach().to(device=output.device, dtype=output.dtype)
+        bias = self.read(self.module, "bias").detach().to(device=output.device, dtype=output.dtype)
         return bias[:, None, None] if self.is_conv else bias

@@ -12,6 +12,7 @@ from ..base_model import ModelFamily, PartName
 from .attachment import Attachment, create_attachments, read_attachments
 from .draws import Draws
 from .dylora import DyloraAdapter
+from .layer import ReadTensor, own_tensor
 from .settings import NetworkSettings
 
 
@@ -63,17 +64,22 @@ class Network:
 
     @classmethod
     def create(
-        cls, parts: Mapping[PartName, nn.Module], family: ModelFamily, settings: NetworkSettings, seed: int
+        cls,
+        parts: Mapping[PartName, nn.Module],
+        family: ModelFamily,
+        settings: NetworkSettings,
+        seed: int,
+        read: ReadTensor = own_tensor,
     ) -> "Network":
         """A fresh network with zero change. Each module's start depends on the seed and its key alone.
 
-        Its parameters can be trained even where the caller is in inference mode.
+        Its parameters can be trained even where the caller is in inference mode. `read` gives the frozen weights.
 
         Raises:
             ValueError: the settings do not fit the base model.
         """
         with torch.inference_mode(False):
-            return cls(create_attachments(parts, family, settings, seed), settings)
+            return cls(create_attachments(parts, family, settings, seed, read), settings)
 
     @classmethod
     def from_tensors(
@@ -84,6 +90,7 @@ class Network:
         settings: NetworkSettings | None = None,
         *,
         unmatched: list[str] | None = None,
+        read: ReadTensor = own_tensor,
     ) -> "Network":
         """A network from a file with kohya names. Algorithm, rank and alpha of every module come from its tensors.
 
@@ -95,7 +102,7 @@ class Network:
         """
         settings = settings or NetworkSettings(parts=tuple(parts))
         with torch.inference_mode(False):
-            attachments, unknown = read_attachments(parts, family, tensors, settings)
+            attachments, unknown = read_attachments(parts, family, tensors, settings, read)
         if unmatched is not None:
             unmatched += unknown
         elif unknown:
@@ -206,6 +213,7 @@ class Network:
                 groups.setdefault(role, []).append((f"{attachment.target.key}.{name}", parameter))
         return [ParameterGroup(*role, parameters) for role, parameters in groups.items()]
 
+    @torch.no_grad()
     def state_dict(self, dtype: torch.dtype = torch.float32, *, native: bool = False) -> dict[str, Tensor]:
         """What a file holds: a copy on the CPU under kohya's names, alpha per module, every tensor contiguous.
 
