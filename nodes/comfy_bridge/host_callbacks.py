@@ -1,6 +1,7 @@
 """What the host adds to a run: its progress bar, its cancel button, previews kept on disk and shown on the node."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +21,11 @@ from ...training.run.identity import fingerprint
 from ...training.run.saver import Saver
 from .live import RunEvents
 from .progress import NodeProgress, interrupt_if_cancelled, to_pil
+from .spill import spill_warning
 
 SMOOTHING_STEPS = 20
+SPILL_STEPS = 50
+"""Steps between looks at the card's memory."""
 
 
 class HostProgress:
@@ -32,6 +36,7 @@ class HostProgress:
         self._events = events
         self._losses: list[float] = []
         self._bar: tqdm | None = None
+        self._spill: str | None = None
         self.picture: Tensor | None = None
         """Shown with the next step, then cleared."""
 
@@ -49,9 +54,12 @@ class HostProgress:
         self._bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
         rate = self._bar.format_dict["rate"] or 1.0 / report.seconds
         left_s = (job.total_steps - report.step) / rate
-        self._progress.text(
-            f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
-        )
+        if report.step % SPILL_STEPS == 2 and self._spill is None:
+            self._spill = spill_warning(job.base.device)
+            if self._spill:
+                logging.warning("[LoRA Bakery] %s", self._spill)
+        line = f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
+        self._progress.text(f"{line}\n{self._spill}" if self._spill else line)
         self._events.step(report, smoothed, rate, left_s)
         picture, self.picture = self.picture, None
         self._progress.update(report.step, job.total_steps, picture)
