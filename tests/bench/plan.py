@@ -41,20 +41,16 @@ def against_peers(
     return Comparison(name, title, tuple(entries), num_rounds)
 
 
-def every_algorithm(case: Case, num_rounds: int) -> list[Comparison]:
+def every_algorithm(case: Case, num_rounds: int) -> Comparison:
     """Each algorithm of this pack beside a bound."""
     cases = {name: replace(case, algorithm=name, targets="attention_feed_forward") for name in ALGORITHMS}
     cases["DoRA"] = replace(case, weight_decompose=True)
-    halves = (list(cases)[::2], list(cases)[1::2])
-    return [
-        Comparison(
-            f"algorithms {number}",
-            "Every algorithm, attention and feed-forward, batch 1",
-            (Entry(BOUND, "bound", case), *(Entry(name, "pack", cases[name]) for name in half)),
-            num_rounds,
-        )
-        for number, half in enumerate(halves, start=1)
-    ]
+    return Comparison(
+        "algorithms",
+        "Every algorithm, attention and feed-forward, batch 1",
+        (Entry(BOUND, "bound", case), *(Entry(name, "pack", cases[name]) for name in cases)),
+        num_rounds,
+    )
 
 
 def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
@@ -70,7 +66,7 @@ def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
     if is_full:
         large = replace(narrow, latent=2 * narrow.latent)
         size = f"{large.latent}×{large.latent} latents"
-        found += every_algorithm(narrow, 3)
+        found.append(every_algorithm(narrow, 3))
         found.append(against_peers("large 1", f"Attention and feed-forward, rank 16, {size}, batch 1", large, 2))
         found.append(
             against_peers("large 4", f"Attention and feed-forward, {size}, batch 4", replace(large, batch=4), 3, ())

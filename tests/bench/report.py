@@ -43,9 +43,10 @@ def _opening() -> str:
 Written by `python dev.py bench` ({date.today().isoformat()}) on {_processor()}, {torch.get_num_threads()} threads,
 {platform.system()}, Python {platform.python_version()}, {versions}, ComfyUI 0.30.0 with PyTorch attention.
 
-Each line of a table is a process of its own that trains in its own loop; they take one step in turn, in alternating
-order, and the median counts. The chart shows processor time, of all threads of a process, which sleep when idle:
-other programs on the machine change the clock's time, but hardly this. All have the same U-Net (random weights of the
+Each line of a table is a process of its own that trains in its own loop; with the bound they take one step in turn, in
+alternating order, a few at a time so that all fit into memory, and the medians of the same rounds are compared. The
+chart shows processor time, of all threads of a process, which sleep when idle: other programs on the machine change the
+clock's time, but hardly this. All have the same U-Net (random weights of the
 real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
 
 The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, without
@@ -76,8 +77,8 @@ def comparison_table(result: Results) -> str:
             f"{wall:.2f}",
             f"{cpu:.2f}",
             f"{cpu / result['batch']:.2f}",
-            f"{wall / median(bound['seconds']):.2f}",
-            f"{cpu / median(bound['cpu_seconds']):.2f}",
+            f"{wall / median(entry['bound_seconds']):.2f}",
+            f"{cpu / median(entry['bound_cpu_seconds']):.2f}",
             f"{entry['peak_bytes'] / MIB:.0f}",
             f"{entry['peak_bytes'] / bound['peak_bytes']:.2f}",
         ]
@@ -91,8 +92,8 @@ def _entries(result: Results) -> Mapping[str, Results]:
 
 def _bars(result: Results) -> list[tuple[str, list[Bar]]]:
     entries = _entries(result)
-    bound_s, bound_bytes = median(entries["bound"]["cpu_seconds"]), entries["bound"]["peak_bytes"]
-    times = [(label, median(e["cpu_seconds"]) / bound_s) for label, e in entries.items()]
+    bound_bytes = entries["bound"]["peak_bytes"]
+    times = [(label, median(e["cpu_seconds"]) / median(e["bound_cpu_seconds"])) for label, e in entries.items()]
     memory = [(label, e["peak_bytes"] / bound_bytes) for label, e in entries.items()]
     return [
         (result["title"], [(label, value, f"{value:.2f} × time") for label, value in times]),
