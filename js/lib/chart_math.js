@@ -129,6 +129,19 @@ export function scale([low, high], [start, end], isLog = false) {
 }
 
 /**
+ * What happened at which step, in order: a stage began, the learning rate was changed by hand.
+ * @param {number[]} stageEnds last step of each stage but the last
+ * @param {[number, number][]} rates step, and the factor of the rate from there on
+ * @param {(key: string, values: Record<string, number>) => string} t
+ * @returns {{step: number, text: string}[]}
+ */
+export function marks(stageEnds, rates, t) {
+  const stages = stageEnds.map((step, index) => ({ step, text: t("stage", { number: index + 2 }) }));
+  const changes = rates.map(([step, factor]) => ({ step, text: `×${short(factor)}` }));
+  return [...stages, ...changes].sort((a, b) => a.step - b.step);
+}
+
+/**
  * Index of the step nearest to `step`; -1 without steps.
  * @param {number[]} steps ascending
  * @param {number} step

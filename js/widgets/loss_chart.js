@@ -4,8 +4,10 @@
 import * as math from "../lib/chart_math.js";
 import { element, oncePerFrame, setText } from "../lib/dom.js";
 
-const MARGIN = { left: 44, right: 8, top: 8, bottom: 18 };
+const MARGIN = { left: 44, right: 10, top: 14, bottom: 18 };
 const FONT = "10px sans-serif";
+/** Texts of the curves, by their colours. */
+const NAMES = { faint: "loss", line: "smoothed", validation: "validation" };
 
 export class LossChart {
   /** @type {import("../lib/run_model.js").Run | null} */
@@ -23,7 +25,13 @@ export class LossChart {
       onpointerleave: () => this.#hover(null),
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
     });
-    this.legend = element("div", { class: "bakery-legend", "aria-live": "off" });
+    this.stepText = element("span");
+    this.entries = Object.fromEntries(Object.keys(NAMES).map((colour) => {
+      const text = element("span");
+      return [colour, { text, swatch: element("span", { class: `bakery-key bakery-key-${colour}` }, text) }];
+    }));
+    const swatches = Object.values(this.entries).map(({ swatch }) => swatch);
+    this.legend = element("div", { class: "bakery-legend", "aria-live": "off", hidden: true }, this.stepText, ...swatches);
     this.logButton = element("button", {
       class: "bakery-small", type: "button", title: t("log_hint"), "aria-pressed": "false", text: t("log"),
       onclick: () => this.#toggleLog(),
@@ -74,16 +82,16 @@ export class LossChart {
     pen.setTransform(density, 0, 0, density, 0, 0);
     pen.clearRect(0, 0, width, height);
     const run = this.#run;
-    if (!run || !run.steps.length) return setText(this.legend, "");
+    if (!run || !run.steps.length) return void (this.legend.hidden = true);
     const smoothed = math.smooth(run.losses, math.smoothingWeight(run.losses.length));
     const range = math.bounds([run.losses, run.validation.map(([, loss]) => loss)], this.#isLog);
-    if (!range) return setText(this.legend, "");
+    if (!range) return void (this.legend.hidden = true);
     const [low, high] = math.padded(range, this.#isLog);
     const x = math.scale([run.steps[0], Math.max(run.steps.at(-1) ?? 0, run.steps[0] + 1)], [MARGIN.left, width - MARGIN.right]);
     const y = math.scale([low, high], [height - MARGIN.bottom, MARGIN.top], this.#isLog);
     const colours = this.#colours();
     drawAxes(pen, { x, y, low, high, width, height, isLog: this.#isLog, run, colours });
-    drawStages(pen, run, x, height, colours);
+    drawMarks(pen, math.marks(run.stageEnds, run.rates, this.t), x, { width, height, colours, last: run.step });
     drawLine(pen, run.steps, run.losses, x, y, colours.faint, 1);
     drawLine(pen, run.steps, smoothed, x, y, colours.line, 2);
     drawLine(pen, run.validation.map(([step]) => step), run.validation.map(([, loss]) => loss), x, y, colours.validation, 2, true);
@@ -96,19 +104,24 @@ export class LossChart {
     return { text: read("muted"), grid: read("grid"), faint: read("faint"), line: read("line"), validation: read("validation") };
   }
 
+  /** @param {number} step @param {Record<string, number | null | undefined>} values by colour; undefined is not shown */
+  #showLegend(step, values) {
+    setText(this.stepText, `${step}:`);
+    for (const [colour, { text, swatch }] of Object.entries(this.entries)) {
+      swatch.hidden = values[colour] === undefined;
+      setText(text, `${this.t(NAMES[/** @type {keyof typeof NAMES} */ (colour)])} ${math.short(values[colour])}`);
+    }
+    this.legend.hidden = false;
+  }
+
   /** The legend tells the values under the pointer, else the last ones. */
   #describe(pen, run, smoothed, x, y, height, colours) {
     const isHovering = this.#hoverX != null;
     const span = [x(run.steps[0]), x(run.steps.at(-1))];
     const share = isHovering ? (this.#hoverX - span[0]) / (span[1] - span[0] || 1) : 1;
     const index = math.nearestIndex(run.steps, run.steps[0] + share * (run.steps.at(-1) - run.steps[0]));
-    const parts = [
-      `${run.steps[index]}:`, `${this.t("loss")} ${math.short(run.losses[index])}`,
-      `${this.t("smoothed")} ${math.short(smoothed[index])}`,
-    ];
     const check = run.validation.filter(([step]) => step <= run.steps[index]).at(-1);
-    if (check) parts.push(`${this.t("validation")} ${math.short(check[1])}`);
-    setText(this.legend, parts.join("  "));
+    this.#showLegend(run.steps[index], { faint: run.losses[index], line: smoothed[index], validation: check?.[1] });
     if (!isHovering) return;
     pen.strokeStyle = colours.text;
     pen.lineWidth = 1;
@@ -138,21 +151,29 @@ function drawAxes(pen, { x, y, low, high, width, height, isLog, run, colours }) 
   }
   Object.assign(pen, { textAlign: "center", textBaseline: "top" });
   for (const tick of math.ticks(run.steps[0], run.steps.at(-1), Math.max(2, Math.floor(width / 90)))) {
-    if (Number.isInteger(tick)) pen.fillText(String(tick), x(tick), height - MARGIN.bottom + 5);
+    const half = pen.measureText(String(tick)).width / 2;
+    if (Number.isInteger(tick)) pen.fillText(String(tick), Math.min(x(tick), width - half), height - MARGIN.bottom + 5);
   }
 }
 
-function drawStages(pen, run, x, height, colours) {
-  pen.strokeStyle = colours.text;
-  pen.setLineDash([3, 3]);
-  const marks = [...run.stageEnds, ...run.rates.map(([step]) => step)];
-  for (const step of marks.filter((mark) => mark >= run.steps[0] && mark <= run.step)) {
+/** Dashed lines where a stage began or the learning rate was changed, with what it was above them. */
+function drawMarks(pen, marks, x, { width, height, colours, last }) {
+  Object.assign(pen, { font: FONT, strokeStyle: colours.text, fillStyle: colours.text, textBaseline: "bottom" });
+  let free = MARGIN.left;
+  for (const { step, text } of marks.filter((mark) => mark.step <= last)) {
+    pen.setLineDash([3, 3]);
     pen.beginPath();
     pen.moveTo(x(step), MARGIN.top);
     pen.lineTo(x(step), height - MARGIN.bottom);
     pen.stroke();
+    pen.setLineDash([]);
+    const half = pen.measureText(text).width / 2;
+    const at = Math.min(x(step), width - half - 1);
+    if (at - half < free) continue; // no text over another
+    pen.textAlign = "center";
+    pen.fillText(text, at, MARGIN.top - 2);
+    free = at + half + 4;
   }
-  pen.setLineDash([]);
 }
 
 function drawLine(pen, steps, values, x, y, colour, width, hasDots = false) {

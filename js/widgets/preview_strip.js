@@ -14,6 +14,8 @@ export class PreviewStrip {
   #grid = null;
   #runKey = "";
   #focus = { column: 0, row: 0 };
+  /** Shows the newest column while nobody has scrolled away from it. */
+  #followsEnd = true;
 
   /**
    * @param {import("../lib/strings.js").Translate} t
@@ -27,7 +29,7 @@ export class PreviewStrip {
       "div",
       {
         class: "bakery-strip", role: "grid", "aria-label": t("strip"), hidden: true,
-        onscroll: () => this.redraw(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
+        onscroll: () => this.#onScroll(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
       },
       this.content,
     );
@@ -40,16 +42,21 @@ export class PreviewStrip {
 
   /** @param {import("../lib/run_model.js").Run | null} run */
   show(run) {
-    const wasAtEnd = this.element.scrollLeft + this.element.clientWidth >= this.content.offsetWidth - 8;
     const key = `${run?.name}/${run?.id}/${run?.previews[0]?.key}`;
     const isOther = key !== this.#runKey;
     this.#run = run;
     this.#runKey = key;
-    if (isOther) this.#clear();
+    if (isOther) {
+      this.#clear();
+      this.#followsEnd = true;
+    }
     this.element.hidden = !this.set;
     if (!this.set) return;
-    this.#measure();
-    if (wasAtEnd || isOther) this.element.scrollLeft = this.content.offsetWidth;
+    this.redraw();
+  }
+
+  #onScroll() {
+    this.#followsEnd = this.element.scrollLeft + this.element.clientWidth >= this.content.offsetWidth - 8;
     this.redraw();
   }
 
@@ -61,6 +68,7 @@ export class PreviewStrip {
     this.#grid = layout(room, set.steps.length, set.prompts.length, set.width / set.height);
     this.content.style.width = `${this.#grid.width}px`;
     this.content.style.height = `${this.#grid.height}px`;
+    if (this.#followsEnd) this.element.scrollLeft = this.content.offsetWidth;
   }
 
   #clear() {

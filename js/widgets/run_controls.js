@@ -26,7 +26,9 @@ export class RunControls {
         type: "button", text: t(name), title: t(`${name}_hint`), onclick: () => this.#press(name),
       });
     }
-    this.row = element("div", { class: "bakery-row", hidden: true }, ...Object.values(this.#buttons));
+    const { slower, faster, ...others } = this.#buttons;
+    const rates = element("span", { class: "bakery-pair-of-buttons" }, slower, faster); // they wrap together
+    this.row = element("div", { class: "bakery-row bakery-buttons", hidden: true }, ...Object.values(others), rates);
     this.tryBox = this.#makeTryBox();
     this.element = element("div", { class: "bakery-controls" }, this.status, this.row, this.tryBox, this.message);
   }
@@ -114,7 +116,7 @@ export function statusLine(t, run) {
   const parts = [t("step", { step: run.step, total: run.totalSteps }), t("epoch", { epoch: run.epoch + 1 })];
   if (run.rate) parts.push(run.rate >= 1 ? t("speed", { rate: run.rate.toFixed(1) }) : t("seconds", { seconds: (1 / run.rate).toFixed(1) }));
   if (run.state !== "ended" && run.left != null) parts.push(t("left", { time: clock(run.left) }));
-  if (run.learningRate != null) parts.push(`lr ${short(run.learningRate)}`);
+  if (run.learningRate != null) parts.push(t("lr", { rate: short(run.learningRate) }));
   if (run.state !== "ended" && run.memory) parts.push(t("memory", { gib: run.memory.toFixed(1) }));
   if (t(run.state)) parts.push(t(run.state));
   if (run.pick != null) parts.push(`★ ${run.pick}`);

@@ -10,7 +10,7 @@ import { PreviewOverlay } from "./preview_overlay.js";
 import { PreviewStrip } from "./preview_strip.js";
 import { RunControls } from "./run_controls.js";
 
-const HEIGHTS = { empty: 60, chart: 130, strip: 190, padding: 24 };
+const HEIGHTS = { empty: 60, chart: 160, strip: 190, padding: 24 };
 
 export class TrainPanel {
   /** @type {import("../lib/run_model.js").Run | null} */

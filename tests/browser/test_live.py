@@ -29,13 +29,11 @@ def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
     private = root / ".run" / RUN
     place = private / "previews" / SET
     place.mkdir(parents=True, exist_ok=True)
-    segments = [{"stage": 0, "key": "", "steps": steps}]
-    record = {"format": 1, "base": "", "dataset": "", "segments": segments, "description": {}}
-    (private / "run.json").write_text(json.dumps(record))
+    write_record(private, [steps])
     (root / ".run" / "current").write_text(RUN)
     line = {"total_steps": steps, "epoch": 0, "grad_norm": 1.0, "learning_rates": {"unet": 1e-4}, "seconds": 0.1}
-    lines = (json.dumps({"step": step, "loss": 1 / step, **line}) for step in range(1, steps + 1))
-    (private / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    lines = [{"step": step, "loss": 1 / step, **line} for step in range(1, steps + 1)]
+    write_lines(private, lines)
     (place / "settings.json").write_text(json.dumps({"prompts": prompts, "width": 64, "height": 64}))
     for step in previews:
         for number in range(len(prompts)):
@@ -44,11 +42,23 @@ def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
             (root / f"{name}-step{step:06d}.safetensors").write_bytes(b"")
 
 
+def write_record(private, stage_lengths):
+    segments = [{"stage": number, "key": "", "steps": length} for number, length in enumerate(stage_lengths)]
+    record = {"format": 1, "base": "", "dataset": "", "segments": segments, "description": {}}
+    (private / "run.json").write_text(json.dumps(record))
+
+
+def write_lines(private, lines):
+    """Adds lines to a run's metrics."""
+    with (private / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
 def show_node(page, name):
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": name}]], top=350)
 
 
-def show_graph(page, name, folder):
+def show_graph(page, name, folder, steps=400):
     nodes = [
         ["CheckpointLoaderSimple", [20, 60], {"ckpt_name": "pocket.safetensors"}],
         ["BakeryLoadDataset", [-500, 60], {"folder": folder.name}],
@@ -58,11 +68,13 @@ def show_graph(page, name, folder):
             [900, 60],
             {"prompts": PROMPTS, "width": 64, "height": 64, "every": 2, "steps": SAMPLING_STEPS, "seed": 3},
         ],
-        ["BakeryTrain", [420, 60], {"name": name, "steps": 400}],
+        ["BakeryTrain", [420, 60], {"name": name, "steps": steps, "save_every": 2}],
+        ["BakeryPickStep", [980, 700], {}],
+        ["PreviewAny", [1300, 700], {}],
     ]
     links = [
         [0, 0, 4, "model"], [0, 1, 4, "clip"], [0, 2, 4, "vae"], [1, 0, 2, "dataset"], [2, 0, 4, "dataset"],
-        [3, 0, 4, "preview"],
+        [3, 0, 4, "preview"], [4, 3, 5, "run"], [5, 1, 6, "source"],
     ]  # fmt: skip
     show_nodes(page, nodes, links, top=350)
 
@@ -75,7 +87,6 @@ def press(page, text):
     page.locator(".bakery-training button", has_text=text).click()
 
 
-@pytest.mark.slow
 def place(page):
     """Where the run stands, without its speed and the time left, which are measured anew all the time."""
     return [
@@ -85,43 +96,92 @@ def place(page):
     ]
 
 
+@pytest.mark.slow
 def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_checkpoint, browser):
     show_graph(page, "live", folder)
     assert "appear here" in page.locator(".bakery-training").inner_text()
     page.evaluate("() => window.app.queuePrompt(0)")
     wait(page, f"document.querySelectorAll('.bakery-cell').length >= {10 if IS_WRITING_SCREENSHOTS else 4}")
-    wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+    wait_for_state(page, "training")
     assert has_ink(page)
-
     press(page, "Pause")
-    wait(page, "/paused/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
-    before = place(page)
-    page.locator(".bakery-try input[type=text]").fill(TYPED)
-    page.locator(".bakery-try button").click()
-    wait(page, "document.querySelector('.bakery-try-picture').src.startsWith('data:image/jpeg')")
-    assert place(page) == before
-    press(page, "Save now")
-    page.wait_for_timeout(500)
-    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 500, "height": 700})
-
+    wait_for_state(page, "paused")
+    try_a_prompt(page)
     compare_and_pick(page)
-
-    press(page, "Go on")
-    press(page, "Rate ×0.5")
-    wait(page, "/training/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
-    press(page, "Stop & keep")
-    wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
-    wait(page, "!document.querySelector('.bakery-training .bakery-status').textContent.includes('left')")
+    steer_from_another_tab(page, browser, server)
     assert (server.output / "loras" / "live" / "live.safetensors").is_file()
     assert not page.evaluate("() => window.hacked")
 
-    workflow = page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
-    second = open_again(browser, server)
-    second.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    second = open_again(browser, server)  # a later day
+    load_graph(second, page)
     wait(second, "document.querySelectorAll('.bakery-cell').length >= 4")
     assert "★" in status(second)
     assert has_ink(second)
     second.context.close()
+
+
+def wait_for_state(page, state):
+    wait(page, f"/{state}/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+
+
+def try_a_prompt(page):
+    before = place(page)
+    page.locator(".bakery-try input[type=text]").fill(TYPED)
+    page.locator(".bakery-try button").click()
+    wait(page, "document.querySelector('.bakery-try-picture').src.startsWith('data:image/jpeg')")
+    assert place(page) == before, "nothing is trained while paused"
+    press(page, "Save now")
+    page.wait_for_timeout(500)
+    top = page.locator(".bakery-training .bakery-buttons button").evaluate_all(
+        "buttons => buttons.map((button) => button.getBoundingClientRect().top)"
+    )
+    assert len(set(top)) == 1, "all buttons fit into one line"
+    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 500, "height": 700})
+
+
+def steer_from_another_tab(page, browser, server):
+    """A second tab, opened while it trains, shows the same and steers it too."""
+    other = open_again(browser, server)
+    load_graph(other, page)
+    wait_for_state(other, "paused")
+    assert place(other) == place(page)
+    press(other, "Go on")
+    press(other, "lr ×0.5")
+    wait_for_state(page, "training")
+    press(page, "Stop & keep")
+    for tab in (page, other):
+        wait(tab, "document.querySelector('.bakery-training .bakery-row').hidden")
+        wait(tab, "!document.querySelector('.bakery-training .bakery-status').textContent.includes('left')")
+    other.context.close()
+
+
+@pytest.mark.slow
+def test_a_step_picked_in_the_strip_is_given_out_at_the_next_queue(page, folder, pocket_checkpoint):
+    show_graph(page, "picked", folder, steps=4)
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait(page, f"{texts_of('BakeryPickStep')}.includes('picked: step 4')")
+    page.locator(".bakery-cell[aria-label^='Step 2:']").first.click()
+    page.locator(".bakery-overlay button", has_text="Pick").click()
+    wait(page, "/★ 2$/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+    page.keyboard.press("Escape")
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait(page, f"{texts_of('BakeryPickStep')}.includes('picked: step 2')")
+    assert any(
+        "step 2 is given out, as picked in the strip" in text
+        for text in page.evaluate(f"() => {texts_of('BakeryTrain')}")
+    )
+    page.wait_for_timeout(300)
+
+
+def load_graph(tab, page):
+    """Opens the workflow of one page in another."""
+    tab.evaluate("workflow => window.app.loadGraphData(workflow)", page.evaluate("() => window.app.graph.serialize()"))
+
+
+def texts_of(node):
+    """JavaScript: what a node said when it ran last."""
+    return f"""(window.app.nodeOutputs[
+        window.app.graph._nodes.find((node) => node.comfyClass === '{node}').id]?.text ?? [])"""
 
 
 def compare_and_pick(page):
@@ -197,17 +257,132 @@ def test_text_is_never_markup_and_keys_move_in_the_strip(server, page):
     assert page.locator(".bakery-panel b, .bakery-panel img[onerror]").count() == 0
 
 
+def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
+    show_saved_run(server, "chart", 100)
+    private = server.output / "loras" / "chart" / ".run" / RUN
+    write_record(private, [60, 40])
+    write_lines(private, [{"step": step, "validation_loss": 0.5 - step / 500} for step in (0, 50, 100)])
+    write_lines(private, [{"step": 20, "rate_factor": 0.5}])
+    page.evaluate("""() => {
+        window.drawn = [];
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        window.restore = () => (CanvasRenderingContext2D.prototype.fillText = fillText);
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+            if (this.canvas.className === "bakery-chart-canvas") window.drawn.push(text);
+            return fillText.call(this, text, ...place);
+        };
+    }""")
+    show_node(page, "chart")
+    wait(page, "window.drawn.includes('×0.5') && window.drawn.includes('stage 2')")
+    legend = page.locator(".bakery-legend")
+    wait(page, "/validation 0.3/.test(document.querySelector('.bakery-legend').textContent)")
+    assert has_colour(page, "--bakery-validation")
+    assert has_colour(page, "--bakery-line")
+
+    canvas = page.locator(".bakery-chart-canvas")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 45, box["y"] + box["height"] / 2)
+    wait(
+        page,
+        "/^1:.*loss 1 .*validation 0.5/.test(document.querySelector('.bakery-legend').innerText.replace(/\\s+/g, ' '))",
+    )
+    page.mouse.move(0, 0)
+    canvas.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    wait(page, "!/^(1|100):/.test(document.querySelector('.bakery-legend').textContent)")
+    assert "validation" in legend.inner_text()
+
+    page.evaluate("() => (window.drawn.length = 0)")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    wait(page, "window.drawn.includes('0.05') && window.drawn.includes('0.5')")
+    assert page.locator(".bakery-chart button").get_attribute("aria-pressed") == "true"
+    page.evaluate("() => window.restore()")
+
+
+def has_colour(page, name):
+    """Whether a colour of the theme is in the chart."""
+    page.wait_for_timeout(200)
+    return page.evaluate(
+        """name => {
+        const canvas = document.querySelector(".bakery-chart-canvas");
+        const hex = getComputedStyle(canvas).getPropertyValue(name).trim();
+        const wanted = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        for (let i = 0; i < data.length; i += 4) {
+            if (data[i + 3] > 250 && wanted.every((value, k) => Math.abs(value - data[i + k]) < 3)) return true;
+        }
+        return false;
+    }""",
+        name,
+    )
+
+
+COUNT = """() => {
+    const counts = (window.counts = { draws: 0, watching: 0 });
+    const { clearRect } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+        if (this.canvas.className === "bakery-chart-canvas") counts.draws++;
+        return clearRect.apply(this, box);
+    };
+    const undo = [() => (CanvasRenderingContext2D.prototype.clearRect = clearRect)];
+    for (const kind of [IntersectionObserver, ResizeObserver]) {
+        const { observe, disconnect } = kind.prototype;
+        const ours = new Set();
+        kind.prototype.observe = function (target, ...options) {
+            if (target.classList?.contains("bakery-training")) {
+                if (!ours.has(this)) counts.watching++;
+                ours.add(this);
+            }
+            return observe.call(this, target, ...options);
+        };
+        kind.prototype.disconnect = function () {
+            if (ours.delete(this)) counts.watching--;
+            return disconnect.call(this);
+        };
+        undo.push(() => Object.assign(kind.prototype, { observe, disconnect }));
+    }
+    window.undoCounts = () => undo.forEach((act) => act());
+}"""
+"""Counts drawings of the chart, and observers of the panel."""
+TELL = """([name, run]) => window.app.api.dispatchEvent(new CustomEvent("bakery.step", { detail: {
+    name, run, node: null, step: 4, total_steps: 9, epoch: 0, learning_rates: { unet: 1e-4 }, rate: 1, left: 5,
+    memory_gib: 1, points: [[4, 0.5]],
+} }))"""
+TRAIN_NODE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain')"
+
+
 def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server, page):
+    page.evaluate(COUNT)
     show_saved_run(server, "quiet")
     show_node(page, "quiet")
     wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
-    page.evaluate("() => window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain').collapse(true)")
-    page.evaluate("() => window.app.canvas.setDirty(true, true)")
+    wait(page, "window.counts.draws > 0 && window.counts.watching === 2")
+    page.evaluate(f"() => {{ {TRAIN_NODE}.collapse(true); window.app.canvas.setDirty(true, true); }}")
     wait(page, "document.querySelector('.bakery-training')?.offsetParent == null")
-    page.evaluate(
-        "() => window.app.graph.remove(window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain'))"
-    )
+    page.wait_for_timeout(200)
+    page.evaluate("() => (window.counts.draws = 0)")
+    page.evaluate(TELL, ["quiet", RUN])
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => window.counts.draws") == 0
+    page.evaluate(f"() => {{ {TRAIN_NODE}.collapse(false); window.app.canvas.setDirty(true, true); }}")
+    wait(page, "window.counts.draws > 0 && /^step 4 of 9/.test(document.querySelector('.bakery-status').textContent)")
+
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/bakery/" in request.url else None)
+    page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
+    page.wait_for_timeout(500)
+    assert asked, "while it is there, it asks what a finished prompt left"
+    page.evaluate(f"() => window.app.graph.remove({TRAIN_NODE})")
     wait(page, "document.querySelectorAll('.bakery-training').length === 0")
+    assert page.evaluate("() => window.counts.watching") == 0
+    asked.clear()
+    page.evaluate(TELL, ["quiet", "ffffffffffff"])
+    page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
+    page.wait_for_timeout(500)
+    assert asked == []
+    page.evaluate("() => window.undoCounts()")
 
 
 @pytest.mark.parametrize(("palette", "is_new"), [("light", False), ("dark", True), ("light", True)])

@@ -48,7 +48,9 @@ def mask_folder_of(folder: Path) -> Path:
 
 
 def _named_items(dataset: Dataset) -> Iterator[tuple[ImageItem, Subset, Mark | None, Path]]:
-    marked = [*((subset, _mark(subset)) for subset in dataset.subsets), *((s, VALIDATION) for s in dataset.held_out)]
+    marked: list[tuple[Subset, Mark | None]] = [(subset, _mark(subset)) for subset in dataset.subsets]
+    for subset in dataset.held_out:
+        marked.append((subset, VALIDATION))
     folders = {(subset.name, subset.repeats) for subset, _ in marked}
     is_plain = len(folders) == 1 and dataset.subsets[0].repeats == 1
     number = 0

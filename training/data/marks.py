@@ -10,13 +10,13 @@ Names are paths below the folder, with `/`. Names of images that are not there (
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from ..files.atomic import write_text_atomic
 
 Mark = Literal["regularization", "validation"]
-REGULARIZATION: Mark = "regularization"
-VALIDATION: Mark = "validation"
+REGULARIZATION: Final = "regularization"
+VALIDATION: Final = "validation"
 MARKS = (REGULARIZATION, VALIDATION)
 MARKS_FILE = "marks.json"
 
