@@ -18,6 +18,7 @@ MODULES = (
     "stage",
     "recipe",
     "kohya",
+    "kohya_dataset",
     "preview",
     "train",
     "lora_files",

@@ -74,7 +74,7 @@ class BakeryLoadDataset(io.ComfyNode):
         """Changes when a file of the folder does; always where the folder's name is not known yet."""
         if folder is None or mask_folder is None:
             return float("nan")
-        return " ".join(_folder_state(name) for name in (folder, mask_folder) if name)
+        return " ".join(folder_state(name) for name in (folder, mask_folder) if name)
 
     @classmethod
     def execute(cls, folder: str, repeats: int, **values: Any) -> io.NodeOutput:
@@ -239,7 +239,8 @@ def _caption_lines(text: str, num_images: int) -> list[str]:
     return lines if len(lines) > 1 and num_images > 1 else [text]
 
 
-def _folder_state(name: str) -> str:
+def folder_state(name: str) -> str:
+    """Changes whenever a file below a folder of ComfyUI's input folder does."""
     try:
         files = sorted(path for path in input_folder(name).rglob("*") if path.is_file())
     except (ValueError, OSError):

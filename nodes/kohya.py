@@ -2,13 +2,15 @@
 
 from comfy_api.latest import io
 
-from ..training.kohya import export_kohya, import_kohya
+from ..training.data.dataset import Dataset
+from ..training.kohya import export_datasets, export_kohya, import_kohya
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers import check_optimizer
 from ..training.optimizers.settings import OptimizerSettings
 from ..training.stages import Plan, Stage
 from . import sockets
+from .comfy_bridge.folders import input_name
 
 CATEGORY = "LoRA Bakery/Training"
 
@@ -59,8 +61,8 @@ class BakeryExportKohya(io.ComfyNode):
             node_id="BakeryExportKohya",
             display_name="Export Kohya Setup (Bakery)",
             category=CATEGORY,
-            description="Writes settings as command lines of kohya's sd-scripts, one a stage; model, dataset and names "
-            "are yours to add. What sd-scripts has no equivalent for is listed.",
+            description="Writes settings as command lines of kohya's sd-scripts, one a stage, and a dataset as its "
+            "TOML; model and names are yours to add. What sd-scripts has no equivalent for is listed.",
             search_aliases=["sd-scripts", "kohya_ss", "command line"],
             is_output_node=True,
             inputs=[
@@ -68,10 +70,15 @@ class BakeryExportKohya(io.ComfyNode):
                 sockets.Optimizer.Input("optimizer", optional=True, tooltip="Without it AdamW at 0.0002."),
                 sockets.Objective.Input("objective", optional=True, tooltip="Without it min-SNR 5."),
                 sockets.Stages.Input("stages", optional=True, tooltip="Without it 10 epochs."),
+                sockets.Dataset.Input("dataset", optional=True, tooltip="Written as a dataset config."),
             ],
             outputs=[
                 io.String.Output(display_name="command", tooltip="One line for each stage."),
                 io.String.Output(display_name="notes", tooltip="What sd-scripts cannot do."),
+                io.String.Output(
+                    display_name="dataset_config",
+                    tooltip="TOML for --dataset_config; folders are named below ComfyUI's input folder.",
+                ),
             ],
         )
 
@@ -82,6 +89,7 @@ class BakeryExportKohya(io.ComfyNode):
         optimizer: OptimizerSettings | None = None,
         objective: ObjectiveSettings | None = None,
         stages: Plan | None = None,
+        dataset: Dataset | None = None,
     ) -> io.NodeOutput:
         commands = export_kohya(
             network or NetworkSettings(),
@@ -89,8 +97,12 @@ class BakeryExportKohya(io.ComfyNode):
             objective or ObjectiveSettings(),
             stages or (Stage(),),
         )
-        notes = "\n".join(commands.lost) or "Nothing is lost."
-        return io.NodeOutput(commands.text, notes, ui={"text": [commands.text, notes]})
+        lost = list(commands.lost)
+        config = export_datasets(dataset, input_name, lost) if dataset else ""
+        notes = "\n".join(dict.fromkeys(lost)) or "Nothing is lost."
+        return io.NodeOutput(
+            commands.text, notes, config, ui={"text": [commands.text, *[config] * bool(config), notes]}
+        )
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryImportKohya, BakeryExportKohya]

@@ -50,6 +50,34 @@ def safe_join(root: Path, relative: str, root_name: str) -> Path:
     return path
 
 
+def find_input_folder(written: str) -> str | None:
+    """The folder below ComfyUI's input folder that a path of another machine means, as its name relative to it.
+
+    The longest ending of the path that is there, else the only folder that has its last name. None = there is none.
+
+    Raises:
+        ValueError: Several folders have that name.
+    """
+    parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    endings = ["/".join(parts[start:]) for start in range(len(parts)) if not parts[start].endswith(":")]
+    for ending in endings:
+        if input_folder(ending).is_dir():
+            return ending
+    same = [name for name in input_subfolders() if parts and name.rpartition("/")[2] == parts[-1]]
+    if len(same) > 1:
+        raise ValueError(
+            f"{written!r} may mean several folders of ComfyUI's input folder ({', '.join(same)}); write its name below "
+            "the input folder instead"
+        )
+    return same[0] if same else None
+
+
+def input_name(path: Path) -> str:
+    """A folder's name relative to ComfyUI's input folder; its own name where it lies elsewhere."""
+    root = Path(folder_paths.get_input_directory())
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
 def input_subfolders() -> list[str]:
     """Folders below ComfyUI's input folder, three deep, as names relative to it."""
     root = Path(folder_paths.get_input_directory())

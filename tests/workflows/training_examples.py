@@ -5,11 +5,21 @@ from .parts import RATE, begin, compare_size, preview, sample, train
 
 PROMPTS = "zorblax, sky background\nzorblax, teal background"
 KOHYA_COMMAND = """accelerate launch train_network.py
---pretrained_model_name_or_path=base.safetensors --train_data_dir=zorblax --resolution=512,512
+--pretrained_model_name_or_path=base.safetensors --dataset_config=zorblax.json
 --network_module=networks.lora --network_dim=16 --network_alpha=16 --network_train_unet_only
 --learning_rate=1e-3 --optimizer_type=AdamW --optimizer_args "weight_decay=0.01"
 --lr_scheduler=cosine_with_restarts --lr_scheduler_num_cycles=2 --lr_warmup_steps=10%
 --max_train_steps=60 --train_batch_size=4 --min_snr_gamma=5 --shuffle_caption --mixed_precision=bf16"""
+
+
+KOHYA_DATASET = r"""{
+  "general": {"caption_extension": ".txt", "keep_tokens": 1},
+  "datasets": [{
+    "resolution": 64, "enable_bucket": true, "min_bucket_reso": 64, "max_bucket_reso": 128, "batch_size": 4,
+    "subsets": [{"image_dir": "training/zorblax", "num_repeats": 2, "class_tokens": "zorblax"}]
+  }]
+}"""
+"""A dataset config may be JSON too, which every Python reads."""
 
 
 def train_then_sample(canvas: Canvas) -> None:
@@ -117,15 +127,18 @@ def continue_a_lora(canvas: Canvas) -> None:
 def from_kohya(canvas: Canvas) -> None:
     """A setup of sd-scripts, trained here and written back."""
     base = begin(canvas, "from_kohya", height=420)
-    dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
+    dataset, read = canvas.add("BakeryImportKohyaDataset", 1, text=KOHYA_DATASET, command=KOHYA_COMMAND)
+    canvas.add("PreviewAny", 1, title="Which folder was read, and what is lost", source=read)
     network, optimizer, objective, stages, notes = canvas.add("BakeryImportKohya", 2, text=KOHYA_COMMAND)
     canvas.add("PreviewAny", 2, title="What is set elsewhere, and what is lost", source=notes)
     trained = train(
         canvas, 3, base, dataset, "zorblax_kohya", network=network, optimizer=optimizer, objective=objective,
         stages=stages, preview=preview(canvas, 1, PROMPTS),
     )  # fmt: skip
-    command = canvas.add(
-        "BakeryExportKohya", 3, network=network, optimizer=optimizer, objective=objective, stages=stages
-    )[0]
+    command, _, config = canvas.add(
+        "BakeryExportKohya", 3, network=network, optimizer=optimizer, objective=objective, stages=stages,
+        dataset=dataset,
+    )  # fmt: skip
     canvas.add("PreviewAny", 3, title="As a command line again", source=command)
+    canvas.add("PreviewAny", 3, title="As a dataset config again", source=config)
     sample(canvas, 4, "With the LoRA", base.after(trained))

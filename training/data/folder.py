@@ -21,6 +21,8 @@ from .sidecars import metadata_key, read_caption_file, read_metadata
 ALWAYS_READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 SOMETIMES_READABLE = frozenset({".avif", ".jxl"})
 MAX_NAMES_SHOWN = 10
+NUMBERED_FOLDER = re.compile(r"(\d+)_(.+)")
+"""kohya's name of a concept's folder: repeats and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ def scan_folder(
     repeats: int = 1,
     metadata: Path | None = None,
     mask_folder: Path | None = None,
+    class_tokens: str = "",
 ) -> Dataset:
     """Images in and below a folder with their captions, one subset for each `N_name` folder.
 
     `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
-    file beside it, else the name of its folder without the number. `mask_folder` holds masks under the images' names.
-    Images that cannot be read are left out and named in the dataset's notes. Marks in `marks.json` make images
-    regularisation images, or hold them out for validation.
+    file beside it, else `class_tokens`, else the name of its folder without the number. `mask_folder` holds masks
+    under the images' names. Images that cannot be read are left out and named in the dataset's notes. Marks in
+    `marks.json` make images regularisation images, or hold them out for validation.
 
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
@@ -76,6 +79,9 @@ def scan_folder(
     if not facts:
         raise ValueError(_nothing_found(folder, len(paths)))
     captions, unnamed = _captions(folder, list(facts), caption_extension, metadata)
+    if class_tokens:
+        captions |= dict.fromkeys(unnamed, (class_tokens,))
+        unnamed = []
     masks, broken_masks = _masks(mask_folder)
     marks = read_marks(folder)
     grouped: dict[tuple[_Concept, Mark | None], list[ImageItem]] = {}
@@ -163,7 +169,7 @@ def _concept(path: Path, folder: Path) -> _Concept:
     """The nearest `N_name` folder above an image, up to `folder` itself, else the folder it lies in, once."""
     steps_up = len(path.relative_to(folder).parts)
     for parent in list(path.parents)[:steps_up]:
-        match = re.fullmatch(r"(\d+)_(.+)", parent.name)
+        match = NUMBERED_FOLDER.fullmatch(parent.name)
         if match:
             return _Concept(match[2], int(match[1]))
     return _Concept(path.parent.name, 1)

@@ -1,5 +1,16 @@
 """Setups of kohya's sd-scripts: taken over, and written back."""
 
+from .datasets import KohyaDatasets, build_dataset, import_datasets
+from .export_datasets import export_datasets
 from .setup import KohyaCommands, KohyaSetup, export_kohya, import_kohya
 
-__all__ = ["KohyaCommands", "KohyaSetup", "export_kohya", "import_kohya"]
+__all__ = [
+    "KohyaCommands",
+    "KohyaDatasets",
+    "KohyaSetup",
+    "build_dataset",
+    "export_datasets",
+    "export_kohya",
+    "import_datasets",
+    "import_kohya",
+]

@@ -38,14 +38,26 @@ def read_kohya(text: str) -> KohyaText:
     Raises:
         ValueError: The text is none of the forms, or TOML on a Python that cannot read it.
     """
+    table = parse_table(text)
+    return _command_line(text.strip()) if table is None else KohyaText(Options(_renamed(_flat(table))))
+
+
+def parse_table(text: str) -> Mapping[str, Any] | None:
+    """A TOML or JSON text as it is, sections included; None for a command line.
+
+    Raises:
+        ValueError: The text is none of the forms, or TOML on a Python that cannot read it.
+    """
     text = text.strip()
     if not text:
         raise ValueError("text is empty: paste a command line, TOML or JSON of sd-scripts")
     if text.startswith("{"):
-        return KohyaText(Options(_renamed(_flat(_json(text)))))
-    if _COMMAND.search("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))):
-        return _command_line(text)
-    return KohyaText(Options(_renamed(_flat(_toml(text)))))
+        return _json(text)
+    return None if _is_command(text) else _toml(text)
+
+
+def _is_command(text: str) -> bool:
+    return bool(_COMMAND.search("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))))
 
 
 def _json(text: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _take(options: Options, owner: Owner) -> dict[str, Any]:
 
 def _objective(options: Options, taken: Mapping[str, Any]) -> ObjectiveSettings:
     """sd-scripts weighs nothing unless asked, and does not divide by the area of masks."""
-    is_masked = any(options.flag(name) for name in MASKS)
+    is_masked = any(name in options for name in MASKS)  # they stay left over: the dataset has the masks
     values: dict[str, Any] = {"min_snr_gamma": None, **taken}
     return ObjectiveSettings(**values, is_mask_area_normalized=not is_masked)
 

@@ -1,0 +1,130 @@
+"""A dataset as sd-scripts' dataset config, which names folders; what only exists in the graph is listed."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..data.buckets import BucketSettings
+from ..data.captions import CaptionSettings
+from ..data.dataset import Dataset, Subset
+from ..data.folder import image_extensions
+from ..data.images import ImageItem
+from ..data.sidecars import read_caption_file
+from .dataset_tables import BUCKET_OPTIONS, CAPTION_OPTIONS
+
+CAPTION_EXTENSION = ".txt"
+NameFolder = Callable[[Path], str]
+"""How a folder is written."""
+
+
+def export_datasets(dataset: Dataset, name_folder: NameFolder, notes: list[str]) -> str:
+    """The config as TOML: a dataset for each kind of buckets, a subset for each folder. Adds to `notes`."""
+    by_buckets: dict[BucketSettings, list[Subset]] = {}
+    for subset in dataset.subsets:
+        by_buckets.setdefault(replace(subset.buckets, cache="disk"), []).append(subset)
+    lines: list[str] = []
+    for buckets, subsets in by_buckets.items():
+        folders = [text for subset in subsets for text in _folders(subset, name_folder, notes)]
+        if folders:
+            lines += ["[[datasets]]", *_bucket_lines(buckets, notes), *folders, ""]
+    if dataset.held_out:
+        notes.append("images marked for validation: sd-scripts would train them; move them to another folder")
+    return "\n".join(lines)
+
+
+def _folders(subset: Subset, name_folder: NameFolder, notes: list[str]) -> Iterator[str]:
+    by_folder: dict[Path, list[ImageItem]] = {}
+    for item in subset.items:
+        if isinstance(item.source, Path):
+            by_folder.setdefault(item.source.parent, []).append(item)
+    num_in_graph = len(subset.items) - sum(map(len, by_folder.values()))
+    if num_in_graph:
+        notes.append(f"{subset.name}: {num_in_graph} images of the graph are in no folder; Save Dataset writes them")
+    notes += _settings_lost(subset)
+    for folder, items in by_folder.items():
+        notes += _files_lost(folder, items)
+        values = {
+            "image_dir": name_folder(folder),
+            "caption_extension": CAPTION_EXTENSION,
+            "class_tokens": subset.name,
+            "num_repeats": subset.repeats,
+            **({"is_reg": True} if subset.is_regularization else {}),
+            **_changed(subset.captions, CaptionSettings(), CAPTION_OPTIONS),
+            **_changed(subset.buckets, BucketSettings(), BUCKET_OPTIONS[1:]),
+            **_mask_folder(items, name_folder),
+        }
+        yield "  [[datasets.subsets]]"
+        yield from (f"  {name} = {_toml(value)}" for name, value in values.items())
+
+
+def _bucket_lines(buckets: BucketSettings, notes: list[str]) -> list[str]:
+    resolution = buckets.resolution
+    if resolution is None:
+        notes.append("resolution is not set: 512 is written, for SDXL write 1024")
+        resolution = 512
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    values: dict[str, Any] = {
+        "resolution": resolution if isinstance(resolution, int) else list(resolution),
+        "enable_bucket": True,
+        "min_bucket_reso": buckets.min_bucket_size or min(sides) // 2,
+        "max_bucket_reso": buckets.max_bucket_size or max(sides) * 2,
+        "bucket_reso_steps": buckets.bucket_step,
+        "bucket_no_upscale": not buckets.upscale,
+    }
+    return [f"{name} = {_toml(value)}" for name, value in values.items()]
+
+
+def _changed(settings: Any, default: Any, table: Any) -> dict[str, Any]:
+    return {
+        name: getattr(settings, field)
+        for name, field, _ in table
+        if getattr(settings, field) != getattr(default, field)
+    }
+
+
+def _mask_folder(items: list[ImageItem], name_folder: NameFolder) -> Mapping[str, str]:
+    masks = {item.mask.parent for item in items if isinstance(item.mask, Path)}
+    return {"conditioning_data_dir": name_folder(masks.pop())} if len(masks) == 1 else {}
+
+
+def _settings_lost(subset: Subset) -> list[str]:
+    """Settings of the captions and the subset that sd-scripts does not have."""
+    known = {field for _, field, _ in CAPTION_OPTIONS}
+    default = CaptionSettings()
+    found = [
+        f"{subset.name}: {field.name} of Captions: no equivalent"
+        for field in fields(CaptionSettings)
+        if field.name not in known and getattr(subset.captions, field.name) != getattr(default, field.name)
+    ]
+    if subset.loss_weight != 1.0:
+        found.append(f"{subset.name}: loss_weight {subset.loss_weight:g}: no equivalent")
+    if any(item.mask is not None and not isinstance(item.mask, Path) for item in subset.items):
+        found.append(f"{subset.name}: masks of the graph are in no folder")
+    return found
+
+
+def _files_lost(folder: Path, items: list[ImageItem]) -> list[str]:
+    """What sd-scripts would read otherwise from the files."""
+    found: list[str] = []
+    images = [path for path in folder.iterdir() if path.suffix.lower() in image_extensions()]
+    if len(images) > len(items):
+        found.append(f"{folder.name}: sd-scripts would train {len(images) - len(items)} images that were left out here")
+    edited = sum(1 for item in items if _file_captions(item) not in ((), item.captions))
+    if edited:
+        found.append(f"{folder.name}: {edited} captions differ from their files; Save Dataset writes them as they are")
+    return found
+
+
+def _file_captions(item: ImageItem) -> tuple[str, ...]:
+    assert isinstance(item.source, Path)
+    try:
+        return read_caption_file(item.source, CAPTION_EXTENSION)
+    except (OSError, ValueError):
+        return ("",)
+
+
+def _toml(value: object) -> str:
+    """JSON's texts, numbers, lists and booleans are TOML's."""
+    return json.dumps(value, ensure_ascii=False)
