@@ -1,7 +1,8 @@
 """Module paths of the host (the original, LDM names) and the keys under which a file holds them (kohya's).
 
 SD1.5 files name U-Net modules as diffusers does, SDXL files as the original does; text encoders are named alike in
-both. The diffusers names need the U-Net's levels; these are read from the module paths alone (a level ends with a
+both. Where a U-Net's levels differ in their number of blocks, ComfyUI's table of the diffusers names leads to wrong
+modules, so such a U-Net's files have the original names, which it reads too. The diffusers names need the U-Net's levels; these are read from the module paths alone (a level ends with a
 downsampler or an upsampler), so U-Nets of any depth are named, a single level included.
 """
 
@@ -44,7 +45,7 @@ def file_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dict
     if part != "unet":
         prefix = TEXT_PREFIX[family, part]
         return {path: prefix + _text_name(path).replace(".", "_") for path in paths}
-    names = diffusers_names(paths) if family == "sd15" else {}
+    names = diffusers_names(paths) if family == "sd15" and has_equal_levels(paths) else {}
     return {path: "lora_unet_" + names.get(path, path).replace(".", "_") for path in paths}
 
 
@@ -65,6 +66,15 @@ def diffusers_names(paths: Iterable[str]) -> dict[str, str]:
     ups = sorted({int(match[1]) for path in paths if (match := UPSAMPLER.fullmatch(path))})
     named = {path: _diffusers_name(path, downs, ups) for path in paths}
     return {path: name for path, name in named.items() if name is not None}
+
+
+def has_equal_levels(paths: Iterable[str]) -> bool:
+    """True if every level of a U-Net has the same number of blocks, as those of all common models."""
+    paths = list(paths)
+    downs = sorted({int(match[1]) for path in paths if (match := DOWNSAMPLER.fullmatch(path))})
+    blocks = {int(match[2]) for path in paths if (match := IN_BLOCK.fullmatch(path)) and match[1] == "input"}
+    ends = [0, *downs, max(blocks, default=0) + 1]
+    return len({end - start for start, end in zip(ends, ends[1:], strict=False)}) == 1
 
 
 def _diffusers_name(path: str, downs: list[int], ups: list[int]) -> str | None:

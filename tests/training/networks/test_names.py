@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,6 +27,10 @@ SDXL = {
 }  # fmt: skip
 ONE_LEVEL = {
     **SD15, "channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1], "transformer_depth_output": [1, 1],
+}  # fmt: skip
+UNEQUAL = {
+    **SD15, "channel_mult": [1, 2, 2], "num_res_blocks": [1, 3, 2], "transformer_depth": [1, 0, 1, 1, 0, 1],
+    "transformer_depth_output": [1, 1, 1, 0, 1, 1, 0, 1, 1],
 }  # fmt: skip
 GAPS = {
     **SD15, "channel_mult": [1, 2, 2], "num_res_blocks": [1] * 3, "transformer_depth": [0, 1, 1],
@@ -89,6 +94,27 @@ def test_diffusers_names_are_comfyuis(comfy, config):
     }
     ours = diffusers_names(name for name, _ in model.named_modules())
     assert {path: name for path, name in ours.items() if f"{path}.weight" in weights} == wanted
+
+
+@pytest.mark.comfy
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.mark.parametrize(
+    "config", [SD15, SDXL, ONE_LEVEL, UNEQUAL, GAPS], ids=["sd15", "sdxl", "one level", "unequal", "gaps"]
+)
+def test_comfyuis_loader_finds_every_module_under_its_key(comfy, config, family):
+    """By its own key map, for U-Nets whose levels differ too; and the file is read back to the same modules."""
+    diffusion_model = unet(comfy, config)
+    model = torch.nn.Module()
+    model.diffusion_model, model.model_config = diffusion_model, SimpleNamespace(unet_config=config)
+    theirs = comfy.module("comfy.lora").model_lora_keys_unet(model, {})
+    paths = [name for name, _ in diffusion_model.named_modules()]
+    ours, back = file_keys(paths, "unet", family), alias_keys(paths, "unet", family)
+    trained = [path for path, module in diffusion_model.named_modules() if getattr(module, "weight", None) is not None]
+    assert len(trained) > 20
+    assert {path: theirs[ours[path]] for path in trained} == {
+        path: f"diffusion_model.{path}.weight" for path in trained
+    }
+    assert all(back[ours[path]] == path for path in trained)
 
 
 def test_one_level_unet_is_named_without_samplers():
