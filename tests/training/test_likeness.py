@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from pack.tests.pocket.characters import CHARACTERS
+from pack.tests.pocket.likeness import separations
 from pack.training.likeness import describe, likeness
 
 
@@ -48,3 +50,11 @@ def test_mean_over_references():
     references = torch.stack([describe(picture(RED)), describe(picture(BLUE))])
     one = describe(picture(RED))
     assert likeness(one, references) == pytest.approx(float((references[0] @ one + references[1] @ one) / 2), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", CHARACTERS)
+def test_a_drawn_character_is_told_from_all_others_whatever_the_background(name):
+    """Calibrated on the pocket world; `pack.tests.pocket.likeness` prints the figures."""
+    for others, found in separations(CHARACTERS[name]).items():
+        assert found.share > 0.99, others
+        assert found.same.mean() > found.others.mean() + 2 * found.others.std(), others
