@@ -178,6 +178,11 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
     model, clip, vae, dataset = values["model"], values.get("clip"), values["vae"], values["dataset"]
     if clip is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
+        io.Combo.Input(
+            "after_stop", options=["go on", "stay"], default="go on", advanced=True,
+            tooltip="A run that was ended with Stop & keep, when the graph is queued again: train the rest, or leave "
+            "it as it is and only sample with it.",
+        ),
     base = ComfyBaseModel(model, clip, vae, values.get("gradient_checkpointing", "auto"))
     lora = None if values.get("lora") is None else kohya_tensors(values["lora"], model)
     request = TrainRequest(
@@ -206,6 +211,7 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         ),
         cache_dir=latent_cache_folder(),
     )
+        after_stop=values.get("after_stop", "go on"),
     return request, values.get("preview") or default_preview(request), base
 
 

@@ -71,6 +71,11 @@ class RunControl:
         """True from `pause` to `resume`."""
         return self._is_paused
 
+    @property
+    def is_stopped(self) -> bool:
+        """True once `stop` was wanted."""
+        return self._is_stopped
+
     def take_prompts(self) -> list[TryPrompt]:
         """Pictures wanted since the last call."""
         with self._lock:

@@ -65,13 +65,19 @@ class Previewer:
     """Callback that samples previews; training goes on with the same bits as without it."""
 
     def __init__(
-        self, settings: PreviewSettings, sample: PreviewSampler, on_preview: OnPreview, done: Sequence[int]
+        self,
+        settings: PreviewSettings,
+        sample: PreviewSampler,
+        on_preview: OnPreview,
+        done: Sequence[int],
+        end: int | None = None,
     ) -> None:
-        """`done` are the steps that were drawn before with these settings."""
+        """`done` are the steps that were drawn before with these settings; `end` of a run that ends before its plan."""
         self.settings = settings
         self._sample = sample
         self._on_preview = on_preview
         self._done = set(done)
+        self._end = end
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Draws the base model, and the current step if it is its turn and was not drawn with these settings."""
@@ -92,7 +98,7 @@ class Previewer:
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         every = self.settings.every
-        return state.step == job.total_steps or (every > 0 and state.step % every == 0)
+        return state.step in (job.total_steps, self._end) or (every > 0 and state.step % every == 0)
 
     def draw(self, job: TrainJob, state: TrainState) -> None:
         """Samples all prompts once for the current step."""

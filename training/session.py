@@ -14,7 +14,7 @@ from .data.prepared import PreparedDataset
 from .diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from .divergence import DivergenceGuard
 from .ema import Ema
-from .job import Callback, StagePlan, TrainJob, TrainState
+from .job import Callback, StagePlan, StopTraining, TrainJob, TrainState
 from .networks.network import Network
 from .out_of_memory import OutOfMemory, advice, is_out_of_memory
 from .report import StepReport
@@ -75,7 +75,8 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
     losses = Losses()
     try:
-        train(job, state, [*_own_callbacks(session, hooks, saver), losses, *hooks.callbacks(session, saver)])
+        own, of_host = _own_callbacks(session, hooks, saver), hooks.callbacks(session, saver)
+        train(job, state, [*own, losses, *of_host, *([Stay()] if found.stays else [])])
     except BaseException as error:
         if is_out_of_memory(error):
             raise _out_of_memory(session, state) from error
@@ -85,7 +86,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=opening_message(found),
+        message=closing_message(found, state.step),
         diagnosis=_diagnosis(session, hooks, state),
     )
 
@@ -114,6 +115,8 @@ def _load_weights(session: Session, state: TrainState) -> None:
 def opening_message(found: FoundRun) -> str:
     """What the run does, for the node."""
     step, total = found.step, found.total_steps
+    if found.stays:
+        return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest)"
     if found.is_finished:
         return f"already trained: {step} steps, nothing to do"
     if step:
@@ -125,6 +128,30 @@ def opening_message(found: FoundRun) -> str:
     if found.record.parent:
         return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
     return f"new run of {total} steps"
+
+
+def closing_message(found: FoundRun, step: int) -> str:
+    """What the run did, for the node."""
+    if found.is_finished or step >= found.total_steps:
+        return opening_message(found)
+    return (
+        f"{opening_message(found)}; stopped at step {step} and kept. Queueing again trains the rest; with after_stop "
+        "'stay' it stays as it is"
+    )
+
+
+class Stay:
+    """Callback that ends a run before its first step, once the others have begun; it comes last."""
+
+    def on_start(self, job: TrainJob, state: TrainState) -> None:
+        """Ends it."""
+        raise StopTraining
+
+    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
+        """There is none."""
+
+    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
+        """Nothing to close."""
 
 
 class Losses:

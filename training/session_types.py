@@ -17,7 +17,7 @@ from .job import Callback, TrainJob, TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
-from .run.find import FindSettings, FoundRun, OnDatasetChange
+from .run.find import AfterStop, FindSettings, FoundRun, OnDatasetChange
 from .run.folder import RunFolder
 from .run.identity import OnMoreSteps
 from .run.saver import Saver, SaveSettings
@@ -92,6 +92,7 @@ class TrainRequest:
     start: LoraStart | None = None
     on_dataset_change: OnDatasetChange = "start over"
     on_more_steps: OnMoreSteps = "add"
+    after_stop: AfterStop = "go on"
     cache_dir: Path | None = None
     """Folder for latents on disk; None keeps them in RAM."""
     validation: ValidationSettings = field(default_factory=ValidationSettings)
@@ -101,7 +102,9 @@ class TrainRequest:
     @property
     def finding(self) -> FindSettings:
         """What to do where a run on disk is nearly this one."""
-        return FindSettings(on_dataset_change=self.on_dataset_change, on_more_steps=self.on_more_steps)
+        return FindSettings(
+            on_dataset_change=self.on_dataset_change, on_more_steps=self.on_more_steps, after_stop=self.after_stop
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

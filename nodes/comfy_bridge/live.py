@@ -65,9 +65,10 @@ class CloseRun:
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Tells pages that it is over; one that was stopped and kept is noted, so that queueing again goes on."""
-        if error is None and state.step < job.total_steps:
+        run = _runs.pop(self.folder.run_id, None)
+        is_by_user = error is None and run is not None and run.control.is_stopped
+        if is_by_user and state.step < job.total_steps:
             note_stop(self.folder, state.step)
-        _runs.pop(self.folder.run_id, None)
         self.events.send("state", {"state": "ended"})
 
 

@@ -136,7 +136,8 @@ class HostSession:
             self._progress.update(step, session.job.total_steps, progress.picture)
             events.send("sample", {"step": step, "set": store.key})
 
-        return Previewer(self._preview, sampler, on_preview, store.done())
+        end = session.found.step if session.found.stays else None
+        return Previewer(self._preview, sampler, on_preview, store.done(), end)
 
     def _control(
         self, control: RunControl, saver: Saver, previewer: Previewer | None, events: live.RunEvents

@@ -1,5 +1,6 @@
 """A small training graph for the real host, and what its run left on disk."""
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,24 +32,55 @@ def training_graph(client: ComfyClient, name: str, folder: str, **changes: objec
     rate = changes.pop("learning_rate", 1e-4)
     info = client.object_info()
 
-    def node(kind: str, **inputs: object) -> dict[str, object]:
+    def filled(kind: str, **inputs: object) -> dict[str, object]:
         defaults = {
             key: spec[1]["default"]
             for key, spec in info[kind]["input"].get("required", {}).items()
             if len(spec) > 1 and "default" in spec[1]
         }
-        return {"class_type": kind, "inputs": {**defaults, **inputs}}
+        return node(kind, **{**defaults, **inputs})
 
     links = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "dataset": ["2", 0], "preview": ["3", 0]}
     own = {"name": name, "steps": 6, "save_every": 2, "optimizer": ["4", 0], **links, **changes}
     preview = {"prompts": prompts, "width": 64, "height": 64, "steps": 2, "every": 0}
     return {
-        "1": node("CheckpointLoaderSimple", ckpt_name="pocket.safetensors"),
-        "2": node("BakeryLoadDataset", folder=folder),
-        "3": node("BakeryPreview", **preview),
-        "4": node("BakeryOptimizer", learning_rate=rate),
-        "5": node("BakeryTrain", **own),
+        "1": filled("CheckpointLoaderSimple", ckpt_name="pocket.safetensors"),
+        "2": filled("BakeryLoadDataset", folder=folder),
+        "3": filled("BakeryPreview", **preview),
+        "4": filled("BakeryOptimizer", learning_rate=rate),
+        "5": filled("BakeryTrain", **own),
     }
+
+
+def node(class_type: str, **inputs: object) -> dict[str, object]:
+    """A node of a prompt."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def with_sampler(graph: Prompt, lora: str | None = None, source: str = "5") -> Prompt:
+    """The graph and a core sampler on the MODEL and CLIP of `source`, or of a LoRA file on the checkpoint alone."""
+    added = {
+        "text": node("CLIPTextEncode", clip=[source, 1], text="red creature, hat"),
+        "none": node("CLIPTextEncode", clip=[source, 1], text=""),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        "sample": node(
+            "KSampler", model=[source, 0], positive=["text", 0], negative=["none", 0], latent_image=["latent", 0],
+            seed=5, steps=4, cfg=3.0, sampler_name="euler", scheduler="normal", denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["1", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }  # fmt: skip
+    if lora is None:
+        return {**graph, **added}
+    loader = node("LoraLoader", model=["1", 0], clip=["1", 1], lora_name=lora, strength_model=1.0, strength_clip=1.0)
+    return with_sampler({"1": graph["1"], "file": loader}, source="file")
+
+
+def pictures_of(client: ComfyClient, result: PromptResult, shown: str) -> np.ndarray:
+    """Pixels, as signed numbers, of the pictures that a node shows."""
+    assert result.status == "success", result.error
+    files = [Image.open(io.BytesIO(client.view(image))) for image in result.outputs[shown]["images"]]
+    return np.stack([np.asarray(picture.convert("RGB"), dtype=np.int16) for picture in files])
 
 
 def message(result: PromptResult) -> str:

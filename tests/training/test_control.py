@@ -95,7 +95,7 @@ def test_cancelling_and_stopping_work_while_paused(tmp_path):
         run(request_of(tmp_path), heard.command_at(2, "pause"), heard.callback)
     stopping = Heard(lambda: stopping.control.command("stop"))
     result = run(request_of(tmp_path), stopping.command_at(3, "pause"), stopping.callback)
-    assert result.message == "continued from step 2 of 5"
+    assert result.message.startswith("continued from step 2 of 5; stopped at step 3 and kept")
     assert result.step == 3
 
 

@@ -13,6 +13,7 @@ from pack.training.control import ControlCallback, RunControl
 from pack.training.job import StopTraining, TrainingDiverged
 from pack.training.networks.settings import NetworkSettings
 from pack.training.out_of_memory import advice
+from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
 from pack.training.session import run_training
 from pack.training.stages import Stage
@@ -79,6 +80,26 @@ def test_stop_and_keep_returns_the_lora_of_the_step(request_):
     assert list(result.folder.states()) == [2]
 
 
+def test_stopped_run_stays_where_that_is_wanted(request_):
+    """Noted as the host notes it; nothing is encoded or trained, and the callbacks see the run begin and end."""
+    stopped = run(request_, raising(2, StopTraining()))
+    assert stopped.message.startswith("new run of 5 steps; stopped at step 2 and kept. Queueing again trains the rest")
+    note_stop(stopped.folder, 2)
+    noted = stops_state(request_.root)
+    stay = replace(request_, after_stop="stay")
+    num_images, heard = BASE.num_images, []
+    begun = At(0, lambda job, state: heard.append(state.step))
+    begun.on_start = lambda job, state: heard.append(state.step)
+    kept = run(stay, begun)
+    assert kept.message == "stopped at step 2 of 5 and kept so (after_stop 'go on' trains the rest)"
+    assert (kept.step, kept.losses, heard, BASE.num_images) == (2, (), [2], num_images)
+    assert all(torch.equal(tensor, kept.tensors[name]) for name, tensor in stopped.tensors.items())
+    note_stop(kept.folder, 2)
+    assert stops_state(request_.root) == noted
+    assert run(request_).message == "continued from step 2 of 5"
+    assert run(stay).message == "already trained: 5 steps, nothing to do"
+
+
 def full_memory(base: ToyBase, step: int) -> None:
     calls = 0
 
@@ -141,7 +162,7 @@ def test_no_number_keeps_the_last_good_state(request_):
     with pytest.raises(TrainingDiverged, match=r"diverged at step 5: loss nan.*learning rate .* lower it 3-10 times"):
         run(request_, At(4, poison))
     again = run(request_, raising(4, StopTraining()))
-    assert again.message == "continued from step 3 of 5"
+    assert again.message.startswith("continued from step 3 of 5; stopped at step 4")
     assert all(bool(tensor.isfinite().all()) for tensor in again.tensors.values())
 
 

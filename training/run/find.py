@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 from ..files.atomic import remove_leftovers
 from .current import make_current
-from .folder import RunFolder, run_ids
+from .folder import RunFolder, is_stopped_at, run_ids
 from .identity import OnMoreSteps, RunKey, Segment, continue_segments
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 
 OnDatasetChange = Literal["start over", "continue"]
+AfterStop = Literal["go on", "stay"]
+"""A run that was stopped and kept, when it is wanted again: trained to its end, or left as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +22,7 @@ class FindSettings:
 
     on_dataset_change: OnDatasetChange = "start over"
     on_more_steps: OnMoreSteps = "add"
+    after_stop: AfterStop = "go on"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,8 @@ class FoundRun:
     """State to go on from; None for a run that begins."""
     start: SavedState | None = None
     """State whose weights alone are taken, with a fresh optimizer; None for none."""
+    stays: bool = False
+    """True where a user stopped it at this step and wants it left so."""
 
     @property
     def total_steps(self) -> int:
@@ -43,7 +48,7 @@ class FoundRun:
     @property
     def is_finished(self) -> bool:
         """True if nothing is left to train."""
-        return self.step >= self.total_steps
+        return self.stays or self.step >= self.total_steps
 
     @property
     def kept_steps(self) -> int:
@@ -99,7 +104,8 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
     record = replace(record, dataset=key.dataset, segments=tuple(segments))
-    return FoundRun(folder=folder, record=record, step=step, saved=saved, start=start)
+    stays = settings.after_stop == "stay" and step > 0 and is_stopped_at(folder, step)
+    return FoundRun(folder=folder, record=record, step=step, saved=saved, start=start, stays=stays)
 
 
 def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:

@@ -122,9 +122,17 @@ STOPS_FILE = "stops"
 
 def note_stop(folder: RunFolder, step: int) -> None:
     """Notes that a user ended the run early and kept it, so that a host does not take its result for the end."""
+    if is_stopped_at(folder, step):
+        return
     folder.private.mkdir(parents=True, exist_ok=True)
     with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
         file.write(f"{step}\n")
+
+
+def is_stopped_at(folder: RunFolder, step: int) -> bool:
+    """Whether a user ended the run at this step and kept it."""
+    path = folder.private / STOPS_FILE
+    return path.is_file() and str(step) in path.read_text(encoding="utf-8").split()
 
 
 def stops_state(root: Path) -> str:
