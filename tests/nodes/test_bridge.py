@@ -192,6 +192,28 @@ def test_identity_sees_weights_and_patches_but_not_loading(comfy, loaded):
     assert patcher_key(model) == key
 
 
+def test_identity_does_not_see_what_checkpoints_leave_out(loaded):
+    """The host fills it with memory as it finds it; no conditioning depends on it."""
+    from pack.nodes.comfy_bridge.identity import NOT_IN_FILES, clip_key
+
+    clip = loaded.clip
+    weights = clip.cond_stage_model.state_dict()
+    left_out = [weights[name] for name in sorted(NOT_IN_FILES & weights.keys())]
+    assert len(left_out) >= 2
+    with torch.inference_mode():
+        key, cond = clip_key(clip), clip.encode_from_tokens(clip.tokenize("a red cat"), return_pooled=True)
+        before = [tensor.clone() for tensor in left_out]
+        for tensor in left_out:
+            tensor.fill_(7.0)
+        changed = clip.encode_from_tokens(clip.tokenize("a red cat"), return_pooled=True)
+        assert clip_key(clip) == key
+        assert torch.equal(cond[0], changed[0])
+        if "clip_g.logit_scale" in weights:
+            assert torch.equal(cond[1], changed[1])
+        for tensor, values in zip(left_out, before, strict=True):
+            tensor.copy_(values)
+
+
 def test_other_families_are_refused_by_name(loaded):
     from pack.nodes.comfy_bridge.base_model import model_family
 
