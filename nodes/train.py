@@ -171,6 +171,11 @@ def _optional_inputs() -> list[io.Input]:
             "keep_last", default=0, min=0, max=10_000, advanced=True,
             tooltip="Step LoRAs kept, the oldest are deleted first; the best by validation stays. 0 keeps all.",
         ),
+        io.Combo.Input(
+            "after_stop", options=["go on", "stay"], default="go on", advanced=True,
+            tooltip="A run that was ended with Stop & keep, when the graph is queued again: train the rest, or leave "
+            "it as it is and only sample with it.",
+        ),
     ]  # fmt: skip
 
 
@@ -178,11 +183,6 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
     model, clip, vae, dataset = values["model"], values.get("clip"), values["vae"], values["dataset"]
     if clip is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
-        io.Combo.Input(
-            "after_stop", options=["go on", "stay"], default="go on", advanced=True,
-            tooltip="A run that was ended with Stop & keep, when the graph is queued again: train the rest, or leave "
-            "it as it is and only sample with it.",
-        ),
     base = ComfyBaseModel(model, clip, vae, values.get("gradient_checkpointing", "auto"))
     lora = None if values.get("lora") is None else kohya_tensors(values["lora"], model)
     request = TrainRequest(
@@ -204,6 +204,7 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         start=None if lora is None else LoraStart(tensors=lora, key=tensors_key(lora)),
         on_dataset_change=values["on_dataset_change"],
         on_more_steps=values.get("on_more_steps", "add"),
+        after_stop=values.get("after_stop", "go on"),
         validation=ValidationSettings(
             dataset=values.get("validation_dataset"),
             share=values.get("validation_share", 0.0),
@@ -211,7 +212,6 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         ),
         cache_dir=latent_cache_folder(),
     )
-        after_stop=values.get("after_stop", "go on"),
     return request, values.get("preview") or default_preview(request), base
 
 
