@@ -90,7 +90,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     job.network.train(True)
     results, grad_norm = gradients(job, state, position)
     loss = sum(float(result.loss_B.detach().mean()) for result, _ in results) / len(results)
-    _check_finite(state.step + 1, loss, grad_norm, optimizer)
+    _check_finite(job, state, loss, grad_norm)
     norms = _update(job, state, optimizer)
 
     samples = tuple(sample for result, batch in results for sample in _sample_losses(result, batch))
@@ -224,13 +224,27 @@ def to_list(values: Tensor) -> list[float]:
     return [float(value) for value in values.detach().cpu()]
 
 
-def _check_finite(step: int, loss: float, grad_norm: float, optimizer: torch.optim.Optimizer) -> None:
+def _check_finite(job: TrainJob, state: TrainState, loss: float, grad_norm: float) -> None:
     if math.isfinite(loss) and math.isfinite(grad_norm):
         return
-    optimizer.zero_grad(set_to_none=True)
-    rate = max(effective_rates(optimizer).values())
+    assert state.optimizer is not None
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.step == 0 and not math.isfinite(loss):
+        raise TrainingDiverged(
+            f"the model gives no numbers (loss {loss}) before anything is trained, so it is not the learning rate. "
+            f"{_half_precision(job)}Else a LoRA on the model, the one to go on from, or the checkpoint is damaged: see "
+            "whether the model draws a picture, and train without them."
+        )
+    rate = max(effective_rates(state.optimizer).values())
     raise TrainingDiverged(
-        f"training diverged at step {step}: loss {loss}, gradient norm {grad_norm}. The run stands at its last save. "
-        f"Most likely the learning rate ({rate:g}) is too high for this network; lower it 3-10 times, "
-        "add warmup_steps, or set max_grad_norm to 1."
+        f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {grad_norm}. The run stands at its "
+        f"last save. Most likely the learning rate ({rate:g}) is too high for this network; lower it 3-10 times, "
+        f"add warmup_steps, or set max_grad_norm to 1. {_half_precision(job)}".rstrip()
     )
+
+
+def _half_precision(job: TrainJob) -> str:
+    """The other likely cause of what is no number."""
+    if job.base.loss_scale == 1.0:
+        return ""
+    return "The model computes in float16, which overflows: start ComfyUI with --bf16-unet or --fp32-unet. "

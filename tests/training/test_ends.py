@@ -166,6 +166,19 @@ def test_no_number_keeps_the_last_good_state(request_):
     assert all(bool(tensor.isfinite().all()) for tensor in again.tensors.values())
 
 
+@pytest.mark.parametrize(
+    ("scale", "cause"), [(1.0, "Else a LoRA"), (2.0**16, "computes in float16, which overflows: ")]
+)
+def test_a_model_that_gives_no_numbers_is_told_from_a_high_rate(request_, scale, cause):
+    base = ToyBase()
+    base.loss_scale = scale
+    with torch.no_grad():
+        base.unet.out[2].weight.fill_(float("inf"))
+    with pytest.raises(TrainingDiverged, match=rf"no numbers \(loss nan\) before anything is trained.*{cause}"):
+        run(replace(request_, base=base))
+    assert not list(request_.root.rglob("*.state")) and not list(request_.root.rglob("*.safetensors"))
+
+
 def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
     """Judged from the sixth sample on, the first of step 4, where anything is an excess."""
     quick = {"WINDOW": 2, "MIN_EXPECTING": 4, "MIN_IN_BAND": 1, "CHECK_EVERY": 1, "CHECKS": 1, "FACTOR": 0.0}
