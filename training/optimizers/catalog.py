@@ -83,7 +83,11 @@ _SYNONYMS = {"adamwschedulefree": "schedulefreeadamw", "dadaptation": "dadaptada
 
 _NEEDS_MORE = "needs more of a train loop than gradients (a closure, second derivatives or roles of layers)"
 _NOT_EXACT = "keeps state that cannot be saved exactly, so an interrupted run would not continue as it was"
+_MATRICES_ONLY = "trains matrices alone, and a network has kernels of convolutions too"
+_OWN_SCALE = "brings the weights of each neuron to a norm of its own, so a network cannot grow from no change"
 _REFUSED = {
+    "spectralsphere": _MATRICES_ONLY,
+    "nero": _OWN_SCALE,
     **dict.fromkeys(
         ("adago", "adahessian", "adalomo", "adammini", "adamuon", "alig", "bsam", "demo", "distributedmuon", "lbfgs",
          "lomo", "muon", "muonclip", "normuon", "sophiah"),

@@ -41,13 +41,23 @@ def test_continues_with_the_same_bits(name):
     assert torch.equal(straight.down, continued.down)
 
 
-def test_most_can_be_used():
+def test_most_can_be_used_and_each_other_one_has_its_reason():
+    names = pytorch_optimizer.get_supported_optimizers()
     assert len([*usable()]) > 90
+    for name in set(names) - set(usable()):
+        with pytest.raises(ValueError, match="needs more of a train loop|saved exactly|matrices alone|from no change"):
+            find_optimizer(name)
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("lbfgs", "needs more of a train loop"), ("SophiaH", "needs more of a train loop"), ("kron", "saved exactly")],
+    [
+        ("lbfgs", "needs more of a train loop"),
+        ("SophiaH", "needs more of a train loop"),
+        ("kron", "saved exactly"),
+        ("SpectralSphere", "trains matrices alone"),
+        ("Nero", "cannot grow from no change"),
+    ],
 )
 def test_others_are_refused_with_the_reason(name, reason):
     with pytest.raises(ValueError, match=f"optimizer {name} .*{reason}.*AdamW"):
