@@ -161,7 +161,8 @@ def _advanced_caption_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "tag_warmup_steps", default=CAPTIONS.tag_warmup_steps, min=0.0, max=1_000_000.0, step=0.05,
-            tooltip="Steps over which captions grow from few tags to all; below 1 a share of all. 0 is off.", **text,
+            tooltip="Steps over which captions grow from few tags to all; below 1 a share of the first stage. 0 is "
+            "off.", **text,
         ),
         io.Int.Input(
             "tag_warmup_min", default=CAPTIONS.tag_warmup_min, min=0, max=1000,

@@ -152,11 +152,15 @@ def optimizer_for_stage(job: TrainJob, state: TrainState, index: int) -> torch.o
 
 
 def batch_at(job: TrainJob, index: int, place: int, step: int) -> Batch:
-    """The batch at a place of a stage."""
+    """The batch at a place of a stage.
+
+    A tag warmup given as a share counts in the first stage: its length is settled once it trains, so that what is
+    added later changes nothing before it.
+    """
     plan = job.stages[index]
     epoch, place_in_epoch = _epoch_and_place(job, index, place)
     batch_plan = plan.data.epoch(plan.stage.batch_size, job.seed, epoch)[place_in_epoch]
-    return plan.data.load(batch_plan, job.seed, epoch, step, job.total_steps)
+    return plan.data.load(batch_plan, job.seed, epoch, step, job.stages[0].steps)
 
 
 def epoch_at(job: TrainJob, step: int) -> int:

@@ -153,3 +153,36 @@ def test_validation_changes_nothing(tmp_path):
     with_it, without = bits(tmp_path / "with"), bits(tmp_path / "without")
     assert with_it.pop("metrics") != without.pop("metrics")
     assert with_it == without
+
+
+WARMED = {"dataset": toy_dataset(tag_warmup_steps=0.9)}
+"""Tags that come one by one over most of the first stage."""
+
+
+@pytest.mark.parametrize("more", [(10,), (STEPS, 3)], ids=["steps", "a stage"])
+@pytest.mark.parametrize("stopped_at", [3, STEPS])
+def test_what_is_added_changes_nothing_before_it(more, stopped_at, tmp_path):
+    """A share of the run is settled with its first stage: stopped and lengthened as if it had been finished first."""
+
+    def wanted(name: str, *steps: int):
+        stages = tuple(Stage(steps=count, batch_size=2) for count in steps)
+        return toy_request(tmp_path / name, **{"base": BASE, "stages": stages, **WARMED})
+
+    run(wanted("whole", STEPS))
+    first = bits(tmp_path / "whole")
+    run(wanted("whole", *more))
+    run(wanted("parts", STEPS), raising(stopped_at, StopTraining()))
+    assert run(wanted("parts", *more)).message.startswith(f"continued from step {stopped_at} of 10")
+    whole, parts = ({**bits(tmp_path / name), "metrics": losses(tmp_path / name)} for name in ("whole", "parts"))
+    assert_same(parts, {**whole, LAST: first[LAST]})
+    run(wanted("other", 10))
+    assert bits(tmp_path / "other")[LAST_OF_10] != whole[LAST_OF_10]  # a warmup over ten steps is another run
+
+
+LAST, LAST_OF_10 = "run-step000007.safetensors", "run-step000010.safetensors"
+
+
+def losses(root: Path) -> bytes:
+    """Of every step; how many steps were planned when it was trained does not matter."""
+    folder = next((root / "run" / ".run").glob("*/run.json")).parent
+    return json.dumps([line["loss"] for line in read_metrics(folder / "metrics.jsonl")]).encode()

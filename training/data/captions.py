@@ -51,7 +51,7 @@ class CaptionSettings:
     tag_warmup_min: int = 1
     """Tags (not counting kept ones) at the first step of the warmup."""
     tag_warmup_steps: float = 0.0
-    """Steps over which the number of tags grows to all; below 1 a share of the run. 0 = off."""
+    """Steps over which the number of tags grows to all; below 1 a share of the first stage. 0 = off."""
     replacements: tuple[tuple[str, str], ...] = ()
     """(text, other text), replaced in the finished caption."""
 

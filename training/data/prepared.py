@@ -115,7 +115,7 @@ class PreparedDataset:
         return self._last_epoch[1]
 
     def load(self, plan: BatchPlan, seed: int, epoch: int, step: int, total_steps: int) -> Batch:
-        """The batch of a plan of this epoch. `step` and `total_steps` count optimizer steps; the tag warmup asks."""
+        """The batch of a plan of this epoch. `step` counts optimizer steps, a tag warmup's share `total_steps`."""
         entries = [self._entries[ref.entry] for ref in plan.samples]
         placements = [self._placement(ref, seed, epoch) for ref in plan.samples]
         encoded = self._source.get([e.view(p) for e, p in zip(entries, placements, strict=True)])
