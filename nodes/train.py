@@ -22,7 +22,8 @@ from . import sockets
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.lora import apply_lora, kohya_tensors
-from .comfy_bridge.run_folders import latent_cache_folder, run_root
+from .comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
+from .comfy_bridge.stale_loaders import stale_note
 from .comfy_bridge.train import GraphContext, HostSession
 
 DEFAULT_NAME = "my_lora"
@@ -79,7 +80,8 @@ class BakeryTrain(io.ComfyNode):
         result = session.run(request)
         tensors, picked = picked_tensors(result)
         model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
-        texts = (result.message, picked, result.diagnosis and result.diagnosis.text())
+        stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
+        texts = (result.message, picked, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
             model, clip, tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
             ui={"text": [text for text in texts if text]},
