@@ -17,6 +17,17 @@ DECAYED = ("adamw", "adamw8bit")
 ADAFACTOR = {"relative_step": False, "scale_parameter": False}
 """Its arguments that are off here unless switched on, and on in sd-scripts unless switched off."""
 LORAPLUS = "loraplus_lr_ratio"
+NATIVE = (
+    "AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptAdan", "DAdaptLion",
+    "DAdaptSGD",
+)  # fmt: skip
+"""Names that sd-scripts knows; it takes others by module and class."""
+SCHEDULE_FREE = {
+    "ScheduleFreeAdamW": "AdamWScheduleFree",
+    "ScheduleFreeRAdam": "RAdamScheduleFree",
+    "ScheduleFreeSGD": "SGDScheduleFree",
+}
+"""Its names of those."""
 
 
 def import_optimizer(
@@ -41,10 +52,10 @@ def import_optimizer(
 
 def export_optimizer(optimizer: OptimizerSettings, notes: list[str]) -> list[str]:
     """Options of optimizer and schedule; LoRA+ is among the network's. Adds to `notes` what has no equivalent."""
-    name = {"ScheduleFreeAdamW": "AdamWScheduleFree"}.get(optimizer.optimizer, optimizer.optimizer)
-    if optimizer.optimizer in ("CAME", "ProdigyPlusScheduleFree"):
-        module = {"CAME": "pytorch_optimizer.CAME", "ProdigyPlusScheduleFree": "prodigyplus.ProdigyPlusScheduleFree"}
-        name = module[optimizer.optimizer]
+    spec = find_optimizer(optimizer.optimizer)
+    name = SCHEDULE_FREE.get(spec.name, spec.name)
+    if spec.name not in SCHEDULE_FREE and spec.name not in NATIVE:
+        name = f"{spec.module.partition('.')[0]}.{spec.name}"
     arguments = [f'"{key}={_literal(value)}"' for key, value in parse_arguments(optimizer.arguments).items()]
     if optimizer.optimizer == "Adafactor":
         arguments += [f'"{key}={ours}"' for key, ours in ADAFACTOR.items() if key not in optimizer.arguments]

@@ -56,7 +56,7 @@ class OptimizerSpec:
 _ADAPTIVE = OptimizerSpec(name="", is_adaptive=True, usual_rate=1.0, lowest_rate=0.05, highest_rate=10.0)
 
 OPTIMIZERS: tuple[OptimizerSpec, ...] = (
-    OptimizerSpec(name="AdamW", module="torch.optim", package="torch"),
+    OptimizerSpec(name="AdamW", module="torch.optim", package="torch", usual_rate=2e-4),
     OptimizerSpec(name="AdamW8bit", module="bitsandbytes.optim", package="bitsandbytes"),
     OptimizerSpec(
         name="Adafactor",
@@ -79,7 +79,14 @@ OPTIMIZERS: tuple[OptimizerSpec, ...] = (
 )
 """Offered by name in the node, most used first."""
 
-_SYNONYMS = {"adamwschedulefree": "schedulefreeadamw", "dadaptation": "dadaptadam"}
+_SYNONYMS = {
+    "adamwschedulefree": "schedulefreeadamw",
+    "radamschedulefree": "schedulefreeradam",
+    "sgdschedulefree": "schedulefreesgd",
+    "dadaptation": "dadaptadam",
+    "dadaptadampreprint": "dadaptadam",
+}
+"""Names of sd-scripts."""
 
 _NEEDS_MORE = "needs more of a train loop than gradients (a closure, second derivatives or roles of layers)"
 _NOT_EXACT = "keeps state that cannot be saved exactly, so an interrupted run would not continue as it was"

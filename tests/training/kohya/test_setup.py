@@ -9,7 +9,7 @@ from pack.training.kohya.reading import read_kohya
 from pack.training.networks.block_weights import BlockWeights
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
-from pack.training.optimizers import check_optimizer
+from pack.training.optimizers import check_optimizer, find_optimizer
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.stages import Stage
@@ -231,6 +231,25 @@ def test_optimizers_come_back(optimizer):
     commands = export_kohya(NETWORKS[0], optimizer, ObjectiveSettings(), (Stage(steps=10),))
     assert import_kohya(commands.text).optimizer == optimizer
     assert commands.lost == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("prodigy", "Prodigy"),
+        ("dadapt-lion", "DAdaptLion"),
+        ("ademamix", "pytorch_optimizer.AdEMAMix"),
+        ("CAME", "pytorch_optimizer.CAME"),
+        ("ProdigyPlusScheduleFree", "prodigyplus.ProdigyPlusScheduleFree"),
+        ("RAdamScheduleFree", "RAdamScheduleFree"),
+        ("schedulefreesgd", "SGDScheduleFree"),
+    ],
+)
+def test_optimizers_have_the_names_that_sd_scripts_takes(name, written):
+    settings = OptimizerSettings(optimizer=name, learning_rate=1.0)
+    command = export_kohya(NETWORKS[0], settings, ObjectiveSettings(), (Stage(steps=10),)).text
+    assert f"--optimizer_type={written} " in command
+    assert find_optimizer(import_kohya(command).optimizer.optimizer) == find_optimizer(name)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
