@@ -78,7 +78,7 @@ class BakeryMergeLoRAs(io.ComfyNode):
         ]  # fmt: skip
         return io.Schema(
             node_id="BakeryMergeLoRAs",
-            display_name="Merge LoRAs",
+            display_name="Merge LoRAs (Bakery)",
             category=CATEGORY,
             description="Merges LoRAs of any algorithms and ranks: exactly, or to a rank with the error reported. For "
             "more than eight, merge merged ones.",
@@ -144,7 +144,7 @@ class BakeryMergeIntoModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryMergeIntoModel",
-            display_name="Merge LoRA into Model",
+            display_name="Merge LoRA into Model (Bakery)",
             category=CATEGORY,
             description="Bakes a LoRA into the model and its text encoders: connect Save Checkpoint to write a model "
             "that needs the LoRA no more.",

@@ -28,7 +28,7 @@ class BakeryResizeLoRA(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryResizeLoRA",
-            display_name="Resize LoRA",
+            display_name="Resize LoRA (Bakery)",
             category=CATEGORY,
             description="Makes a LoRA smaller (the best approximation of its rank) or larger (the same, with room to "
             "train). LoHa, LoKr and full changes become plain LoRA.",
@@ -57,7 +57,7 @@ class BakeryExtractLoRA(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryExtractLoRA",
-            display_name="Extract LoRA",
+            display_name="Extract LoRA (Bakery)",
             category=CATEGORY,
             description="A LoRA that turns one model into the other, as near as its rank allows. LoRAs on the models "
             "count.",
@@ -104,7 +104,7 @@ class BakeryInspectLoRA(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryInspectLoRA",
-            display_name="Inspect LoRA",
+            display_name="Inspect LoRA (Bakery)",
             category=CATEGORY,
             description="Algorithm, ranks, settings, dataset, tags, norm of the change by block, and signs of trouble.",
             search_aliases=["lora info", "lora metadata", "trigger words"],

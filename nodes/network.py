@@ -27,7 +27,7 @@ class BakeryNetwork(io.ComfyNode):
         """Inputs and output."""
         return io.Schema(
             node_id="BakeryNetwork",
-            display_name="Network (Bakery)",
+            display_name="LoRA Network (Bakery)",
             category="LoRA Bakery/Network",
             description="What is trained beside the frozen model. A LoRA of rank 16 on attention and feed-forward is a "
             "good start; more rank holds more detail, the LyCORIS types suit styles and concepts.",

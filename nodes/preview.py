@@ -16,7 +16,7 @@ class BakeryPreview(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryPreview",
-            display_name="LoRA Preview",
+            display_name="LoRA Preview (Bakery)",
             category="LoRA Bakery/Training",
             description="Pictures drawn while the LoRA trains, with ComfyUI's own sampler.",
             search_aliases=["sample prompts", "training preview", "sample every n steps"],

@@ -31,10 +31,13 @@ SPILL_STEPS = 50
 class HostProgress:
     """Callback that shows each step on the node and in the terminal, and obeys the host's cancel button."""
 
-    def __init__(self, progress: NodeProgress, events: RunEvents) -> None:
+    def __init__(self, progress: NodeProgress, events: RunEvents, opening: str) -> None:
+        """`opening` says whether the run is new or goes on; it stays beside the figures."""
         self._progress = progress
+        self._opening = opening
         self._events = events
         self._losses: list[float] = []
+        self._seconds: list[float] = []
         self._bar: tqdm | None = None
         self._spill: str | None = None
         self.picture: Tensor | None = None
@@ -48,18 +51,20 @@ class HostProgress:
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Shows the step; raises the host's exception if the user cancelled."""
         self._losses = [*self._losses[1 - SMOOTHING_STEPS :], report.loss]
+        self._seconds = [*self._seconds[1 - SMOOTHING_STEPS :], report.seconds]
         smoothed = sum(self._losses) / len(self._losses)
         assert self._bar is not None
         self._bar.update(1)
         self._bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
-        rate = self._bar.format_dict["rate"] or 1.0 / report.seconds
+        # Of steps alone: previews, pauses and saves in between would make the time left jump.
+        rate = len(self._seconds) / sum(self._seconds)
         left_s = (job.total_steps - report.step) / rate
         if report.step % SPILL_STEPS == 2 and self._spill is None:
             self._spill = spill_warning(job.base.device)
             if self._spill:
                 logging.warning("[LoRA Bakery] %s", self._spill)
         line = f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
-        self._progress.text(f"{line}\n{self._spill}" if self._spill else line)
+        self._progress.text(" · ".join([line, self._opening, *([self._spill] if self._spill else [])]))
         self._events.step(report, smoothed, rate, left_s)
         picture, self.picture = self.picture, None
         self._progress.update(report.step, job.total_steps, picture)

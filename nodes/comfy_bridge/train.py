@@ -16,7 +16,7 @@ from ...training.job import Callback, TrainJob, TrainState
 from ...training.previews import Previewer, PreviewSettings
 from ...training.run.saver import Saver
 from ...training.run_plan import trained_dataset
-from ...training.session import run_training
+from ...training.session import opening_message, run_training
 from ...training.session_metadata import dataset_facts, network_facts, training_facts
 from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
 from . import live
@@ -49,6 +49,7 @@ def checkpoint_name(model: Any) -> str | None:
     return Path(path).name if path else None
 
 
+MAX_PROMPT_SHOWN = 60
 MAX_COLUMNS = 16
 """Steps on the sheet of previews."""
 MAX_SHEET_WIDTH_PX = 8192
@@ -71,6 +72,11 @@ def narrowed(picture: Tensor, max_width: int) -> Tensor:
     return scaled_1CHW[0].movedim(0, -1)
 
 
+def shortened(text: str) -> str:
+    """The beginning of a text that is long for a line on a node."""
+    return text if len(text) <= MAX_PROMPT_SHOWN else text[: MAX_PROMPT_SHOWN - 1] + "…"
+
+
 class HostSession:
     """One BakeryTrain execution."""
 
@@ -86,7 +92,9 @@ class HostSession:
         hooks = Hooks(
             notify=self._progress.text, progress=self._preparing, callbacks=self._callbacks, metadata=self._metadata
         )
-        return run_training(request, hooks)
+        result = run_training(request, hooks)
+        self._progress.text(result.message)
+        return result
 
     def preview_sheet(self) -> Tensor:
         """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn.
@@ -109,7 +117,7 @@ class HostSession:
     def _callbacks(self, session: Session, saver: Saver) -> Sequence[Callback]:
         folder = session.found.folder
         events = live.RunEvents(self._progress, folder)
-        progress = HostProgress(self._progress, events)
+        progress = HostProgress(self._progress, events, opening_message(session.found))
         callbacks: list[Callback] = [progress]
         shown = SaveShown(saver)
         previewer = self._previewer(session, progress, shown, events) if self._preview else None
@@ -129,6 +137,10 @@ class HostSession:
         store = PreviewStore(session.found.folder, self._preview)
         self.previews = store
 
+        def sample(prompt: str, settings: PreviewSettings) -> Tensor:
+            self._progress.text(f'drawing "{shortened(prompt)}"')
+            return sampler(prompt, settings)
+
         def on_preview(step: int, pictures: Sequence[Tensor]) -> None:
             store.save(step, pictures)
             shown.step = step
@@ -137,7 +149,7 @@ class HostSession:
             events.send("sample", {"step": step, "set": store.key})
 
         end = session.found.step if session.found.stays else None
-        return Previewer(self._preview, sampler, on_preview, store.done(), end)
+        return Previewer(self._preview, sample, on_preview, store.done(), end)
 
     def _control(
         self, control: RunControl, saver: Saver, previewer: Previewer | None, events: live.RunEvents
