@@ -10,6 +10,7 @@
     python dev.py pretrain      train the small model that the demo and the tests use
     python dev.py bench         measure speed and memory; --quick: on a small model
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
+    python dev.py rounds        make a character from one image in rounds; --quick: a few steps
 
 The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
 interrupted or failed can simply be run again. `--comfyui PATH`, or COMFYUI_PATH, uses a ComfyUI of yours instead, as it
@@ -49,6 +50,7 @@ MODULES = {
     "translations": "pack.tests.host.translations",
     **({"bench": "pack.tests.bench"} if (ROOT / "tests" / "bench").is_dir() else {}),
     "compare": "pack.tests.comparison",
+    "rounds": "pack.tests.rounds",
 }
 """Commands that run a module in the host's Python."""
 NUM_THREADS = "2"
@@ -287,7 +289,7 @@ def main() -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
-    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; bench, compare: a part")
+    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; bench, compare, rounds: a part")
     parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
     options, rest = parser.parse_known_args()
     try:

@@ -17,6 +17,7 @@ MODULES = (
     "objective",
     "stage",
     "recipe",
+    "round",
     "kohya",
     "kohya_dataset",
     "preview",

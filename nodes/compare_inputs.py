@@ -79,4 +79,9 @@ def _scoring_inputs() -> list[io.Input]:
             "trigger", default="", optional=True, advanced=True,
             tooltip="Trigger word: the prompts are drawn without it too, which shows a LoRA that is overfit.",
         ),
+        io.Boolean.Input(
+            "is_by_round", default=False, optional=True, advanced=True,
+            tooltip="Where the run is a round (see Round): compare the last LoRA of each round, in place of the steps "
+            "of this one.",
+        ),
     ]  # fmt: skip

@@ -57,17 +57,24 @@ class BakeryTrain(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str = DEFAULT_NAME) -> bool | str:
-        """The name is refused before anything runs."""
+    def validate_inputs(cls, name: str | None = DEFAULT_NAME) -> bool | str:
+        """The name is refused before anything runs; one from a link when it runs."""
         try:
-            check_name(name)
+            if name is not None:
+                check_name(name)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, name: str, **_: Any) -> str:
-        """Changes when a run of the name was stopped early or a step of it was picked: then the node runs again."""
+    def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:
+        """Changes when a run of the name was stopped early or a step of it was picked: then the node runs again.
+
+        Where the name comes from a link it is not known yet: then that holds for a run of any name.
+        """
+        if name is None:
+            stops = (stops_state(root) for root in sorted(loras_output().glob("*")))
+            return f"{' '.join(stops)} {picks_state(loras_output())}"
         return f"{stops_state(run_root(name))} {picks_state(run_root(name).parent, name)}"
 
     @classmethod

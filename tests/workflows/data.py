@@ -13,7 +13,10 @@ from ..pocket.world import describe, draw_creature
 
 CHARACTER = "zorblax"
 MASKS, STYLE, CLASS = "zorblax_masks", "blueprint_style", "creatures"
-ONE_IMAGE = "zorblax_one.png"
+ONE_IMAGE, ONE_IMAGE_FOLDER = "zorblax_one.png", "one_image"
+ONE_IMAGE_BACKGROUND = "sky"
+REAL = "8_real"
+"""Folder of the real picture within the loop's dataset: shown eight times as often as a generated one."""
 NUM_STYLE, NUM_CLASS = 24, 16
 
 
@@ -24,7 +27,21 @@ def add_example_data(input_folder: Path) -> None:
     _once(input_folder / STYLE, _write_style)
     _once(input_folder / CLASS, _write_class)
     if not (input_folder / ONE_IMAGE).is_file():
-        draw_character(CHARACTERS[CHARACTER], "sky", random.Random(1)).save(input_folder / ONE_IMAGE)
+        one_image().save(input_folder / ONE_IMAGE)
+    _once(input_folder / ONE_IMAGE_FOLDER, write_one_image)
+
+
+def one_image() -> Image.Image:
+    """The only picture there is of the character."""
+    return draw_character(CHARACTERS[CHARACTER], ONE_IMAGE_BACKGROUND, random.Random(1))
+
+
+def write_one_image(folder: Path) -> None:
+    """The dataset of round 1: the only picture with its caption."""
+    path = folder / REAL / ONE_IMAGE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    one_image().save(path)
+    path.with_suffix(".txt").write_text(CHARACTERS[CHARACTER].caption(ONE_IMAGE_BACKGROUND) + "\n", encoding="utf-8")
 
 
 def blueprint(picture: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """Examples of what to train on: styles, several subjects, masks, regularization, one image."""
 
 from .canvas import Canvas
+from .data import CHARACTER, ONE_IMAGE, ONE_IMAGE_FOLDER
 from .parts import RATE, begin, compare_size, preview, sample, train
 
 CREATURE = "creature, round body, red skin, two eyes, sky background"
@@ -83,33 +84,32 @@ def regularization_and_prior(canvas: Canvas) -> None:
 
 
 def from_one_image(canvas: Canvas) -> None:
-    """Two rounds: train, draw variations, keep the good ones, go on."""
-    base = begin(canvas, "from_one_image", height=760)
-    image = canvas.add("LoadImage", 1, title="The only image", image="zorblax_one.png")[0]
-    real = canvas.add(
-        "BakeryImagesToDataset", 1, title="Real: counts fully", images=image, captions="zorblax, sky background",
-        repeats=4,
-    )[0]  # fmt: skip
-    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE)[0]
-    first = train(canvas, 2, base, real, "zorblax_round_1", optimizer=optimizer, steps=40)
-    encoded = canvas.add("VAEEncode", 2, pixels=image, vae=base.vae)[0]
-    batch = canvas.add("RepeatLatentBatch", 2, samples=encoded, amount=6)[0]
-    drawn = sample(
-        canvas, 3, "Variations by round 1, numbered from 0", base.after(first),
-        text="zorblax, sand background", start=(batch, 0.7),
+    """One round: train, draw variations to keep. Queued again after some were kept, it is the next round."""
+    base = begin(canvas, "from_one_image", height=900)
+    folder = canvas.add("BakeryLoadDataset", 1, title="The picture, and what you keep", folder=ONE_IMAGE_FOLDER)[0]
+    dataset = canvas.add("BakeryBuckets", 1, dataset=folder, flip=True)[0]
+    this_round = canvas.add("BakeryRound", 1, dataset=dataset, name=CHARACTER)
+    canvas.add("PreviewAny", 1, title="Rounds so far", source=this_round[3])
+    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=RATE)[0]
+    objective = canvas.add(
+        "BakeryObjective", 2, prior_preservation="extra_term", trigger=CHARACTER, trigger_class="creature"
+    )[0]
+    trained = train(
+        canvas, 2, base, dataset, this_round[0], optimizer=optimizer, objective=objective, lora=this_round[1], steps=60,
+        preview=preview(canvas, 2, f"{CHARACTER}, sky background", every=0),
     )  # fmt: skip
-    good = canvas.add("ImageFromBatch", 4, title="The good ones", image=drawn, batch_index=0, length=3)[0]
-    made = canvas.add(
-        "BakeryImagesToDataset", 4, title="Generated: counts half", images=good, captions="zorblax, sand background",
-        loss_weight=0.5,
-    )[0]  # fmt: skip
-    both = canvas.add("BakeryCombineDatasets", 4, dataset_1=real, dataset_2=made)[0]
-    second = train(
-        canvas, 5, base, both, "zorblax_round_2", optimizer=optimizer, steps=40, lora=first[2],
-        on_dataset_change="continue",
-    )  # fmt: skip
+    image = canvas.add("LoadImage", 3, title="To start from", image=ONE_IMAGE)[0]
+    encoded = canvas.add("VAEEncode", 3, pixels=image, vae=base.vae)[0]
+    varied = canvas.add("RepeatLatentBatch", 3, samples=encoded, amount=6)[0]
+    drawn = base.after(trained)
+    for column, background in enumerate(("sand", "white", "black"), start=4):
+        prompt = f"{CHARACTER}, {background} background"
+        of_image = sample(canvas, column, "", drawn, prompt, start=(varied, 0.7), is_shown=False)
+        anew = sample(canvas, column, "", drawn, prompt, is_shown=False)
+        for title, images in (("Variations: keep the good ones", of_image), ("Drawn anew: keep the good ones", anew)):
+            canvas.add("SaveImage", column, title=title, images=images, filename_prefix=this_round[0])
     grid = canvas.add(
-        "BakeryCompare", 6, model=base.model, clip=base.clip, vae=base.vae, lora_1=first[2], lora_2=second[2],
-        prompts="zorblax, sky background\nzorblax, teal background", references=image, **compare_size(),
+        "BakeryCompare", 7, model=base.model, clip=base.clip, vae=base.vae, run=trained[3], is_by_round=True,
+        prompts=f"{CHARACTER}, sky background\n{CHARACTER}, teal background", references=image, **compare_size(),
     )  # fmt: skip
-    canvas.add("PreviewImage", 6, title="Base model, round 1, round 2", images=grid[0])
+    canvas.add("PreviewImage", 7, title="Base model, then a column a round", images=grid[0])

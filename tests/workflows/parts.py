@@ -34,7 +34,7 @@ def begin(canvas: Canvas, name: str, height: int = 620) -> Base:
     return Base(*canvas.add("CheckpointLoaderSimple", 1, ckpt_name=CHECKPOINT))
 
 
-def train(canvas: Canvas, column: int, base: Base, dataset: Port, name: str, **inputs: Any) -> list[Port]:
+def train(canvas: Canvas, column: int, base: Base, dataset: Port, name: str | Port, **inputs: Any) -> list[Port]:
     """Train LoRA on the checkpoint, a few steps unless said otherwise."""
     values = {"steps": 60, "batch_size": 4, "seed": 1, "save_every": 20, **inputs}
     return canvas.add(
@@ -51,9 +51,9 @@ def preview(canvas: Canvas, column: int, prompts: str, every: int = 20) -> Port:
 
 def sample(
     canvas: Canvas, column: int, title: str, source: Base, text: str = "zorblax, brown background",
-    start: tuple[Port, float] | None = None,
+    start: tuple[Port, float] | None = None, is_shown: bool = True,
 ) -> Port:  # fmt: skip
-    """A core sampler with its prompts; the pictures are shown and given back. `start` is (latent, denoise)."""
+    """A core sampler with its prompts; the pictures are given back, and shown. `start` is (latent, denoise)."""
     prompt = canvas.add("CLIPTextEncode", column, title="Prompt", clip=source.clip, text=text)[0]
     negative = canvas.add("CLIPTextEncode", column, title="Negative", clip=source.clip, text="")[0]
     latent, denoise = start or (
@@ -64,7 +64,8 @@ def sample(
         steps=20, cfg=CFG, sampler_name="euler", scheduler="normal", denoise=denoise,
     )[0]  # fmt: skip
     images = canvas.add("VAEDecode", column, samples=samples, vae=source.vae)[0]
-    canvas.add("PreviewImage", column, title=title, images=images)
+    if is_shown:
+        canvas.add("PreviewImage", column, title=title, images=images)
     return images
 
 

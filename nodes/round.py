@@ -1,0 +1,85 @@
+"""The round of a character that is trained in rounds."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..training.data.dataset import Dataset
+from ..training.files.lora_file import load_lora
+from ..training.run.folder import check_name
+from ..training.run.rounds import Round, RoundNote, open_round, trained_rounds
+from . import sockets
+from .comfy_bridge.run_folders import loras_output
+from .recipe import count_images
+
+
+class BakeryRound(io.ComfyNode):
+    """Counts rounds, names them, and gives the weights to go on from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BakeryRound",
+            display_name="Round (Bakery)",
+            category="LoRA Bakery/Training",
+            description="For training in rounds: train, draw, keep the good pictures, queue again. As soon as the "
+            "dataset has changed, this begins the next round under a name of its own, from the weights of the last.",
+            search_aliases=["iterate", "loop", "bootstrap", "original character", "rare character", "round counter"],
+            inputs=[
+                sockets.Dataset.Input("dataset", tooltip="What is trained on; another one than last time is a round."),
+                io.String.Input(
+                    "name", default="my_character",
+                    tooltip="Name of all rounds; the LoRAs are called name_round_1, name_round_2 and so on.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="name", tooltip="Name of this round, for Train LoRA and Save Image."),
+                sockets.LoraModel.Output(
+                    display_name="lora", tooltip="Weights of the round before, for Train LoRA; nothing in round 1."
+                ),
+                io.Int.Output(display_name="round", tooltip="Number of this round, from 1."),
+                io.String.Output(display_name="report", tooltip="All rounds so far with their numbers of images."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        """The name is refused before anything runs."""
+        try:
+            if name is not None:
+                check_name(name)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str | None, **_: Any) -> str | float:
+        """Changes when a round was trained or deleted."""
+        if name is None:
+            return float("nan")
+        return " ".join(one.name for one in trained_rounds(loras_output(), name))
+
+    @classmethod
+    def execute(cls, dataset: Dataset, name: str) -> io.NodeOutput:
+        note = RoundNote(dataset=dataset.fingerprint(), num_images=count_images(dataset)[0])
+        current = open_round(loras_output(), name, note)
+        before = current.previous
+        lora = None if before is None else load_lora(before.lora).tensors
+        report = describe_rounds(current)
+        return io.NodeOutput(current.name, lora, current.number, report, ui={"text": [report]})
+
+
+def describe_rounds(current: Round) -> str:
+    """The round and those before it, a line each."""
+    before = current.previous
+    start = "begins anew" if before is None else f"goes on from {before.name}"
+    earlier = [one for one in trained_rounds(current.loras, current.base_name) if one.number < current.number]
+    counts = [f"round {one.number}: {_images(one.note)}" for one in [*earlier, current]]
+    return "\n".join([f"{current.name} {start}.", *counts])
+
+
+def _images(note: RoundNote | None) -> str:
+    return "not noted" if note is None else f"{note.num_images} image{'s' * (note.num_images != 1)}"
+
+
+NODES: list[type[io.ComfyNode]] = [BakeryRound]

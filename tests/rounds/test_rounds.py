@@ -1,0 +1,62 @@
+"""The eye takes the character as asked and nothing else; the loop changes only what it means to."""
+
+import json
+import random
+
+import pytest
+from pack.tests.pocket.characters import CHARACTERS, draw_character
+from pack.tests.pocket.world import draw_creature, random_creature
+from pack.tests.rounds.eye import choose, share_of_marks
+from pack.tests.rounds.loop import OC, WORKFLOW, ancestors, caption_of, with_inputs
+from pack.tests.workflows.data import CHARACTER
+
+
+def test_the_eye_takes_the_character_before_the_asked_background():
+    good = [draw_character(OC, "sand", random.Random(seed)) for seed in range(4)]
+    elsewhere = [draw_character(OC, "teal", random.Random(seed)) for seed in range(4)]
+    others = [
+        draw_character(other, "sand", random.Random(1)) for name, other in CHARACTERS.items() if name != CHARACTER
+    ]
+    plain = [draw_creature(OC.creature.on("sand"))]
+    ordinary = [draw_creature(random_creature(random.Random(seed)).on("sand")) for seed in range(20)]
+    caption = OC.caption("sand")
+    chosen = choose([*elsewhere, *good, *others, *plain, *ordinary], caption, OC, most=50)
+    assert sorted(chosen) == [4, 5, 6, 7]
+    assert len(choose(good, caption, OC, most=2)) == 2
+    assert share_of_marks(plain[0], caption, OC) < 2 / 3
+
+
+def test_the_eye_takes_nothing_rather_than_something_wrong():
+    ordinary = [draw_creature(random_creature(random.Random(seed)).on("sand")) for seed in range(20)]
+    assert choose(ordinary, OC.caption("sand"), OC, most=2) == []
+
+
+@pytest.fixture
+def prompt(comfy):
+    from pack.tests.host.workflow import to_api
+
+    return to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), comfy.object_info())
+
+
+@pytest.mark.comfy
+def test_what_is_kept_gets_the_caption_that_drew_it(prompt):
+    saved = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
+    assert len(saved) == 6
+    assert {caption_of(prompt, key) for key in saved} == {OC.caption(name) for name in ("sand", "white", "black")}
+
+
+@pytest.mark.comfy
+def test_the_scored_backgrounds_are_never_drawn_in_the_loop(prompt):
+    drawn = {node["inputs"]["text"] for node in prompt.values() if node["class_type"] == "CLIPTextEncode"}
+    assert not any(name in text for text in drawn for name in OC.unseen_backgrounds)
+
+
+@pytest.mark.comfy
+def test_parts_of_the_workflow_are_taken_whole(prompt):
+    train = [key for key, node in prompt.items() if node["class_type"] == "BakeryTrain"]
+    part = ancestors(with_inputs(prompt, "BakeryTrain", steps=7), train)
+    assert part[train[0]]["inputs"]["steps"] == 7
+    assert prompt[train[0]]["inputs"]["steps"] == 60
+    kinds = {node["class_type"] for node in part.values()}
+    assert {"BakeryRound", "BakeryLoadDataset", "CheckpointLoaderSimple"} <= kinds
+    assert not kinds & {"KSampler", "SaveImage", "BakeryCompare"}

@@ -1,0 +1,51 @@
+"""Which round it is follows from what is on disk."""
+
+import pytest
+from pack.training.run.rounds import RoundNote, open_round, rounds_up_to, trained_rounds
+
+ONE, SEVEN = RoundNote("one picture", 1), RoundNote("seven pictures", 7)
+
+
+def train(current):
+    current.lora.parent.mkdir(parents=True, exist_ok=True)
+    current.lora.write_bytes(b"a LoRA")
+
+
+def test_rounds_are_counted_by_the_dataset(tmp_path):
+    first = open_round(tmp_path, "mira", ONE)
+    assert (first.number, first.name, first.previous) == (1, "mira_round_1", None)
+    train(first)
+    assert open_round(tmp_path, "mira", ONE) == first, "the same dataset is the same round"
+    second = open_round(tmp_path, "mira", SEVEN)
+    assert (second.name, second.previous) == ("mira_round_2", first)
+    assert (first.note, second.note) == (ONE, SEVEN)
+
+
+def test_a_round_that_was_never_trained_takes_the_new_dataset(tmp_path):
+    open_round(tmp_path, "mira", ONE)
+    again = open_round(tmp_path, "mira", SEVEN)
+    assert (again.number, again.note) == (1, SEVEN)
+
+
+def test_rounds_are_in_order_of_their_number_and_of_one_name(tmp_path):
+    for number in range(1, 12):
+        train(open_round(tmp_path, "mira", RoundNote(str(number), number)))
+    train(open_round(tmp_path, "mira_round", ONE))
+    assert [one.number for one in trained_rounds(tmp_path, "mira")] == [*range(1, 12)]
+    assert [one.number for one in rounds_up_to(tmp_path, "mira_round_10")] == [*range(1, 11)]
+    assert [one.name for one in trained_rounds(tmp_path, "mira_round")] == ["mira_round_round_1"]
+    assert rounds_up_to(tmp_path, "mira") == []
+
+
+def test_a_broken_note_begins_a_round_instead_of_failing(tmp_path):
+    first = open_round(tmp_path, "mira", ONE)
+    train(first)
+    first.note_path.write_text("{", encoding="utf-8")
+    assert open_round(tmp_path, "mira", ONE).number == 2
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 90, "con"])
+def test_names_that_cannot_be_folders_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="name"):
+        open_round(tmp_path, name, ONE)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,106 @@
+"""Rounds of a character: train, draw, keep the good ones, train on. Which round it is follows from what is on disk.
+
+```
+<loras>/<name>_round_<n>/<name>_round_<n>.safetensors    what round n trained
+<loras>/<name>_round_<n>/round.json                      what it was trained on: {"dataset": ..., "num_images": ...}
+```
+
+A round is over when it has a LoRA and the dataset is another than it was trained on.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..files.atomic import write_text_atomic
+from .folder import MAX_NAME_LENGTH, check_name
+
+_ROUND = re.compile(r"(.+)_round_(\d+)")
+_LONGEST_SUFFIX = len("_round_9999")
+_NOTE = "round.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundNote:
+    """What a round is trained on."""
+
+    dataset: str
+    """Fingerprint."""
+    num_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of a name, the first is 1."""
+
+    loras: Path
+    """Folder of all LoRAs."""
+    base_name: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of the LoRA it trains."""
+        return f"{self.base_name}_round_{self.number}"
+
+    @property
+    def lora(self) -> Path:
+        """What it trained."""
+        return self.loras / self.name / f"{self.name}.safetensors"
+
+    @property
+    def note_path(self) -> Path:
+        """Where it is noted what it is trained on."""
+        return self.loras / self.name / _NOTE
+
+    @property
+    def previous(self) -> "Round | None":
+        """The one whose weights it goes on from, if that is there."""
+        before = Round(self.loras, self.base_name, self.number - 1)
+        return before if before.number >= 1 and before.lora.is_file() else None
+
+    @property
+    def note(self) -> RoundNote | None:
+        """What it is trained on; None where that is not noted or cannot be read."""
+        try:
+            return RoundNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def trained_rounds(loras: Path, base_name: str) -> list[Round]:
+    """Rounds of a name that have a LoRA, in order."""
+    matches = (_ROUND.fullmatch(path.name) for path in loras.glob("*_round_*"))
+    numbers = sorted(int(match.group(2)) for match in matches if match and match.group(1) == base_name)
+    rounds = (Round(loras, base_name, number) for number in numbers)
+    return [one for one in rounds if one.lora.is_file()]
+
+
+def rounds_up_to(loras: Path, name: str) -> list[Round]:
+    """The rounds before and with the one of this LoRA's name; empty if it is not the name of a round."""
+    match = _ROUND.fullmatch(name)
+    if match is None:
+        return []
+    return [one for one in trained_rounds(loras, match.group(1)) if one.number <= int(match.group(2))]
+
+
+def open_round(loras: Path, base_name: str, note: RoundNote) -> Round:
+    """The round to train with this dataset: the last one while it is trained on the same, else the one after it.
+
+    Raises:
+        ValueError: The name cannot be a folder, or is too long for one with the round behind it.
+    """
+    check_name(base_name)
+    if len(base_name) + _LONGEST_SUFFIX > MAX_NAME_LENGTH:
+        raise ValueError(f"name must have at most {MAX_NAME_LENGTH - _LONGEST_SUFFIX} characters, got {base_name!r}")
+    rounds = trained_rounds(loras, base_name)
+    if not rounds:
+        current = Round(loras, base_name, 1)
+    elif rounds[-1].note == note:
+        current = rounds[-1]
+    else:
+        current = Round(loras, base_name, rounds[-1].number + 1)
+    if current.note != note:
+        write_text_atomic(current.note_path, json.dumps(asdict(note)) + "\n")
+    return current
