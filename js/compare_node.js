@@ -1,19 +1,24 @@
 // @ts-check
-// Puts the pictures on Compare LoRAs (nodes/compare.py): look, vote, pick.
+// Puts the pictures on Compare LoRAs (nodes/compare.py): look, vote, choose.
 
 import { app } from "./lib/comfy.js";
-import { growTo, loadStyles } from "./lib/dom.js";
+import { chain, growTo, loadStyles } from "./lib/dom.js";
 import { translator } from "./lib/strings.js";
 import { ComparePanel } from "./widgets/compare_panel.js";
 
 const NODE = "BakeryCompare";
-const HEIGHT = { empty: 40, full: 320 };
+const HEIGHT = { empty: 40, full: 340 };
 const MIN_WIDTH = 420;
+/** The node keeps the id of what it shows, so that a reloaded page shows it again. */
+const PROPERTY = "bakery_comparison";
 
 /** Adds the panel as the node's last widget. */
 function addPanel(node) {
-  const panel = new ComparePanel(translator(app.ui.settings.getSettingValue("Comfy.Locale")));
   let isFull = false;
+  const panel = new ComparePanel(translator(app.ui.settings.getSettingValue("Comfy.Locale")), () => {
+    isFull = true;
+    growTo(node, node.computeSize());
+  });
   const widget = node.addDOMWidget("bakery_compare", "bakery_compare", panel.element, {
     serialize: false, hideOnZoom: false, getMinHeight: () => (isFull ? HEIGHT.full : HEIGHT.empty),
   });
@@ -21,12 +26,17 @@ function addPanel(node) {
   const executed = node.onExecuted;
   node.onExecuted = function (output) {
     executed?.apply(this, arguments);
-    const [data] = output?.bakery_compare ?? [];
-    if (!data) return;
-    isFull = true;
-    panel.show(data);
-    growTo(node, node.computeSize());
+    const [shown] = output?.bakery_compare ?? [];
+    if (!shown) return;
+    node.properties[PROPERTY] = shown.id;
+    const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker); // so that the page keeps it
+    void panel.load(shown.id);
   };
+  chain(node, "onConfigure", () => {
+    const id = node.properties[PROPERTY];
+    if (/^[0-9a-f]{24}$/.test(id)) void panel.load(id);
+  });
   growTo(node, [MIN_WIDTH, node.size[1]]);
 }
 

@@ -1,7 +1,9 @@
 """LoRAs side by side: saved steps, strengths and prompts in one labelled picture, scored where references are given."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,17 +11,28 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..training.compare import NO_LORA, Cell, arrange, best_lora, choose_steps, parse_numbers, without_trigger
+from ..training.compare import NO_LORA, Cell, Page, arrange, best_lora, choose_steps, parse_numbers, without_trigger
 from ..training.compare_sheet import draw_pages
+from ..training.comparison import (
+    Comparison,
+    choices_state,
+    load_choice,
+    load_comparison,
+    load_pictures,
+    save_comparison,
+)
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
 from ..training.likeness import likeness
-from ..training.picks import chosen_step
+from ..training.picks import chosen_step, picks_state
 from ..training.previews import PreviewSettings
 from ..training.run.folder import RunFolder
+from ..training.run.rounds import rounds_up_to
 from . import sockets
-from .comfy_bridge.compare import CellSampler, LoadLora, describer, save_temporary
+from .comfy_bridge.compare import CellSampler, LoadLora, describer
+from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.progress import to_pil
+from .comfy_bridge.run_folders import comparisons_folder, loras_output
 from .compare_inputs import MAX_LORAS, compare_inputs
 
 
@@ -39,7 +52,9 @@ class BakeryCompare(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The labelled grid; further axes make further pages."),
                 sockets.LoraModel.Output(
-                    display_name="lora", tooltip="The best by score; without references the one picked, else the last."
+                    display_name="lora",
+                    tooltip="The one chosen on this node; else the best by score; else the step picked in the "
+                    "strip, or the last.",
                 ),
                 io.String.Output(display_name="report", tooltip="Scores and what they say, as text."),
             ],
@@ -47,81 +62,160 @@ class BakeryCompare(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> str:
+        """Changes when a cell is chosen on the node or a step picked in the strip; nothing is drawn again then."""
+        return f"{choices_state(comparisons_folder())} {picks_state(loras_output())}"
+
+    @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
-        loras = _loras(values)
-        settings = _settings(values)
+        loras, settings = _loras(values), _settings(values)
         strengths = parse_numbers(values["strengths"], "strengths", -10, 10) or [1.0]
         text_strengths: list[float | None] = [*parse_numbers(values["text_encoder_strengths"], "strengths", -10, 10)]
         labels = {
-            "LoRA": [label for label, _ in loras],
+            "LoRA": [lora.label for lora in loras],
             "prompt": list(settings.prompts),
             "strength": [f"strength {number:g}" for number in strengths],
             "text encoder": [f"text encoder {number:g}" for number in text_strengths] or ["same"],
         }
         pages = arrange(labels, values["columns"], values["rows"])
-        sampler = CellSampler(values["model"], values["clip"], values["vae"], cls.hidden.unique_id)
-        cells = [cell for page in pages for row in page.cells for cell in row]
-        loaders = [load for _, load in loras]
-        draw = (loaders, strengths, text_strengths or [None])
-        pictures = sampler.draw(cells, *draw, settings)
-        score = _scorer(values)
-        scores = {cell: score(picture) for cell, picture in pictures.items()} if score else {}
-        best = (
-            best_lora(_with_lora(scores, labels["LoRA"]) or scores) if scores else _default_best(values, labels["LoRA"])
-        )
-        report = _report(labels, scores, best)
-        if score and values["trigger"].strip():
-            plain = replace(settings, prompts=tuple(without_trigger(p, values["trigger"]) for p in settings.prompts))
-            report += _leaks(labels, {c: score(p) for c, p in sampler.draw(cells, *draw, plain).items()}, scores)
-        images = {cell: to_pil(picture) for cell, picture in pictures.items()}
-        load = loaders[best]
-        shown = {"text": [report], "bakery_compare": [_for_page(values.get("run"), labels, images, scores)]}
-        sheets = draw_pages(pages, images, scores, best)
+        wanted = Wanted(loras, tuple(strengths), tuple(text_strengths or [None]), settings, _cells(pages))
+        folder = comparisons_folder() / _key(values, wanted)
+        drawn = load_comparison(folder)
+        pictures = drawn and load_pictures(folder, drawn)
+        if drawn is None or pictures is None:
+            drawn, pictures = _draw(values, wanted, cls.hidden.unique_id)
+            save_comparison(folder, drawn, pictures)
+        best, why = _best(values, drawn, load_choice(folder, drawn))
+        report = drawn.report(best, why)
+        sheets = draw_pages(pages, dict(zip(drawn.cells, pictures, strict=True)), drawn.by_cell(), best)
+        shown = {"text": [report], "bakery_compare": [{"id": folder.name}]}
+        load = loras[best].load
         return io.NodeOutput(_batch(sheets), {} if load is None else load(), report, ui=shown)
 
 
-def _for_page(
-    run: RunFolder | None,
-    labels: Mapping[str, Sequence[str]],
-    images: Mapping[Cell, Image.Image],
-    scores: Mapping[Cell, float],
-) -> dict[str, Any]:
-    """The pictures by LoRA and the rest, so that the page can show them large and let people vote."""
-    files = save_temporary(list(images.values()))
-    cells = [
-        {
-            "file": file,
-            "lora": cell.lora,
-            "score": scores.get(cell),
-            "key": [cell.prompt, cell.strength, cell.text_strength],
-        }
-        for file, cell in zip(files, images, strict=True)
-    ]
-    return {
-        "run": None if run is None else {"id": run.run_id, "name": run.name},
-        "loras": list(labels["LoRA"]), "prompts": list(labels["prompt"]), "cells": cells,
-    }  # fmt: skip
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One of the LoRAs compared; the base model where `load` is None."""
+
+    label: str
+    load: LoadLora | None
+    key: str
+    """Changes with its tensors."""
+    step: int | None = None
+    """Of the run."""
 
 
-def _loras(values: Mapping[str, Any]) -> list[tuple[str, LoadLora | None]]:
-    """Labels and loaders: the base model, the steps of the run, the connected LoRAs.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be drawn."""
+
+    loras: Sequence[Candidate]
+    strengths: tuple[float, ...]
+    text_strengths: tuple[float | None, ...]
+    settings: PreviewSettings
+    cells: tuple[Cell, ...]
+
+
+def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
+    """All of them, in an order that does not depend on the layout."""
+    cells = [cell for page in pages for row in page.cells for cell in row]
+    return tuple(sorted(cells, key=lambda cell: (cell.lora, cell.prompt, cell.strength, cell.text_strength)))
+
+
+def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
+    """Digest of all that decides pictures and scores; not of how they are laid out."""
+    references, vision = values.get("references"), values.get("clip_vision")
+    facts = [
+        patcher_key(values["model"]), clip_key(values["clip"]), vae_key(values["vae"]),
+        [(lora.label, lora.key) for lora in wanted.loras], wanted.strengths, wanted.text_strengths,
+        asdict(wanted.settings), wanted.cells, values.get("trigger", "").strip(),
+        None if references is None else tensors_key({"references": references}),
+        None if vision is None else patcher_key(vision.patcher),
+    ]  # fmt: skip
+    return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
+
+
+def _draw(values: Mapping[str, Any], wanted: Wanted, node_id: str | None) -> tuple[Comparison, list[Image.Image]]:
+    """Samples every cell, and scores it where there are references."""
+    sampler = CellSampler(values["model"], values["clip"], values["vae"], node_id)
+    draw = ([lora.load for lora in wanted.loras], wanted.strengths, wanted.text_strengths)
+    pictures = sampler.draw(wanted.cells, *draw, wanted.settings)
+    score, trigger = _scorer(values), values.get("trigger", "").strip()
+    run: RunFolder | None = values.get("run")
+    plain: tuple[float, ...] = ()
+    if score and trigger:
+        prompts = tuple(without_trigger(prompt, trigger) for prompt in wanted.settings.prompts)
+        drawn = sampler.draw(wanted.cells, *draw, replace(wanted.settings, prompts=prompts))
+        plain = _mean_by_lora({cell: score(picture) for cell, picture in drawn.items()}, len(wanted.loras))
+    comparison = Comparison(
+        loras=tuple(lora.label for lora in wanted.loras),
+        steps=tuple(lora.step for lora in wanted.loras),
+        prompts=wanted.settings.prompts,
+        strengths=wanted.strengths,
+        text_strengths=wanted.text_strengths,
+        run=None if run is None else (run.run_id, run.name),
+        cells=wanted.cells,
+        scores=tuple(score(pictures[cell]) for cell in wanted.cells) if score else (),
+        plain_scores=plain,
+    )
+    return comparison, [to_pil(pictures[cell]) for cell in wanted.cells]
+
+
+def _best(values: Mapping[str, Any], drawn: Comparison, chosen: int | None) -> tuple[int, str]:
+    """Which LoRA is given out, and why."""
+    if chosen is not None:
+        return drawn.cells[chosen].lora, "chosen on this node"
+    scores = drawn.by_cell()
+    if scores:
+        with_lora = {cell: score for cell, score in scores.items() if drawn.loras[cell.lora] != NO_LORA}
+        return best_lora(with_lora or scores), "most like the references"
+    run: RunFolder | None = values.get("run")
+    step = chosen_step(run, "picked in the strip") if run is not None else None
+    if step is not None and step in drawn.steps:
+        return drawn.steps.index(step), "the step picked in the strip, else the last"
+    return len(drawn.loras) - 1, "the last"
+
+
+def _loras(values: Mapping[str, Any]) -> list[Candidate]:
+    """The base model, the steps of the run, the connected LoRAs.
 
     Raises:
         ValueError: There is nothing to compare.
     """
-    found: list[tuple[str, LoadLora | None]] = [(NO_LORA, None)] if values["include_base"] else []
+    found = [Candidate(label=NO_LORA, load=None, key="")] if values["include_base"] else []
     run: RunFolder | None = values.get("run")
     if run is not None:
-        saved = run.step_loras()
-        for step in choose_steps(list(saved), values["steps"], values["num_steps"]):
-            found.append((f"step {step}", lambda path=saved[step]: load_lora(path).tensors))
+        found += _rounds(run) if values.get("is_by_round") else _steps(run, values)
     for number in range(1, MAX_LORAS + 1):
         lora = values.get(f"lora_{number}")
         if lora is not None:
-            found.append((getattr(lora, "name", "") or f"LoRA {number}", lambda lora=lora: lora))
-    if all(label == NO_LORA for label, _ in found):
+            label = getattr(lora, "name", "") or f"LoRA {number}"
+            found.append(Candidate(label=label, load=lambda lora=lora: lora, key=tensors_key(lora)))
+    if all(lora.load is None for lora in found):
         raise ValueError("nothing to compare: connect a run from Train LoRA, or a LoRA to lora_1")
     return found
+
+
+def _steps(run: RunFolder, values: Mapping[str, Any]) -> list[Candidate]:
+    saved = run.step_loras()
+    chosen = choose_steps(list(saved), values["steps"], values["num_steps"])
+    return [_of_file(f"step {step}", run.run_id, saved[step], step) for step in chosen]
+
+
+def _rounds(run: RunFolder) -> list[Candidate]:
+    rounds = rounds_up_to(run.root.parent, run.name)
+    if not rounds:
+        raise ValueError(
+            f"is_by_round is on, but {run.name!r} is not the name of a round, such as {run.name}_round_1; take the name "
+            "of Train LoRA from Round, or turn it off"
+        )
+    return [_of_file(f"round {one.number}", one.name, one.lora) for one in rounds]
+
+
+def _of_file(label: str, home: str, path: Path, step: int | None = None) -> Candidate:
+    state = path.stat()
+    key = f"{home} {state.st_size} {state.st_mtime_ns}"
+    return Candidate(label=label, load=lambda: load_lora(path).tensors, key=key, step=step)
 
 
 def _settings(values: Mapping[str, Any]) -> PreviewSettings:
@@ -143,38 +237,9 @@ def _scorer(values: Mapping[str, Any]) -> Any:
     return lambda picture: likeness(describe(picture), described_ND)
 
 
-def _with_lora(scores: Mapping[Cell, float], labels: Sequence[str]) -> dict[Cell, float]:
-    return {cell: score for cell, score in scores.items() if labels[cell.lora] != NO_LORA}
-
-
-def _default_best(values: Mapping[str, Any], labels: Sequence[str]) -> int:
-    run = values.get("run")
-    wanted = f"step {chosen_step(run, 'picked in the strip')}" if run is not None else ""
-    return labels.index(wanted) if wanted in labels else len(labels) - 1
-
-
-def _mean_by_lora(scores: Mapping[Cell, float], num_loras: int) -> list[float]:
+def _mean_by_lora(scores: Mapping[Cell, float], num_loras: int) -> tuple[float, ...]:
     found = [[score for cell, score in scores.items() if cell.lora == index] for index in range(num_loras)]
-    return [sum(values) / len(values) for values in found]
-
-
-def _report(labels: Mapping[str, Sequence[str]], scores: Mapping[Cell, float], best: int) -> str:
-    names = labels["LoRA"]
-    if not scores:
-        return f"{names[best]} is given out. Connect reference images to score the cells."
-    means = _mean_by_lora(scores, len(names))
-    lines = [f"{name}: likeness {mean:.3f}" for name, mean in zip(names, means, strict=True)]
-    return "\n".join([*lines, f"best: {names[best]}"])
-
-
-def _leaks(labels: Mapping[str, Sequence[str]], plain: Mapping[Cell, float], scores: Mapping[Cell, float]) -> str:
-    """How near to the references it stays without the trigger: near to the likeness with it means overfit."""
-    names = labels["LoRA"]
-    pairs = zip(names, _mean_by_lora(plain, len(names)), _mean_by_lora(scores, len(names)), strict=True)
-    lines = [f"{name}: {without:.3f} without the trigger, {with_it:.3f} with it" for name, without, with_it in pairs]
-    return "\n".join(
-        ["", *lines, "Close to each other: the LoRA shows itself unasked (overfit); take an earlier step."]
-    )
+    return tuple(sum(values) / len(values) for values in found)
 
 
 def _batch(sheets: Sequence[Image.Image]) -> Tensor:

@@ -14,6 +14,8 @@ from .report import StepReport
 Command = Literal["pause", "resume", "save", "sample", "stop", "rate"]
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "rate")
 MIN_RATE_FACTOR, MAX_RATE_FACTOR = 1e-3, 1e3
+MAX_WAITING_PROMPTS = 8
+"""Pictures that may wait to be drawn; each holds up training while it is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,13 @@ class RunControl:
         self._wake.set()
 
     def try_prompt(self, wanted: TryPrompt) -> None:
-        """Notes a picture to be drawn between two steps."""
+        """Notes a picture to be drawn between two steps.
+
+        Raises ValueError where as many wait already as may.
+        """
         with self._lock:
+            if len(self._prompts) >= MAX_WAITING_PROMPTS:
+                raise ValueError(f"{MAX_WAITING_PROMPTS} pictures wait to be drawn already; wait for one of them")
             self._prompts.append(wanted)
         self._wake.set()
 

@@ -1,128 +1,177 @@
 // @ts-check
-// The pictures of a comparison on its node: large on click, blind votes between two, a ranking, a step to pick.
+// The pictures of a comparison on its node: large on click, one to choose, blind votes between two, a ranking.
 
-import { api } from "../lib/comfy.js";
+import { candidates, cellTitle, verdict, votesByLora } from "../lib/compare_model.js";
+import { getComparison, pictureUrl, saveChoice, saveVotes } from "../lib/compare_service.js";
 import { element, setText } from "../lib/dom.js";
 import { nextPair, ranking } from "../lib/ranking.js";
 import { command } from "../lib/run_service.js";
 
-const SUBFOLDER = "bakery_compare";
+const THUMBNAIL = 192;
 
 export class ComparePanel {
   /** @type {any} */
   #data = null;
-  /** @type {import("../lib/ranking.js").Vote[]} */
-  #votes = [];
-  /** @type {{one: number, other: number}[]} */
-  #shown = [];
+  /** Index of the cell that is shown large. @type {number | null} */
+  #large = null;
+  #request = 0;
 
-  /** @param {import("../lib/strings.js").Translate} t */
-  constructor(t) {
+  /**
+   * @param {import("../lib/strings.js").Translate} t
+   * @param {() => void} onShown called when there is something to see
+   */
+  constructor(t, onShown) {
     this.t = t;
+    this.onShown = onShown;
     this.empty = element("div", { class: "bakery-empty", text: t("compare_empty") });
-    this.voteButton = element("button", { type: "button", text: t("vote"), title: t("vote_hint"), hidden: true, onclick: () => this.#vote() });
-    this.gridButton = element("button", { type: "button", text: t("back"), hidden: true, onclick: () => this.#goBack() });
+    const button = (/** @type {string} */ key, /** @type {() => void} */ onclick, /** @type {string} */ hint = "") =>
+      element("button", { type: "button", text: t(key), title: hint && t(hint), hidden: true, onclick });
+    this.voteButton = button("vote", () => this.#vote(), "vote_hint");
+    this.undoButton = button("undo_vote", () => void this.#saveVotes(this.#data.votes.slice(0, -1)).then(() => this.#vote()));
+    this.gridButton = button("back", () => this.#showGrid());
+    this.chooseButton = button("choose", () => void this.#choose(), "choose_hint");
     this.message = element("div", { class: "bakery-message", role: "status" });
+    this.title = element("div", { class: "bakery-compare-title" });
     this.body = element("div", { class: "bakery-compare-body" });
     this.rank = element("ol", { class: "bakery-rank", "aria-label": t("ranking"), hidden: true });
     this.element = element(
       "div", { class: "bakery bakery-panel bakery-compare", role: "group", "aria-label": t("compare_panel"), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event) },
-      this.empty, element("div", { class: "bakery-row" }, this.voteButton, this.gridButton, this.message), this.rank, this.body,
+      this.empty, element("div", { class: "bakery-row" }, this.voteButton, this.gridButton, this.chooseButton, this.undoButton, this.message),
+      this.title, this.rank, this.body,
     );
   }
 
-  /** @param {any} data `bakery_compare` of the node's output */
-  show(data) {
+  /** Shows a comparison by its id; nothing where the server does not have it (any more). @param {string} id */
+  async load(id) {
+    const request = ++this.#request;
+    const data = await getComparison(id).catch(() => null);
+    if (request !== this.#request || !data) return;
     this.#data = data;
-    this.#votes = [];
-    this.#shown = [];
     this.empty.hidden = true;
     this.#showGrid();
-    this.#showRanking();
+    this.onShown();
   }
 
-  /** A row a LoRA, in the order drawn. */
-  #showGrid() {
-    const { loras, cells } = this.#data;
-    this.voteButton.hidden = nextPair(cells, [], Math.random) === null;
-    this.gridButton.hidden = true;
-    this.body.replaceChildren(...loras.map((/** @type {string} */ name, /** @type {number} */ lora) => element("div", { class: "bakery-compare-row" },
-      element("button", { type: "button", class: "bakery-small", text: name, title: this.t("pick"), disabled: this.#stepOf(lora) === null, onclick: () => this.#pick(lora) }),
-      ...cells.filter((/** @type {any} */ cell) => cell.lora === lora).map((/** @type {any} */ cell) => this.#picture(cell, () => this.#enlarge(cell))))));
-  }
-
-  /** @param {any} cell @param {() => void} onclick @param {boolean} [isBlind] */
-  #picture(cell, onclick, isBlind = false) {
-    const src = api.apiURL(`/view?${new URLSearchParams({ filename: cell.file, subfolder: SUBFOLDER, type: "temp" })}`);
-    const label = isBlind ? this.t("this_one") : `${this.#data.loras[cell.lora]}: ${this.#data.prompts[cell.key[0]]}`;
-    return element("button", { type: "button", class: "bakery-compare-cell", "aria-label": label, title: label, onclick },
-      element("img", { src, alt: "", loading: "lazy", decoding: "async" }));
-  }
-
-  #goBack() {
+  /** @param {Record<string, boolean>} shown which buttons; @param {string} [title] */
+  #arrange({ vote = false, back = false, choose = false, undo = false, rank = false }, title = "") {
+    this.voteButton.hidden = !vote;
+    this.gridButton.hidden = !back;
+    this.chooseButton.hidden = !choose;
+    this.undoButton.hidden = !undo;
+    this.rank.hidden = !rank;
+    setText(this.title, title);
     setText(this.message, "");
-    this.#showGrid();
-    this.#showRanking();
   }
 
-  #enlarge(cell) {
-    this.voteButton.hidden = true;
-    this.gridButton.hidden = false;
-    this.body.replaceChildren(element("div", { class: "bakery-compare-large" }, this.#picture(cell, () => this.#showGrid())));
+  /** A row a LoRA. */
+  #showGrid() {
+    const { loras, cells, votes } = this.#data;
+    const before = this.#large;
+    this.#large = null;
+    this.#arrange({ vote: nextPair(candidates(cells), [], Math.random) !== null, rank: votes.length > 0 });
+    this.#showRanking();
+    const rows = loras.map((/** @type {string} */ name, /** @type {number} */ lora) => {
+      const { text, isOverfit } = verdict(this.#data, lora, this.t);
+      const label = element("div", { class: "bakery-compare-label" }, element("div", { text: name, title: name }), element("div", { class: isOverfit ? "bakery-warning" : "bakery-hint", text }));
+      const pictures = cells.flatMap((/** @type {any} */ cell, /** @type {number} */ index) => (cell.lora === lora ? [this.#picture(index, () => this.#enlarge(index))] : []));
+      return element("div", { class: "bakery-compare-row" }, label, ...pictures);
+    });
+    this.body.replaceChildren(...rows);
+    if (before !== null) this.body.querySelector(`[data-cell="${before}"]`)?.focus({ preventScroll: true });
+  }
+
+  /** @param {number} index @param {() => void} onclick @param {{isBlind?: boolean, size?: number}} [options] */
+  #picture(index, onclick, { isBlind = false, size = THUMBNAIL } = {}) {
+    const cell = this.#data.cells[index];
+    const title = isBlind ? this.t("this_one") : cellTitle(this.#data, cell, this.t);
+    const button = element("button", { type: "button", class: "bakery-compare-cell", "aria-label": title, title, onclick, "data-cell": isBlind ? null : index },
+      element("img", { src: pictureUrl(this.#data.id, cell.file, size), alt: "", loading: "lazy", decoding: "async" }));
+    button.classList.toggle("bakery-picked", !isBlind && this.#data.choice === index);
+    return button;
+  }
+
+  /** @param {number} index */
+  #enlarge(index) {
+    this.#large = index;
+    this.#arrange({ back: true, choose: true }, cellTitle(this.#data, this.#data.cells[index], this.t));
+    this.#showChoice();
+    this.body.replaceChildren(element("div", { class: "bakery-compare-large" }, this.#picture(index, () => this.#showGrid(), { size: 0 })));
     this.body.querySelector("button")?.focus({ preventScroll: true });
   }
 
-  #vote() {
-    const { cells } = this.#data;
-    const pair = nextPair(cells, this.#shown, Math.random);
-    if (!pair) return;
-    this.voteButton.hidden = true;
-    this.gridButton.hidden = false;
-    this.rank.hidden = true;
-    setText(this.message, this.t("which", { prompt: this.#data.prompts[cells[pair.one].key[0]] }));
-    this.body.replaceChildren(element("div", { class: "bakery-pair" },
-      this.#picture(cells[pair.one], () => this.#count(pair, pair.one, pair.other), true),
-      this.#picture(cells[pair.other], () => this.#count(pair, pair.other, pair.one), true)));
+  #showChoice() {
+    const isChosen = this.#large === this.#data.choice;
+    setText(this.chooseButton, this.t(isChosen ? "chosen" : "choose"));
+    this.chooseButton.setAttribute("aria-pressed", String(isChosen));
+    this.body.querySelector(`[data-cell="${this.#large}"]`)?.classList.toggle("bakery-picked", isChosen);
   }
 
-  #count(pair, winner, loser) {
-    const { cells } = this.#data;
-    this.#shown.push(pair);
-    this.#votes.push({ winner: cells[winner].lora, loser: cells[loser].lora });
+  /** The node gives out the LoRA of the chosen cell; a step of a run is picked there too. */
+  async #choose() {
+    const { id, choice, run, steps, cells } = this.#data;
+    const index = /** @type {number} */ (this.#large);
+    const isTaken = choice !== index;
+    await this.#attempt(async () => {
+      this.#data = await saveChoice(id, isTaken ? index : null);
+      const step = steps[cells[index].lora];
+      if (run && step !== null) await command(run, "pick", { step: isTaken ? step : null });
+    });
+    this.#showChoice();
+  }
+
+  #vote() {
+    const { cells, votes, prompts } = this.#data;
+    const shown = votes.map(([one, other]) => ({ one, other }));
+    const pair = nextPair(candidates(cells), shown, Math.random);
+    if (!pair) return;
+    this.#large = null;
+    this.#arrange({ back: true, undo: votes.length > 0 }, this.t("which", { prompt: prompts[cells[pair.one].prompt] }));
+    const choice = (/** @type {number} */ winner, /** @type {number} */ loser) => this.#picture(winner, () => this.#count(winner, loser), { isBlind: true, size: 512 });
+    const both = element("div", { class: "bakery-pair", tabindex: -1 }, choice(pair.one, pair.other), choice(pair.other, pair.one));
+    this.body.replaceChildren(both);
+    both.focus({ preventScroll: true }); // so that the arrow keys choose
+  }
+
+  /** @param {number} winner @param {number} loser */
+  async #count(winner, loser) {
+    await this.#saveVotes([...this.#data.votes, [winner, loser]]);
     this.#vote();
   }
 
+  /** @param {[number, number][]} votes */
+  #saveVotes(votes) {
+    return this.#attempt(async () => {
+      this.#data = await saveVotes(this.#data.id, votes);
+    });
+  }
+
   #showRanking() {
-    this.rank.hidden = !this.#votes.length;
-    this.rank.replaceChildren(...ranking(this.#votes, this.#data.loras.length).map(({ index, share, wins, votes }) => element("li", {
-      text: `${this.#data.loras[index]}: ${Math.round(share * 100)} % (${wins}/${votes})`,
+    const { votes, cells, loras } = this.#data;
+    this.rank.replaceChildren(...ranking(votesByLora(votes, cells), loras.length).map(({ index, share, wins, votes: count }) => element("li", {
+      text: `${loras[index]}: ${Math.round(share * 100)} % (${wins}/${count})`,
     })));
   }
 
-  /** @param {number} lora @returns {number | null} step of the run that a row shows */
-  #stepOf(lora) {
-    const match = this.#data.run && /^step (\d+)$/.exec(this.#data.loras[lora]);
-    return match ? Number(match[1]) : null;
-  }
-
-  async #pick(lora) {
-    const step = this.#stepOf(lora);
+  /** @param {() => Promise<void>} act */
+  async #attempt(act) {
     try {
-      await command(this.#data.run, "pick", { step });
-      setText(this.message, `★ ${step}`);
+      await act();
     } catch (error) {
       setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
     }
   }
 
-  /** Arrow keys choose between the two pictures of a vote. @param {KeyboardEvent} event */
+  /** Arrow keys choose between the two pictures of a vote, or go to the next picture. @param {KeyboardEvent} event */
   #onKey(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const pair = this.body.querySelectorAll(".bakery-pair button");
-    const index = { ArrowLeft: 0, ArrowRight: 1 }[event.key];
-    if (!pair.length || index === undefined) return;
+    if (step === undefined || (!pair.length && this.#large === null)) return;
     event.preventDefault();
     event.stopPropagation();
-    pair[index].click();
-    this.gridButton.focus({ preventScroll: true });
+    if (pair.length) pair[step < 0 ? 0 : 1].click();
+    else {
+      const count = this.#data.cells.length;
+      this.#enlarge((/** @type {number} */ (this.#large) + step + count) % count);
+    }
   }
 }

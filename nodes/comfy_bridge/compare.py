@@ -1,14 +1,10 @@
 """Samples the cells of a comparison with the host's sampler, and describes pictures with its image encoders."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import folder_paths
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...training.compare import Cell
@@ -19,7 +15,6 @@ from .lora import apply_lora
 from .previews import HostSampler
 from .progress import NodeProgress, interrupt_if_cancelled
 
-TEMPORARY_SUBFOLDER = "bakery_compare"
 LoadLora = Callable[[], Mapping[str, Tensor]]
 """Gives the tensors of a LoRA."""
 
@@ -70,25 +65,17 @@ class CellSampler:
         return HostSampler(model, clip, vae, is_text_trained=False)
 
 
-def save_temporary(pictures: Sequence[Image.Image]) -> list[str]:
-    """Names of the pictures as PNG files in the subfolder `bakery_compare` of the host's temporary folder."""
-    folder = Path(folder_paths.get_temp_directory()) / TEMPORARY_SUBFOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    key = uuid.uuid4().hex[:12]
-    names = [f"{key}_{number:04d}.png" for number in range(len(pictures))]
-    for name, picture in zip(names, pictures, strict=True):
-        picture.save(folder / name, compress_level=1)
-    return names
-
-
 def describer(clip_vision: Any | None) -> Callable[[Tensor], Tensor]:
-    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colours and edges."""
+    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colours and edges.
+
+    The whole picture is encoded, not its middle: the head of a standing character is near the edge.
+    """
     if clip_vision is None:
         return describe
 
     def embed(picture: Tensor) -> Tensor:
         with torch.inference_mode():
-            embedded = clip_vision.encode_image(picture[None]).image_embeds[0].float().cpu()
+            embedded = clip_vision.encode_image(picture[None], crop=False).image_embeds[0].float().cpu()
         return embedded / embedded.norm()
 
     return embed

@@ -3,9 +3,9 @@
 from aiohttp import web
 from server import PromptServer
 
-from . import routes, routes_dataset
+from . import routes, routes_compare, routes_dataset
 
-ROUTES = (*routes.ROUTES, *routes_dataset.ROUTES)
+ROUTES = (*routes.ROUTES, *routes_dataset.ROUTES, *routes_compare.ROUTES)
 
 
 def register() -> None:

@@ -26,3 +26,8 @@ def latent_cache_folder() -> Path:
     folder = Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"
     limit_cache(folder)
     return folder
+
+
+def comparisons_folder() -> Path:
+    """Comparisons that were drawn, so that a reloaded page shows them again; may be deleted at any time."""
+    return Path(folder_paths.get_user_directory()) / "lora_bakery" / "comparisons"

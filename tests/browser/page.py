@@ -61,3 +61,10 @@ def screenshot(page: Any, name: str, clip: dict[str, int] | None = None) -> None
     page.screenshot(path=path, clip=clip)
     picture = Image.open(path).convert("RGB").quantize(128)
     picture.save(path, optimize=True)
+
+
+def open_again(browser: Any, server: Any) -> Any:
+    """ComfyUI's page in a profile of its own, as another tab or a later day would show it."""
+    from pack.tests.host.browser import open_comfyui
+
+    return open_comfyui(browser, server.url)

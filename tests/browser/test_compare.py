@@ -1,61 +1,125 @@
-"""The pictures of a comparison: large on click, voted on blind, ranked, and a step picked for the next queue."""
+"""Pictures of a comparison: large on click, one chosen, voted on blind, ranked, and all there after a reload."""
 
 import itertools
 import json
 
 import pytest
-from pack.tests.browser.page import show_nodes, wait
+from pack.tests.browser.page import open_again, show_nodes, wait
+from pack.training.compare import Cell
+from pack.training.comparison import Comparison, save_comparison
 from PIL import Image
 
 pytestmark = pytest.mark.browser
-RUN, NAME = "fedcba987654", "voted"
-LORAS = ["no LoRA", "step 10", "step 20"]
-PROMPTS = ["fox", "<b>fox</b>"]
+RUN, NAME, KEY = "fedcba987654", "voted", "0123456789abcdef01234567"
+LORAS = ("no LoRA", "step 10", "step 20")
+PROMPTS = ("fox", "<b>fox</b>")
+COMPARE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryCompare')"
 
 
 @pytest.fixture
-def output(server):
-    """What the node says after a comparison, its pictures in ComfyUI's temporary folder, and the run."""
+def folder(server):
+    """A comparison that was drawn of the steps of a run: colours tell LoRA and prompt."""
     root = server.output / "loras" / NAME
     (root / ".run" / RUN).mkdir(parents=True, exist_ok=True)
     record = {"format": 1, "base": "", "dataset": "", "segments": [], "description": {}}
     (root / ".run" / RUN / "run.json").write_text(json.dumps(record))
     (root / ".run" / "current").write_text(RUN)
-    folder = server.base / "temp" / "bakery_compare"
-    folder.mkdir(parents=True, exist_ok=True)
-    cells = []
-    for lora, prompt in itertools.product(range(len(LORAS)), range(len(PROMPTS))):
-        name = f"vote_{lora}_{prompt}.png"
-        Image.new("RGB", (64, 64), (80 * lora, 90, 160 * prompt)).save(folder / name)
-        cells.append({"file": name, "lora": lora, "score": None, "key": [prompt, 0, 0]})
     for step in (10, 20):
         (root / f"{NAME}-step{step:06d}.safetensors").write_bytes(b"")
-    return {"run": {"id": RUN, "name": NAME}, "loras": LORAS, "prompts": PROMPTS, "cells": cells}
+    cells = [Cell(lora, prompt, 0, 0) for lora, prompt in itertools.product(range(3), range(2))]
+    comparison = Comparison(
+        loras=LORAS, steps=(None, 10, 20), prompts=PROMPTS, strengths=(1.0,), text_strengths=(None,), run=(RUN, NAME),
+        cells=tuple(cells), scores=(0.2, 0.2, 0.5, 0.5, 0.8, 0.8), plain_scores=(0.2, 0.2, 0.7),
+    )  # fmt: skip
+    pictures = [Image.new("RGB", (64, 64), (80 * cell.lora, 90, 160 * cell.prompt)) for cell in cells]
+    folder = server.base / "user" / "lora_bakery" / "comparisons" / KEY
+    for name in ("votes.json", "choice.json"):
+        (folder / name).unlink(missing_ok=True)
+    save_comparison(folder, comparison, pictures)
+    return folder
 
 
-def test_look_vote_and_pick(page, server, output):
+def show_comparison(page):
     show_nodes(page, [["BakeryCompare", [420, 60], {}]], top=520)
-    page.evaluate("data => window.app.graph._nodes[0].onExecuted({ bakery_compare: [data] })", output)
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", KEY)
     wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+
+
+def press(page, text):
+    page.locator(".bakery-compare button", has_text=text).click()
+
+
+def test_look_and_choose_a_cell(page, server, folder):
+    show_comparison(page)
+    assert "overfit: unasked 83 %" in page.locator(".bakery-compare-row").nth(2).inner_text()
     page.locator(".bakery-compare-cell").nth(3).click()
     wait(page, "document.querySelector('.bakery-compare-large img')?.naturalWidth === 64")
-    page.keyboard.press("Enter")
-    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+    title = page.locator(".bakery-compare-title")
+    assert title.inner_text() == "step 10 · <b>fox</b> · likeness 0.500"
+    page.keyboard.press("ArrowRight")
+    assert title.inner_text().startswith("step 20 · fox")
+    press(page, "Choose this")
+    wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
+    assert json.loads((folder / "choice.json").read_text()) == 4
+    pick = server.output / "loras" / NAME / ".run" / RUN / "pick.json"
+    assert json.loads(pick.read_text()) == {"step": 20, "picked_at": 20}
+    press(page, "Back")
+    assert page.locator(".bakery-compare-cell.bakery-picked").count() == 1
+    assert page.locator(".bakery-compare b").count() == 0
 
-    page.locator(".bakery-compare button", has_text="Vote blind").click()
-    for _ in range(6):
+    page.locator(".bakery-compare-cell").nth(4).focus()
+    page.keyboard.press("Enter")
+    press(page, "Chosen")
+    wait(page, "/Choose this/.test(document.querySelector('.bakery-compare').innerText)")
+    assert not (folder / "choice.json").exists()
+    assert not pick.exists()
+
+
+def test_votes_are_blind_ranked_taken_back_and_kept(page, folder):
+    show_comparison(page)
+    press(page, "Vote blind")
+    for number in range(1, 7):
         sources = page.locator(".bakery-pair img").evaluate_all("images => images.map((image) => image.src)")
         assert "step" not in page.locator(".bakery-compare").inner_text(), "a blind vote names no LoRA"
-        best = max(range(2), key=lambda side: sources[side].split("vote_")[1])
+        best = max(range(2), key=lambda side: sources[side].split(KEY)[1])
         page.locator(".bakery-pair button").nth(best).click()
+        until_votes(page, folder, number)
     page.keyboard.press("ArrowLeft")
-    page.locator(".bakery-compare button", has_text="Back").click()
-    first = page.locator(".bakery-rank li").first.inner_text()
-    assert first.startswith("step 20:")
+    until_votes(page, folder, 7)
+    press(page, "Undo vote")
+    until_votes(page, folder, 6)
+    press(page, "Back")
+    assert page.locator(".bakery-rank li").first.inner_text().startswith("step 20:")
+    assert all(winner > loser for winner, loser in json.loads((folder / "votes.json").read_text()))
 
-    page.locator(".bakery-compare-row button", has_text="step 10").click()
-    wait(page, "/★ 10/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")
-    pick = json.loads((server.output / "loras" / NAME / ".run" / RUN / "pick.json").read_text())
-    assert pick == {"step": 10, "picked_at": 20}
-    assert page.locator(".bakery-compare b").count() == 0
-    assert page.locator(".bakery-compare-row button", has_text="no LoRA").is_disabled()
+
+def until_votes(page, folder, count):
+    for _ in range(100):
+        path = folder / "votes.json"
+        if path.exists() and len(json.loads(path.read_text())) == count:
+            return page.wait_for_timeout(50)
+        page.wait_for_timeout(50)
+    raise AssertionError(f"no {count} votes")
+
+
+def test_pictures_votes_and_choice_are_there_after_a_reload(page, server, browser, folder):
+    (folder / "votes.json").write_text(json.dumps([[4, 2]]))
+    (folder / "choice.json").write_text("4")
+    show_comparison(page)
+    workflow = page.evaluate("() => window.app.graph.serialize()")
+    other = open_again(browser, server)
+    other.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    wait(other, "document.querySelectorAll('.bakery-compare-cell.bakery-picked').length === 1")
+    assert other.locator(".bakery-rank li").first.inner_text().startswith("step 20:")
+    other.reload()
+    wait(other, "document.querySelectorAll('.bakery-compare-cell.bakery-picked').length === 1")
+    assert other.locator(".bakery-compare-cell").count() == 6
+    other.context.close()
+
+
+def test_a_comparison_that_is_gone_leaves_the_hint(page):
+    show_nodes(page, [["BakeryCompare", [420, 60], {}]], top=520)
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", "f" * 24)
+    page.wait_for_timeout(300)
+    assert "The pictures appear here" in page.locator(".bakery-compare").inner_text()
+    page.complaints.clear()  # the browser notes every answer that is not found

@@ -189,3 +189,35 @@ def test_generated_images_are_kept_with_one_click(page, folder, server):
     assert all(path.with_suffix(".png").is_file() for path in kept)
     prompt = Image.open(kept[0].with_suffix(".png")).text["prompt"]
     assert "EmptyImage" in json.dumps(json.loads(prompt)), "the picture says where it comes from"
+
+
+def test_a_thousand_images_stay_fluid(page, server):
+    folder = server.input / "thousand"
+    folder.mkdir()
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 120, 30)).save(picture, "PNG")
+    for number in range(1000):
+        (folder / f"{number}.png").write_bytes(picture.getvalue())
+        (folder / f"{number}.txt").write_text(f"fox, number {number}, day")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/dataset/picture" in request.url else None)
+    show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": folder.name}]])
+    wait(page, "/1000/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    wait(page, "document.querySelector('.bakery-image img').naturalWidth > 0")
+    page.wait_for_timeout(500)
+    assert len(asked) < 100, "thumbnails are loaded when they come into sight"
+    times = page.evaluate("""async () => {
+        const frame = () => new Promise(requestAnimationFrame);
+        const list = document.querySelector(".bakery-images");
+        const start = performance.now();
+        for (let i = 1; i <= 20; i++) { list.scrollTop = i * 300; await frame(); }
+        const scrolled = performance.now();
+        document.querySelector(".bakery-tags button").click();
+        while (!/of/.test(document.querySelector(".bakery-dataset .bakery-status").textContent) &&
+               document.querySelector(".bakery-tags [aria-pressed='true']") === null) await frame();
+        await frame();
+        return { frame: (scrolled - start) / 20, filter: performance.now() - scrolled };
+    }""")
+    print(f"1000 images: {times['frame']:.0f} ms a frame while scrolling, {times['filter']:.0f} ms to filter")
+    assert times["frame"] < 100, times
+    assert times["filter"] < 5000, times

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, screenshot, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, open_again, screenshot, show_nodes, wait
 from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
@@ -196,12 +196,6 @@ def compare_and_pick(page):
     wait(page, "/★/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     page.keyboard.press("Escape")
     assert overlay.count() == 0
-
-
-def open_again(browser, server):
-    from pack.tests.host.browser import open_comfyui
-
-    return open_comfyui(browser, server.url)
 
 
 def has_ink(page):

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,140 @@ def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
     root = loras_output() / NAME
     save_pick(RunFolder(root, current_run(root)), 1)
     assert run(comfy, graph, **pick).outputs["11"]["text"] == [f"{NAME}: step 1"]
+
+
+def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_again(comfy, graph, monkeypatch):
+    from pack.nodes.comfy_bridge import compare as bridge
+    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.training.comparison import load_comparison, save_choice
+
+    drawn = []
+    sampler = bridge.HostSampler.__call__
+    monkeypatch.setattr(bridge.HostSampler, "__call__", lambda self, *args: drawn.append(1) or sampler(self, *args))
+    nodes = {"6": compare(seed=77), "7": show("6"),
+             "12": {"class_type": "SaveLoRA", "inputs": {"lora": ["6", 1], "prefix": "loras/chosen"}}}  # fmt: skip
+    first = run(comfy, graph, **nodes)
+    assert len(drawn) == 6
+    (shown,) = first.outputs["6"]["bakery_compare"]
+    folder = comparisons_folder() / shown["id"]
+    comparison = load_comparison(folder)
+    assert comparison.steps == (None, 1, 3)
+    save_choice(folder, comparison, next(i for i, cell in enumerate(comparison.cells) if cell.lora == 1))
+    second = run(comfy, graph, **nodes)
+    assert second.outputs["6"]["text"][0].startswith("step 1 is given out: chosen on this node")
+    assert second.outputs["6"]["bakery_compare"] == [shown]
+    nodes["6"] = compare(seed=77, columns="prompt", rows="LoRA")
+    turned = run(comfy, graph, **nodes)
+    assert turned.outputs["6"]["bakery_compare"] == [shown]
+    assert len(drawn) == 6, "neither a choice nor another layout draws again"
+    nodes["6"] = compare(seed=78)
+    run(comfy, graph, **nodes)
+    assert len(drawn) == 12
+
+
+def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
+    """Each strength moves its own part only; both text encoders follow theirs."""
+    from pack.nodes.comfy_bridge.compare import CellSampler
+    from pack.training.compare import Cell
+    from pack.training.previews import PreviewSettings
+
+    models = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
+    lora = random_lora(comfy, models)
+    settings = PreviewSettings(prompts=("fox",), seed=5, width=64, height=64, steps=1, cfg=2.0)
+    cells = [Cell(*place) for place in itertools.product(range(2), [0], range(2), range(2))]
+
+    def drawn(tensors):
+        sampler = CellSampler(models.model, models.clip, models.vae, None)
+        pictures = sampler.draw(cells, [None, lambda: tensors], [0.0, 1.0], [0.0, 1.0], settings)
+        assert all(picture.isfinite().all() for picture in pictures.values())
+        return {
+            (cell.strength, cell.text_strength): picture for cell, picture in pictures.items() if cell.lora
+        }, pictures
+
+    whole, pictures = drawn(lora)
+    assert torch.equal(whole[0, 0], pictures[Cell(0, 0, 0, 0)]), "strength 0 is the base model"
+    for one, other in itertools.combinations(whole.values(), 2):
+        assert not torch.equal(one, other)
+    unet, _ = drawn({name: tensor for name, tensor in lora.items() if name.startswith("lora_unet")})
+    assert torch.equal(unet[1, 0], whole[1, 0])
+    assert torch.equal(unet[1, 1], unet[1, 0])
+    text = [drawn({n: t for n, t in lora.items() if n.startswith(part)})[0] for part in ("lora_te1", "lora_te2")]
+    for part in text:
+        assert torch.equal(part[1, 0], part[0, 0])
+        assert not torch.equal(part[0, 1], part[0, 0]), "this text encoder has its share"
+
+
+def random_lora(comfy, models):
+    """Large random changes of U-Net and both text encoders of an SDXL model, under kohya names."""
+    keys = comfy.module("comfy.lora")
+    noise = torch.Generator().manual_seed(0)
+    unet, clip = models.model.model, models.clip.cond_stage_model
+    names = {**keys.model_lora_keys_unet(unet, {}), **keys.model_lora_keys_clip(clip, {})}
+    weights = {**unet.state_dict(), **clip.state_dict()}
+    tensors = {}
+    for name, target in names.items():
+        is_ours = isinstance(name, str) and name.startswith(("lora_unet", "lora_te1", "lora_te2"))
+        if not is_ours or not name.endswith(("attn2_to_v", "self_attn_v_proj")):
+            continue
+        shape = weights[target].shape
+        tensors[f"{name}.lora_up.weight"] = torch.randn(shape[0], 2, generator=noise)
+        tensors[f"{name}.lora_down.weight"] = torch.randn(2, shape[1], generator=noise)
+        tensors[f"{name}.alpha"] = torch.tensor(2.0)
+    assert {name.split("_")[1] for name in tensors} == {"unet", "te1", "te2"}
+    return tensors
+
+
+def test_an_image_encoder_of_the_host_scores_the_cells(comfy, graph):
+    """A CLIP vision model with random weights, through the host's loader: the score is the cosine of its embeddings."""
+    name = clip_vision_checkpoint(comfy)
+    references = {
+        "9": {"class_type": "LoadImage", "inputs": {"image": "compare_fox/a.png"}},
+        "13": {"class_type": "CLIPVisionLoader", "inputs": {"clip_name": name}},
+    }
+    scored = compare(references=["9", 0], clip_vision=["13", 0], num_steps=1, prompts="fox")
+    result = run(comfy, graph, **references, **{"6": scored, "7": show("6")})
+    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.training.comparison import load_comparison, load_pictures
+
+    folder = comparisons_folder() / result.outputs["6"]["bakery_compare"][0]["id"]
+    found = load_comparison(folder)
+    nodes = comfy.module("nodes")
+    (vision,) = nodes.CLIPVisionLoader().load_clip(name)
+    with Image.open(comfy.base / "input" / "compare_fox" / "a.png") as reference:
+        wanted = embedding(vision, reference.convert("RGB"))
+    for score, picture in zip(found.scores, load_pictures(folder, found), strict=True):
+        assert score == pytest.approx(float(wanted @ embedding(vision, picture)), abs=1e-3)
+    assert "no LoRA: likeness" in result.outputs["6"]["text"][0]
+    assert len(set(found.scores)) == len(found.scores), "other pictures, other scores"
+
+
+def embedding(vision, picture):
+    pixels = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
+    with torch.inference_mode():
+        found = vision.encode_image(pixels[None], crop=False).image_embeds[0].float()
+    return found / found.norm()
+
+
+def clip_vision_checkpoint(comfy):
+    """ViT-L, the smallest that the host's loader knows; deleted with the test's folders."""
+    import folder_paths
+    from safetensors.torch import save_file
+
+    vision = comfy.module("comfy.clip_vision")
+    model = vision.ClipVisionModel(str(Path(vision.__file__).with_name("clip_vision_config_vitl.json")))
+    noise = torch.Generator().manual_seed(0)
+    weights = {
+        name: (
+            torch.randn(tensor.shape, generator=noise) * 0.05 + (name.endswith("norm.weight") or "norm1.w" in name)
+        ).half()
+        for name, tensor in model.get_sd().items()
+        if tensor.is_floating_point()
+    }
+    folder = comfy.base / "clip_vision"
+    folder.mkdir()
+    save_file(weights, folder / "random.safetensors")
+    folder_paths.add_model_folder_path("clip_vision", str(folder))
+    return "random.safetensors"
 
 
 def test_nothing_to_compare_is_said(comfy, graph):

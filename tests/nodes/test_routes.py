@@ -119,6 +119,15 @@ def test_commands_reach_a_live_run_only(site):
     assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
 
 
+def test_only_so_many_prompts_may_wait(site):
+    control = site.live.open_run(site.folder, "1")
+    answers = [one(site, "POST", f"/bakery/runs/{RUN}/try", json={"prompt": str(number)}) for number in range(10)]
+    assert [status for status, _, _ in answers] == [200] * 8 + [400] * 2
+    assert "wait for one of them" in json.loads(answers[-1][1])["error"]
+    assert len(control.take_prompts()) == 8
+    assert one(site, "POST", f"/bakery/runs/{RUN}/try", json={"prompt": "again"})[0] == 200
+
+
 def test_picks_are_kept(site):
     assert json.loads(one(site, "POST", f"/bakery/runs/{RUN}/pick", json={"step": 10})[1]) == {"pick": 10}
     assert json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])["pick"] == 10
@@ -257,6 +266,61 @@ def test_no_request_leads_out_of_the_input_folder(dataset, comfy):
         is_listing = request[1].startswith("/bakery/dataset?")
         assert status in ((200, 400, 500) if is_listing else (400, 404, 500)), (request, body)
         assert kind == "application/json"
+        assert str(comfy.base).encode() not in body
+        assert SECRET.encode() not in body
+    assert {path: path.stat().st_mtime_ns for path in comfy.base.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture
+def compared(site, comfy):
+    """The routes of comparisons, one that was drawn, and a link out of its folder."""
+    from pack.nodes.comfy_bridge import routes_compare
+    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.training.compare import Cell
+    from pack.training.comparison import Comparison, save_comparison
+
+    folder = comparisons_folder() / ("0a" * 12)
+    comparison = Comparison(
+        loras=("<b>one</b>",), steps=(None,), prompts=("fox",), strengths=(1.0,), text_strengths=(None,), run=None,
+        cells=(Cell(0, 0, 0, 0), Cell(0, 0, 0, 0)), scores=(), plain_scores=(),
+    )  # fmt: skip
+    save_comparison(folder, comparison, [Image.new("RGB", (80, 60))] * 2)
+    if not (folder / "0002.png").is_symlink():
+        (folder / "0002.png").symlink_to(comfy.base / "secret.png")
+    return SimpleNamespace(routes=routes_compare, folder=folder, path=f"/bakery/compare/{folder.name}")
+
+
+def test_a_comparison_is_shown_voted_on_and_chosen_from(compared):
+    status, body, kind = one(compared, "GET", compared.path)
+    assert (status, kind, json.loads(body)["loras"]) == (200, "application/json", ["<b>one</b>"])
+    assert one(compared, "GET", f"{compared.path}/0000.png")[2] == "image/png"
+    assert one(compared, "GET", f"{compared.path}/0000.png?size=32")[2] == "image/jpeg"
+    votes = one(compared, "POST", f"{compared.path}/votes", json={"votes": [[0, 1]]})
+    assert json.loads(votes[1])["votes"] == [[0, 1]]
+    assert json.loads(one(compared, "POST", f"{compared.path}/choice", json={"cell": 0})[1])["choice"] == 0
+    assert json.loads(one(compared, "POST", f"{compared.path}/choice", json={"cell": None})[1])["choice"] is None
+
+
+def test_no_request_changes_or_reads_anything_beside_a_comparison(compared, comfy):
+    from urllib.parse import quote
+
+    before = {path: path.stat().st_mtime_ns for path in comfy.base.rglob("*") if path.is_file()}
+    requests = [("GET", f"{compared.path}/0002.png", {}), ("POST", f"{compared.path}/choice", {"json": {}})]
+    for word in [*ATTACKS, 5, None, [], {}, True, 1.5, [[0, 1]], [0], [0, 0], [0, 2], [True, 0]]:
+        text = quote(str(word), safe="")
+        requests += [
+            ("GET", f"/bakery/compare/{text}", {}),
+            ("GET", f"{compared.path}/{text}", {}),
+            ("GET", f"/bakery/compare/{text}/0000.png", {}),
+            ("POST", f"/bakery/compare/{text}/votes", {"json": {"votes": []}}),
+            ("POST", f"/bakery/compare/{text}/choice", {"json": {"cell": 0}}),
+            ("POST", f"{compared.path}/votes", {"json": {"votes": [word]}}),
+            ("POST", f"{compared.path}/choice", {"json": {"cell": word if word is not None else "x"}}),
+        ]
+    for (status, body, kind), request in zip(talk(compared, *requests), requests, strict=True):
+        is_whole = request[1] == f"{compared.path}/"
+        assert status in (400, 404) or is_whole, request
+        assert kind in ("application/json", "text/plain")
         assert str(comfy.base).encode() not in body
         assert SECRET.encode() not in body
     assert {path: path.stat().st_mtime_ns for path in comfy.base.rglob("*") if path.is_file()} == before

@@ -1,0 +1,53 @@
+// @ts-check
+// What the page says of a comparison. Pure functions.
+
+import { short } from "./chart_math.js";
+
+/** Share of itself that a LoRA shows unasked from which it is called overfit; as training/comparison.py has it. */
+export const OVERFIT = 0.5;
+
+/**
+ * Cells as the votes need them: what made a picture, and under which conditions.
+ * @param {{lora: number, prompt: number, strength: number, text_strength: number}[]} cells
+ * @returns {{lora: number, key: number[]}[]}
+ */
+export const candidates = (cells) => cells.map(({ lora, prompt, strength, text_strength }) => ({ lora, key: [prompt, strength, text_strength] }));
+
+/**
+ * Votes by LoRA, from votes by cell.
+ * @param {[number, number][]} votes
+ * @param {{lora: number}[]} cells
+ */
+export const votesByLora = (votes, cells) => votes.map(([winner, loser]) => ({ winner: cells[winner].lora, loser: cells[loser].lora }));
+
+/**
+ * What a picture is, in a line: LoRA, strengths where there are several, prompt, score.
+ * @param {any} data of the comparison
+ * @param {any} cell
+ * @param {import("./strings.js").Translate} t
+ * @returns {string}
+ */
+export function cellTitle(data, cell, t) {
+  const parts = [data.loras[cell.lora]];
+  if (data.strengths.length > 1) parts.push(`${t("strength")} ${short(data.strengths[cell.strength])}`);
+  const text = data.text_strengths[cell.text_strength];
+  if (text != null) parts.push(`${t("text_encoder")} ${short(text)}`);
+  parts.push(data.prompts[cell.prompt]);
+  if (cell.score != null) parts.push(`${t("likeness")} ${cell.score.toFixed(3)}`);
+  return parts.join(" · ");
+}
+
+/**
+ * What is said of a LoRA besides its name: its mean likeness, and how much it shows unasked.
+ * @param {any} data
+ * @param {number} lora
+ * @param {import("./strings.js").Translate} t
+ * @returns {{text: string, isOverfit: boolean}}
+ */
+export function verdict(data, lora, t) {
+  const parts = [];
+  if (data.means.length) parts.push(data.means[lora].toFixed(3));
+  const leak = data.leaks[lora];
+  if (leak != null) parts.push(t(leak >= OVERFIT ? "overfit" : "leak", { share: Math.round(leak * 100) }));
+  return { text: parts.join("\n"), isOverfit: leak != null && leak >= OVERFIT };
+}

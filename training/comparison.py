@@ -1,0 +1,221 @@
+"""A comparison that was drawn: its pictures and figures in a folder, with the votes and the choice of who looks at it.
+
+The folder is found again by all that decides the pictures, so nothing is drawn twice, and a page that is reloaded shows
+the same. In it: `0000.png`, ... a cell each, `comparison.json`, `votes.json`, `choice.json`.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from .compare import NO_LORA, Cell
+from .files.atomic import write_atomic, write_text_atomic
+
+COMPARISON_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+PICTURE_FILE = re.compile(r"[0-9]{4}\.png", re.ASCII)
+ABOUT, VOTES, CHOICE = "comparison.json", "votes.json", "choice.json"
+MAX_VOTES = 10_000
+MAX_KEPT = 50
+MAX_KEPT_BYTES = 2 << 30
+MIN_LEARNED = 0.02
+"""A LoRA that brings the pictures no nearer to the references than this shows nothing that could be overfit."""
+OVERFIT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What a comparison shows besides its pictures; lists by cell and by LoRA run alike."""
+
+    loras: tuple[str, ...]
+    """Labels."""
+    steps: tuple[int | None, ...]
+    """Steps of the run, None for what is no step of it."""
+    prompts: tuple[str, ...]
+    strengths: tuple[float, ...]
+    text_strengths: tuple[float | None, ...]
+    """None: that of the U-Net."""
+    run: tuple[str, str] | None
+    """Id and name of the run."""
+    cells: tuple[Cell, ...]
+    scores: tuple[float, ...]
+    """Likeness by cell; empty without references."""
+    plain_scores: tuple[float, ...]
+    """Mean likeness by LoRA with the trigger word left out; empty without one."""
+
+    def by_cell(self) -> dict[Cell, float]:
+        """Scores; empty without references."""
+        return dict(zip(self.cells, self.scores, strict=True)) if self.scores else {}
+
+    def means(self) -> list[float]:
+        """Mean score by LoRA."""
+        found: list[list[float]] = [[] for _ in self.loras]
+        for cell, score in self.by_cell().items():
+            found[cell.lora].append(score)
+        return [sum(values) / len(values) for values in found]
+
+    def leaks(self) -> list[float | None]:
+        """By LoRA, how much of what it adds with the trigger word shows without it, 0..1; 1 is badly overfit.
+
+        None where it cannot be said: without a trigger word or the base model, or of a LoRA that shows nothing yet.
+        """
+        if not self.plain_scores or NO_LORA not in self.loras:
+            return [None] * len(self.loras)
+        base = self.plain_scores[self.loras.index(NO_LORA)]
+        pairs = zip(self.loras, self.plain_scores, self.means(), strict=True)
+        return [
+            None if name == NO_LORA or mean - base < MIN_LEARNED else min(1.0, max(0.0, (plain - base) / (mean - base)))
+            for name, plain, mean in pairs
+        ]
+
+    def report(self, best: int, why: str) -> str:
+        """Scores and what they say; `why` says in what respect `best` is best."""
+        lines = [f"{self.loras[best]} is given out: {why}"]
+        if not self.scores:
+            return "\n".join([*lines, "Connect reference images to score the cells."])
+        lines += [f"{name}: likeness {mean:.3f}" for name, mean in zip(self.loras, self.means(), strict=True)]
+        pairs = zip(self.loras, self.plain_scores, self.leaks(), strict=False)
+        for name, plain, leak in pairs:
+            told = "" if leak is None else f", shows {leak:.0%} of itself unasked"
+            warning = ": overfit, take an earlier step" if leak is not None and leak >= OVERFIT else ""
+            lines.append(f"{name}: likeness {plain:.3f} without the trigger{told}{warning}")
+        return "\n".join(lines)
+
+
+def picture_name(index: int) -> str:
+    """File of a cell's picture."""
+    return f"{index:04d}.png"
+
+
+def save_comparison(folder: Path, comparison: Comparison, pictures: Sequence[Image.Image]) -> None:
+    """Writes pictures, then what they are; deletes the oldest comparisons beside it beyond a limit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, picture in enumerate(pictures):
+        write_atomic(folder / picture_name(index), lambda path, picture=picture: _write_png(picture, path))
+    write_text_atomic(folder / ABOUT, json.dumps(asdict(comparison)))
+    _limit(folder)
+
+
+def _write_png(picture: Image.Image, path: Path) -> None:
+    picture.save(path, "PNG", compress_level=1)
+
+
+def load_comparison(folder: Path) -> Comparison | None:
+    """What was drawn, or None where it is not there or was not finished."""
+    about = _read(folder / ABOUT)
+    try:
+        cells = tuple(Cell(**cell) for cell in about.pop("cells"))
+        run = about.pop("run")
+        lists: dict[str, Any] = {name: tuple(values) for name, values in about.items()}
+        return Comparison(cells=cells, run=None if run is None else (run[0], run[1]), **lists)
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def load_pictures(folder: Path, comparison: Comparison) -> list[Image.Image] | None:
+    """The picture of each cell, or None where one is missing or broken."""
+    pictures: list[Image.Image] = []
+    try:
+        for index in range(len(comparison.cells)):
+            with closing(Image.open(folder / picture_name(index))) as picture:
+                pictures.append(picture.convert("RGB"))
+    except OSError:
+        return None
+    return pictures
+
+
+def load_votes(folder: Path) -> list[list[int]]:
+    """[winner, loser] of each vote, as indices of cells."""
+    found = _read(folder / VOTES)
+    return cast(list[list[int]], found) if isinstance(found, list) else []
+
+
+def save_votes(folder: Path, comparison: Comparison, votes: Sequence[Any]) -> None:
+    """Keeps all votes, in place of those before.
+
+    Raises:
+        ValueError: They are no pairs of different cells of the comparison, or too many.
+    """
+    if len(votes) > MAX_VOTES:
+        raise ValueError(f"there can be at most {MAX_VOTES} votes, got {len(votes)}")
+    for vote in votes:
+        pair = cast(list[Any], vote) if isinstance(vote, list) else []
+        if len(pair) != 2 or pair[0] == pair[1]:
+            raise ValueError("each vote must be [winner, loser], two different cells")
+        for index in pair:
+            _check_cell(comparison, index)
+    write_text_atomic(folder / VOTES, json.dumps(list(votes)))
+
+
+def load_choice(folder: Path, comparison: Comparison) -> int | None:
+    """Index of the cell that was chosen."""
+    found = _read(folder / CHOICE)
+    try:
+        _check_cell(comparison, found)
+    except ValueError:
+        return None
+    return found
+
+
+def save_choice(folder: Path, comparison: Comparison, cell: Any) -> None:
+    """Keeps the chosen cell; None takes the choice back.
+
+    Raises:
+        ValueError: There is no such cell.
+    """
+    if cell is None:
+        (folder / CHOICE).unlink(missing_ok=True)
+        return
+    _check_cell(comparison, cell)
+    write_text_atomic(folder / CHOICE, json.dumps(cell))
+
+
+def _check_cell(comparison: Comparison, index: Any) -> None:
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(comparison.cells):
+        raise ValueError(f"a cell must be a number from 0 to {len(comparison.cells) - 1}, got {str(index)[:20]}")
+
+
+def choices_state(comparisons: Path) -> str:
+    """Changes whenever a choice of any comparison does."""
+    found = ((path.parent.name, path.stat().st_mtime_ns) for path in comparisons.glob(f"*/{CHOICE}"))
+    return repr(sorted(found))
+
+
+def comparison_view(folder: Path, comparison: Comparison) -> dict[str, Any]:
+    """What a page needs to show it, as plain data."""
+    cells = [
+        {**asdict(cell), "file": picture_name(index), "score": comparison.scores[index] if comparison.scores else None}
+        for index, cell in enumerate(comparison.cells)
+    ]
+    return {
+        **asdict(comparison),
+        "id": folder.name,
+        "run": None if comparison.run is None else {"id": comparison.run[0], "name": comparison.run[1]},
+        "cells": cells,
+        "means": comparison.means() if comparison.scores else [],
+        "leaks": comparison.leaks(),
+        "votes": load_votes(folder),
+        "choice": load_choice(folder, comparison),
+    }
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _limit(folder: Path) -> None:
+    ages: Mapping[Path, float] = {path.parent: path.stat().st_mtime for path in folder.parent.glob(f"*/{ABOUT}")}
+    size = 0
+    for number, kept in enumerate(sorted(ages, key=lambda path: ages[path], reverse=True)):
+        size += sum(path.stat().st_size for path in kept.iterdir())
+        if kept != folder and (number >= MAX_KEPT or size > MAX_KEPT_BYTES):
+            shutil.rmtree(kept, ignore_errors=True)
