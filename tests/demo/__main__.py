@@ -99,7 +99,7 @@ def compare(server: ComfyServer, name: str) -> Path:
     captions = prompts_to_score(character)
     sampling = Sampling(checkpoint=POCKET_CHECKPOINT.name)
     client = server.client()
-    print("==> Sample the base model and the LoRA", flush=True)
+    print("==> Sample the base model and the LoRA (about a minute)", flush=True)
     base = sample(client, sampling, list(captions))
     lora = sample(client, sampling, list(captions), lora=str(Path(name) / f"{name}.safetensors"))
     print(describe_scores(character, base, lora))
