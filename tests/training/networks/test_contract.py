@@ -4,8 +4,13 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pack.tests.training.networks.layers import ALGORITHMS, LAYERS, fresh, layer_and_input, merged, trained
-from pack.training.networks.algorithms import adapter_from_tensors
+from pack.training.networks.algorithms import adapter_from_tensors, create_adapter
+from pack.training.networks.full import NormAdapter
+from pack.training.networks.settings import NetworkSettings
+from pack.training.networks.targets import Target
+from torch import nn
 
 EVERYWHERE = [(a, b) for a in ALGORITHMS for b in LAYERS]
 cases = pytest.mark.parametrize(("algorithm", "kind"), EVERYWHERE)
@@ -91,3 +96,74 @@ def test_ia3_on_the_input_side():
     adapter = trained("ia3", module, "transformer_blocks.0.ff.net.2")
     assert adapter.on_input
     torch.testing.assert_close(adapter(x, module), merged(module, adapter, x), rtol=1e-10, atol=1e-10)
+
+
+NORMS = {
+    "group norm": (lambda: nn.GroupNorm(4, 16), (2, 16, 3, 5)),
+    "layer norm": (lambda: nn.LayerNorm(16), (2, 7, 16)),
+}
+norms = pytest.mark.parametrize("kind", NORMS)
+
+
+def norm_and_input(kind: str):
+    """A frozen float64 layer away from the identity, an input, and a fresh adapter."""
+    make, shape = NORMS[kind]
+    torch.manual_seed(1)
+    module = make().double().requires_grad_(False)
+    module.weight.normal_(1.0, 0.3)
+    module.bias.normal_(0.0, 0.3)
+    target = Target("unet", "block.norm1", "key", None, module)
+    settings = NetworkSettings(train_norms=True)
+    adapter = create_adapter(target, settings, None, torch.Generator().manual_seed(2)).double()
+    assert isinstance(adapter, NormAdapter)
+    return module, torch.randn(shape, dtype=torch.float64), adapter
+
+
+def trained_norm(adapter: NormAdapter) -> NormAdapter:
+    source = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=source, dtype=torch.float64) * 0.1)
+    return adapter
+
+
+def merged_norm(module: nn.Module, adapter: NormAdapter, x: torch.Tensor, share: float = 1.0) -> torch.Tensor:
+    weight, bias = module.weight + share * adapter.delta_weight(), module.bias + share * adapter.delta_bias()
+    if isinstance(module, nn.GroupNorm):
+        return F.group_norm(x, module.num_groups, weight, bias, module.eps)
+    return F.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
+
+
+@norms
+def test_norms_start_without_a_change(kind):
+    module, x, adapter = norm_and_input(kind)
+    assert torch.equal(adapter(x, module), module(x))
+
+
+@norms
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_norms_attached_equal_merged_forward_and_backward(kind, strength):
+    module, x, adapter = norm_and_input(kind)
+    trained_norm(adapter).set_strength(strength)
+    x.requires_grad_(True)
+    attached, reference = adapter(x, module), merged_norm(module, adapter, x, strength)
+    assert (reference - module(x)).abs().max() > 1e-2
+    torch.testing.assert_close(attached, reference, rtol=1e-10, atol=1e-10)
+    direction = torch.randn(attached.shape, dtype=torch.float64)
+    inputs = [x, *adapter.parameters()]
+    grads = torch.autograd.grad((attached * direction).sum(), inputs)
+    expected = torch.autograd.grad((reference * direction).sum(), inputs)
+    for grad, wanted in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=1e-8, atol=1e-8)
+
+
+@norms
+@pytest.mark.parametrize("names", [("w_norm", "b_norm"), ("diff", "diff_b")])
+def test_norms_are_read_back_from_their_file_and_from_others(kind, names):
+    module, x, adapter = norm_and_input(kind)
+    file = trained_norm(adapter).file_tensors()
+    tensors = dict(zip(names, file.values(), strict=True))
+    back = adapter_from_tensors(module, tensors)
+    assert back is not None and not tensors
+    torch.testing.assert_close(back.double()(x, module), adapter(x, module), rtol=1e-5, atol=1e-5)
+    assert back.file_tensors().keys() == file.keys()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pack.tests.training.networks.layers import ALGORITHMS, LAYERS, layer_and_input, trained
+from pack.tests.training.networks.test_contract import NORMS, norm_and_input, trained_norm
 from pack.training.networks import Network, NetworkSettings
 
 pytestmark = pytest.mark.comfy
@@ -30,6 +31,18 @@ def test_one_layer_of_every_algorithm(comfy, algorithm, kind):
     torch.testing.assert_close(got.pop("layer.weight"), module.weight + adapter.delta_weight(), rtol=1e-4, atol=2e-6)
     if adapter.delta_bias() is not None:
         torch.testing.assert_close(got.pop("layer.bias"), module.bias + adapter.delta_bias(), rtol=1e-5, atol=1e-6)
+    assert not got
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_one_norm_of_each_kind(comfy, kind):
+    module, _, adapter = norm_and_input(kind)
+    module, adapter = module.float(), trained_norm(adapter).float()
+    file = {f"key.{suffix}": tensor for suffix, tensor in adapter.file_tensors().items()}
+    patches = comfy.module("comfy.lora").load_lora(file, {"key": "layer.weight"}, log_missing=False)
+    got = patched(comfy, patches, {"layer.weight": module.weight, "layer.bias": module.bias})
+    torch.testing.assert_close(got.pop("layer.weight"), module.weight + adapter.delta_weight(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got.pop("layer.bias"), module.bias + adapter.delta_bias(), rtol=1e-5, atol=1e-6)
     assert not got
 
 
