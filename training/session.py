@@ -19,7 +19,7 @@ from .networks.network import Network
 from .out_of_memory import OutOfMemory, advice, is_out_of_memory
 from .report import StepReport
 from .run.find import FoundRun, find_run
-from .run.folder import check_name
+from .run.folder import check_name, check_names_fit
 from .run.lock import locked
 from .run.metrics import cut_metrics
 from .run.saver import Saver, final_tensors
@@ -39,6 +39,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     """
     check_name(request.root.name)
     request = hold_out(request)
+    check_names_fit(request.root)
     with torch.inference_mode(False), locked(request.root):
         data = place_data(request)
         plans = stage_plans(request, data)

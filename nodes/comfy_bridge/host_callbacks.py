@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ...training.files.atomic import write_atomic
+from ...training.files.atomic import write_atomic, write_text_atomic
 from ...training.job import TrainJob, TrainState
 from ...training.previews import PreviewSettings
 from ...training.report import StepReport
@@ -99,7 +99,7 @@ class PreviewStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         about = self.folder / "settings.json"
         if not about.exists():
-            about.write_text(json.dumps(self._shown, ensure_ascii=False), encoding="utf-8")
+            write_text_atomic(about, json.dumps(self._shown, ensure_ascii=False))
         for index, picture in enumerate(pictures):
             image = to_pil(picture)
             write_atomic(self.path(step, index), lambda temporary, image=image: image.save(temporary, "PNG"))

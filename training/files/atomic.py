@@ -21,14 +21,19 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         OSError: The disk is full or the folder not writable; the old file is untouched and the temporary one removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(path)
     try:
         write(temporary)
         _sync_file(temporary)
         _replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _delete(temporary)
     _sync_folder(path.parent)
+
+
+def temporary_path(path: Path) -> Path:
+    """Where `path` is written before it gets its name."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -47,10 +52,27 @@ def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> list[Path]:
     """
     removed: list[Path] = []
     for leftover in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
-        if time.time() - leftover.stat().st_mtime >= older_than_s:
-            leftover.unlink(missing_ok=True)
+        try:
+            is_old = time.time() - leftover.stat().st_mtime >= older_than_s
+        except OSError:
+            continue
+        if is_old and _delete(leftover):
             removed.append(leftover)
     return removed
+
+
+def _delete(temporary: Path) -> bool:
+    """False where it cannot be deleted now: on Windows a virus scanner may hold it; it goes as a leftover later."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def is_windows() -> bool:
+    """Whether files in use cannot be replaced and folders not be flushed."""
+    return os.name == "nt"
 
 
 def _sync_file(path: Path) -> None:
@@ -64,7 +86,7 @@ def _replace(source: Path, target: Path) -> None:
         try:
             source.replace(target)
         except PermissionError:
-            if attempt == _REPLACE_ATTEMPTS or os.name != "nt":
+            if attempt == _REPLACE_ATTEMPTS or not is_windows():
                 raise
             time.sleep(_REPLACE_WAIT_S)
         else:
@@ -73,7 +95,7 @@ def _replace(source: Path, target: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     # The new name is only safe once the folder is; Windows has no such call.
-    if os.name == "nt":
+    if is_windows():
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -13,13 +13,19 @@
 ```
 """
 
+import errno
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.atomic import temporary_path
+
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\\/]')
-_RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
+_RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])( *\..*)?$", re.IGNORECASE)
 MAX_NAME_LENGTH = 100
+LONGEST_BELOW_ROOT = 90
+"""Characters of a temporary preview's path below a run's root, `.run/<id>/previews/<set>/...`."""
 _STEP_FILE = re.compile(r"(.+)-step(\d+)\.safetensors")
 _STATE_FILE = re.compile(r"state-(\d+)\.state")
 
@@ -37,6 +43,33 @@ def check_name(name: str) -> str:
     if _RESERVED.match(name) or len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"name {name[:40]!r} cannot be a file name on Windows (reserved word or over 100 characters)")
     return name
+
+
+def check_names_fit(root: Path) -> None:
+    """Makes a file as long in name and path as a run's longest, and removes it again; makes `root`.
+
+    Raises ValueError where the system takes none: 255 bytes a name on Linux, which 71 Chinese characters fill here, and
+    260 characters a path on a Windows without long paths.
+    """
+    longest = temporary_path(RunFolder(root, "").step_lora(0)).name
+    probe = root / longest.ljust(LONGEST_BELOW_ROOT, "x")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if not is_too_long(error):
+            raise
+        raise ValueError(
+            f"name {root.name!r} is too long for the files of a run in {root.parent}; shorten it, or turn on long "
+            "paths if this is Windows"
+        ) from error
+
+
+def is_too_long(error: OSError) -> bool:
+    """True for the errors by which systems say that a name or path is too long; Windows says it is not found."""
+    is_windows = getattr(error, "winerror", None) in (3, 206) or (os.name == "nt" and error.errno == errno.ENOENT)
+    return is_windows or error.errno == errno.ENAMETOOLONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +139,8 @@ def step_files(folder: Path, name: str) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for path in folder.glob("*.safetensors"):
         match = _STEP_FILE.fullmatch(path.name)
-        if match and match.group(1) == name:
+        # Windows and macOS take Mira and mira for one folder; its files keep the case they were made with.
+        if match and match.group(1).casefold() == name.casefold():
             found[int(match.group(2))] = path
     return dict(sorted(found.items()))
 

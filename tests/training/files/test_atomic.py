@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pack.training.files import atomic
 from pack.training.files.atomic import TEMPORARY_SUFFIX, remove_leftovers, write_atomic, write_text_atomic
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,3 +70,49 @@ def test_leftovers_are_spared_by_age_and_other_files_always(tmp_path: Path):
     assert remove_leftovers(tmp_path) == [old]
     assert young.exists()
     assert other.exists()
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+
+
+def test_a_temporary_file_that_is_held_hides_no_error_and_ends_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As a virus scanner on Windows holds it: what went wrong is said, and it goes as a leftover another time."""
+
+    def full(temporary: Path):
+        temporary.write_bytes(b"ne")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            write_atomic(tmp_path / "file.bin", full)
+        assert remove_leftovers(tmp_path, older_than_s=0) == []
+    assert len(remove_leftovers(tmp_path, older_than_s=0)) == 1
+
+
+@pytest.mark.parametrize("refusals", [3, 100])
+def test_on_windows_a_target_in_use_is_waited_for_a_while(
+    refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, calls = tmp_path / "file.txt", []
+    path.write_text("old")
+    replace = Path.replace
+
+    def busy(source: Path, target: Path) -> Path:
+        calls.append(source)
+        return refuse() if len(calls) <= refusals else replace(source, target)  # pyright: ignore
+
+    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(atomic, "_REPLACE_WAIT_S", 0.0)
+    monkeypatch.setattr(atomic, "is_windows", lambda: True)
+    if refusals < 10:
+        write_text_atomic(path, "new")
+        assert path.read_text() == "new"
+    else:
+        with pytest.raises(PermissionError):
+            write_text_atomic(path, "new")
+        assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]

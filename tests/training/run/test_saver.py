@@ -1,5 +1,6 @@
 """What is kept on disk, and that it says what it is."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from pack.tests.toy_model import At, ToyBase, run, toy_dataset, toy_request
 from pack.training.files.lora_file import load_lora
 from pack.training.job import StopTraining
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.folder import check_name
+from pack.training.run.folder import check_name, is_too_long, step_files
 from pack.training.run.metrics import best_step
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
@@ -105,10 +106,36 @@ def test_settings_refused_by_name(values):
         SaveSettings(**values)
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "", " a", "a.", "con", "NUL.txt", "a\x00", "x" * 101, "a\\b", "c:d"])
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "..", "", " a", "a.", "con", "NUL.txt", "a\x00", "x" * 101, "a\\b", "c:d", "CONIN$", "com¹", "aux .x"],
+)
 def test_names_refused(name):
     with pytest.raises(ValueError, match="name"):
         check_name(name)
+
+
+def test_name_too_long_for_the_system_is_refused_before_anything(tmp_path):
+    """100 Chinese characters are 300 bytes; Linux takes 255 a name, the temporary file's ending included."""
+    for name in ("字" * 100, "字" * 71):
+        with pytest.raises(ValueError, match="name '字+' is too long for the files of a run in .*; shorten it"):
+            run(replace(request_of(tmp_path), root=tmp_path / name))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert run(replace(request_of(tmp_path, 2), root=tmp_path / ("字" * 70))).step == 2
+
+
+def test_what_windows_says_of_a_long_path_is_understood():
+    too_long = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+    too_long.winerror = 3
+    assert is_too_long(too_long)
+    assert not is_too_long(PermissionError(errno.EACCES, "Access is denied"))
+
+
+def test_steps_are_found_whatever_case_the_name_is_typed_in(tmp_path):
+    """Windows and macOS take both for one folder."""
+    (tmp_path / "Mira-step000002.safetensors").touch()
+    (tmp_path / "Miranda-step000003.safetensors").touch()
+    assert list(step_files(tmp_path, "mira")) == [2]
 
 
 @pytest.mark.parametrize("name", ["my_lora", "Ärger 2", "v1.5", "[style] x"])
