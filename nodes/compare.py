@@ -206,8 +206,8 @@ def _rounds(run: RunFolder) -> list[Candidate]:
     rounds = rounds_up_to(run.root.parent, run.name)
     if not rounds:
         raise ValueError(
-            f"is_by_round is on, but {run.name!r} is not the name of a round, such as {run.name}_round_1; take the name "
-            "of Train LoRA from Round, or turn it off"
+            f"is_by_round is on, but {run.name!r} is not the name of a round, such as {run.name}_round_1; take the "
+            "name of Train LoRA from Round, or turn it off"
         )
     return [_of_file(f"round {one.number}", one.name, one.lora) for one in rounds]
 
