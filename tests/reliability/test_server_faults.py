@@ -1,5 +1,6 @@
 """On the real host: a fault and a full memory inside a step, Stop & keep, one name queued twice and from two hosts."""
 
+import resource
 import urllib.error
 
 import pytest
@@ -18,7 +19,9 @@ from pack.tests.reliability.graphs import (
     with_sampler,
     write_dataset,
 )
+from pack.training.files.atomic import TEMPORARY_SUFFIX
 from pack.training.run.metrics import read_metrics
+from pack.training.run.state import load_state
 
 pytestmark = pytest.mark.server
 
@@ -90,6 +93,28 @@ def test_fault_inside_a_step(kind, server, client):
     undisturbed = run_folder(server.output, f"whole {kind}")
     assert folder.state(6).read_bytes() == undisturbed.state(6).read_bytes()
     assert weights(client) == before
+
+
+def test_disk_that_takes_no_more(server, client):
+    """No file of the server may grow beyond 1 MB, as where a quota ends; a LoRA is larger."""
+
+    def limit_files(size):
+        resource.prlimit(server._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    queued = client.queue(training_graph(client, "full", "set", steps=60, save_every=2))
+    wait_until(lambda: bool((f := run_folder(server.output, "full")) and f.states()))
+    limit_files(2**20)
+    try:
+        failed = client.wait(queued)
+    finally:
+        limit_files(resource.RLIM_INFINITY)
+    folder = run_folder(server.output, "full")
+    step = max(folder.states())
+    assert f"could not be saved: File too large. What was saved up to step {step} is safe" in failed.error
+    assert all(load_state(path) for path in folder.states().values())
+    assert not list(folder.root.rglob(f".*{TEMPORARY_SUFFIX}"))
+    again = training_graph(client, "full", "set", steps=step + 2, save_every=2)
+    assert message(client.run(again)) == f"continued from step {step} of {step + 2}"
 
 
 def stop(client, folder):
