@@ -289,7 +289,7 @@ def main() -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
-    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; bench, compare, rounds: a part")
+    parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; others: only a part")
     parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
     options, rest = parser.parse_known_args()
     try:

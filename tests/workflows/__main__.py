@@ -1,11 +1,13 @@
-"""Writes the example workflows and their pictures: `python dev.py workflows`."""
+"""Writes the example workflows with their pictures, and the blueprints: `python dev.py workflows`."""
 
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..host.inprocess import import_comfyui
 from ..host.paths import ROOT, comfyui_folder
+from .blueprints import BLUEPRINTS, compose_blueprint
 from .canvas import Canvas
 from .cards import write_card
 from .examples import EXAMPLES
@@ -21,8 +23,16 @@ def main() -> None:
             canvas = Canvas(object_info)
             compose(canvas)
             workflow, path = canvas.workflow(), ROOT / "example_workflows" / f"{name}.json"
-            path.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(path, workflow)
             write_card(path, workflow)
+        for blueprint in BLUEPRINTS:
+            write_json(ROOT / "subgraphs" / f"{blueprint.name}.json", compose_blueprint(blueprint, object_info))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a workflow."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

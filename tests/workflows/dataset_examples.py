@@ -104,8 +104,8 @@ def from_one_image(canvas: Canvas) -> None:
     drawn = base.after(trained)
     for column, background in enumerate(("sand", "white", "black"), start=4):
         prompt = f"{CHARACTER}, {background} background"
-        of_image = sample(canvas, column, "", drawn, prompt, start=(varied, 0.7), is_shown=False)
-        anew = sample(canvas, column, "", drawn, prompt, is_shown=False)
+        of_image = sample(canvas, column, None, drawn, prompt, start=(varied, 0.7))
+        anew = sample(canvas, column, None, drawn, prompt)
         for title, images in (("Variations: keep the good ones", of_image), ("Drawn anew: keep the good ones", anew)):
             canvas.add("SaveImage", column, title=title, images=images, filename_prefix=this_round[0])
     grid = canvas.add(

@@ -50,10 +50,10 @@ def preview(canvas: Canvas, column: int, prompts: str, every: int = 20) -> Port:
 
 
 def sample(
-    canvas: Canvas, column: int, title: str, source: Base, text: str = "zorblax, brown background",
-    start: tuple[Port, float] | None = None, is_shown: bool = True,
+    canvas: Canvas, column: int, title: str | None, source: Base, text: str = "zorblax, brown background",
+    start: tuple[Port, float] | None = None,
 ) -> Port:  # fmt: skip
-    """A core sampler with its prompts; the pictures are given back, and shown. `start` is (latent, denoise)."""
+    """A core sampler with its prompts; gives the pictures, shown where titled. `start` is (latent, denoise)."""
     prompt = canvas.add("CLIPTextEncode", column, title="Prompt", clip=source.clip, text=text)[0]
     negative = canvas.add("CLIPTextEncode", column, title="Negative", clip=source.clip, text="")[0]
     latent, denoise = start or (
@@ -64,7 +64,7 @@ def sample(
         steps=20, cfg=CFG, sampler_name="euler", scheduler="normal", denoise=denoise,
     )[0]  # fmt: skip
     images = canvas.add("VAEDecode", column, samples=samples, vae=source.vae)[0]
-    if is_shown:
+    if title is not None:
         canvas.add("PreviewImage", column, title=title, images=images)
     return images
 

@@ -1,0 +1,64 @@
+"""Blueprints are listed by the host, open on the page, and run there connected to a checkpoint."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pack.tests.host.browser import load_workflow, prompt_of
+from pack.tests.host.paths import POCKET_CHECKPOINT
+from pack.tests.workflows.blueprints import BLUEPRINTS
+from pack.tests.workflows.data import add_example_data
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [blueprint.name for blueprint in BLUEPRINTS]
+QUICK = {
+    "BakeryTrain": {"steps": 2, "batch_size": 1, "save_every": 2},
+    "BakeryLoadDataset": {"folder": "zorblax"},
+    "BakeryCaptions": {"trigger": "zorblax"},
+}
+CONNECT = """(checkpoint) => {
+  const { graph } = window.app;
+  const [inside] = graph._nodes;
+  const loader = LiteGraph.createNode("CheckpointLoaderSimple");
+  graph.add(loader);
+  loader.widgets[0].value = checkpoint;
+  ["model", "clip", "vae"].forEach((name, slot) => loader.connect(slot, inside, inside.findInputSlot(name)));
+  return { title: inside.title, widgets: inside.widgets.map((widget) => widget.name), size: [...inside.size] };
+}"""
+
+
+def content(name):
+    return json.loads((ROOT / "subgraphs" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_host_lists_them(comfy_server):
+    client = comfy_server.client()
+    entries = {entry["name"]: key for key, entry in client.get("/global_subgraphs").items() if is_ours(entry)}
+    assert sorted(entries) == sorted(NAMES)
+    for name, key in entries.items():
+        assert json.loads(client.get(f"/global_subgraphs/{key}")["data"]) == content(name)
+
+
+def is_ours(entry):
+    return entry["source"] == "custom_node" and entry["info"]["node_pack"] == "custom_nodes.lora-bakery"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_opens_and_runs(comfy_page, comfy_server, pocket_checkpoint, name):
+    add_example_data(comfy_server.input)
+    load_workflow(comfy_page, content(name))
+    shown = comfy_page.evaluate(CONNECT, POCKET_CHECKPOINT.name)
+    assert shown["title"] == name
+    assert {"folder", "trigger", "name"} <= set(shown["widgets"])
+    prompt = prompt_of(comfy_page)
+    kinds = [node["class_type"] for node in prompt.values()]
+    assert kinds.count("BakeryTrain") == 1
+    for node in prompt.values():
+        node["inputs"].update(QUICK.get(node["class_type"], {}))
+        if node["class_type"] == "BakeryTrain":
+            node["inputs"].pop("stages", None)  # a recipe's plan is long
+    result = comfy_server.client().run(prompt, timeout_s=300.0)
+    assert result.status == "success", result.error
+    assert comfy_page.problems == []
