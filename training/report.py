@@ -8,6 +8,7 @@ class SampleLoss:
     """Unweighted loss of one image in one step."""
 
     image_id: int
+    """Number of the picture in the data of the step's stage."""
     timestep: int
     loss: float
     is_kept: bool = False
