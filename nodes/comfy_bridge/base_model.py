@@ -63,6 +63,18 @@ def prediction_type(model: Any) -> PredictionType:
     raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
 
 
+def refuse_bypass(patcher: Any) -> None:
+    """Raises ValueError for a LoRA that the host computes beside the layers instead of in their weights.
+
+    It takes the layers' forwards, as training does, and is in no weight that could be compared.
+    """
+    if "bypass_lora" in patcher.injections:
+        raise ValueError(
+            "model or clip carries a LoRA loaded in bypass mode, which cannot be trained upon: load it with Load LoRA "
+            "or Apply LoRA (Bakery), which put it into the weights"
+        )
+
+
 class ComfyBaseModel:
     """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
 
@@ -73,6 +85,8 @@ class ComfyBaseModel:
         self.clip = clip
         self.vae = vae
         self.family: ModelFamily = model_family(model)
+        for patcher in (model, *([] if clip is None else [clip.patcher])):
+            refuse_bypass(patcher)
         automatic: Checkpointing = "on" if self.family == "sdxl" else "off"
         self.gradient_checkpointing: Checkpointing = (
             automatic if gradient_checkpointing == "auto" else gradient_checkpointing

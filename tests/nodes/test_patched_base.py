@@ -37,6 +37,20 @@ def patched(comfy, loaded):
     comfy.module("comfy.model_management").unload_all_models()
 
 
+def test_lora_in_bypass_mode_is_refused_with_the_way_out(comfy, loaded):
+    keys, weights = (
+        comfy.module("comfy.lora").model_lora_keys_unet(loaded.model.model, {}),
+        loaded.model.model.state_dict(),
+    )
+    name = next(name for name, key in keys.items() if name.endswith("attn1_to_q") and key in weights)
+    tensors = {f"{name}.lora_up.weight": torch.ones(320, 1), f"{name}.lora_down.weight": torch.ones(1, 320)}
+    with torch.inference_mode():
+        model, _ = comfy.module("comfy.sd").load_bypass_lora_for_models(loaded.model, None, tensors, 1.0, 0.0)
+    with pytest.raises(ValueError, match=r"bypass mode, .* load it with Load LoRA or Apply LoRA"):
+        base_model(model)
+    base_model(loaded.model)
+
+
 def base_model(model):
     from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
 

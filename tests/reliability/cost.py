@@ -1,0 +1,143 @@
+"""What recognising a run costs a user at each queue: `python tests/reliability/cost.py`.
+
+First the digests of MODEL, CLIP and VAE at SDXL's sizes, from a file of random fp16 weights that the host's own loader
+reads (5 GB on disk, 8 GB of RAM). Then, on a real server with the pocket model, the time from
+queueing to the first step: of a first run, of a second one with another learning rate, and until a finished run has
+returned.
+"""
+
+import argparse
+import hashlib
+import runpy
+import tempfile
+import time
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
+
+import torch  # noqa: E402
+from pack.tests.bench.layouts import SDXL, weight_shapes  # noqa: E402
+from pack.tests.host.client import ComfyClient  # noqa: E402
+from pack.tests.host.events import Event  # noqa: E402
+from pack.tests.host.inprocess import HostModules, import_comfyui  # noqa: E402
+from pack.tests.host.paths import comfyui_folder  # noqa: E402
+from pack.tests.host.server import ComfyServer  # noqa: E402
+from pack.tests.reliability.graphs import Prompt, training_graph, write_dataset  # noqa: E402
+from pack.training.files.layout import file_order, header_bytes  # noqa: E402
+
+
+def write_unet(path: Path) -> int:
+    """A U-Net of SDXL's layout, random fp16 weights, written tensor by tensor; returns its bytes."""
+    shapes = weight_shapes(SDXL)
+    generator = torch.Generator().manual_seed(0)
+    empty = {name: torch.empty(shape, dtype=torch.float16, device="meta") for name, shape in shapes.items()}
+    with path.open("wb") as file:
+        file.write(header_bytes(empty, {}))
+        for name in file_order(empty):
+            size = prod(shapes[name][1:]) or 1
+            file.write((torch.randn(shapes[name], generator=generator) * size**-0.5).half().numpy().tobytes())
+        return file.tell()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def sdxl_clip(host: HostModules) -> Any:
+    """A CLIP of SDXL's size as the host wraps it; what its weights are makes no difference to the time."""
+    clip = host.module("comfy.sdxl_clip").SDXLClipModel(device="cpu", dtype=torch.float16)
+    return host.module("comfy.model_patcher").ModelPatcher(clip, torch.device("cpu"), torch.device("cpu"))
+
+
+def sdxl_vae(host: HostModules) -> Any:
+    """A VAE of SDXL's size, likewise."""
+    config = {"ch": 128, "in_channels": 3, "out_ch": 3, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2,
+              "z_channels": 4, "double_z": True, "resolution": 256, "attn_resolutions": [], "dropout": 0.0}  # fmt: skip
+    vae = host.module("comfy.ldm.models.autoencoder").AutoencoderKL(ddconfig=config, embed_dim=4).half()
+    return host.module("comfy.model_patcher").ModelPatcher(vae, torch.device("cpu"), torch.device("cpu"))
+
+
+def measure_digests(folder: Path, comfyui: Path) -> None:
+    """Prints the time of each digest, and for comparison of reading every byte."""
+    host = import_comfyui(comfyui, folder / "base")
+    from pack.nodes.comfy_bridge.identity import patcher_key
+
+    path = folder / "unet.safetensors"
+    size = write_unet(path)
+    with torch.inference_mode():
+        model = host.module("comfy.sd").load_diffusion_model(str(path), model_options={"dtype": torch.float16})
+    count = sum(tensor.numel() for tensor in model.model.state_dict().values())
+    print(f"SDXL U-Net: {count / 1e9:.2f} billion weights, {size / 1e9:.1f} GB on disk")
+    print(f"  digest, at each queue       {min(seconds(lambda: patcher_key(model)) for _ in range(3)):6.2f} s")
+    whole = seconds(lambda: [hashlib.blake2b(t.numpy().data) for t in model.model.state_dict().values()])
+    print(f"  every byte, for comparison  {whole:6.2f} s")
+    path.unlink()
+    for name, make in (("CLIP of SDXL", sdxl_clip), ("VAE", sdxl_vae)):
+        patcher = make(host)
+        print(f"{name}: digest {min(seconds(lambda patcher=patcher: patcher_key(patcher)) for _ in range(3)):.2f} s")
+
+
+def first_step_after(server: ComfyServer, graph: Prompt) -> tuple[float | None, float]:
+    """Seconds from queueing to the first step, if there was one, and to the end of the prompt."""
+    steps: list[float] = []
+
+    def note(event: Event) -> None:
+        if event.type == "bakery.step":
+            steps.append(time.perf_counter())
+
+    with ComfyClient(server.url, note) as client:
+        started = time.perf_counter()
+        queued = client.queue(graph)
+        result = client.wait(queued)
+        ended = time.perf_counter() - started
+        assert result.status == "success", result.error
+    return (steps[0] - started if steps else None), ended
+
+
+def measure_starts(folder: Path, comfyui: Path) -> None:
+    """Prints how long runs take to begin on a real server, with the pocket model."""
+    from pack.tests.host.paths import POCKET_CHECKPOINT
+    from pack.tests.pocket.assemble import assemble
+
+    assemble(POCKET_CHECKPOINT)
+    server = ComfyServer(comfyui, folder / "server", extra_args=["--cache-classic"])
+    server.start()
+    try:
+        write_dataset(server.input / "set")
+        client = server.client()
+        for label, changes in (
+            ("first run, checkpoint from disk", {}),
+            ("second run, other learning rate", {"learning_rate": 2e-4}),
+            ("finished run, other save_every", {"save_every": 3}),
+        ):
+            begun, ended = first_step_after(server, training_graph(client, "cost", "set", **changes))
+            first = "no step" if begun is None else f"first step after {begun:.1f} s"
+            print(f"{label}: {first}, all done after {ended:.1f} s")
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--folder", type=Path, help="where 5 GB can be written for a minute; a temporary one if left out"
+    )
+    chosen = parser.parse_args().folder
+    comfyui = comfyui_folder()
+    assert comfyui is not None, "needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH"
+    with tempfile.TemporaryDirectory(dir=chosen) as found:
+        measure_starts(Path(found), comfyui)
+        measure_digests(Path(found), comfyui)
+
+
+if __name__ == "__main__":
+    main()
