@@ -5,6 +5,8 @@ import { short } from "./chart_math.js";
 
 /** Share of itself that a LoRA shows unasked from which it is called overfit; as training/comparison.py has it. */
 export const OVERFIT = 0.5;
+/** The server's name of the base model. */
+const NO_LORA = "no LoRA";
 
 /**
  * Cells as the votes need them: what made a picture, and under which conditions.
@@ -21,6 +23,18 @@ export const candidates = (cells) => cells.map(({ lora, prompt, strength, text_s
 export const votesByLora = (votes, cells) => votes.map(([winner, loser]) => ({ winner: cells[winner].lora, loser: cells[loser].lora }));
 
 /**
+ * Name of a LoRA in the page's language; files keep theirs.
+ * @param {any} data
+ * @param {number} lora
+ * @param {import("./strings.js").Translate} t
+ * @returns {string}
+ */
+export function loraName(data, lora, t) {
+  if (data.steps[lora] != null) return t("step_name", { step: data.steps[lora] });
+  return data.loras[lora] === NO_LORA ? t("base") : data.loras[lora];
+}
+
+/**
  * What a picture is, in a line: LoRA, strengths where there are several, prompt, score.
  * @param {any} data of the comparison
  * @param {any} cell
@@ -28,7 +42,7 @@ export const votesByLora = (votes, cells) => votes.map(([winner, loser]) => ({ w
  * @returns {string}
  */
 export function cellTitle(data, cell, t) {
-  const parts = [data.loras[cell.lora]];
+  const parts = [loraName(data, cell.lora, t)];
   if (data.strengths.length > 1) parts.push(`${t("strength")} ${short(data.strengths[cell.strength])}`);
   const text = data.text_strengths[cell.text_strength];
   if (text != null) parts.push(`${t("text_encoder")} ${short(text)}`);

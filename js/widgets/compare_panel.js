@@ -1,7 +1,7 @@
 // @ts-check
 // The pictures of a comparison on its node: large on click, one to choose, blind votes between two, a ranking.
 
-import { candidates, cellTitle, verdict, votesByLora } from "../lib/compare_model.js";
+import { candidates, cellTitle, loraName, verdict, votesByLora } from "../lib/compare_model.js";
 import { getComparison, pictureUrl, saveChoice, saveVotes } from "../lib/compare_service.js";
 import { element, setText } from "../lib/dom.js";
 import { nextPair, ranking } from "../lib/ranking.js";
@@ -70,7 +70,8 @@ export class ComparePanel {
     this.#large = null;
     this.#arrange({ vote: nextPair(candidates(cells), [], Math.random) !== null, rank: votes.length > 0 });
     this.#showRanking();
-    const rows = loras.map((/** @type {string} */ name, /** @type {number} */ lora) => {
+    const rows = loras.map((/** @type {string} */ _, /** @type {number} */ lora) => {
+      const name = loraName(this.#data, lora, this.t);
       const { text, isOverfit } = verdict(this.#data, lora, this.t);
       const label = element("div", { class: "bakery-compare-label" }, element("div", { text: name, title: name }), element("div", { class: isOverfit ? "bakery-warning" : "bakery-hint", text }));
       const pictures = cells.flatMap((/** @type {any} */ cell, /** @type {number} */ index) => (cell.lora === lora ? [this.#picture(index, () => this.#enlarge(index))] : []));
@@ -148,7 +149,7 @@ export class ComparePanel {
   #showRanking() {
     const { votes, cells, loras } = this.#data;
     this.rank.replaceChildren(...ranking(votesByLora(votes, cells), loras.length).map(({ index, share, wins, votes: count }) => element("li", {
-      text: `${loras[index]}: ${Math.round(share * 100)} % (${wins}/${count})`,
+      text: `${loraName(this.#data, index, this.t)}: ${Math.round(share * 100)} % (${wins}/${count})`,
     })));
   }
 

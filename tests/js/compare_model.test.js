@@ -1,16 +1,22 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { candidates, cellTitle, verdict, votesByLora } from "../../js/lib/compare_model.js";
+import { candidates, cellTitle, loraName, verdict, votesByLora } from "../../js/lib/compare_model.js";
 import { translator } from "../../js/lib/strings.js";
 
 const t = translator("en");
 const cell = (lora, values = {}) => ({ lora, prompt: 0, strength: 0, text_strength: 0, score: null, ...values });
-const data = { loras: ["no LoRA", "step 10"], prompts: ["fox"], strengths: [1], text_strengths: [null], means: [], leaks: [null, null] };
+const data = { loras: ["no LoRA", "step 10"], steps: [null, 10], prompts: ["fox"], strengths: [1], text_strengths: [null], means: [], leaks: [null, null] };
 
 test("a picture is named by what differs", () => {
   assert.equal(cellTitle(data, cell(1), t), "step 10 · fox");
   const many = { ...data, strengths: [0.5, 1], text_strengths: [0, 0.25] };
   assert.equal(cellTitle(many, cell(1, { strength: 0, text_strength: 1, score: 0.5 }), t), "step 10 · strength 0.5 · text encoder 0.25 · fox · likeness 0.500");
+});
+
+test("LoRAs are named in the page's language, files as they are", () => {
+  const zh = translator("zh");
+  const three = { loras: ["no LoRA", "step 10", "fox.safetensors"], steps: [null, 10, null] };
+  assert.deepEqual([0, 1, 2].map((lora) => loraName(three, lora, zh)), ["无 LoRA", "第 10 步", "fox.safetensors"]);
 });
 
 test("a LoRA that shows half of itself unasked is called overfit", () => {

@@ -1,0 +1,110 @@
+"""All panels at once: in Chinese nothing is English or cut off, Tab reaches every control, sizes stay in bounds."""
+
+import io
+import re
+
+import pytest
+from pack.tests.browser.page import open_again, show_nodes, wait
+from pack.tests.browser.test_live import RUN, show_saved_run
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+NODES = [
+    ["BakeryTrain", [40, 20], {"name": "manners"}],
+    ["BakeryLoadDataset", [560, 20], {"folder": "manners"}],
+    ["BakeryCompare", [1060, 20], {}],
+]
+CUT_OFF = """() => [...document.querySelectorAll(".bakery-panel button, .bakery-panel .bakery-hint")]
+    .filter((part) => part.scrollWidth > part.clientWidth + 1 && part.clientWidth)
+    .map((part) => part.textContent)"""
+TEXTS = """() => ["button", ".bakery-hint", ".bakery-empty", ".bakery-status", "option", "input"]
+    .flatMap((kind) => [...document.querySelectorAll(`.bakery-panel ${kind}`)])
+    .flatMap((part) => [part.textContent, part.title, part.placeholder ?? "", part.getAttribute("aria-label") ?? ""])"""
+KNOWN = re.compile(r"LoRA|lr|input|manners|\.png|Esc|fox|day|night")
+
+
+@pytest.fixture(scope="module")
+def folder(server):
+    show_saved_run(server, "manners", 40, (0, 20, 40))
+    folder = server.input / "manners"
+    folder.mkdir()
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 120, 30)).save(picture, "PNG")
+    for number in range(60):
+        (folder / f"{number}.png").write_bytes(picture.getvalue())
+        (folder / f"{number}.txt").write_text("fox, day" if number % 2 else "fox, night")
+    return folder
+
+
+def set_and_open(browser, server, tab, **settings):
+    """A page with these settings, which are put back at its end by `restore`."""
+    for name, value in settings.items():
+        tab.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
+    page = open_again(browser, server)
+    page.route(re.compile(f"/bakery/runs/{RUN}\\?"), answer_as_paused)
+    show_nodes(page, NODES)
+    wait(page, "document.querySelectorAll('.bakery-image').length === 60")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    wait(page, "document.querySelector('.bakery-try').checkVisibility()")
+    return page
+
+
+def answer_as_paused(route):
+    """The server's answer for a run that has ended, as it would be while it is paused."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), "state": "paused"})
+
+
+@pytest.fixture
+def restore(tab):
+    yield
+    for name, value in {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False}.items():
+        tab.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
+    tab.wait_for_timeout(300)
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, restore, is_new):
+    page = set_and_open(browser, server, tab, **{"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_new})
+    page.wait_for_timeout(500)
+    texts = [text for text in page.evaluate(TEXTS) if text]
+    assert len(texts) > 30
+    english = [text for text in texts if re.search("[A-Za-z]{2}", KNOWN.sub("", text))]
+    assert english == []
+    assert page.evaluate(CUT_OFF) == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_every_control_is_reached_by_tab(browser, server, tab, folder, restore, is_new):
+    page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
+    for panel, least in (("bakery-training", 11), ("bakery-dataset", 40)):
+        controls = f".{panel} :is(button, input:not([type=file]), select, textarea, canvas):not(:disabled)"
+        count = page.evaluate(
+            """controls => {
+                const isSeen = (part) => part.checkVisibility() && part.tabIndex >= 0;
+                const all = [...document.querySelectorAll(controls)].filter(isSeen).slice(0, 40);
+                all.forEach((part, index) => (part.dataset.reached = index));
+                all[0].focus();
+                return all.length;
+            }""",
+            controls,
+        )
+        assert count >= least
+        reached = set()
+        for _ in range(count):
+            reached.add(page.evaluate("() => document.activeElement.dataset.reached"))
+            page.keyboard.press("Tab")
+        assert reached == {str(index) for index in range(count)}, panel
+        page.evaluate("() => document.querySelectorAll('[data-reached]').forEach((p) => delete p.dataset.reached)")
+    page.context.close()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_long_dataset_does_not_make_its_node_long(browser, server, tab, folder, restore, is_new):
+    page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
+    box = page.locator(".bakery-dataset").bounding_box()
+    row = page.locator(".bakery-image").first.bounding_box()
+    assert 200 < box["height"] < 600
+    assert box["y"] < row["y"] < box["y"] + box["height"] - 60, "pictures are in sight"
+    page.context.close()
