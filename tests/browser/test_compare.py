@@ -4,7 +4,8 @@ import itertools
 import json
 
 import pytest
-from pack.tests.browser.page import open_again, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_MS, open_again, screenshot, show_nodes, wait
+from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from pack.training.compare import Cell
 from pack.training.comparison import Comparison, save_comparison
 from PIL import Image
@@ -123,3 +124,46 @@ def test_a_comparison_that_is_gone_leaves_the_hint(page):
     page.wait_for_timeout(300)
     assert "The pictures appear here" in page.locator(".bakery-compare").inner_text()
     page.complaints.clear()  # the browser notes every answer that is not found
+
+
+@pytest.mark.slow
+def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pocket_checkpoint):
+    """On the host from training on; for the picture in the docs long enough to learn something."""
+    write_oc_dataset(server.input / "compared_zorblax", CHARACTERS["zorblax"])
+    every = 50 if IS_WRITING_SCREENSHOTS else 1
+    size = {"width": 64, "height": 64}
+    sampling = {"sampling_steps": 20 if IS_WRITING_SCREENSHOTS else 2, "cfg": 4}
+    prompts = "zorblax, white background\nzorblax, sky background\nred creature, sand background"
+    show_nodes(
+        page,
+        [
+            ["CheckpointLoaderSimple", [-900, 60], {"ckpt_name": pocket_checkpoint.name}],
+            ["BakeryLoadDataset", [-900, 300], {"folder": "compared_zorblax"}],
+            ["BakeryBuckets", [-400, 640], {"resolution": 64}],
+            ["BakeryPreview", [-400, 60], {"prompts": "fox", "every": 0, "steps": 1, **size}],
+            ["BakeryOptimizer", [-400, 900], {"learning_rate": 1e-3}],
+            ["BakeryTrain", [-60, 1200], {"name": "compared", "steps": 3 * every, "save_every": every}],
+            ["BakeryCompare", [420, 60], {"prompts": prompts, **sampling, **size}],
+            ["PreviewImage", [900, 60], {}],
+        ],
+        [
+            [0, 0, 5, "model"], [0, 1, 5, "clip"], [0, 2, 5, "vae"], [1, 0, 2, "dataset"], [2, 0, 5, "dataset"],
+            [3, 0, 5, "preview"], [4, 0, 5, "optimizer"],
+            [0, 0, 6, "model"], [0, 1, 6, "clip"], [0, 2, 6, "vae"], [5, 3, 6, "run"], [6, 0, 7, "images"],
+        ],
+        top=520,
+    )  # fmt: skip
+    page.evaluate("() => window.app.queuePrompt(0)")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.bakery-compare-cell').length === 12", timeout=5 * TIMEOUT_MS
+    )
+    wait(page, "[...document.querySelectorAll('.bakery-compare-cell img')].every((image) => image.naturalWidth)")
+    page.wait_for_timeout(500)
+    screenshot(page, "compare_node", {"x": 410, "y": 60, "width": 450, "height": 560})
+    page.locator(".bakery-compare-row", has_text=f"step {2 * every}").locator("button").first.click()
+    press(page, "Choose this")
+    wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
+    page.evaluate("() => window.app.queuePrompt(0)")
+    told = f"(window.app.nodeOutputs[{COMPARE}.id]?.text ?? []).join(' ')"
+    wait(page, f"{told}.includes('step {2 * every} is given out: chosen on this node')")
+    page.wait_for_timeout(300)
