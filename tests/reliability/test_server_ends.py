@@ -15,6 +15,7 @@ from pack.tests.reliability.graphs import (
     wait_until,
     write_dataset,
 )
+from pack.training.run.folder import is_stopped_at
 from pack.training.run.metrics import read_metrics
 
 pytestmark = pytest.mark.server
@@ -86,7 +87,10 @@ def test_terminated_saves_first(server):
     server._process.wait(60)
     assert server._process.returncode == -signal.SIGTERM
     server._forget()
-    assert list(run_folder(server.output, "terminated").states()) == [steps_done(server.output, "terminated")]
+    folder = run_folder(server.output, "terminated")
+    done = steps_done(server.output, "terminated")
+    assert list(folder.states()) == [done]
+    assert not is_stopped_at(folder, done)  # no user stopped it: it goes on whatever after_stop says
     server.start()
 
 
