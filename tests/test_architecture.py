@@ -23,6 +23,7 @@ HOST_PACKAGES = {"aiohttp"}
 """Third-party packages that are part of being a ComfyUI node: its server's routes are aiohttp's."""
 NODES = {
     "BakeryApplyLoRA", "BakeryBlockWeights", "BakeryBuckets", "BakeryCaptions", "BakeryCombineDatasets",
+    "BakeryExportKohya", "BakeryImportKohya", "BakeryImportKohyaDataset",
     "BakeryCompare", "BakeryExtractLoRA", "BakeryImagesToDataset", "BakeryInspectDataset", "BakeryInspectLoRA",
     "BakeryLoadDataset", "BakeryLoadLoRA", "BakeryMergeIntoModel", "BakeryMergeLoRAs", "BakeryNetwork",
     "BakeryObjective", "BakeryOptimizer", "BakeryPickStep", "BakeryPlotPlan", "BakeryPlotRun", "BakeryPreview",
