@@ -1,15 +1,22 @@
 """Settings for everything from a few questions, with the rule behind each."""
 
+from dataclasses import replace
 from typing import Any, get_args
 
 from comfy_api.latest import io
 
 from ..training.base_model import ModelFamily
+from ..training.data.buckets import NATIVE_RESOLUTION
 from ..training.data.dataset import Dataset
+from ..training.data.prepare import place_images
 from ..training.networks.settings import Algorithm
 from ..training.recipes import SUBJECTS, RecipeRequest, make_recipe
+from ..training.recipes.recipe import Recipe
 from ..training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
+from ..training.step_time import seconds_per_step
 from . import sockets
+from .comfy_bridge.base_model import ComfyBaseModel
+from .comfy_bridge.identity import clip_key, patcher_key
 
 REQUEST = RecipeRequest()
 
@@ -27,7 +34,7 @@ class BakeryRecipe(io.ComfyNode):
             "are and the memory of your GPU, and says why. Connect all four outputs to Train LoRA; put an own node in "
             "place of any of them to decide that yourself.",
             search_aliases=["presets", "easy settings", "low vram", "8gb sdxl", "which rank", "how many steps"],
-            inputs=[*_subject_inputs(), *_machine_inputs(), *_override_inputs()],
+            inputs=[*_subject_inputs(), *_machine_inputs(), *_override_inputs(), *_measuring_inputs()],
             outputs=[
                 sockets.Network.Output(display_name="network", tooltip="For Train LoRA."),
                 sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
@@ -38,16 +45,47 @@ class BakeryRecipe(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, num_images: int, dataset: Dataset | None = None, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls, num_images: int, dataset: Dataset | None = None, model: Any = None, clip: Any = None, **values: Any
+    ) -> io.NodeOutput:
         counted, has_regularization = count_images(dataset)
         request = RecipeRequest(
             num_images=counted or num_images, has_regularization=has_regularization, **values
         )  # fmt: skip
         recipe = make_recipe(request)
+        if model is not None and clip is not None:
+            recipe = with_time(recipe, measured_step(recipe, request.family, model, clip, dataset))
         notes = recipe.text(f"{request.row.label}; {request.num_images} images")
         return io.NodeOutput(
             recipe.network, recipe.optimizer, recipe.objective, recipe.stages, notes, ui={"text": [notes]}
         )
+
+
+def with_time(recipe: Recipe, seconds_per_step: float) -> Recipe:
+    """The recipe with what was measured in its estimate."""
+    return replace(recipe, estimate=replace(recipe.estimate, seconds_per_step=seconds_per_step))
+
+
+def measured_step(recipe: Recipe, family: ModelFamily, model: Any, clip: Any, dataset: Dataset | None) -> float:
+    """Seconds of a step of the recipe's first stage at the dataset's size, or the family's; once per session.
+
+    Raises:
+        ValueError: The model is of another family than the recipe.
+    """
+    base = ComfyBaseModel(model, clip, vae=None)
+    if base.family != family:
+        raise ValueError(f"family is {family}, but the connected model is {base.family}; set family to {base.family}")
+    side = NATIVE_RESOLUTION[family]
+    size = place_images(dataset, family)[0].placement.bucket if dataset is not None else (side, side)
+    settings = recipe.network, recipe.objective, recipe.optimizer, recipe.stages[0]
+    key = f"{patcher_key(model)} {clip_key(clip)} {size} {settings!r}"
+    if key not in _measured:
+        _measured[key] = seconds_per_step(base, *settings, size)
+    return _measured[key]
+
+
+_measured: dict[str, float] = {}
+"""Seconds a step by what was measured, for as long as the program runs."""
 
 
 def count_images(dataset: Dataset | None) -> tuple[int, bool]:
@@ -124,6 +162,16 @@ def _override_inputs() -> list[io.Input]:
             "text_encoder", options=list(get_args(TextEncoder)), default=REQUEST.text_encoder, optional=True,
             advanced=True, tooltip="Whether the text encoder is trained too. auto: for SD1.5 yes, for SDXL no.",
         ),
+    ]  # fmt: skip
+
+
+def _measuring_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input(
+            "model", optional=True,
+            tooltip="The checkpoint: with it and clip steps are timed, and the notes say how long training takes.",
+        ),
+        io.Clip.Input("clip", optional=True, tooltip="The CLIP of the checkpoint, to measure with."),
     ]  # fmt: skip
 
 

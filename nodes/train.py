@@ -27,6 +27,8 @@ from .comfy_bridge.stale_loaders import stale_note
 from .comfy_bridge.train import GraphContext, HostSession
 
 DEFAULT_NAME = "my_lora"
+SHORT_RUN = 8
+"""A run of fewer steps is a trial: pictures on the way would take longer than the training."""
 
 
 class BakeryTrain(io.ComfyNode):
@@ -225,14 +227,15 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
 
 
 def default_preview(request: TrainRequest) -> PreviewSettings:
-    """The first two captions at their own size, a quarter of the run apart."""
+    """The first two captions at their own size, a quarter of the run apart; of a run of a few steps only its end."""
     dataset = trained_dataset(request)
     items = [item for subset in dataset.subsets if not subset.is_regularization for item in subset.items]
     captions = tuple(dict.fromkeys(item.captions[0] for item in items))[:2]
     width, height = place_images(dataset, request.base.family)[0].placement.bucket
     trained = hold_out(request)
     steps = sum(plan.steps for plan in stage_plans(trained, place_data(trained)))
-    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=max(1, steps // 4))
+    every = steps // 4 if steps >= SHORT_RUN else 0
+    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=every)
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryTrain]

@@ -52,7 +52,7 @@ def test_a_setup_goes_through_both_kohya_nodes(comfy):
     text = "--network_dim=8 --network_alpha=4 --learning_rate=0.0002 --max_train_steps=50 --keep_tokens=1"
     *settings, notes = BakeryImportKohya.execute(text).args
     assert "keep_tokens 1: Captions: keep_tags" in notes
-    command, lost = BakeryExportKohya.execute(*settings).args
+    command, lost, _ = BakeryExportKohya.execute(*settings).args
     assert lost == "Nothing is lost."
     assert [*BakeryImportKohya.execute(command).args[:4]] == settings
     assert "train_network.py" in BakeryExportKohya.execute().args[0]
@@ -63,3 +63,29 @@ def test_what_no_optimizer_could_do_is_said_by_the_import_node(comfy):
 
     with pytest.raises(ValueError, match="Prodigy does not take strange"):
         BakeryImportKohya.execute("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args strange=1")
+
+
+def test_time_is_measured_once_on_the_connected_model(comfy, pocket_checkpoint, monkeypatch):
+    from pack.nodes import recipe as recipe_node
+
+    models = comfy.load_checkpoint(pocket_checkpoint)
+    small = dataset(2)
+    answers = {**defaults(recipe_node.BakeryRecipe), "dataset": small, "model": models.model, "clip": models.clip}
+    times = []
+    real = recipe_node.seconds_per_step
+    monkeypatch.setattr(recipe_node, "seconds_per_step", lambda *args: times.append(real(*args)) or times[-1])
+    monkeypatch.setattr(recipe_node, "_measured", {})
+    notes = recipe_node.BakeryRecipe.execute(**answers).args[4]
+    again = recipe_node.BakeryRecipe.execute(**answers).args[4]
+    assert notes == again
+    assert len(times) == 1
+    assert f"({times[0]:.2g} s a step, measured" in notes
+
+
+def test_a_recipe_for_another_family_than_the_model_is_refused(comfy, pocket_checkpoint):
+    from pack.nodes.recipe import BakeryRecipe
+
+    models = comfy.load_checkpoint(pocket_checkpoint)
+    answers = {**defaults(BakeryRecipe), "family": "sdxl", "model": models.model, "clip": models.clip}
+    with pytest.raises(ValueError, match="set family to sd15"):
+        BakeryRecipe.execute(**answers)

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.comfy
         ((Stage(epochs=40),), {}, 50),
         ((Stage(epochs=40, batch_size=2), Stage(steps=80)), {}, 50),
         ((Stage(epochs=40),), {"validation": ValidationSettings(share=0.4)}, 30),
-        ((Stage(steps=3),), {}, 1),
+        ((Stage(steps=8),), {}, 2),
+        ((Stage(steps=7),), {}, 0),
     ],
 )
 def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, stages, changes, every, tmp_path):

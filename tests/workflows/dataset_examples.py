@@ -95,8 +95,8 @@ def from_one_image(canvas: Canvas) -> None:
         "BakeryObjective", 2, prior_preservation="extra_term", trigger=CHARACTER, trigger_class="creature"
     )[0]
     trained = train(
-        canvas, 2, base, dataset, this_round[0], optimizer=optimizer, objective=objective, lora=this_round[1], steps=60,
-        preview=preview(canvas, 2, f"{CHARACTER}, sky background", every=0),
+        canvas, 2, base, dataset, this_round[0], optimizer=optimizer, objective=objective, lora=this_round[1],
+        steps=120, save_every=60, preview=preview(canvas, 2, f"{CHARACTER}, sky background", every=0),
     )  # fmt: skip
     image = canvas.add("LoadImage", 3, title="To start from", image=ONE_IMAGE)[0]
     encoded = canvas.add("VAEEncode", 3, pixels=image, vae=base.vae)[0]

@@ -63,7 +63,8 @@ def recipe(canvas: Canvas) -> None:
     base = begin(canvas, "recipe")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     chosen = canvas.add(
-        "BakeryRecipe", 2, dataset=dataset, accuracy="loose", is_known=True, vram_gib=16.0,
+        "BakeryRecipe", 2, dataset=dataset, model=base.model, clip=base.clip, accuracy="loose", is_known=True,
+        vram_gib=16.0,
         subject="character B: an unusual face, hair, colours or outfit",
     )  # fmt: skip
     canvas.add("PreviewAny", 3, title="What was chosen, and why", source=chosen[4])

@@ -50,11 +50,24 @@ class Estimate:
     """Size of the file at 16 bit, in 10^6 bytes. None = does not follow from the rank."""
     memory_gib: float
     """Memory of the GPU, roughly."""
+    seconds_per_step: float | None = None
+    """As measured on this machine. None = not measured."""
 
     def text(self) -> str:
         """In one line."""
         size = "file size depends on the algorithm" if self.file_mb is None else f"file about {self.file_mb:.0f} MB"
-        return f"{self.steps} steps ({self.samples} images seen), {size}, memory roughly {self.memory_gib:.1f} GiB"
+        line = f"{self.steps} steps ({self.samples} images seen), {size}, memory roughly {self.memory_gib:.1f} GiB"
+        if self.seconds_per_step is None:
+            return f"{line}; connect model and clip to have the time measured"
+        total = duration(self.steps * self.seconds_per_step)
+        return f"{line}, about {total} on this machine ({self.seconds_per_step:.2g} s a step, measured; previews apart)"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: 40 s, 25 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:

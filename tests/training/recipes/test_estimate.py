@@ -2,7 +2,7 @@
 
 import pytest
 from pack.training.networks.settings import NetworkSettings
-from pack.training.recipes.estimate import file_size_mb, memory_gib, num_parameters
+from pack.training.recipes.estimate import Estimate, duration, file_size_mb, memory_gib, num_parameters
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,16 @@ def test_memory_orders():
     assert need(batch_size=2) > need()
     assert need(is_checkpointing=False) > 2 * need()
     assert need(family="sd15") < need()
+
+
+def test_time_is_told_where_it_was_measured_and_asked_for_where_not():
+    known = {"steps": 1000, "samples": 2000, "file_mb": 10.0, "memory_gib": 5.0}
+    assert "about 25 min on this machine (1.5 s a step" in Estimate(**known, seconds_per_step=1.5).text()
+    assert "connect model and clip" in Estimate(**known).text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.4, "4 s"), (89, "89 s"), (95, "2 min"), (5399, "90 min"), (9000, "2.5 h")]
+)
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text

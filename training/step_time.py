@@ -1,0 +1,70 @@
+"""How long a step takes on this machine: a few real steps on plain pictures, thrown away afterwards."""
+
+import torch
+from torch import Tensor
+
+from .data.buckets import BucketSettings
+from .data.dataset import Dataset, with_buckets
+from .data.from_images import subset_from_images
+from .data.prepare import place_dataset
+from .job import StagePlan, TrainJob, TrainState
+from .networks.network import Network
+from .networks.settings import NetworkSettings
+from .objective.settings import ObjectiveSettings
+from .optimizers.settings import OptimizerSettings
+from .session import is_text_trained
+from .session_types import TrainableBase
+from .stages import Stage
+from .texts import FrozenTexts, TrainedTexts
+from .trainer import train_step
+
+WARM_UP, TIMED = 1, 2
+"""The first step builds the optimizer and lets the device choose its kernels."""
+LATENT_CHANNELS, LATENT_SCALE = 4, 8
+
+
+def seconds_per_step(
+    base: TrainableBase,
+    network: NetworkSettings,
+    objective: ObjectiveSettings,
+    optimizer: OptimizerSettings,
+    stage: Stage,
+    size: tuple[int, int],
+) -> float:
+    """Seconds of one optimizer step of a stage, on pictures of (width, height) pixels; the faster of two.
+
+    Latents are empty, so no VAE is needed. Nothing of it is kept, and the base model is as it was.
+    """
+    with torch.inference_mode(False):
+        data = place_dataset(_plain_pictures(stage.batch_size, size), _empty_latents, base.family, encoder_id="none")
+        data.encode(lambda done, of: None)
+        adapters = Network.create(base.parts(), base.family, network, 0, base.frozen_tensor).to(base.device)
+        is_trained = is_text_trained(adapters)
+        texts = TrainedTexts(base) if is_trained else FrozenTexts(base)
+        if isinstance(texts, FrozenTexts):
+            texts.prepare(data.distinct_captions() or ())
+        steps = WARM_UP + TIMED
+        plan = StagePlan(stage=stage, steps=steps, data=data, optimizer=optimizer)
+        job = TrainJob(base=base, network=adapters, objective=objective, stages=(plan,), texts=texts, seed=0)
+        with base.training(is_trained):
+            adapters.attach()
+            try:
+                state = TrainState()
+                reports = [train_step(job, state) for _ in range(steps)]
+            finally:
+                adapters.detach()
+    return min(report.seconds for report in reports[WARM_UP:])
+
+
+def _plain_pictures(count: int, size: tuple[int, int]) -> Dataset:
+    width, height = size
+    pictures = [torch.full((height, width, 3), number / count) for number in range(count)]
+    return with_buckets(
+        Dataset((subset_from_images(pictures, ["a picture"]),)),
+        BucketSettings(resolution=size, bucket_step=LATENT_SCALE),
+    )
+
+
+def _empty_latents(pixels_BHWC: Tensor) -> Tensor:
+    count, height, width, _ = pixels_BHWC.shape
+    return torch.zeros(count, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE)
