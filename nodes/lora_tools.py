@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..training.files.lora_file import LoraTensors
 from ..training.tools.chart import bar_chart
+from ..training.tools.cut import cut
 from ..training.tools.extract import ExtractSettings, extract
 from ..training.tools.inspection import inspect_lora
 from ..training.tools.resize import resize
@@ -36,15 +37,23 @@ class BakeryResizeLoRA(io.ComfyNode):
             inputs=[
                 sockets.LoraModel.Input("lora", tooltip="The LoRA to resize."),
                 *rank_inputs(16, "The new rank, or the most that a layer may get by the other methods."),
+                io.Boolean.Input(
+                    "keep_first",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Keep the first ranks as they are in place of the best approximation: for DyLoRA, whose "
+                    "ranks are ordered.",
+                ),
             ],
             outputs=lora_outputs(),
         )
 
     @classmethod
-    def execute(cls, lora: Mapping, rank: int, **rest: Any) -> io.NodeOutput:
+    def execute(cls, lora: Mapping, rank: int, keep_first: bool = False, **rest: Any) -> io.NodeOutput:
         tensors, choice = kohya_tensors(lora), rank_choice(rank, **rest)
-        resized, report = resize(tensors, choice)
-        comment = f"resized to rank {rank} ({choice.method})"
+        resized, report = cut(tensors, choice) if keep_first else resize(tensors, choice)
+        comment = f"cut to its first {rank} ranks" if keep_first else f"resized to rank {rank} ({choice.method})"
         metadata = resized_metadata(metadata_of(lora), resized, lora_family(tensors), comment)
         result = LoraTensors(resized, metadata, getattr(lora, "name", ""))
         return io.NodeOutput(result, report.text(), ui={"text": [report.text()]})
