@@ -7,6 +7,7 @@
 
     python dev.py workflows     write the example workflows from the nodes as they are
     python dev.py translations  write the English texts of the nodes, list what is not translated
+    python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pretrain      train the small model that the demo and the tests use
     python dev.py bench         measure speed and memory; --quick: on a small model
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
@@ -51,6 +52,7 @@ MODULES = {
     **({"bench": "pack.tests.bench"} if (ROOT / "tests" / "bench").is_dir() else {}),
     "compare": "pack.tests.comparison",
     "rounds": "pack.tests.rounds",
+    "sketches": "pack.tests.sketches",
 }
 """Commands that run a module in the host's Python."""
 NUM_THREADS = "2"
