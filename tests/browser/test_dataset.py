@@ -60,12 +60,13 @@ def test_captions_and_tags_are_edited_and_taken_back(page, folder):
 
 def test_a_folder_chosen_on_the_node_is_shown(page, server):
     write_oc_dataset(server.input / "zorblax_gallery", CHARACTERS["zorblax"])
+    (server.input / "zorblax_gallery" / "marks.json").write_text('{"validation": ["zorblax_02.png"]}')
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": "zorblax_gallery"}]])
     wait(page, "document.querySelectorAll('.bakery-image').length >= 10")
-    page.locator(".bakery-tags button").nth(1).click()
-    wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
     page.wait_for_timeout(500)
     screenshot(page, "dataset", {"x": 70, "y": 100, "width": 460, "height": 520})
+    page.locator(".bakery-tags button").nth(1).click()
+    wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
 
 
 def test_captions_are_text_and_images_can_be_left_out(page, folder):
