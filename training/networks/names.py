@@ -2,8 +2,9 @@
 
 SD1.5 files name U-Net modules as diffusers does, SDXL files as the original does; text encoders are named alike in
 both. Where a U-Net's levels differ in their number of blocks, ComfyUI's table of the diffusers names leads to wrong
-modules, so such a U-Net's files have the original names, which it reads too. The diffusers names need the U-Net's levels; these are read from the module paths alone (a level ends with a
-downsampler or an upsampler), so U-Nets of any depth are named, a single level included.
+modules, so such a U-Net's files have the original names, which it reads too. The diffusers names need the U-Net's
+levels; these are read from the module paths alone (a level ends with a downsampler or an upsampler), so U-Nets of any
+depth are named, a single level included.
 """
 
 import re

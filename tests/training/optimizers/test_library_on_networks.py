@@ -40,7 +40,7 @@ def test_stays_finite_and_learns(name):
         loss = ((parts["unet"](x, emb, context) - target) ** 2).mean()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     network.detach()
     assert all(bool(parameter.isfinite().all()) for _, parameter in network.named_parameters())
     assert min(losses[1:]) < losses[0]
