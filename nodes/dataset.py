@@ -58,16 +58,18 @@ class BakeryLoadDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """A folder this machine lacks is named in one message, before anything runs; one from a link when it runs."""
+    def validate_inputs(cls, folder: str | None = None, mask_folder: str | None = None) -> bool | str:
+        """Folders this machine lacks are named in one message, before anything runs; those from links when they run."""
         try:
-            if folder is not None and not input_folder(folder).is_dir():
-                return (
-                    f"There is no folder {folder!r} in ComfyUI's input folder: put the images there or choose another."
-                )
+            wanted = [(folder, "images"), (mask_folder or None, "masks")]
+            missing = [(f, what) for f, what in wanted if f is not None and not input_folder(f).is_dir()]
         except ValueError as error:
             return str(error)
-        return True
+        lines = (
+            f"There is no folder {name!r} in ComfyUI's input folder: put the {what} there or choose another."
+            for name, what in missing
+        )
+        return " ".join(lines) or True
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None, mask_folder: str | None = "", **_: Any) -> str | float:

@@ -1,0 +1,37 @@
+"""A LoRA file dropped on the canvas brings back the graph that trained it."""
+
+import base64
+import json
+
+import pytest
+from pack.tests.host.browser import load_workflow, prompt_of
+from pack.tests.host.paths import ROOT
+from pack.tests.host.workflow import to_api
+from pack.tests.workflows.data import add_example_data
+
+pytestmark = pytest.mark.browser
+
+DROP = """([name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+  return window.app.handleFile(new File([bytes], name));
+}"""
+
+
+def test_the_graph_comes_back(comfy_page, comfy_server, pocket_checkpoint):
+    add_example_data(comfy_server.input)
+    client = comfy_server.client()
+    workflow = json.loads((ROOT / "example_workflows" / "train_then_sample.json").read_text(encoding="utf-8"))
+    prompt = to_api(workflow, client.object_info())
+    key = next(key for key, node in prompt.items() if node["class_type"] == "BakeryTrain")
+    quick = {key: node for key, node in prompt.items() if node["class_type"] not in ("KSampler", "PreviewImage")}
+    quick = {key: node for key, node in quick.items() if node["class_type"] != "VAEDecode"}
+    quick[key]["inputs"] |= {"name": "dropped", "steps": 2}
+    result = client.wait(client.queue(quick, workflow), 300.0)
+    assert result.status == "success", result.error
+    file = comfy_server.output / "loras" / "dropped" / "dropped.safetensors"
+    load_workflow(comfy_page, {"nodes": [], "links": [], "version": 0.4})
+    comfy_page.evaluate(DROP, [file.name, base64.b64encode(file.read_bytes()).decode()])
+    comfy_page.wait_for_function(f"() => window.app.graph._nodes.length === {len(workflow['nodes'])}", timeout=60_000)
+    queued = {node["class_type"] for node in prompt_of(comfy_page).values()}
+    assert queued == {node["class_type"] for node in prompt.values()}
+    assert comfy_page.problems == []
