@@ -12,6 +12,7 @@ from .ema import Ema
 from .networks.network import Network
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
+from .parallel import ALONE, Ranks
 from .report import StepReport
 from .stages import Stage, StagePosition, locate
 
@@ -52,6 +53,8 @@ class TrainJob:
     stages: tuple[StagePlan, ...]
     texts: TextSource
     seed: int
+    ranks: Ranks = ALONE
+    """The processes that train it together; they decide nothing but the order of summation."""
 
     @property
     def total_steps(self) -> int:

@@ -15,8 +15,10 @@ from .diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_mea
 from .divergence import DivergenceGuard
 from .ema import Ema
 from .job import Callback, StagePlan, StopTraining, TrainJob, TrainState
+from .lockstep import Follow, Lead
 from .networks.network import Network
 from .out_of_memory import OutOfMemory, advice, is_out_of_memory
+from .parallel import Ranks, check_batch_size
 from .report import StepReport
 from .run.find import FoundRun, find_run
 from .run.folder import check_name, check_names_fit
@@ -40,13 +42,15 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     check_name(request.root.name)
     request = hold_out(request)
     check_names_fit(request.root)
-    with torch.inference_mode(False), locked(request.root):
+    check_batch_size(hooks.ranks, (stage.batch_size for stage in request.stages))
+    with torch.inference_mode(False), _locked(request, hooks.ranks):
         data = place_data(request)
         plans = stage_plans(request, data)
-        found = find_run(request.root, run_key(request, plans), request.finding, _description(request))
+        key, description = run_key(request, plans), _description(request)
+        found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
         network = _network(request)
         texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
-        job = _job(request, network, plans, found, texts)
+        job = _job(request, network, plans, found, texts, hooks.ranks)
         session = Session(
             request=request,
             job=job,
@@ -76,8 +80,8 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
     losses = Losses()
     try:
-        own, of_host = _own_callbacks(session, hooks, saver), hooks.callbacks(session, saver)
-        train(job, state, [*own, losses, *of_host, *([Stay()] if found.stays else [])])
+        callbacks = [*_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])]
+        train(job, state, callbacks)
     except BaseException as error:
         if is_out_of_memory(error):
             raise _out_of_memory(session, state) from error
@@ -90,6 +94,15 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         message=closing_message(found, state.step),
         diagnosis=_diagnosis(session, hooks, state),
     )
+
+
+def _callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
+    """Only one process saves, draws and stops; the others follow it."""
+    ranks = hooks.ranks
+    if ranks.rank:
+        return [Follow(ranks)]
+    callbacks = [*_own_callbacks(session, hooks, saver), *hooks.callbacks(session, saver)]
+    return [*callbacks, Lead(ranks)] if ranks.size > 1 else callbacks
 
 
 def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
@@ -108,7 +121,7 @@ def _load_weights(session: Session, state: TrainState) -> None:
     elif found.start is not None:
         for name, parameter in job.network.named_parameters():
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
-    if not found.is_finished:
+    if not found.is_finished and job.ranks.rank == 0:
         cut_metrics(found.folder.metrics, state.step)
     session.found = found.without_weights()
 
@@ -184,7 +197,12 @@ def _network(request: TrainRequest) -> Network:
 
 
 def _job(
-    request: TrainRequest, network: Network, plans: Sequence[StagePlan], found: FoundRun, texts: TextSource
+    request: TrainRequest,
+    network: Network,
+    plans: Sequence[StagePlan],
+    found: FoundRun,
+    texts: TextSource,
+    ranks: Ranks,
 ) -> TrainJob:
     return TrainJob(
         base=request.base,
@@ -193,6 +211,7 @@ def _job(
         stages=tuple(_with_steps(plans[segment.stage], segment.steps) for segment in found.record.segments),
         texts=texts,
         seed=request.seed,
+        ranks=ranks,
     )
 
 
@@ -218,6 +237,10 @@ def _data_needed(session: Session) -> list[PreparedDataset]:
     return [*dict.fromkeys(trained), *([session.validation] if session.validation else []), *measured]
 
 
+def _locked(request: TrainRequest, ranks: Ranks) -> AbstractContextManager[None]:
+    return nullcontext() if ranks.rank else locked(request.root)
+
+
 def _opened(session: Session) -> AbstractContextManager[None]:
     # A finished run needs no gradients: the host loads the model only if a picture is drawn.
     if session.found.is_finished:
@@ -227,7 +250,7 @@ def _opened(session: Session) -> AbstractContextManager[None]:
 
 def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis | None:
     path, job = session.found.folder.report, session.job
-    if state.step < job.total_steps:
+    if state.step < job.total_steps or job.ranks.rank:
         return None
     num_images = num_images_worth_measuring(job)
     if session.found.is_finished or not session.request.is_diagnosed or not num_images:

@@ -17,6 +17,7 @@ from .job import Callback, TrainJob, TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
+from .parallel import ALONE, Ranks
 from .run.find import AfterStop, FindSettings, FoundRun, OnDatasetChange
 from .run.folder import RunFolder
 from .run.identity import OnMoreSteps
@@ -149,3 +150,5 @@ class Hooks:
     """They run after the saver: what they raise finds the step noted."""
     metadata: Callable[[Session, TrainState, int], dict[str, str]]
     """Metadata of a LoRA file, from session, state and epoch."""
+    ranks: Ranks = ALONE
+    """The processes that run this session together, each with the same request."""

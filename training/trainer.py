@@ -20,6 +20,7 @@ from .optimizers.build import build_optimizer, effective_rates, set_rates
 from .optimizers.schedules import schedule_multiplier
 from .optimizers.state import load_optimizer_state, optimizer_state
 from .out_of_memory import is_out_of_memory, release_step
+from .parallel import Part, add_up_gradients, joined, rows_of, share_of, to_list
 from .report import SampleLoss, StepReport
 from .stages import StagePosition
 
@@ -121,13 +122,14 @@ def gradients(
     plan = job.stages[position.index]
     scale = job.base.loss_scale
     while True:
-        results = [_backward(job, state, position, micro, scale) for micro in range(plan.stage.grad_accumulation_steps)]
+        parts = [_backward(job, state, position, micro, scale) for micro in range(plan.stage.grad_accumulation_steps)]
+        add_up_gradients(job.ranks, [p for _, p in job.network.named_parameters() if p.requires_grad])
         parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
         if scale != 1.0:
             torch._foreach_mul_([p.grad for p in parameters], 1.0 / scale)  # pyright: ignore
         grad_norm = float(clip_grad_norm_(parameters, plan.optimizer.max_grad_norm or math.inf))
         if scale <= 1.0 or math.isfinite(grad_norm):
-            return results, grad_norm
+            return joined(job.ranks, parts), grad_norm
         for parameter in parameters:
             parameter.grad = None
         scale = max(1.0, scale / RESCALE)
@@ -183,18 +185,20 @@ def _epochs_begun(plan: StagePlan) -> int:
     return math.ceil(batches / plan.data.num_batches(plan.stage.batch_size))
 
 
-def _backward(
-    job: TrainJob, state: TrainState, position: StagePosition, micro: int, scale: float
-) -> tuple[LossResult, Batch]:
+def _backward(job: TrainJob, state: TrainState, position: StagePosition, micro: int, scale: float) -> Part:
     accumulation = job.stages[position.index].stage.grad_accumulation_steps
-    batch = batch_at(job, position.index, position.step * accumulation + micro, state.step)
-    job.network.begin(job.seed, state.step, micro)
+    whole = batch_at(job, position.index, position.step * accumulation + micro, state.step)
+    share = share_of(job.ranks, len(whole.captions))
+    if not share.count:
+        return Part(None, share, whole)
+    batch = rows_of(whole, share)
+    job.network.begin(job.seed, state.step, micro, share)
     texts = job.texts(captions_to_encode(batch.captions, job.objective))
-    draws = Draws(seed=job.seed, step=state.step, micro_step=micro)
+    draws = Draws(seed=job.seed, step=state.step, micro_step=micro, sample_offset=share.first)
     result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
-    loss: Tensor = result.loss_B.mean() * (scale / accumulation)
+    loss: Tensor = result.loss_B.mean() * (scale / accumulation * share.weight)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    return result, batch
+    return Part(result, share, whole)
 
 
 def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) -> NormReport | None:
@@ -221,11 +225,6 @@ def _sample_losses(result: LossResult, batch: Batch) -> list[SampleLoss]:
     losses, timesteps = to_list(result.unweighted_B), to_list(result.timestep_B)
     figures = enumerate(zip(batch.image_ids, timesteps, losses, strict=True))
     return [SampleLoss(image, int(t), loss, place in result.kept) for place, (image, t, loss) in figures]
-
-
-def to_list(values: Tensor) -> list[float]:
-    """Numbers of a vector."""
-    return [float(value) for value in values.detach().cpu()]
 
 
 def _check_finite(job: TrainJob, state: TrainState, loss: float, grad_norm: float) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..rng import generator
+from ..share import Share
 
 
 class Draws:
@@ -19,10 +20,11 @@ class Draws:
         self.seed = 0
         self.step = 0
         self.micro_step = 0
+        self.share: Share | None = None
 
-    def begin(self, seed: int, step: int, micro_step: int) -> None:
-        """Name the coming forward passes."""
-        self.seed, self.step, self.micro_step = seed, step, micro_step
+    def begin(self, seed: int, step: int, micro_step: int, share: Share | None = None) -> None:
+        """Name the coming forward passes; `share` is what they hold of the batch, None for all of it."""
+        self.seed, self.step, self.micro_step, self.share = seed, step, micro_step, share
 
     def keep_mask(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
         """Mask that is 0 with probability `rate` and 1 / (1 - rate) otherwise.
@@ -32,6 +34,17 @@ class Draws:
         source = generator(self.seed, purpose, self.step, self.micro_step, index)
         kept = torch.rand(tuple(shape), generator=source) >= rate
         return (kept / (1 - rate)).to(device=like.device, dtype=like.dtype)
+
+    def keep_mask_of_samples(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
+        """A mask whose first dimension is the samples: of a share of a batch, the rows that the batch has there.
+
+        Where the first dimension is something else, as with a text encoder's distinct captions, it is the plain mask.
+        """
+        share = self.share
+        if share is None or share.count == share.whole or shape[0] != share.count:
+            return self.keep_mask(purpose, index, shape, rate, like)
+        mask = self.keep_mask(purpose, index, [share.whole, *shape[1:]], rate, like)
+        return mask[share.first : share.first + share.count]
 
     def uniform(self, purpose: str, count: int) -> list[float]:
         """One number in 0..1 for each adapter."""

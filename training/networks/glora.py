@@ -65,12 +65,14 @@ class GloraAdapter(Adapter):
 
     def _drop(self, side: str, hidden: Tensor) -> Tensor:
         if self.dropout:
-            mask = self.draws.keep_mask(f"dropout_{side}", self.index, hidden.shape, self.dropout, hidden)
+            mask = self.draws.keep_mask_of_samples(f"dropout_{side}", self.index, hidden.shape, self.dropout, hidden)
             hidden = hidden * mask
         if self.rank_dropout:
             shape = [1] * hidden.dim()
             shape[0], shape[self.layer.channel_dim] = hidden.shape[0], self.rank
-            hidden = hidden * self.draws.keep_mask(f"rank_dropout_{side}", self.index, shape, self.rank_dropout, hidden)
+            hidden = hidden * self.draws.keep_mask_of_samples(
+                f"rank_dropout_{side}", self.index, shape, self.rank_dropout, hidden
+            )
         return hidden
 
     def delta_weight(self) -> Tensor:

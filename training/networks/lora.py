@@ -73,11 +73,13 @@ class LoraAdapter(Adapter):
     def drop(self, hidden: Tensor) -> Tensor:
         """Dropout of activations between down and up, and of whole ranks per sample."""
         if self.dropout:
-            hidden = hidden * self.draws.keep_mask("dropout", self.index, hidden.shape, self.dropout, hidden)
+            hidden = hidden * self.draws.keep_mask_of_samples("dropout", self.index, hidden.shape, self.dropout, hidden)
         if self.rank_dropout:
             shape = [1] * hidden.dim()
             shape[0], shape[self.layer.channel_dim] = hidden.shape[0], self.rank
-            hidden = hidden * self.draws.keep_mask("rank_dropout", self.index, shape, self.rank_dropout, hidden)
+            hidden = hidden * self.draws.keep_mask_of_samples(
+                "rank_dropout", self.index, shape, self.rank_dropout, hidden
+            )
         return hidden
 
     def delta_weight(self) -> Tensor:

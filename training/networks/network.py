@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base_model import ModelFamily, PartName
+from ..share import Share
 from .attachment import Attachment, create_attachments, read_attachments
 from .draws import Draws
 from .dylora import DyloraAdapter
@@ -171,9 +172,9 @@ class Network:
             adapter.train(mode)
             adapter.is_dropped = False
 
-    def begin(self, seed: int, step: int, micro_step: int) -> None:
+    def begin(self, seed: int, step: int, micro_step: int, share: Share | None = None) -> None:
         """Name the draws of the coming forward passes, and draw what holds for a whole pass."""
-        self._draws.begin(seed, step, micro_step)
+        self._draws.begin(seed, step, micro_step, share)
         if not self._is_training:
             return
         if self.settings.module_dropout:

@@ -1,0 +1,178 @@
+"""Several processes train one run: each takes its share of every batch, and their gradients are added up.
+
+The batch of the plan is that of all processes together, and every draw is named by the sample's place in it. So a run
+is the same run however many train it, up to the order of summation.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Protocol, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .data.batch import Batch
+from .objective.objective import LossResult
+from .share import Share
+
+T = TypeVar("T")
+
+
+class RankLost(RuntimeError):
+    """Another process of the run ended or answers no more."""
+
+
+class Ranks(Protocol):
+    """The processes that train a run together."""
+
+    rank: int
+    """This one; 0 saves, draws previews and decides."""
+    size: int
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replaces the tensor, in place, by its sum over all processes; the same bits in each."""
+        ...
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What rank 0 makes, in every process."""
+        ...
+
+
+class Alone:
+    """One process; nothing is exchanged."""
+
+    rank = 0
+    size = 1
+
+    def add_up(self, tensor: Tensor) -> None:
+        """It is the sum already."""
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Made here."""
+        return make()
+
+
+ALONE: Ranks = Alone()
+
+
+class TorchRanks:
+    """The processes of torch.distributed's default group, which must be open."""
+
+    def __init__(self) -> None:
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Raises RankLost where another process is gone."""
+        try:
+            dist.all_reduce(tensor)
+        except RuntimeError as error:
+            raise self._lost() from error
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Raises RankLost where another process is gone."""
+        box: list[T | None] = [make() if self.rank == 0 else None]
+        try:
+            dist.broadcast_object_list(box, src=0)
+        except RuntimeError as error:
+            raise self._lost() from error
+        return box[0]  # pyright: ignore[reportReturnType]
+
+    def _lost(self) -> RankLost:
+        return RankLost(
+            f"one of the {self.size} processes that train this run ended or answers no more; its own output says why. "
+            "What was saved is whole: start the same command again and the run goes on from there."
+        )
+
+
+def check_batch_size(ranks: Ranks, batch_sizes: Iterable[int]) -> None:
+    """Raises ValueError for a batch that leaves a process without a sample."""
+    smallest = min(batch_sizes, default=ranks.size)
+    if smallest < ranks.size:
+        raise ValueError(
+            f"batch_size must be at least the number of processes, {ranks.size}, got {smallest}: it is the batch of "
+            "all of them together. Raise batch_size, or start fewer processes."
+        )
+
+
+def share_of(ranks: Ranks, num_samples: int) -> Share:
+    """This process's samples of a batch; none, where a bucket's last batch has fewer samples than there are ranks."""
+    first, end = (place * num_samples // ranks.size for place in (ranks.rank, ranks.rank + 1))
+    return Share(first=first, count=end - first, whole=num_samples)
+
+
+def rows_of(batch: Batch, share: Share) -> Batch:
+    """The samples of a share."""
+    if share.count == share.whole:
+        return batch
+    rows = slice(share.first, share.first + share.count)
+    return replace(
+        batch,
+        latents_BCHW=batch.latents_BCHW[rows],
+        captions=batch.captions[rows],
+        sizes=batch.sizes[rows],
+        mask_B1HW=None if batch.mask_B1HW is None else batch.mask_B1HW[rows],
+        loss_weight_B=batch.loss_weight_B[rows],
+        is_regularization_B=batch.is_regularization_B[rows],
+        image_ids=batch.image_ids[rows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What this process computed of a batch."""
+
+    result: LossResult | None
+    """Of its share; None where that is empty."""
+    share: Share
+    batch: Batch
+    """The whole one."""
+
+
+def joined(ranks: Ranks, parts: Sequence[Part]) -> list[tuple[LossResult, Batch]]:
+    """Losses of the whole batches, in every process; without gradients where there are several."""
+    if ranks.size == 1:
+        return [(part.result, part.batch) for part in parts if part.result is not None]
+    figures = torch.cat([_figures(part) for part in parts])
+    ranks.add_up(figures)
+    ends = list(accumulate(part.share.whole for part in parts))
+    return [(_result(figures[end - part.share.whole : end]), part.batch) for end, part in zip(ends, parts, strict=True)]
+
+
+def _figures(part: Part) -> Tensor:
+    """(B, 4), float64, on the CPU: loss, unweighted loss, timestep, 1 where kept; 0 for the samples of others."""
+    figures = torch.zeros(part.share.whole, 4, dtype=torch.float64)
+    if part.result is not None:
+        own = figures[part.share.first : part.share.first + part.share.count]
+        for column, values in enumerate((part.result.loss_B, part.result.unweighted_B, part.result.timestep_B)):
+            own[:, column] = values.detach().to("cpu", torch.float64)
+        own[list(part.result.kept), 3] = 1.0
+    return figures
+
+
+def _result(figures: Tensor) -> LossResult:
+    loss_B, unweighted_B, timestep_B, kept_B = (figures[:, column] for column in range(4))
+    kept = frozenset(place for place, value in enumerate(to_list(kept_B)) if value)
+    return LossResult(loss_B.float(), unweighted_B.float(), timestep_B.round().long(), kept)
+
+
+def to_list(values: Tensor) -> list[float]:
+    """Numbers of a vector."""
+    return [float(value) for value in values.detach().cpu()]
+
+
+def add_up_gradients(ranks: Ranks, parameters: Sequence[nn.Parameter]) -> None:
+    """Sums every parameter's gradient over the processes; one that has none anywhere keeps none."""
+    if ranks.size == 1 or not parameters:
+        return
+    has_gradient = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    flat = torch.cat([*gradients, has_gradient])
+    ranks.add_up(flat)
+    counts, begin = to_list(flat[-len(parameters) :]), 0
+    for parameter, count in zip(parameters, counts, strict=True):
+        total = flat[begin : begin + parameter.numel()]
+        parameter.grad = total.view_as(parameter).clone() if count else None
+        begin += parameter.numel()
