@@ -24,6 +24,7 @@ from .base_model import ComfyBaseModel
 from .host_callbacks import HostProgress, PreviewStore, SaveShown, idle
 from .previews import HostSampler
 from .progress import NodeProgress, sheet
+from .ranks import current_ranks
 from .terminate import SaveOnTerminate
 
 
@@ -90,7 +91,11 @@ class HostSession:
     def run(self, request: TrainRequest) -> TrainResult:
         """Trains; the host's cancel exception passes through after everything is saved."""
         hooks = Hooks(
-            notify=self._progress.text, progress=self._preparing, callbacks=self._callbacks, metadata=self._metadata
+            notify=self._progress.text,
+            progress=self._preparing,
+            callbacks=self._callbacks,
+            metadata=self._metadata,
+            ranks=current_ranks(),
         )
         result = run_training(request, hooks)
         self._progress.text(result.message)

@@ -1,0 +1,125 @@
+"""Trains a workflow without a page or a server, alone or on several GPUs.
+
+    python headless.py workflow.json [options of ComfyUI]
+    python -m torch.distributed.run --nproc_per_node 2 headless.py workflow.json [options of ComfyUI]
+
+`workflow.json` is what the menu's Export (API) writes. Its Train LoRA nodes are executed with all they need, by
+ComfyUI's own worker, and leave the run that the graph finds when it is queued. ComfyUI is that of the custom_nodes
+folder this file lies in, or COMFYUI_PATH.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+TRAIN_NODE = "BakeryTrain"
+POLL_S = 0.2
+
+
+def main() -> None:
+    """Exit status 0 when all is trained, 1 with the reason on standard error."""
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    prompt = read_prompt(Path(sys.argv[1]))
+    comfyui = comfyui_folder()
+    with tempfile.TemporaryDirectory() as temporary:
+        start_arguments(comfyui, sys.argv[2:], temporary)
+        error = train(prompt)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if error:
+        print(f"LoRA Bakery: {error}", file=sys.stderr, flush=True)
+    os._exit(1 if error else 0)  # other packs' threads and a lost process group keep nobody waiting
+
+
+def read_prompt(path: Path) -> dict[str, Any]:
+    """The workflow in API form; ends the program where it is none or trains nothing."""
+    try:
+        prompt = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{path} cannot be read: {error}")
+    is_prompt = isinstance(prompt, dict) and all(isinstance(n, dict) and "class_type" in n for n in prompt.values())
+    if not is_prompt:
+        sys.exit(f"{path} is no workflow in API form: in ComfyUI choose Workflow, Export (API).")
+    if not any(node["class_type"] == TRAIN_NODE for node in prompt.values()):
+        sys.exit(f"{path} has no Train LoRA (Bakery) node, so there is nothing to train.")
+    return prompt
+
+
+def comfyui_folder() -> Path:
+    """The ComfyUI to run in; ends the program where none is found."""
+    folder = Path(os.environ.get("COMFYUI_PATH") or Path(__file__).absolute().parents[2])
+    if not (folder / "main.py").is_file():
+        sys.exit(f"{folder} is no ComfyUI. Set COMFYUI_PATH to the folder that holds its main.py.")
+    return folder.absolute()
+
+
+def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
+    """ComfyUI's command line: a card for each process, nothing shared with a server that runs beside."""
+    own = ["--disable-auto-launch", "--temp-directory", temporary]
+    if "--database-url" not in options:
+        own += ["--database-url", "sqlite:///:memory:"]
+    local_rank = os.environ.get("LOCAL_RANK")
+    if local_rank is not None and "--cpu" not in options and "--cuda-device" not in options:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        card = visible.split(",")[int(local_rank)] if visible else local_rank
+        # main.py does this for --cuda-device, but only where it is the program.
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = card
+    sys.argv = [str(comfyui / "main.py"), *own, *options]
+    # This folder's nodes/ would hide ComfyUI's nodes.py.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(comfyui), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
+
+
+def train(prompt: dict[str, Any]) -> str:
+    """Runs the workflow in the ComfyUI that the command line describes; returns what went wrong, or nothing."""
+    loop, server, _ = importlib.import_module("main").start_comfyui()
+    nodes, execution = importlib.import_module("nodes"), importlib.import_module("execution")
+    node = nodes.NODE_CLASS_MAPPINGS.get(TRAIN_NODE)
+    if node is None:
+        return "this ComfyUI has no Train LoRA (Bakery) node: install the pack into its custom_nodes."
+    pack = node.__module__.rpartition(".nodes.")[0]
+    importlib.import_module(f"{pack}.nodes.comfy_bridge.ranks").join_ranks()
+    trained = [key for key, value in prompt.items() if value["class_type"] == TRAIN_NODE]
+    identity = uuid.uuid4().hex
+    is_valid, error, outputs, node_errors = loop.run_until_complete(
+        execution.validate_prompt(identity, prompt, trained)
+    )
+    if not is_valid or node_errors:
+        return f"ComfyUI refuses the workflow: {json.dumps(error or node_errors, ensure_ascii=False, default=str)}"
+    data = {"client_id": None, "create_time": int(time.time() * 1000)}
+    server.prompt_queue.put((0, identity, prompt, data, outputs, {}))
+    try:
+        status = loop.run_until_complete(finished(server, identity))
+    except KeyboardInterrupt:  # as the cancel button: what was trained is saved
+        nodes.interrupt_processing()
+        status = loop.run_until_complete(finished(server, identity))
+    return what_failed(status)
+
+
+async def finished(server: Any, identity: str) -> dict[str, Any]:
+    """The status of the prompt once it is done; what is meant for pages goes to nobody."""
+    pages = asyncio.ensure_future(server.publish_loop())
+    while not (history := server.prompt_queue.get_history(prompt_id=identity)):
+        await asyncio.sleep(POLL_S)
+    pages.cancel()
+    return history[identity]["status"]
+
+
+def what_failed(status: dict[str, Any]) -> str:
+    """The error of a status, empty where all went well."""
+    if status["completed"]:
+        return ""
+    said = [data for name, data in status["messages"] if name == "execution_error"]
+    return said[0]["exception_message"].strip() if said else "cancelled; what was trained is saved"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The processes that train together, started by torchrun through `headless.py`; a ComfyUI of its own is alone."""
+
+import os
+from datetime import timedelta
+
+import comfy.model_management
+import torch
+import torch.distributed as dist
+
+from ...training.parallel import ALONE, Ranks, TorchRanks
+
+TIMEOUT = timedelta(hours=1)
+"""The others wait so long while the first draws previews, or one encodes. A process that dies is noticed at once."""
+
+_ranks: list[Ranks] = []
+
+
+def current_ranks() -> Ranks:
+    """Those of this process."""
+    return _ranks[0] if _ranks else ALONE
+
+
+def join_ranks() -> Ranks:
+    """Meets the other processes that torchrun started; alone without torchrun."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _ranks:
+        device = comfy.model_management.get_torch_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        # Losses and words between processes are on the CPU, gradients where the network is.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        _ranks.append(TorchRanks())
+    return current_ranks()
