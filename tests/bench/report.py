@@ -31,7 +31,14 @@ def write_report(results: Results) -> None:
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     IMAGE.write_text(bar_chart([group for result in compared.values() for group in _bars(result)]), encoding="utf-8")
     sections = [_opening(), *(f"## {r['title']}\n\n{comparison_table(r)}" for r in compared.values())]
-    sections += [_outside(compared), _memory(results), _checkpointing(results), _sdxl(results), _previews(results)]
+    sections += [
+        _outside(compared),
+        _memory(results),
+        _checkpointing(results),
+        _sdxl(results),
+        _previews(results),
+        _tools(results),
+    ]
     sections.append(NOTES.read_text(encoding="utf-8"))
     DOCS.write_text("\n\n".join(section.strip() for section in sections if section) + "\n", encoding="utf-8")
 
@@ -182,4 +189,22 @@ def _previews(results: Results) -> str:
         f"## Previews\n\nTwo sampling steps of 256² with SD1.5: the host's sampler {host:.2f} s, a preview within "
         f"training, network attached, {preview:.2f} s: {preview / host:.2f} times. Nothing is loaded, copied or "
         "patched."
+    )
+
+
+def _tools(results: Results) -> str:
+    if "tools" not in results:
+        return ""
+    tools = results["tools"]
+    rows = [
+        f"| {title} | {seconds:.1f} | {cpu:.1f} | {mib:.0f} | {mib / tools['file_mib']:.1f} |"
+        for title, (seconds, cpu, mib) in tools["jobs"].items()
+    ]
+    return (
+        "## LoRA tools at SDXL's size\n\n"
+        f"`python -m training.tools`, LoRAs of rank 32 on attention and feed-forward ({tools['file_mib']:.0f} MiB in "
+        f"fp16); extraction from two files of {tools['unet_gib']:.1f} GiB that differ by a known change of rank 4, "
+        f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take before it begins; "
+        "pages of an input file that the system maps count as well.\n\n"
+        "| | s | CPU s | MiB | times one LoRA |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
