@@ -19,7 +19,7 @@ from ..host.paths import PLAYGROUND, POCKET_CHECKPOINT, ROOT, comfyui_folder
 from ..host.server import ComfyServer, end_on_sigterm
 from ..host.workflow import to_api
 from ..pocket.characters import CHARACTERS, OriginalCharacter
-from .dataset import add_datasets
+from ..workflows.data import add_example_data
 from .picture import comparison_sheet
 from .sampling import Pictures, Sampling, sample
 from .scores import describe_scores, prompts_to_score
@@ -52,14 +52,14 @@ def main() -> int:
 
 @contextmanager
 def running_server(*, is_on_cpu: bool) -> Iterator[ComfyServer]:
-    """Give a ComfyUI of our own with the pack and the demo's datasets."""
+    """Give a ComfyUI of our own with the pack and the pictures of its examples."""
     comfyui = comfyui_folder()
     assert comfyui is not None, "dev.py sets COMFYUI_PATH"
     server = ComfyServer(comfyui, PLAYGROUND, is_on_cpu=is_on_cpu)
     print("==> Start ComfyUI", flush=True)
     try:
         server.start()
-        add_datasets(server.input)
+        add_example_data(server.input)
         yield server
     finally:
         server.stop()

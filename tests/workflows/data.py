@@ -1,14 +1,15 @@
 """The pictures that the examples are about, from the pocket model's world, where ComfyUI's nodes look for them."""
 
 import random
+import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps
 
-from ..demo.dataset import add_datasets
 from ..pocket.captions import training_creature
-from ..pocket.characters import CHARACTERS, draw_character
+from ..pocket.characters import CHARACTERS, draw_character, write_oc_dataset
 from ..pocket.world import describe, draw_creature
 
 CHARACTER = "zorblax"
@@ -22,8 +23,9 @@ NUM_STYLE, NUM_CLASS = 24, 16
 
 def add_example_data(input_folder: Path) -> None:
     """Write what is not there yet: characters, masks of one, a style, the class in general, a single picture."""
-    add_datasets(input_folder)
-    _once(input_folder / MASKS, _write_masks)
+    for trigger, character in CHARACTERS.items():
+        _once(input_folder / trigger, partial(write_oc_dataset, oc=character))
+    _once(input_folder / MASKS, partial(_write_masks, pictures=input_folder / CHARACTER))
     _once(input_folder / STYLE, _write_style)
     _once(input_folder / CLASS, _write_class)
     if not (input_folder / ONE_IMAGE).is_file():
@@ -50,15 +52,19 @@ def blueprint(picture: Image.Image) -> Image.Image:
     return ImageOps.colorize(gray, (16, 40, 120), (235, 245, 255), mid=(60, 110, 200))
 
 
-def _once(folder: Path, write: Callable[[Path], None]) -> None:
+def _once(folder: Path, write: Callable[[Path], object]) -> None:
+    """Writes a folder unless it is there; it appears only when it is complete."""
     if not folder.is_dir():
-        folder.mkdir(parents=True)
-        write(folder)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+            half = Path(scratch) / folder.name
+            half.mkdir()
+            write(half)
+            half.replace(folder)
 
 
-def _write_masks(folder: Path) -> None:
+def _write_masks(folder: Path, pictures: Path) -> None:
     """White where the character is: what differs from the corner's colour, for each picture of its dataset."""
-    for path in sorted((folder.parent / CHARACTER).glob("*.png")):
+    for path in sorted(pictures.glob("*.png")):
         with Image.open(path) as picture:
             plain = Image.new("RGB", picture.size, picture.convert("RGB").getpixel((0, 0)))
             difference = ImageChops.difference(picture.convert("RGB"), plain).convert("L")
