@@ -19,12 +19,12 @@ def main() -> None:
     assert comfyui is not None, "dev.py sets COMFYUI_PATH"
     with tempfile.TemporaryDirectory() as base:
         object_info = import_comfyui(comfyui, Path(base)).object_info()
-        for name, compose in EXAMPLES.items():
+        for number, (name, compose) in enumerate(EXAMPLES.items(), start=1):
             canvas = Canvas(object_info)
             compose(canvas)
             workflow, path = canvas.workflow(), ROOT / "example_workflows" / f"{name}.json"
             write_json(path, workflow)
-            write_card(path, workflow)
+            write_card(path, number, workflow)
         for blueprint in BLUEPRINTS:
             write_json(ROOT / "subgraphs" / f"{blueprint.name}.json", compose_blueprint(blueprint, object_info))
 

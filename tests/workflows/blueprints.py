@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .canvas import COLUMN_WIDTH, NODE_WIDTH, Canvas, Port
+from .canvas import Canvas, Port
+from .layout import COLUMN_GAP, NODE_WIDTH
 
 INPUT_NODE, OUTPUT_NODE = -10, -20
 """Ids that the page gives to the two sides of a subgraph."""
@@ -118,6 +119,7 @@ def compose_blueprint(blueprint: Blueprint, object_info: dict[str, Any]) -> dict
 
 
 def _subgraph(blueprint: Blueprint, canvas: Canvas, source: list[Port], inside: Inside) -> dict[str, Any]:
+    right = canvas.lay_out() + COLUMN_GAP
     links = [_link(link, source[0].node) for link in canvas.links]
     outputs: list[dict[str, Any]] = []
     for slot, (name, port) in enumerate(inside.outputs):
@@ -137,7 +139,7 @@ def _subgraph(blueprint: Blueprint, canvas: Canvas, source: list[Port], inside: 
             "lastGroupId": 0, "lastNodeId": len(canvas.nodes), "lastLinkId": len(links), "lastRerouteId": 0,
         },
         "inputNode": {"id": INPUT_NODE, "bounding": [0, 0, 120, 100]},
-        "outputNode": {"id": OUTPUT_NODE, "bounding": [4 * COLUMN_WIDTH, 0, 120, 40 + 20 * len(outputs)]},
+        "outputNode": {"id": OUTPUT_NODE, "bounding": [right, 0, 120, 40 + 20 * len(outputs)]},
         "inputs": inputs, "outputs": outputs, "widgets": [], "groups": [], "links": links,
         "nodes": [node for node in canvas.nodes if node["type"] != SOURCE], "extra": {}, "category": CATEGORY,
         "description": blueprint.description,

@@ -1,7 +1,7 @@
-"""Composes workflows in the form the canvas saves, from nodes given as Python: `python tests/workflows` writes all.
+"""Composes workflows in the form the canvas saves, from nodes given as Python: `python dev.py workflows` writes all.
 
-Sizes and places are laid out by column; widget values are in the order of the node's description, as the page saves
-them, so that an example can be made again whenever a node gains an input.
+Nodes are given by column and laid out at the end; widget values are in the order of the node's description, as the page
+saves them, so that an example can be made again whenever a node gains an input.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.workflow import DYNAMIC_COMBO, NEVER, WIDGET_TYPES, Widget, widgets
-
-COLUMN_WIDTH, NODE_WIDTH, TITLE_HEIGHT, ROW_HEIGHT, GAP = 380, 320, 30, 24, 40
-TEXT_ROWS = 4
+from .layout import lay_out, node_size, note_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Canvas:
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
-    _heights: dict[int, float] = field(default_factory=dict)
+    _columns: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(
         self, node_type: str, column: int, title: str | None = None, is_muted: bool = False, **inputs: Any
@@ -60,46 +58,50 @@ class Canvas:
             {"name": name, "type": kind, "links": []}
             for name, kind in zip(info["output_name"], info["output"], strict=True)
         ]
-        height = _height(slots, specs)
+        num_sockets = max(len(outputs), sum("widget" not in slot for slot in slots))
         node = {
-            "id": node_id, "type": node_type, "pos": self._place(column, height), "size": [NODE_WIDTH, height],
+            "id": node_id, "type": node_type, "pos": [0, 0],
+            "size": node_size(node_type, num_sockets, len(values), _num_texts(specs)),
             "flags": {}, "order": node_id - 1, "mode": NEVER if is_muted else 0, "inputs": slots, "outputs": outputs,
             "properties": {"Node name for S&R": node_type}, "widgets_values": values,
         }  # fmt: skip
         if title:
             node["title"] = title
-        self.nodes.append(node)
+        self._append(node, column)
         return [Port(node_id, slot, output["type"]) for slot, output in enumerate(outputs)]
 
-    def note(self, column: int, text: str, height: int = 260) -> None:
+    def note(self, column: int, text: str) -> None:
         """Adds a note in Markdown."""
         node_id = len(self.nodes) + 1
-        self.nodes.append(
-            {
-                "id": node_id, "type": "MarkdownNote", "pos": self._place(column, height),
-                "size": [NODE_WIDTH, height], "flags": {}, "order": node_id - 1, "mode": 0, "inputs": [],
-                "outputs": [], "properties": {}, "widgets_values": [text], "color": "#432", "bgcolor": "#000",
-            }
-        )  # fmt: skip
+        note = {
+            "id": node_id, "type": "MarkdownNote", "pos": [0, 0], "size": note_size(text), "flags": {},
+            "order": node_id - 1, "mode": 0, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text],
+            "color": "#432", "bgcolor": "#000",
+        }  # fmt: skip
+        self._append(note, column)
+
+    def lay_out(self) -> int:
+        """Gives every node its place; returns the right edge."""
+        return lay_out([nodes for _, nodes in sorted(self._columns.items())])
 
     def workflow(self) -> dict[str, Any]:
         """The workflow as the page saves it."""
+        self.lay_out()
         return {
             "id": "00000000-0000-0000-0000-000000000000", "revision": 0, "last_node_id": len(self.nodes),
             "last_link_id": len(self.links), "nodes": self.nodes, "links": self.links, "groups": self.groups,
             "config": {}, "extra": {}, "version": 0.4,
         }  # fmt: skip
 
+    def _append(self, node: dict[str, Any], column: int) -> None:
+        self.nodes.append(node)
+        self._columns.setdefault(column, []).append(node)
+
     def _link(self, port: Port, node_id: int, slot: int) -> int:
         link_id = len(self.links) + 1
         self.links.append([link_id, port.node, port.slot, node_id, slot, port.type])
         self.nodes[port.node - 1]["outputs"][port.slot]["links"].append(link_id)
         return link_id
-
-    def _place(self, column: int, height: float) -> list[float]:
-        top = self._heights.get(column, 0.0)
-        self._heights[column] = top + height + TITLE_HEIGHT + GAP
-        return [column * COLUMN_WIDTH, top]
 
 
 def _kind(spec: list[Any]) -> str:
@@ -120,7 +122,6 @@ def _values(wanted: list[Widget], inputs: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _height(slots: list[Any], specs: Mapping[str, Any]) -> float:
-    shown = [spec for spec in specs.values() if _kind(spec) in WIDGET_TYPES]
-    rows = len(slots) + sum(TEXT_ROWS if len(spec) > 1 and spec[1].get("multiline") else 1 for spec in shown)
-    return max(60.0, rows * ROW_HEIGHT + 40.0)
+def _num_texts(specs: Mapping[str, Any]) -> int:
+    """How many of a node's values are texts of several lines."""
+    return sum(len(spec) > 1 and bool(spec[1].get("multiline")) for spec in specs.values())

@@ -1,4 +1,8 @@
-"""The picture of each example: its graph in small, as ComfyUI's list of templates shows it."""
+"""The picture of each example: what it is about and its graph in small, as ComfyUI's list of templates shows it.
+
+Of an extension's templates the list takes the file's name alone, for title and text, and sorts them by no order; so
+title and number are on the picture.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +24,13 @@ COLORS = {
 MAIN = "BakeryTrain"
 
 
-def draw_card(name: str, workflow: dict[str, Any]) -> Image.Image:
-    """A card of 720 x 460 pixels with the example's name and its graph."""
+def draw_card(number: int, workflow: dict[str, Any]) -> Image.Image:
+    """A card of 720 x 460 pixels with the example's number, the heading of its note, and its graph."""
     card = Image.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), PAPER)
     draw = ImageDraw.Draw(card)
-    draw.text((MARGIN * SCALE, 14 * SCALE), name.replace("_", " "), INK, ImageFont.load_default(26 * SCALE))
+    font = ImageFont.load_default(26 * SCALE)
+    draw.text((MARGIN * SCALE, 14 * SCALE), str(number), FAINT, font)
+    draw.text(((MARGIN + 44) * SCALE, 14 * SCALE), heading(workflow), INK, font)
     nodes = {node["id"]: node for node in workflow["nodes"]}
     boxes = _boxes(nodes)
     for _, origin, slot, target, target_slot, kind in workflow["links"]:
@@ -36,9 +42,15 @@ def draw_card(name: str, workflow: dict[str, Any]) -> Image.Image:
     return card.resize(SIZE, Image.Resampling.LANCZOS)
 
 
-def write_card(path: Path, workflow: dict[str, Any]) -> None:
+def heading(workflow: dict[str, Any]) -> str:
+    """The first line of its note."""
+    note = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    return note["widgets_values"][0].partition("\n")[0].removeprefix("## ")
+
+
+def write_card(path: Path, number: int, workflow: dict[str, Any]) -> None:
     """Writes the card of a workflow beside its file, under the same name."""
-    draw_card(path.stem, workflow).save(path.with_suffix(".jpg"), quality=85)
+    draw_card(number, workflow).save(path.with_suffix(".jpg"), quality=85)
 
 
 def _boxes(nodes: dict[int, Any]) -> dict[int, tuple[float, float, float, float]]:

@@ -85,7 +85,7 @@ def regularization_and_prior(canvas: Canvas) -> None:
 
 def from_one_image(canvas: Canvas) -> None:
     """One round: train, draw variations to keep. Queued again after some were kept, it is the next round."""
-    base = begin(canvas, "from_one_image", height=900)
+    base = begin(canvas, "from_one_image")
     folder = canvas.add("BakeryLoadDataset", 1, title="The picture, and what you keep", folder=ONE_IMAGE_FOLDER)[0]
     dataset = canvas.add("BakeryBuckets", 1, dataset=folder, flip=True)[0]
     this_round = canvas.add("BakeryRound", 1, dataset=dataset, name=CHARACTER)

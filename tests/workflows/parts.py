@@ -28,9 +28,9 @@ class Base:
         return Base(ports[0], ports[1], self.vae)
 
 
-def begin(canvas: Canvas, name: str, height: int = 620) -> Base:
+def begin(canvas: Canvas, name: str) -> Base:
     """The note of an example and the checkpoint."""
-    canvas.note(0, (NOTES / f"{name}.md").read_text(encoding="utf-8"), height)
+    canvas.note(0, (NOTES / f"{name}.md").read_text(encoding="utf-8"))
     return Base(*canvas.add("CheckpointLoaderSimple", 1, ckpt_name=CHECKPOINT))
 
 

@@ -24,7 +24,7 @@ KOHYA_DATASET = r"""{
 
 def train_then_sample(canvas: Canvas) -> None:
     """Dataset, train, sample: with the LoRA and without it, same seed."""
-    base = begin(canvas, "train_then_sample", height=560)
+    base = begin(canvas, "train_then_sample")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     network = canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
     optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE, schedule="cosine", warmup_steps=20)[0]
@@ -127,7 +127,7 @@ def continue_a_lora(canvas: Canvas) -> None:
 
 def from_kohya(canvas: Canvas) -> None:
     """A setup of sd-scripts, trained here and written back."""
-    base = begin(canvas, "from_kohya", height=420)
+    base = begin(canvas, "from_kohya")
     dataset, read = canvas.add("BakeryImportKohyaDataset", 1, text=KOHYA_DATASET, command=KOHYA_COMMAND)
     canvas.add("PreviewAny", 1, title="Which folder was read, and what is lost", source=read)
     network, optimizer, objective, stages, notes = canvas.add("BakeryImportKohya", 2, text=KOHYA_COMMAND)
