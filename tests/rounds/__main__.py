@@ -29,8 +29,8 @@ HEAD = (
 def main() -> int:
     """Go the loop; 0 if everything worked."""
     parser = argparse.ArgumentParser(prog="dev.py rounds", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=60, help="steps of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=120, help="steps of a round")
     parser.add_argument("--most", type=int, default=2, help="pictures kept of one node and round, at most")
     parser.add_argument("--quick", action="store_true", help="two rounds of a few steps, nothing is written")
     options = parser.parse_args()
@@ -55,12 +55,12 @@ def main() -> int:
 
 
 def go(server: ComfyServer, rounds: int, steps: int, most: int) -> tuple[Sequence[Scored], Loop]:
-    """All rounds after the picture alone; a line is printed for each."""
+    """All rounds, then the picture alone; a line is printed for each."""
     loop = Loop(server.client(), steps, most)
     rows = []
-    for number in range(rounds + 1):
+    for number in range(1, rounds + 2):
         started = time.monotonic()
-        rows.append(loop.round(number, number == rounds) if number else loop.alone(rounds))
+        rows.append(loop.round(number, number == rounds) if number <= rounds else loop.alone())
         print(f"{table_row(rows[-1])} {time.monotonic() - started:.0f} s", flush=True)
     return rows, loop
 

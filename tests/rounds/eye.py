@@ -18,7 +18,7 @@ from ..pocket.signature import find_figure, marks_carried
 def choose(pictures: Sequence[Image.Image], caption: str, character: OriginalCharacter, most: int) -> list[int]:
     """Indices of the good ones, the best first, at most so many.
 
-    Good is: the background as asked, the character's body and eyes, and at least two thirds of its marks.
+    Good is: the background as asked, the character's body, colour and eyes, and at least two thirds of its marks.
     """
     marks = [share_of_marks(picture, caption, character) for picture in pictures]
     order = sorted(range(len(pictures)), key=lambda index: -marks[index])
@@ -26,10 +26,11 @@ def choose(pictures: Sequence[Image.Image], caption: str, character: OriginalCha
 
 
 def share_of_marks(picture: Image.Image, caption: str, character: OriginalCharacter) -> float:
-    """Share of the character's marks that the picture carries; 0 where background, body or eyes are wrong."""
+    """Share of the character's marks that the picture carries; 0 where background, body, colour or eyes are wrong."""
     pixels = np.asarray(picture.convert("RGB"))
     seen, wanted = read_picture(pixels), parse_caption(caption)
     own = character.creature
-    is_fine = (seen.background, seen.body, seen.eyes) == (wanted.background, own.body, own.eyes)
+    seen_parts = (seen.background, seen.body, seen.color, seen.eyes)
+    is_fine = seen_parts == (wanted.background, own.body, own.color, own.eyes)
     carried = [c for c in marks_carried(find_figure(pixels), signature_of(character)) if c is not None]
     return sum(carried) / len(carried) if is_fine and len(carried) >= 2 else 0.0

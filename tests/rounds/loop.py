@@ -14,7 +14,7 @@ from ..host.client import ComfyClient, Prompt
 from ..host.paths import POCKET_CHECKPOINT, ROOT
 from ..host.workflow import to_api
 from ..pocket.characters import CHARACTERS
-from ..workflows.data import CHARACTER, ONE_IMAGE_FOLDER
+from ..workflows.data import CHARACTER, ONE_IMAGE_FOLDER, REAL
 from .eye import choose
 
 WORKFLOW = ROOT / "example_workflows" / "from_one_image.json"
@@ -51,33 +51,41 @@ class Loop:
     def __init__(self, client: ComfyClient, steps: int, most: int) -> None:
         """`steps` of a round, and how many pictures of one node are kept at most."""
         self._client, self._steps, self._most = client, steps, most
+        self._num_queued = self._num_without = 0
         workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
         self._prompt = to_api(workflow, client.object_info())
         self._workflow = workflow
         self.base = sample(client, SAMPLING, list(prompts_to_score(OC)))
 
-    def round(self, number: int, is_last: bool) -> Scored:
+    def round(self, seed: int, is_last: bool) -> Scored:
         """Train, draw, keep, score. The grid of all rounds is drawn in the last one only."""
-        prompt = with_inputs(self._prompt, "BakeryTrain", steps=self._steps)
-        prompt = with_inputs(prompt, "KSampler", seed=number, steps=DRAWING_STEPS)  # the page's "randomize" draws seeds
+        prompt = with_inputs(self._prompt, "BakeryTrain", steps=self._steps * (1 + self._num_without))
+        prompt = with_inputs(prompt, "KSampler", seed=seed, steps=DRAWING_STEPS)  # the page's "randomize" draws seeds
         if not is_last:
             prompt = ancestors(prompt, [key for key, node in prompt.items() if node["class_type"] == "SaveImage"])
-        outputs = self._run(prompt)
         num_images = self._num_images()
+        outputs = self._run(prompt)
+        self._num_queued += 1
         kept = drawn = 0
         for node_id, images in saved_images(prompt, outputs).items():
             drawn += len(images)
             kept += self._keep(images, caption_of(prompt, node_id))
-        return self._scored(f"round {number}", f"{CHARACTER}_round_{number}", num_images, number, kept, drawn)
+        # Where nothing was good the dataset stays, and the next queue trains the same round longer.
+        self._num_without = 0 if kept else self._num_without + 1
+        report = next(outputs[key]["text"][0] for key, node in prompt.items() if node["class_type"] == "BakeryRound")
+        name = report.split()[0]
+        title = name.removeprefix(f"{CHARACTER}_").replace("_", " ")
+        return self._scored(title, name, num_images, self._num_queued, kept, drawn)
 
-    def alone(self, num_rounds: int) -> Scored:
-        """For comparison: the only picture, trained as long as all rounds together. To be called before the rounds."""
+    def alone(self) -> Scored:
+        """For comparison: the only picture, trained as long as all rounds so far together."""
         keys = [key for key, node in self._prompt.items() if node["class_type"] == "BakeryTrain"]
         prompt = ancestors(self._prompt, keys)
-        prompt = with_inputs(prompt, "BakeryTrain", name=ALONE, steps=self._steps * num_rounds)
+        prompt = with_inputs(prompt, "BakeryLoadDataset", folder=f"{ONE_IMAGE_FOLDER}/{REAL}", repeats=8)
+        prompt = with_inputs(prompt, "BakeryTrain", name=ALONE, steps=self._steps * self._num_queued)
         prompt[keys[0]]["inputs"].pop("lora")
         self._run({key: node for key, node in prompt.items() if node["class_type"] != "BakeryRound"})
-        return self._scored("one picture alone", ALONE, 1, num_rounds, 0, 0)
+        return self._scored("one picture alone", ALONE, 1, self._num_queued, 0, 0)
 
     def _run(self, prompt: Prompt) -> Mapping[str, Any]:
         result = self._client.wait(self._client.queue(prompt, self._workflow), TIMEOUT_S)

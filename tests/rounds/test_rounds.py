@@ -56,7 +56,7 @@ def test_parts_of_the_workflow_are_taken_whole(prompt):
     train = [key for key, node in prompt.items() if node["class_type"] == "BakeryTrain"]
     part = ancestors(with_inputs(prompt, "BakeryTrain", steps=7), train)
     assert part[train[0]]["inputs"]["steps"] == 7
-    assert prompt[train[0]]["inputs"]["steps"] == 60
+    assert prompt[train[0]]["inputs"]["steps"] == 120
     kinds = {node["class_type"] for node in part.values()}
     assert {"BakeryRound", "BakeryLoadDataset", "CheckpointLoaderSimple"} <= kinds
     assert not kinds & {"KSampler", "SaveImage", "BakeryCompare"}
