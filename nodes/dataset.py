@@ -58,18 +58,19 @@ class BakeryLoadDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str | None = None, mask_folder: str | None = None) -> bool | str:
-        """Folders this machine lacks are named in one message, before anything runs; those from links when they run."""
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """A folder this machine lacks is named in one message, before anything runs; one from a link when it runs.
+
+        The host repeats a message for every input that is asked for here, so masks are looked for when it runs.
+        """
         try:
-            wanted = [(folder, "images"), (mask_folder or None, "masks")]
-            missing = [(f, what) for f, what in wanted if f is not None and not input_folder(f).is_dir()]
+            if folder is not None and not input_folder(folder).is_dir():
+                return (
+                    f"There is no folder {folder!r} in ComfyUI's input folder: put the images there or choose another."
+                )
         except ValueError as error:
             return str(error)
-        lines = (
-            f"There is no folder {name!r} in ComfyUI's input folder: put the {what} there or choose another."
-            for name, what in missing
-        )
-        return " ".join(lines) or True
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None, mask_folder: str | None = "", **_: Any) -> str | float:

@@ -58,9 +58,14 @@ def test_all_that_is_missing_is_said_at_once(comfy, folder):
     assert "gone.safetensors" in said["lora"]
 
 
-def test_a_missing_folder_of_masks_is_said_before_anything_runs(comfy, folder):
-    with pytest.raises(ValueError, match="There is no folder 'gone'.*There is no folder 'no_masks' in ComfyUI's input"):
-        comfy.run_graph(graph(folder="gone", mask_folder="no_masks"))
+def test_a_missing_folder_is_said_once(comfy, folder):
+    result = asyncio.run(comfy.module("execution").validate_prompt("moved", graph(folder="not_here"), None))
+    assert json.dumps(result[3]).count("There is no folder") == 1
+
+
+def test_a_missing_folder_of_masks_is_said_before_anything_is_trained(comfy, folder):
+    assert "there is no mask folder 'no_masks'; create it" in comfy.run_graph(graph(mask_folder="no_masks")).error
+    assert not (comfy.base / "output" / "loras" / NAME).exists()
 
 
 def test_files_of_a_run_hold_no_path_of_this_machine(comfy, folder):
