@@ -1,0 +1,118 @@
+"""Each example opens with no node over another and its note in full, in both renderings; a queued one stays so."""
+
+import json
+import urllib.request
+from itertools import combinations
+
+import pytest
+from pack.tests.browser.page import open_again, wait
+from pack.tests.host.browser import load_workflow
+from pack.tests.host.paths import ROOT
+from pack.tests.test_examples_run import FEW
+from pack.tests.workflows.data import add_example_data
+from pack.tests.workflows.examples import EXAMPLES
+
+pytestmark = pytest.mark.browser
+ARE_GALLERIES_FULL = """[...document.querySelectorAll(".bakery-dataset")]
+    .every((gallery) => gallery.querySelector(".bakery-image img"))"""
+SHOW_ALL = """() => {
+  const { graph, canvas } = window.app;
+  const edge = (side) => Math.max(...graph._nodes.map((node) => node.pos[side] + node.size[side]));
+  canvas.ds.scale = Math.min(1500 / edge(0), 880 / edge(1));
+  canvas.ds.offset = [80 / canvas.ds.scale, 90 / canvas.ds.scale];
+  canvas.setDirty(true, true);
+}"""
+BOXES = """(isNew) => {
+  const { graph, canvas } = window.app;
+  return graph._nodes.map((node) => {
+    if (!isNew) return [node.title, ...node.boundingRect];
+    const box = document.querySelector(`.lg-node[data-node-id="${node.id}"]`).getBoundingClientRect();
+    return [node.title, ...[box.x, box.y, box.width, box.height].map((value) => value / canvas.ds.scale)];
+  });
+}"""
+SHOW_NOTE = """() => {
+  const { canvas } = window.app;
+  canvas.ds.scale = 0.8;
+  canvas.ds.offset = [100, 100];
+  canvas.setDirty(true, true);
+}"""
+NOTE = "[...document.querySelectorAll('.comfy-markdown, .widget-markdown')].find((note) => note.checkVisibility())"
+HEIGHTS = f"""() => {{
+  const note = {NOTE};
+  return [note, ...note.querySelectorAll("*")].map((part) => [part.scrollHeight, part.clientHeight])
+    .filter(([, room]) => room); // inline parts have none
+}}"""
+QUEUE = """async (few) => {
+  for (const widget of window.app.graph._nodes.flatMap((node) => node.widgets ?? []))
+    if (widget.name in few && Number.isInteger(widget.value)) widget.value = Math.min(widget.value, few[widget.name]);
+  await window.app.queuePrompt(0);
+}"""
+ARE_PICTURES_SHOWN = """window.app.graph._nodes
+    .filter((node) => node.type === "PreviewImage")
+    .every((node) => window.app.nodeOutputs[node.id]?.images?.length)"""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "new"])
+def rendering(request, browser, server, pocket_checkpoint):
+    """A page in one of the two renderings, with all that the examples name."""
+    add_example_data(server.input)
+    choose_rendering(server, is_new=request.param)
+    page = open_again(browser, server)
+    yield page, request.param
+    choose_rendering(server, is_new=False)
+    page.context.close()
+
+
+def choose_rendering(server, *, is_new):
+    body, kind = json.dumps({"Comfy.VueNodes.Enabled": is_new}).encode(), {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(f"{server.url}/settings", body, kind)).close()
+
+
+def show(page, name):
+    load_workflow(page, json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8")))
+    page.evaluate(SHOW_ALL)
+    wait(page, ARE_GALLERIES_FULL)
+    page.wait_for_timeout(1500)
+
+
+def overlaps(page, is_new):
+    """Pairs of nodes of which one lies over the other, titles included."""
+    boxes = page.evaluate(BOXES, is_new)
+    assert len(boxes) > 5
+    return [(first[0], second[0]) for first, second in combinations(boxes, 2) if do_meet(first[1:], second[1:])]
+
+
+def do_meet(first, second):
+    return all(first[axis] < second[axis] + second[axis + 2] and second[axis] < first[axis] + first[axis + 2]
+               for axis in (0, 1))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(rendering, name):
+    page, is_new = rendering
+    show(page, name)
+    assert overlaps(page, is_new) == []
+    page.evaluate(SHOW_NOTE)
+    wait(page, f"{NOTE}?.clientHeight > 100")
+    assert [(text, room) for text, room in page.evaluate(HEIGHTS) if text > room + 2] == []
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("name", ["train_then_sample", "compare_steps"])
+def test_none_does_once_it_has_run(rendering, name):
+    page, is_new = rendering
+    show(page, name)
+    page.evaluate(QUEUE, FEW)
+    wait(page, ARE_PICTURES_SHOWN)
+    wait(page, "document.querySelectorAll('.bakery-training .bakery-cell').length > 0")
+    page.wait_for_timeout(1500)
+    assert overlaps(page, is_new) == []
+
+
+def test_two_that_meet_are_found(rendering):
+    page, is_new = rendering
+    show(page, "recipe")
+    page.evaluate("() => { const [, , a, b] = window.app.graph._nodes; b.pos = [a.pos[0] + 40, a.pos[1] - 20]; }")
+    page.evaluate(SHOW_ALL)
+    page.wait_for_timeout(500)
+    assert overlaps(page, is_new) != []
