@@ -205,6 +205,7 @@ def _tools(results: Results) -> str:
         f"`python -m training.tools`, LoRAs of rank 32 on attention and feed-forward ({tools['file_mib']:.0f} MiB in "
         f"fp16); extraction from two files of {tools['unet_gib']:.1f} GiB that differ by a known change of rank 4, "
         f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take; "
-        "mapped pages of an input file count too. TIES works on every element of the full change; DARE is alike.\n\n"
+        "0: never more than starting took. Mapped pages of input files count, which the system takes back when it needs"
+        " them: extraction itself holds one layer. TIES works on every element of the full change; DARE is alike.\n\n"
         "| | s | CPU s | MiB | times one LoRA |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
