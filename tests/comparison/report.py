@@ -34,7 +34,7 @@ def write_report(shelf: Shelf, scale: Scale, docs: Path) -> None:
         SystemExit: nothing is there.
     """
     tables = {title: rows_of(contestants, scale, shelf.results) for title, contestants in GROUPS.items()}
-    tables = {title: rows for title, rows in tables.items() if rows}
+    tables = {title: rows for title, rows in tables.items() if len(rows) > 1}
     if not tables:
         raise SystemExit("Nothing was compared yet.")
     (docs / IMAGE).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ drawn (euler, {scale.sampling_steps} steps, cfg {CFG:g}), from the same noise fo
 - **prior**: how well {others} pictures of other creatures follow their captions, base model = 100 %.
 - **held-out loss**: squared error on new drawings in front of the two unseen backgrounds, at fixed noise, base model =
   100 %. It moves where the scores, being counts of pictures, cannot.
-- **CPU s**: processor time of a step, one thread. Other programs ran beside it: differences under a tenth mean nothing.
+- **CPU s**: processor time of a step, one thread. Other programs ran beside it: a difference under a quarter is none.
 - **file**: as float32, in the form ComfyUI reads; by default files are float16, half of it.
 - **rates**: mean of the three scores at each rate tried with the first seed; the best (bold) is the row's.
 
