@@ -57,7 +57,7 @@ clock's time, but hardly this. All have the same U-Net (random weights of the
 real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
 
 The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, without
-adapters, loss or optimizer: no trainer of these layers can need less. Memory is the most that lived at once besides
+adapters, loss or optimizer. Memory is the most that lived at once besides
 the loaded model, counted tensor by tensor.
 
 ![Time and memory](images/performance.svg)"""
