@@ -34,7 +34,7 @@ def write_report(shelf: Shelf, scale: Scale, docs: Path) -> None:
         SystemExit: nothing is there.
     """
     tables = {title: rows_of(contestants, scale, shelf.results) for title, contestants in GROUPS.items()}
-    tables = {title: rows for title, rows in tables.items() if len(rows) > 1}
+    tables = {title: rows for title, rows in tables.items() if rows}
     if not tables:
         raise SystemExit("Nothing was compared yet.")
     (docs / IMAGE).parent.mkdir(parents=True, exist_ok=True)
