@@ -6,11 +6,11 @@ from comfy_api.latest import io
 
 from ..training.data.dataset import Dataset
 from ..training.files.lora_file import load_lora
-from ..training.run.folder import check_name
 from ..training.run.rounds import Round, RoundNote, open_round, trained_rounds
 from . import sockets
 from .comfy_bridge.run_folders import loras_output
 from .recipe import count_images
+from .run_name import accepted_name
 
 
 class BakeryRound(io.ComfyNode):
@@ -45,12 +45,7 @@ class BakeryRound(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
         """The name is refused before anything runs."""
-        try:
-            if name is not None:
-                check_name(name)
-        except ValueError as error:
-            return str(error)
-        return True
+        return accepted_name(name)
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str | float:

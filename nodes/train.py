@@ -12,7 +12,7 @@ from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers.settings import OptimizerSettings
 from ..training.picks import load_pick, picks_state
 from ..training.previews import PreviewSettings
-from ..training.run.folder import check_name, stops_state
+from ..training.run.folder import stops_state
 from ..training.run.saver import SaveSettings
 from ..training.run_plan import hold_out, place_data, stage_plans, trained_dataset
 from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
@@ -25,6 +25,7 @@ from .comfy_bridge.lora import apply_lora, kohya_tensors
 from .comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
 from .comfy_bridge.stale_loaders import stale_note
 from .comfy_bridge.train import GraphContext, HostSession
+from .run_name import accepted_name
 
 DEFAULT_NAME = "my_lora"
 SHORT_RUN = 8
@@ -61,12 +62,7 @@ class BakeryTrain(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None = DEFAULT_NAME) -> bool | str:
         """The name is refused before anything runs; one from a link when it runs."""
-        try:
-            if name is not None:
-                check_name(name)
-        except ValueError as error:
-            return str(error)
-        return True
+        return accepted_name(name)
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:

@@ -59,13 +59,8 @@ def _view(request: web.Request) -> dict[str, Any]:
 
 @json_errors
 async def get_preview(request: web.Request) -> web.StreamResponse:
-    """A preview as PNG, or as JPEG with the longer side `?size=` pixels."""
-    path = await in_thread(_preview_path, request)
-    size = request.query.get("size")
-    if size is None:
-        return web.FileResponse(path, headers=PICTURE_HEADERS)
-    return web.Response(body=await in_thread(thumbnail, path, thumbnail_size(size)), headers=PICTURE_HEADERS,
-                        content_type="image/jpeg")  # fmt: skip
+    """A preview."""
+    return await picture_response(request, await in_thread(_preview_path, request))
 
 
 def _preview_path(request: web.Request) -> Path:
@@ -76,6 +71,15 @@ def _preview_path(request: web.Request) -> Path:
     if not path.is_file() or not is_below(path, loras_output()):
         raise LookupError("there is no such preview")
     return path
+
+
+async def picture_response(request: web.Request, path: Path) -> web.StreamResponse:
+    """A picture as it lies on disk, or as JPEG with the longer side `?size=` pixels."""
+    size = request.query.get("size")
+    if size is None:
+        return web.FileResponse(path, headers=PICTURE_HEADERS)
+    return web.Response(body=await in_thread(thumbnail, path, thumbnail_size(size)), headers=PICTURE_HEADERS,
+                        content_type="image/jpeg")  # fmt: skip
 
 
 def thumbnail_size(size: str) -> int:

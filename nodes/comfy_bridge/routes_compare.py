@@ -23,7 +23,7 @@ from ...training.comparison import (
     save_choice,
     save_votes,
 )
-from .routes import PICTURE_HEADERS, thumbnail, thumbnail_size
+from .routes import picture_response
 from .routes_checks import in_thread, is_below, json_answer, json_errors, read_body
 from .run_folders import comparisons_folder
 
@@ -36,13 +36,8 @@ async def get_comparison(request: web.Request) -> web.StreamResponse:
 
 @json_errors
 async def get_picture(request: web.Request) -> web.StreamResponse:
-    """A picture as PNG, or as JPEG with the longer side `?size=` pixels."""
-    path = await in_thread(_picture_path, request)
-    size = request.query.get("size")
-    if size is None:
-        return web.FileResponse(path, headers=PICTURE_HEADERS)
-    return web.Response(body=await in_thread(thumbnail, path, thumbnail_size(size)), headers=PICTURE_HEADERS,
-                        content_type="image/jpeg")  # fmt: skip
+    """One of its pictures."""
+    return await picture_response(request, await in_thread(_picture_path, request))
 
 
 def _find(request: web.Request) -> tuple[Path, Comparison]:

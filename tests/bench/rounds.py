@@ -14,6 +14,9 @@ from .contest import Case
 
 ALIAS = ROOT / "tests" / "host" / "alias.py"
 TAIL = 2000
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+"""For glibc. Else it gives large tensors back to the system and asks for them anew: a fifth of a step is then spent on
+clearing pages, and steps of one contestant differ by as much as contestants do."""
 OTHERS_AT_ONCE = 3
 """Contestants side by side beside the bound. Each takes one to three GB with SD1.5, and the model once for all."""
 
@@ -53,7 +56,7 @@ class Worker:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, str(ALIAS), "pack.tests.bench.start", "worker", *arguments],
-            cwd=ROOT, env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ}, text=True,
+            cwd=ROOT, env={"OMP_WAIT_POLICY": "PASSIVE", **KEEP_FREED_MEMORY, **os.environ}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         self._answer()
