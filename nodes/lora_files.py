@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from ..training.files.facts import GraphFacts
 from ..training.files.lora_file import LoraTensors, save_lora
 from ..training.files.metadata import graph_entries
-from ..training.networks.block_weights import BlockWeights
 from ..training.tools.result_metadata import resized_metadata
 from ..training.tools.strengths import Strengths
 from . import sockets
@@ -20,7 +19,7 @@ CATEGORY = "LoRA Bakery/LoRA"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 BLOCKS_TOOLTIP = (
     "Factor by U-Net block: a preset (ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL), 12, 17, 20 or 26 numbers as "
-    "LoRA Block Weight has them, or names like IN04:0.5, M:0, OUT:1.2. BASE is the text encoders. Empty: 1 everywhere."
+    "LoRA Block Weight has them, or names like IN04:0.5, M:0, OUT:-1. BASE is the text encoders. Empty: 1 everywhere."
 )
 NO_LORA = "none"
 
@@ -34,7 +33,7 @@ def strength_inputs() -> list[Any]:
         ),
         io.Float.Input(
             "text_encoder_strength", default=1.0, min=-100.0, max=100.0, step=0.01,
-            tooltip="How strongly the text encoders change. 0 leaves them.",
+            tooltip="How strongly the text encoders change. 0 leaves them, negative values turn the change round.",
         ),
         io.String.Input("block_strengths", default="", optional=True, advanced=True, tooltip=BLOCKS_TOOLTIP),
         io.Boolean.Input(
@@ -50,7 +49,7 @@ def apply_inputs(model: Any, clip: Any, lora: Mapping, **inputs: Any) -> tuple[A
     strengths = Strengths(
         unet=inputs["unet_strength"],
         text_encoder=inputs["text_encoder_strength"],
-        blocks=BlockWeights(lbw=inputs.get("block_strengths", "")),
+        blocks=inputs.get("block_strengths", ""),
     )
     return apply_lora(model, clip, lora, strengths, as_trained=inputs.get("as_trained", False))
 

@@ -6,7 +6,6 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..training.files.lora_file import LoraTensors
-from ..training.networks.block_weights import BlockWeights
 from ..training.tools.merge import MERGE_METHODS, MergeSettings, merge
 from ..training.tools.ranks import RANK_METHODS, RankChoice
 from ..training.tools.result_metadata import merged_metadata
@@ -132,7 +131,7 @@ def _connected(inputs: Mapping[str, Any]) -> list[tuple[Mapping, Strengths, str]
     for n in range(1, MAX_LORAS + 1):
         lora, strength = inputs.get(f"lora_{n}"), inputs.get(f"strength_{n}", 1.0)
         if lora is not None:
-            strengths = Strengths(unet=strength, text_encoder=strength, blocks=BlockWeights(lbw=blocks[n - 1]))
+            strengths = Strengths(unet=strength, text_encoder=strength, blocks=blocks[n - 1])
             loras.append((lora, strengths, getattr(lora, "name", "") or f"LoRA {n}"))
     return loras
 

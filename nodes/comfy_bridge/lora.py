@@ -124,8 +124,7 @@ def _by_strength(
     groups: dict[float, list[_HostModule]] = {}
     for module in modules:
         part, path = _part_and_path(module.key)
-        whole = strengths.unet if part == "unet" else strengths.text_encoder
-        strength = whole * strengths.blocks.weight(block_of(path, part, family))
+        strength = strengths.of_block(block_of(path, part, family), is_unet=part == "unet")
         if strength:
             groups.setdefault(strength, []).append(module)
     return groups

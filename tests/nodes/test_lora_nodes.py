@@ -105,12 +105,15 @@ def assert_near(got: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-5
     torch.testing.assert_close(got, wanted, rtol=0, atol=tolerance * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.6])
+@pytest.mark.parametrize(("strength", "text_strength"), [(1.0, 1.0), (0.6, 1.0), (-1.3, -0.7)])
 @pytest.mark.parametrize("algorithm", READ_BY_HOST)
-def test_apply_is_the_core_loader(comfy, models, node, algorithm, strength):
+def test_apply_is_the_core_loader(comfy, models, node, algorithm, strength, text_strength):
     lora = {key: tensor for name in SHAPES for key, tensor in named(name, made(algorithm, name)).items()}
-    applied = node("BakeryApplyLoRA", model=models.model, clip=models.clip, lora=lora, unet_strength=strength)
-    got, wanted = weights(*applied), weights(*core_loader(comfy, models, lora, strength))
+    applied = node(
+        "BakeryApplyLoRA", model=models.model, clip=models.clip, lora=lora, unet_strength=strength,
+        text_encoder_strength=text_strength,
+    )  # fmt: skip
+    got, wanted = weights(*applied), weights(*core_loader(comfy, models, lora, strength, text_strength))
     before = weights(models.model, models.clip)
     for name in SHAPES:
         assert torch.equal(got(name), wanted(name))
@@ -170,6 +173,17 @@ def test_blocks_parts_and_unknown_modules(models, node):
             clip=None,
             lora=named("lora_unet_up_blocks_3_x", made("lora", LINEAR)),
         )
+
+
+def test_negative_blocks_are_the_core_loader_at_that_strength(comfy, models, node):
+    lora = {key: tensor for name in SHAPES for key, tensor in named(name, made("lora", name)).items()}
+    applied = node(
+        "BakeryApplyLoRA", model=models.model, clip=models.clip, lora=lora, unet_strength=0.5,
+        text_encoder_strength=2.0, block_strengths="BASE:-0.5, IN:-1",
+    )  # fmt: skip
+    got, wanted = weights(*applied), weights(*core_loader(comfy, models, lora, -0.5, -1.0))
+    for name in SHAPES:
+        assert torch.equal(got(name), wanted(name))
 
 
 def test_core_trainer_s_names_and_flattened_convolutions(comfy, models, node):

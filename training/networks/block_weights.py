@@ -7,7 +7,7 @@ them, SDXL 9 / 3 / 9. The model family is known only when training starts, so th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import pi, sin
+from math import isfinite, nan, pi, sin
 
 from ..base_model import ModelFamily, PartName
 
@@ -96,7 +96,7 @@ class BlockWeights:
         Raises:
             ValueError: a text has another number of values than the family has blocks, or an unknown name.
         """
-        weights: dict[str, float] = dict(_read_lbw(self.lbw, family)) if self.lbw.strip() else {}
+        weights = read_lbw(self.lbw, family)
         for name, text, stem, count in zip(
             ("down", "mid", "up"), (self.down, self.mid, self.up), ("IN", "M", "OUT"), BLOCK_COUNTS[family], strict=True
         ):
@@ -160,8 +160,15 @@ def _read_list(name: str, text: str, count: int, family: ModelFamily) -> list[fl
     return values
 
 
-def _read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
+def read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
+    """Numbers by block of a text as LBW users write it (see `BlockWeights.lbw`); empty for an empty text.
+
+    Raises:
+        ValueError: It is no preset, list of numbers or names of this family.
+    """
     text = text.strip()
+    if not text:
+        return {}
     if ":" in text:
         return _read_names("lbw", text, family)
     if text.upper() in LBW_PRESETS:
@@ -227,6 +234,9 @@ def _items(text: str) -> list[str]:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{name} must hold numbers, got {text.strip()!r}") from None
+        number = nan
+    if not isfinite(number):
+        raise ValueError(f"{name} must hold numbers, got {text.strip()!r}")
+    return number

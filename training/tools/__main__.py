@@ -9,7 +9,6 @@ import torch
 
 from ..files.formats import Tensors, detect_family, to_diffusers, to_kohya
 from ..files.lora_file import load_lora, save_lora
-from ..networks.block_weights import BlockWeights
 from .arguments import build_parser
 from .bake import bake_checkpoint
 from .chart import bar_chart
@@ -50,7 +49,7 @@ def _merge(options: argparse.Namespace) -> None:
     if len(strengths) != len(loras) or len(blocks) != len(loras):
         raise ValueError(f"strengths and blocks must be one for each of {len(loras)} LoRAs")
     scaled = [
-        Strengths(unet=strength, text_encoder=strength, blocks=BlockWeights(lbw=lbw))
+        Strengths(unet=strength, text_encoder=strength, blocks=lbw)
         for strength, lbw in zip(strengths, blocks, strict=True)
     ]
     family = detect_family({key: tensor for tensors, _ in loras for key, tensor in tensors.items()})
@@ -98,7 +97,7 @@ def _extract(options: argparse.Namespace) -> None:
 
 def _bake(options: argparse.Namespace) -> None:
     tensors, _ = _load(options.lora)
-    strengths = Strengths(unet=options.strength, text_encoder=options.strength, blocks=BlockWeights(lbw=options.blocks))
+    strengths = Strengths(unet=options.strength, text_encoder=options.strength, blocks=options.blocks)
     missing = bake_checkpoint(options.checkpoint, options.output, tensors, strengths)
     print(f"wrote {options.output.name}" + (f"; the checkpoint lacks {len(missing)} modules" if missing else ""))
 

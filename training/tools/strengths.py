@@ -1,11 +1,13 @@
 """How strongly each module of a LoRA counts: by part of the model and by block of the U-Net."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
 
 from ..base_model import ModelFamily
 from ..files.names import UNET_PREFIX, to_original_unet
-from ..networks.block_weights import BlockWeights, ResolvedBlocks
+from ..networks.block_weights import BLOCK_COUNTS, read_lbw
 
 _LIST_BLOCK = re.compile(r"(input|output)_blocks_(\d+)")
 _MIDDLE = re.compile(r"middle_block_(\d)")
@@ -19,16 +21,26 @@ class Strengths:
     """U-Net."""
     text_encoder: float = 1.0
     """Text encoders, both of SDXL."""
-    blocks: BlockWeights = field(default_factory=BlockWeights)
-    """Further factor by U-Net block, BASE for the text encoders; empty = 1 everywhere."""
+    blocks: str = ""
+    """Further factor by U-Net block, BASE for the text encoders, as LBW has it: a preset, numbers, or names like
+    `IN04:0.5, OUT:-1`. Any sign, unlike learning weights. Empty = 1 everywhere."""
+
+    def __post_init__(self) -> None:
+        """Refuse a text that no model family can read, and numbers that are none."""
+        for name, strength in (("unet", self.unet), ("text_encoder", self.text_encoder)):
+            if not isfinite(strength):
+                raise ValueError(f"strength of {name} must be a number, got {strength}")
+        errors = [error for family in BLOCK_COUNTS if (error := _error_of(self.blocks, family))]
+        if len(errors) == len(BLOCK_COUNTS):
+            raise ValueError(errors[0])
 
     def resolve(self, family: ModelFamily) -> "ResolvedStrengths":
         """The same for a known model family.
 
         Raises:
-            ValueError: The block weights are for another family.
+            ValueError: The block strengths are for another family.
         """
-        return ResolvedStrengths(self.unet, self.text_encoder, self.blocks.resolve(family), family)
+        return ResolvedStrengths(self.unet, self.text_encoder, read_lbw(self.blocks, family), family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +49,27 @@ class ResolvedStrengths:
 
     unet: float
     text_encoder: float
-    blocks: ResolvedBlocks
+    blocks: Mapping[str, float]
     family: ModelFamily
 
     def of(self, name: str) -> float:
         """Strength of a module by its kohya name."""
-        part = self.unet if name.startswith(UNET_PREFIX) else self.text_encoder
-        return part * self.blocks.weight(block_of_name(name, self.family))
+        is_unet = name.startswith(UNET_PREFIX)
+        return self.of_block(block_of_name(name, self.family), is_unet=is_unet)
+
+    def of_block(self, block: str | None, *, is_unet: bool) -> float:
+        """Strength of a part's modules in a block; what lies outside the blocks (None) has the part's."""
+        part = self.unet if is_unet else self.text_encoder
+        return part if block is None else part * self.blocks.get(block, 1.0)
+
+
+def _error_of(blocks: str, family: ModelFamily) -> str:
+    """What keeps a family from reading the text, empty where nothing does."""
+    try:
+        read_lbw(blocks, family)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def block_of_name(name: str, family: ModelFamily) -> str | None:

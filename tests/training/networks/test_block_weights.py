@@ -67,6 +67,7 @@ def test_threshold_and_ranks():
         ({"lbw": "IN77:1"}, "IN77"),
         ({"lbw": "IN01:much"}, "must hold numbers, got 'much'"),
         ({"lbw": "IN01:-1"}, "IN01 must be 0 or more"),
+        ({"lbw": "IN01:nan"}, "must hold numbers, got 'nan'"),
         ({"down": "tangent"}, "must hold numbers, got 'tangent'"),
         ({"ranks": "IN01:2.5"}, "whole number"),
         ({"ranks": "1,2"}, "ranks must be 25 numbers"),

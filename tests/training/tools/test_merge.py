@@ -18,7 +18,6 @@ from pack.tests.training.tools.loras import (
     of_algorithm,
 )
 from pack.training.files.formats import split_modules
-from pack.training.networks.block_weights import BlockWeights
 from pack.training.tools.deltas import delta_weight, needs_weight
 from pack.training.tools.merge import MergeSettings, merge
 from pack.training.tools.ranks import RankChoice
@@ -99,12 +98,39 @@ def test_a_rank_gives_the_best_approximation(kernel: int):
 def test_parts_and_blocks_have_their_own_strength():
     deep = "lora_unet_up_blocks_3_attentions_2_proj_in"
     tensors = {**named(NAME, low_rank()), **named(TEXT, low_rank()), **named(deep, low_rank())}
-    strengths = Strengths(unet=2.0, text_encoder=3.0, blocks=BlockWeights(lbw="BASE:0.5,IN01:0.25,OUT11:0"))
+    strengths = Strengths(unet=2.0, text_encoder=3.0, blocks="BASE:0.5,IN01:0.25,OUT11:0")
     merged, _ = merge([(tensors, strengths)], "sd15", EXACT)
     modules = split_modules(merged)
     close(change(modules[NAME]), 2.0 * 0.25 * change(low_rank()))
     close(change(modules[TEXT]), 3.0 * 0.5 * change(low_rank()))
     assert deep not in modules
+
+
+@pytest.mark.parametrize(
+    "blocks", ["BASE:-0.5, IN01:-0.25, OUT:-3", ",".join(["-0.5", "-0.25", *["1"] * 11, *["-3"] * 4])]
+)
+def test_blocks_turn_a_change_round(blocks: str):
+    """By name or as LBW's 17 numbers: exact, and turned twice it is as before."""
+    deep = "lora_unet_up_blocks_3_attentions_2_proj_in"
+    tensors = {**named(NAME, low_rank()), **named(TEXT, low_rank()), **named(deep, low_rank())}
+    merged, _ = merge([(tensors, Strengths(unet=-2.0, text_encoder=3.0, blocks=blocks))], "sd15", EXACT)
+    modules = split_modules(merged)
+    close(change(modules[NAME]), 0.5 * change(low_rank()), 1e-15)
+    close(change(modules[TEXT]), -1.5 * change(low_rank()), 1e-15)
+    close(change(modules[deep]), 6.0 * change(low_rank()), 1e-15)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "message"),
+    [
+        ({"blocks": "1,2,3"}, "got 3 values"),
+        ({"blocks": "IN01:inf"}, "must hold numbers, got 'inf'"),
+        ({"unet": float("nan")}, "strength of unet must be a number, got nan"),
+    ],
+)
+def test_strengths_that_are_none_are_refused(strengths: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Strengths(**strengths)
 
 
 @pytest.mark.parametrize(
