@@ -20,6 +20,7 @@ NETWORKS = {
     "lokr": {"algorithm": "lokr", "factor": 8, "targets": "blocks"},
     "lokr full matrix": {"algorithm": "lokr", "full_matrix": True},
     "lokr decompose both": {"algorithm": "lokr", "decompose_both": True},
+    "lokr dora": {"algorithm": "lokr", "weight_decompose": True},
     "dylora": {"algorithm": "dylora", "block_size": 2, "targets": "blocks"},
     "ia3": {"algorithm": "ia3", "targets": "all"},
     "glora": {"algorithm": "glora", "targets": "blocks"},

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pack.tests.training.networks.layers import ALGORITHMS, LAYERS, fresh, layer_and_input, merged, trained
 from pack.training.networks.algorithms import adapter_from_tensors, create_adapter
 from pack.training.networks.full import NormAdapter
+from pack.training.networks.rebuild import RebuiltLayer
 from pack.training.networks.settings import NetworkSettings
 from pack.training.networks.targets import Target
 from torch import nn
@@ -38,6 +39,30 @@ def test_attached_equals_merged_forward_and_backward(algorithm: str, kind: str):
     direction = torch.randn(attached.shape, dtype=torch.float64)
     grads = torch.autograd.grad((attached * direction).sum(), inputs)
     expected = torch.autograd.grad((reference * direction).sum(), inputs)
+    for grad, wanted in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=1e-8, atol=1e-8)
+
+
+@cases
+def test_bypass_equals_rebuild(algorithm: str, kind: str):
+    """The path beside the frozen layer is the layer run with W + delta, and what rebuilds the weight in backward."""
+    module, x = layer_and_input(kind)
+    adapter = trained(algorithm, module)
+    x.requires_grad_(True)
+    bypass = adapter(x, module)
+
+    changed = copy.deepcopy(module)
+    with torch.no_grad():
+        changed.weight.add_(adapter.delta_weight())
+        if (delta_bias := adapter.delta_bias()) is not None:
+            changed.bias.add_(delta_bias)
+    torch.testing.assert_close(bypass, changed(x), rtol=1e-10, atol=1e-10)
+
+    parameters = [parameter for name, parameter in adapter.named_parameters() if not name.endswith("diff_b")]
+    rebuilt = module(x) + RebuiltLayer.apply(x, adapter.layer, adapter.delta_weight, *parameters)
+    direction = torch.randn(bypass.shape, dtype=torch.float64)
+    grads = torch.autograd.grad((bypass * direction).sum(), [x, *parameters])
+    expected = torch.autograd.grad((rebuilt * direction).sum(), [x, *parameters])
     for grad, wanted in zip(grads, expected, strict=True):
         torch.testing.assert_close(grad, wanted, rtol=1e-8, atol=1e-8)
 
