@@ -59,15 +59,15 @@ def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
     wide = replace(narrow, algorithm="locon", targets="all")
     size = f"{narrow.latent}×{narrow.latent} latents"
     found = [
-        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 5),
-        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 3),
-        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 3),
+        against_peers("narrow 1", f"Attention and feed-forward, rank 16, {size}, batch 1", narrow, 7),
+        against_peers("wide 1", f"Every layer, rank 16, {size}, batch 1", wide, 5),
+        against_peers("narrow 4", f"Attention and feed-forward, rank 16, {size}, batch 4", replace(narrow, batch=4), 4),
     ]
     if is_full:
         large = replace(narrow, latent=2 * narrow.latent)
         size = f"{large.latent}×{large.latent} latents"
-        found.append(every_algorithm(narrow, 3))
-        found.append(against_peers("large 1", f"Attention and feed-forward, rank 16, {size}, batch 1", large, 2))
+        found.append(every_algorithm(narrow, 5))
+        found.append(against_peers("large 1", f"Attention and feed-forward, rank 16, {size}, batch 1", large, 4))
         found.append(
             against_peers("large 4", f"Attention and feed-forward, {size}, batch 4", replace(large, batch=4), 3, ())
         )

@@ -18,7 +18,9 @@ KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESH
 """For glibc. Else it gives large tensors back to the system and asks for them anew: a fifth of a step is then spent on
 clearing pages, and steps of one contestant differ by as much as contestants do."""
 OTHERS_AT_ONCE = 3
-"""Contestants side by side beside the bound. Each takes one to three GB with SD1.5, and the model once for all."""
+"""Contestants side by side beside the bound. Each takes one to five GB with SD1.5, and the model once for all."""
+OTHERS_AT_ONCE_OF_BATCHES = 1
+"""The host's trainer makes 16 samples of a batch of 4: ten GB and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[st
     """Measure entries against the first of them, the bound, a few at a time so that all fit into memory."""
     bound, others = entries[0], entries[1:]
     results: dict[str, Measurement] = {}
-    for start in range(0, len(others), OTHERS_AT_ONCE):
-        group = _side_by_side([bound, *others[start : start + OTHERS_AT_ONCE]], weights, num_rounds)
+    at_once = OTHERS_AT_ONCE if bound.case.batch == 1 else OTHERS_AT_ONCE_OF_BATCHES
+    for start in range(0, len(others), at_once):
+        group = _side_by_side([bound, *others[start : start + at_once]], weights, num_rounds)
         for label, result in group.items():
             result.bound_seconds, result.bound_cpu_seconds = group[bound.label].seconds, group[bound.label].cpu_seconds
             results.setdefault(label, result)

@@ -3,7 +3,7 @@
 First the digests of MODEL, CLIP and VAE at SDXL's sizes, from a file of random fp16 weights that the host's own loader
 reads (5 GB on disk, 8 GB of RAM). Then, on a real server with the pocket model, the time from
 queueing to the first step: of a first run, of a second one with another learning rate, and until a finished run has
-returned.
+returned. The same with a U-Net of SD1.5's size and random weights, pictures of 256².
 """
 
 import argparse
@@ -21,14 +21,18 @@ if __name__ == "__main__":
     runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
 
 import torch  # noqa: E402
-from pack.tests.bench.layouts import SDXL, weight_shapes  # noqa: E402
+from pack.tests.bench.layouts import SD15, SDXL, weight_shapes  # noqa: E402
 from pack.tests.host.client import ComfyClient  # noqa: E402
 from pack.tests.host.events import Event  # noqa: E402
 from pack.tests.host.inprocess import HostModules, import_comfyui  # noqa: E402
-from pack.tests.host.paths import comfyui_folder  # noqa: E402
+from pack.tests.host.paths import CHECKPOINTS, POCKET_CHECKPOINT, comfyui_folder  # noqa: E402
 from pack.tests.host.server import ComfyServer  # noqa: E402
-from pack.tests.reliability.graphs import Prompt, training_graph, write_dataset  # noqa: E402
+from pack.tests.pocket.assemble import assemble, checkpoint_tensors  # noqa: E402
+from pack.tests.pocket.weights import WEIGHTS_FOLDER  # noqa: E402
+from pack.tests.reliability.graphs import Prompt, node, run_folder, training_graph, write_dataset  # noqa: E402
 from pack.training.files.layout import file_order, header_bytes  # noqa: E402
+from pack.training.run.metrics import read_metrics  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 
 def write_unet(path: Path) -> int:
@@ -65,9 +69,8 @@ def sdxl_vae(host: HostModules) -> Any:
     return host.module("comfy.model_patcher").ModelPatcher(vae, torch.device("cpu"), torch.device("cpu"))
 
 
-def measure_digests(folder: Path, comfyui: Path) -> None:
+def measure_digests(host: HostModules, folder: Path) -> None:
     """Prints the time of each digest, and for comparison of reading every byte."""
-    host = import_comfyui(comfyui, folder / "base")
     from pack.nodes.comfy_bridge.identity import patcher_key
 
     path = folder / "unet.safetensors"
@@ -85,8 +88,19 @@ def measure_digests(folder: Path, comfyui: Path) -> None:
         print(f"{name}: digest {min(seconds(lambda patcher=patcher: patcher_key(patcher)) for _ in range(3)):.2f} s")
 
 
-def first_step_after(server: ComfyServer, graph: Prompt) -> tuple[float | None, float]:
-    """Seconds from queueing to the first step, if there was one, and to the end of the prompt."""
+def write_sd15(path: Path) -> None:
+    """A checkpoint with a U-Net of SD1.5's size, random fp16 weights; text encoder and VAE are the pocket model's."""
+    prefix, generator = "model.diffusion_model.", torch.Generator().manual_seed(0)
+    others = {name: t for name, t in checkpoint_tensors(WEIGHTS_FOLDER).items() if not name.startswith(prefix)}
+    unet = {
+        prefix + name: (torch.randn(shape, generator=generator) * (prod(shape[1:]) or 1) ** -0.5).half()
+        for name, shape in weight_shapes(SD15).items()
+    }
+    save_file({**others, **unet}, path)
+
+
+def first_step_after(server: ComfyServer, graph: Prompt, name: str) -> tuple[float | None, float]:
+    """Seconds from queueing until the first step began, if there was one, and to the end of the prompt."""
     steps: list[float] = []
 
     def note(event: Event) -> None:
@@ -99,30 +113,30 @@ def first_step_after(server: ComfyServer, graph: Prompt) -> tuple[float | None, 
         result = client.wait(queued)
         ended = time.perf_counter() - started
         assert result.status == "success", result.error
-    return (steps[0] - started if steps else None), ended
+    if not steps:
+        return None, ended
+    run = run_folder(server.output, name)
+    assert run is not None
+    return steps[0] - started - next(iter(read_metrics(run.metrics)))["seconds"], ended
 
 
-def measure_starts(folder: Path, comfyui: Path) -> None:
-    """Prints how long runs take to begin on a real server, with the pocket model."""
-    from pack.tests.host.paths import POCKET_CHECKPOINT
-    from pack.tests.pocket.assemble import assemble
-
-    assemble(POCKET_CHECKPOINT)
-    server = ComfyServer(comfyui, folder / "server", extra_args=["--cache-classic"])
-    server.start()
-    try:
-        write_dataset(server.input / "set")
-        client = server.client()
-        for label, changes in (
-            ("first run, checkpoint from disk", {}),
-            ("second run, other learning rate", {"learning_rate": 2e-4}),
-            ("finished run, other save_every", {"save_every": 3}),
-        ):
-            begun, ended = first_step_after(server, training_graph(client, "cost", "set", **changes))
-            first = "no step" if begun is None else f"first step after {begun:.1f} s"
-            print(f"{label}: {first}, all done after {ended:.1f} s")
-    finally:
-        server.stop()
+def measure_starts(server: ComfyServer, checkpoint: str, side: int) -> None:
+    """Prints how long runs on a checkpoint take to begin on a real server, with pictures of side² pixels."""
+    client = server.client()
+    for label, changes in (
+        ("first run, checkpoint from disk", {}),
+        ("second run, other learning rate", {"learning_rate": 2e-4}),
+        ("finished run, other save_every", {"save_every": 3}),
+    ):
+        name = Path(checkpoint).stem
+        graph = training_graph(client, name, "set", steps=2, **changes)
+        graph["1"]["inputs"]["ckpt_name"] = checkpoint
+        graph["buckets"] = node("BakeryBuckets", dataset=["2", 0], resolution=side)
+        graph["5"]["inputs"]["dataset"] = ["buckets", 0]
+        del graph["5"]["inputs"]["preview"], graph["3"]
+        begun, ended = first_step_after(server, graph, name)
+        first = "no step" if begun is None else f"first step began after {begun:.1f} s"
+        print(f"{checkpoint}: {label}: {first}, all done after {ended:.1f} s")
 
 
 def main() -> None:
@@ -135,8 +149,20 @@ def main() -> None:
     comfyui = comfyui_folder()
     assert comfyui is not None, "needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH"
     with tempfile.TemporaryDirectory(dir=chosen) as found:
-        measure_starts(Path(found), comfyui)
-        measure_digests(Path(found), comfyui)
+        host = import_comfyui(comfyui, Path(found) / "base")
+        assemble(POCKET_CHECKPOINT)
+        server = ComfyServer(comfyui, Path(found) / "server", extra_args=["--cache-classic"])
+        large = CHECKPOINTS / "sd15_size.safetensors"
+        try:
+            write_sd15(large)
+            server.start()
+            write_dataset(server.input / "set")
+            measure_starts(server, POCKET_CHECKPOINT.name, 64)
+            measure_starts(server, large.name, 256)
+        finally:
+            server.stop()
+            large.unlink(missing_ok=True)
+        measure_digests(host, Path(found))
 
 
 if __name__ == "__main__":
