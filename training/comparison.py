@@ -17,6 +17,7 @@ from PIL import Image
 
 from .compare import NO_LORA, Cell
 from .files.atomic import write_atomic, write_text_atomic
+from .strength_advice import strength_advice
 
 COMPARISON_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 PICTURE_FILE = re.compile(r"[0-9]{4}\.png", re.ASCII)
@@ -85,6 +86,12 @@ class Comparison:
             told = "" if leak is None else f", shows {leak:.0%} of itself unasked"
             warning = ": overfit, take an earlier step" if leak is not None and leak >= OVERFIT else ""
             lines.append(f"{name}: likeness {plain:.3f} without the trigger{told}{warning}")
+        lines += [
+            f"{name}: {advice}"
+            for index, name in enumerate(self.loras)
+            if name != NO_LORA
+            and (advice := strength_advice(self.by_cell(), index, self.strengths, self.text_strengths))
+        ]
         return "\n".join(lines)
 
 
