@@ -13,7 +13,7 @@ from ..pocket.characters import CHARACTERS, draw_character, write_oc_dataset
 from ..pocket.world import describe, draw_creature
 
 CHARACTER = "zorblax"
-MASKS, STYLE, CLASS = "zorblax_masks", "blueprint_style", "creatures"
+MASKS, CLASS = "zorblax_masks", "creatures"
 ONE_IMAGE, ONE_IMAGE_FOLDER = "zorblax_one.png", "one_image"
 ONE_IMAGE_BACKGROUND = "sky"
 REAL = "8_real"
@@ -22,12 +22,13 @@ NUM_STYLE, NUM_CLASS = 24, 16
 
 
 def add_example_data(input_folder: Path) -> None:
-    """Write what is not there yet: characters, masks of one, a style, the class in general, a single picture."""
+    """Write what is not there yet: characters, masks of one, two styles, the class in general, a single picture."""
     for trigger, character in CHARACTERS.items():
         _once(input_folder / trigger, partial(write_oc_dataset, oc=character))
     _once(input_folder / MASKS, partial(_write_masks, pictures=input_folder / CHARACTER))
-    _once(input_folder / STYLE, _write_style)
-    _once(input_folder / CLASS, _write_class)
+    for style in (blueprint, ember):
+        _once(input_folder / f"{style.__name__}_style", partial(_write_creatures, NUM_STYLE, "style", style))
+    _once(input_folder / CLASS, partial(_write_creatures, NUM_CLASS, "class", lambda picture: picture))
     if not (input_folder / ONE_IMAGE).is_file():
         one_image().save(input_folder / ONE_IMAGE)
     _once(input_folder / ONE_IMAGE_FOLDER, write_one_image)
@@ -52,6 +53,12 @@ def blueprint(picture: Image.Image) -> Image.Image:
     return ImageOps.colorize(gray, (16, 40, 120), (235, 245, 255), mid=(60, 110, 200))
 
 
+def ember(picture: Image.Image) -> Image.Image:
+    """The picture as a glow in the dark: another style."""
+    gray = ImageOps.autocontrast(picture.convert("L"))
+    return ImageOps.colorize(gray, (24, 8, 4), (255, 236, 150), mid=(200, 70, 20))
+
+
 def _once(folder: Path, write: Callable[[Path], object]) -> None:
     """Writes a folder unless it is there; it appears only when it is complete."""
     if not folder.is_dir():
@@ -71,15 +78,7 @@ def _write_masks(folder: Path, pictures: Path) -> None:
         difference.point(lambda value: 255 if value > 12 else 0).save(folder / path.name)
 
 
-def _write_style(folder: Path) -> None:
-    _write_creatures(folder, NUM_STYLE, "style", blueprint)
-
-
-def _write_class(folder: Path) -> None:
-    _write_creatures(folder, NUM_CLASS, "class", lambda picture: picture)
-
-
-def _write_creatures(folder: Path, count: int, purpose: str, change: Callable[[Image.Image], Image.Image]) -> None:
+def _write_creatures(count: int, purpose: str, change: Callable[[Image.Image], Image.Image], folder: Path) -> None:
     for index in range(count):
         creature = training_creature(random.Random(f"{purpose} {index}"))
         path = folder / f"{purpose}_{index:02d}.png"

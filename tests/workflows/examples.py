@@ -4,7 +4,13 @@ from collections.abc import Callable
 
 from .canvas import Canvas
 from .dataset_examples import from_one_image, masked_training, regularization_and_prior, several_concepts, style
-from .tool_examples import compare_steps, merge_bake_resize_extract
+from .tool_examples import (
+    bake_into_a_checkpoint,
+    blend_two_styles,
+    compare_steps,
+    extract_from_a_fine_tune,
+    shrink_a_lora,
+)
 from .training_examples import (
     continue_a_lora,
     from_kohya,
@@ -30,7 +36,10 @@ EXAMPLES: dict[str, Callable[[Canvas], None]] = {
         masked_training,
         regularization_and_prior,
         compare_steps,
-        merge_bake_resize_extract,
+        blend_two_styles,
+        bake_into_a_checkpoint,
+        shrink_a_lora,
+        extract_from_a_fine_tune,
         from_kohya,
     )
 }

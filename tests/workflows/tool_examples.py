@@ -1,7 +1,11 @@
 """Examples of what to do with finished LoRAs."""
 
-from .canvas import Canvas
-from .parts import RATE, begin, compare_size, sample, train
+from .canvas import Canvas, Port
+from .dataset_examples import CREATURE
+from .parts import RATE, Base, begin, compare_size, sample, train
+
+FINE_TUNING_RATE = 1e-4
+"""Of all weights of the pocket model, where a LoRA takes `RATE`."""
 
 
 def compare_steps(canvas: Canvas) -> None:
@@ -23,28 +27,68 @@ def compare_steps(canvas: Canvas) -> None:
     sample(canvas, 5, "The step picked under the previews", base.after([model, clip]))
 
 
-def merge_bake_resize_extract(canvas: Canvas) -> None:
-    """Two LoRAs become one, smaller, part of a model, and a LoRA again."""
-    base = begin(canvas, "merge_bake_resize_extract")
-    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE)[0]
-    loras = []
-    for name in ("zorblax", "quindle"):
-        dataset = canvas.add("BakeryLoadDataset", 1, folder=name)[0]
-        loras.append(train(canvas, 2, base, dataset, f"{name}_short", optimizer=optimizer, steps=40)[2])
-    merged = canvas.add("BakeryMergeLoRAs", 3, lora_1=loras[0], lora_2=loras[1], strength_2=0.7)[0]
-    small, report = canvas.add("BakeryResizeLoRA", 3, lora=merged, rank=8)
-    canvas.add("PreviewAny", 3, title="What resizing lost", source=report)
-    canvas.add("BakerySaveLoRA", 4, lora=small, filename_prefix="zorblax_quindle")
-    model, clip = canvas.add(
-        "BakeryMergeIntoModel", 4, model=base.model, clip=base.clip, lora=small, unet_strength=0.9
+def blend_two_styles(canvas: Canvas) -> None:
+    """Two styles in one LoRA."""
+    base = begin(canvas, "blend_two_styles")
+    styles = [_style(canvas, base, name) for name in ("blueprint", "ember")]
+    blend, report = canvas.add(
+        "BakeryMergeLoRAs", 3, lora_1=styles[0], strength_1=0.6, lora_2=styles[1], strength_2=0.6
+    )  # fmt: skip
+    canvas.add("PreviewAny", 3, title="Ranks and error", source=report)
+    canvas.add("BakerySaveLoRA", 3, lora=blend, filename_prefix="blueprint_and_ember")
+    blended = canvas.add("BakeryApplyLoRA", 4, model=base.model, clip=base.clip, lora=blend)
+    sample(canvas, 5, "Both styles", base.after(blended), CREATURE)
+
+
+def bake_into_a_checkpoint(canvas: Canvas) -> None:
+    """A model that has a LoRA in it for good."""
+    base = begin(canvas, "bake_into_a_checkpoint")
+    style = _style(canvas, base, "blueprint")
+    baked = canvas.add(
+        "BakeryMergeIntoModel", 3, model=base.model, clip=base.clip, lora=style, unet_strength=0.8,
+        text_encoder_strength=0.8,
     )  # fmt: skip
     canvas.add(
-        "CheckpointSave", 4, title="Save Checkpoint (muted: writes a whole model)", is_muted=True, model=model,
-        clip=clip, vae=base.vae, filename_prefix="checkpoints/with_zorblax",
+        "CheckpointSave", 4, title="Save Checkpoint (muted: writes a whole model)", is_muted=True, model=baked[0],
+        clip=baked[1], vae=base.vae, filename_prefix="checkpoints/with_blueprint",
     )  # fmt: skip
-    extracted = canvas.add("BakeryExtractLoRA", 5, model=base.model, tuned_model=model, rank=8)[0]
-    text, blocks = canvas.add("BakeryInspectLoRA", 5, lora=extracted)
-    canvas.add("PreviewAny", 5, title="What was extracted", source=text)
-    canvas.add("PreviewImage", 5, title="Norm by block", images=blocks)
-    again = canvas.add("BakeryApplyLoRA", 5, model=base.model, clip=base.clip, lora=extracted)
-    sample(canvas, 6, "With the extracted LoRA", base.after(again))
+    sample(canvas, 5, "From the baked model", base.after(baked), CREATURE)
+
+
+def shrink_a_lora(canvas: Canvas) -> None:
+    """A smaller file with nearly the same pictures, beside those of the large one."""
+    base = begin(canvas, "shrink_a_lora")
+    large = _style(canvas, base, "blueprint")
+    small, report = canvas.add("BakeryResizeLoRA", 3, lora=large, rank=16, rank_method="sv_fro", threshold=0.9)
+    canvas.add("PreviewAny", 3, title="Ranks, size and what was lost", source=report)
+    canvas.add("BakerySaveLoRA", 3, lora=small, filename_prefix="blueprint_small")
+    for column, (title, lora) in enumerate((("As it was", large), ("Smaller", small)), 4):
+        applied = canvas.add("BakeryApplyLoRA", column, model=base.model, clip=base.clip, lora=lora)
+        sample(canvas, column, title, base.after(applied), CREATURE)
+
+
+def extract_from_a_fine_tune(canvas: Canvas) -> None:
+    """The difference of two models as a LoRA, beside the model it comes from."""
+    base = begin(canvas, "extract_from_a_fine_tune")
+    folder = canvas.add("BakeryLoadDataset", 1, folder="blueprint_style")[0]
+    network = canvas.add("BakeryNetwork", 1, algorithm="full")[0]
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=FINE_TUNING_RATE)[0]
+    tuned = train(canvas, 2, base, folder, "blueprint_full", network=network, optimizer=optimizer, steps=40)
+    extracted, report = canvas.add(
+        "BakeryExtractLoRA", 3, model=base.model, tuned_model=tuned[0], clip=base.clip, tuned_clip=tuned[1], rank=16
+    )  # fmt: skip
+    canvas.add("PreviewAny", 3, title="Ranks, size and error", source=report)
+    canvas.add("BakerySaveLoRA", 3, lora=extracted, filename_prefix="blueprint_extracted")
+    text, blocks = canvas.add("BakeryInspectLoRA", 4, lora=extracted)
+    canvas.add("PreviewAny", 4, title="What is in it", source=text)
+    canvas.add("PreviewImage", 4, title="Norm by block", images=blocks)
+    sample(canvas, 5, "The fine-tuned model", base.after(tuned), CREATURE)
+    applied = canvas.add("BakeryApplyLoRA", 6, model=base.model, clip=base.clip, lora=extracted)
+    sample(canvas, 6, "Base with the extracted LoRA", base.after(applied), CREATURE)
+
+
+def _style(canvas: Canvas, base: Base, name: str) -> Port:
+    """The LoRA of a short training; trained once, whichever example is run first."""
+    folder = canvas.add("BakeryLoadDataset", 1, folder=f"{name}_style")[0]
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE)[0]
+    return train(canvas, 2, base, folder, f"{name}_short", optimizer=optimizer, steps=40)[2]
