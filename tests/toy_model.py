@@ -173,6 +173,22 @@ class ToyHooks:
         )
 
 
+class SteeredHooks(ToyHooks):
+    """Hooks whose callbacks can reach the saver of the session, as those of a host do."""
+
+    saver: Saver
+
+    def hooks(self) -> Hooks:
+        """For `run_training`."""
+        plain = super().hooks()
+
+        def add(session: Session, saver: Saver) -> Sequence[Callback]:
+            self.saver = saver
+            return plain.callbacks(session, saver)
+
+        return replace(plain, callbacks=add)
+
+
 class At:
     """Callback that does something at one step."""
 

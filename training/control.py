@@ -4,15 +4,21 @@ Commands are noted by any thread and obeyed by the training thread between two s
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .job import StopTraining, TrainJob, TrainState
+from .rate_changes import with_change
 from .report import StepReport
 
 Command = Literal["pause", "resume", "save", "sample", "stop", "rate"]
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "rate")
+State = Literal["running", "paused", "stopping"]
+Wish = Literal[Command, "try"]
+Doing = Literal["", "previews", "save", "sample", "try"]
+"""What goes on between two steps: previews that are due, or a wish that is fulfilled."""
 MIN_RATE_FACTOR, MAX_RATE_FACTOR = 1e-3, 1e3
 MAX_WAITING_PROMPTS = 8
 """Pictures that may wait to be drawn; each holds up training while it is drawn."""
@@ -29,8 +35,12 @@ class TryPrompt:
 
 @dataclass
 class RunControl:
-    """What is wanted of a run; every method may be called from any thread."""
+    """What is wanted of a run, and what it does; every method may be called from any thread."""
 
+    state: State = "running"
+    """What it does, which is what was wanted only once the step under way is over."""
+    doing: Doing = ""
+    """What it does besides training."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
     _is_paused: bool = False
@@ -74,6 +84,21 @@ class RunControl:
         self._wake.set()
 
     @property
+    def waiting(self) -> tuple[Wish, ...]:
+        """What was wanted and is not done yet: a step, or a picture, may take long."""
+        with self._lock:
+            wishes: dict[Wish, bool] = {
+                "pause": self._is_paused and self.state == "running",
+                "resume": not self._is_paused and self.state == "paused",
+                "stop": self._is_stopped,
+                "save": self._is_save_wanted,
+                "sample": self._is_sample_wanted,
+                "rate": self._rate_factor != 1.0,
+                "try": bool(self._prompts),
+            }
+            return tuple(wish for wish, is_open in wishes.items() if is_open or wish == self.doing)
+
+    @property
     def is_paused(self) -> bool:
         """True from `pause` to `resume`."""
         return self._is_paused
@@ -113,25 +138,27 @@ class ControlCallback:
     try_prompt: Callable[[TrainJob, TrainState, TryPrompt], None]
     idle: Callable[[], None]
     """Called ten times a second while paused; raises to cancel."""
-    on_state: Callable[[str], None]
-    """Hears `running`, `paused` or `stopping`."""
-    on_rate: Callable[[int, float], None]
-    """Hears step and the new factor of the learning rate."""
+    on_state: Callable[[State], None]
+    """Hears what the run does now."""
+    on_rate: Callable[[TrainState], None]
+    """Hears that the learning rate was changed."""
+    on_wish: Callable[[], None] = lambda: None
+    """Hears that a wish is being fulfilled, or was."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Says that training runs."""
-        self.on_state("running")
+        self._go("running")
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Obeys what was wanted since the last step; waits here while paused."""
         self._obey(job, state)
         if self.control.is_paused:
-            self.on_state("paused")
+            self._go("paused")
             while self.control.is_paused:
                 self.idle()
                 self._obey(job, state)
                 self.control.wait(0.1)
-            self.on_state("running")
+            self._go("running")
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Nothing to undo."""
@@ -139,14 +166,32 @@ class ControlCallback:
     def _obey(self, job: TrainJob, state: TrainState) -> None:
         is_stopped, is_save_wanted, is_sample_wanted, rate_factor = self.control.take()
         if rate_factor != 1.0:
-            state.rate_factor *= rate_factor
-            self.on_rate(state.step, state.rate_factor)
+            state.rate_changes = with_change(state.rate_changes, state.step, rate_factor)
+            self.on_rate(state)
+            self.on_wish()
         if is_save_wanted:
-            self.save(job, state)
+            with self._doing("save"):
+                self.save(job, state)
         if is_sample_wanted:
-            self.sample(job, state)
+            with self._doing("sample"):
+                self.sample(job, state)
         for wanted in self.control.take_prompts():
-            self.try_prompt(job, state, wanted)
+            with self._doing("try"):
+                self.try_prompt(job, state, wanted)
         if is_stopped:
-            self.on_state("stopping")
+            self._go("stopping")
             raise StopTraining
+
+    def _go(self, state: State) -> None:
+        self.control.state = state
+        self.on_state(state)
+
+    @contextmanager
+    def _doing(self, wish: Doing) -> Generator[None]:
+        self.control.doing = wish
+        self.on_wish()
+        try:
+            yield
+        finally:
+            self.control.doing = ""
+            self.on_wish()

@@ -13,6 +13,7 @@ from .networks.network import Network
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
 from .parallel import ALONE, Ranks
+from .rate_changes import RateChanges, factor_after
 from .report import StepReport
 from .stages import Stage, StagePosition, locate
 
@@ -23,6 +24,11 @@ class StopTraining(Exception):
 
 class TrainingDiverged(RuntimeError):
     """The loss is no number any more, or far above where it began; the weights of this step are worth nothing."""
+
+    def __init__(self, message: str, good_step: int | None = None) -> None:
+        """`good_step` is the latest at which nothing was wrong; what was saved after it is worth nothing either."""
+        super().__init__(message)
+        self.good_step = good_step
 
 
 class TextSource(Protocol):
@@ -78,8 +84,13 @@ class TrainState:
     ema: Ema | None = None
     is_consistent: bool = True
     """False only while the weights are being changed."""
-    rate_factor: float = 1.0
-    """Manual multiplier of the learning rate, set while the run goes on."""
+    rate_changes: RateChanges = ()
+    """The learning rate changed by hand; the run's record keeps them, so that one who goes on has them again."""
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rate of the coming step is multiplied by."""
+        return factor_after(self.rate_changes, self.step)
 
 
 class Callback(Protocol):

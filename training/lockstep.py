@@ -5,6 +5,7 @@ Two callbacks that speak to each other once before every step. While rank 0 save
 
 from .job import StopTraining, TrainJob, TrainState
 from .parallel import RankLost, Ranks
+from .rate_changes import RateChanges
 from .report import StepReport
 
 GO_ON, STOP, FAILED = "go on", "stop", "failed"
@@ -31,7 +32,7 @@ class Lead:
             self._tell(STOP if error is None else FAILED, state)
 
     def _tell(self, word: str, state: TrainState) -> None:
-        self._ranks.from_first(lambda: (word, state.rate_factor))
+        self._ranks.from_first(lambda: (word, state.rate_changes))
         self._told_step = state.step
 
 
@@ -53,13 +54,13 @@ class Follow:
         """Nothing to close."""
 
     def _listen(self, state: TrainState) -> None:
-        word, state.rate_factor = self._ranks.from_first(_nothing_said)
+        word, state.rate_changes = self._ranks.from_first(_nothing_said)
         if word == STOP:
             raise StopTraining
         if word == FAILED:
             raise RankLost("the first process ended the run; its output says why")
 
 
-def _nothing_said() -> tuple[str, float]:
+def _nothing_said() -> tuple[str, RateChanges]:
     """What rank 0 alone would put its own word in place of."""
-    return FAILED, 1.0
+    return FAILED, ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .picks import load_pick
+from .rate_changes import totals
 from .run.folder import RunFolder
 from .run.metrics import read_metrics
 from .run.record import load_record
@@ -21,7 +22,7 @@ PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
 
 @dataclass(kw_only=True)
 class Curves:
-    """Figures of a run's steps in columns of equal length, and what happened between steps."""
+    """Figures of a run's steps in columns of equal length, and what was measured between steps."""
 
     step: list[int] = field(default_factory=list[int])
     loss: list[float | None] = field(default_factory=list[float | None])
@@ -31,8 +32,6 @@ class Curves:
     epoch: list[int] = field(default_factory=list[int])
     validation: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     """(step, loss) of the held-out images."""
-    rates: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
-    """(step, factor) where the learning rate was changed by hand."""
     num_steps: int = 0
     """Steps before thinning."""
     rate: float | None = None
@@ -49,8 +48,6 @@ def read_curves(path: Path, max_points: int = MAX_POINTS) -> Curves:
             continue
         if "validation_loss" in line:
             curves.validation.append((step, float(line["validation_loss"])))
-        if "rate_factor" in line:
-            curves.rates.append((step, float(line["rate_factor"])))
         if "loss" in line:
             curves.step.append(step)
             curves.loss.append(finite(line["loss"]))
@@ -131,11 +128,14 @@ def run_view(folder: RunFolder) -> dict[str, Any]:
     record = load_record(folder.record)
     curves = read_curves(folder.metrics)
     segments = record.segments if record else ()
+    step = curves.step[-1] if curves.step else 0
     pick = load_pick(folder)
     return {
         "id": folder.run_id,
         "name": folder.name,
-        "step": curves.step[-1] if curves.step else 0,
+        "step": step,
+        "fingerprint": record.fingerprint(step) if record else None,
+        "rates": [change for change in totals(record.rate_changes) if change[0] <= step] if record else [],
         "total_steps": sum(segment.steps for segment in segments),
         "stages": [segment.steps for segment in segments],
         "curves": {name: getattr(curves, name) for name in Curves.__dataclass_fields__},

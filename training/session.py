@@ -19,6 +19,7 @@ from .lockstep import Follow, Lead
 from .networks.network import Network
 from .out_of_memory import OutOfMemory, advice, is_out_of_memory
 from .parallel import Ranks, check_batch_size
+from .rate_changes import described
 from .report import StepReport
 from .run.find import FoundRun, find_run
 from .run.folder import check_name, check_names_fit
@@ -74,7 +75,10 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
 def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     job = session.job
     ema_decay = max(plan.optimizer.ema_decay for plan in job.stages)
-    state = TrainState(ema=Ema(job.network.named_parameters(), ema_decay) if ema_decay else None)
+    state = TrainState(
+        ema=Ema(job.network.named_parameters(), ema_decay) if ema_decay else None,
+        rate_changes=session.found.record.rate_changes,
+    )
     _load_weights(session, state)
     found = session.found
     saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
@@ -91,7 +95,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state.step),
+        message=closing_message(found, state),
         diagnosis=_diagnosis(session, hooks, state),
     )
 
@@ -144,12 +148,14 @@ def opening_message(found: FoundRun) -> str:
     return f"new run of {total} steps"
 
 
-def closing_message(found: FoundRun, step: int) -> str:
+def closing_message(found: FoundRun, state: TrainState) -> str:
     """What the run did, for the node."""
-    if found.is_finished or step >= found.total_steps:
-        return opening_message(found)
+    rates = described(state.rate_changes)
+    message = f"{opening_message(found)}{f'; {rates}' if rates else ''}"
+    if found.is_finished or state.step >= found.total_steps:
+        return message
     return (
-        f"{opening_message(found)}; stopped at step {step} and kept. Queueing again trains the rest; with after_stop "
+        f"{message}; stopped at step {state.step} and kept. Queueing again trains the rest; with after_stop "
         "'stay' it stays as it is"
     )
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from .data.dataset import Dataset, Subset
@@ -44,6 +45,7 @@ def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingF
     optimizer = plan.optimizer
     return TrainingFacts(
         session_id=session.found.folder.run_id,
+        fingerprint=replace(session.found.record, rate_changes=state.rate_changes).fingerprint(state.step),
         started_at=session.started_at,
         finished_at=datetime.now(timezone.utc),
         seed=session.request.seed,

@@ -19,6 +19,9 @@ export const MAX_POINTS = 3000;
  * @property {string} id
  * @property {string} name
  * @property {string} state `running`, `paused`, `stopping` or `ended`
+ * @property {string[]} waiting what was wanted of it and is not done yet
+ * @property {string} doing what goes on between two steps: ``, `previews`, `save`, `sample` or `try`
+ * @property {string | null} fingerprint of the weights of the last step
  * @property {number} step
  * @property {number} totalSteps
  * @property {number[]} stageEnds last step of each stage but the last
@@ -46,14 +49,15 @@ export function runFromView(view) {
   return {
     id: view.id,
     name: view.name,
-    state: view.state,
+    ...statusOf(view),
+    fingerprint: view.fingerprint,
     step: view.step,
     totalSteps: view.total_steps,
     stageEnds: stageEnds(view.stages),
     steps: [...curves.step],
     losses: [...curves.loss],
     validation: curves.validation,
-    rates: curves.rates,
+    rates: view.rates,
     epoch: curves.epoch.at(-1) ?? 0,
     learningRate: curves.learning_rate.at(-1) ?? null,
     rate: curves.rate,
@@ -63,6 +67,40 @@ export function runFromView(view) {
     previews: view.previews,
     pick: view.pick,
   };
+}
+
+/**
+ * What a run does, from the server's answer or event.
+ * @param {any} told
+ * @returns {{state: string, waiting: string[], doing: string}}
+ */
+export const statusOf = ({ state, waiting, doing }) => ({ state, waiting, doing });
+
+/**
+ * The run with what it does now. One that begins again may stand before the steps the page has seen of it: those behind
+ * its last save are trained anew.
+ * @param {Run} run
+ * @param {any} told
+ * @returns {Run}
+ */
+export function withStatus(run, told) {
+  const isBegun = run.state === "ended" && told.state !== "ended";
+  return { ...run, ...(isBegun ? { step: 0, steps: [], losses: [] } : {}), ...statusOf(told) };
+}
+
+/**
+ * That a command was heard, in a line: what will be done, and after what; empty where nothing waits.
+ * @param {Run} run
+ * @param {import("./strings.js").Translate} t
+ * @returns {string}
+ */
+export function heard({ waiting, doing }, t) {
+  const after = (/** @type {string} */ wish) => {
+    if (wish === doing) return "now";
+    if (!doing || doing === "save") return "after_step";
+    return wish === "stop" || doing === "try" ? "after_picture" : "after_pictures";
+  };
+  return waiting.map((wish) => t(after(wish), { what: t(`wait_${wish}`) })).join(" · ");
 }
 
 /**
@@ -99,7 +137,6 @@ export function withSteps(run, event) {
     rate: event.rate,
     left: event.left,
     memory: event.memory_gib ?? null,
-    state: run.state === "ended" ? "running" : run.state,
   };
 }
 
@@ -113,7 +150,9 @@ export function withSteps(run, event) {
 export function withLiveFigures(run, known) {
   const figures = { rate: known.rate ?? run.rate, left: known.left ?? run.left, memory: known.memory };
   if (known.step <= run.step) return { ...run, ...figures };
-  return { ...run, ...figures, step: known.step, steps: known.steps, losses: known.losses, epoch: known.epoch };
+  const later = known.steps.findIndex((step) => step > run.step);
+  const steps = [...run.steps, ...known.steps.slice(later)];
+  return { ...run, ...figures, step: known.step, steps, losses: [...run.losses, ...known.losses.slice(later)], epoch: known.epoch };
 }
 
 /**

@@ -3,9 +3,12 @@
 
 import { clock, short } from "../lib/chart_math.js";
 import { element, setText } from "../lib/dom.js";
+import { heard } from "../lib/run_model.js";
 
 const BUTTONS = ["pause", "sample", "save", "stop", "slower", "faster"];
 const RATE_FACTORS = { slower: 0.5, faster: 2 };
+/** Which button is marked while a wish waits. @type {Record<string, string>} */
+const BUTTON_OF = { pause: "pause", resume: "pause", sample: "sample", save: "save", stop: "stop" };
 
 export class RunControls {
   /** @type {Record<string, any>} */
@@ -20,6 +23,8 @@ export class RunControls {
     this.t = t;
     this.send = send;
     this.status = element("div", { class: "bakery-status", role: "status", "aria-live": "off" });
+    // Always there: what comes into the page with its text is not read aloud.
+    this.heard = element("div", { class: "bakery-hint bakery-heard", role: "status" });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     for (const name of BUTTONS) {
       this.#buttons[name] = element("button", {
@@ -30,7 +35,7 @@ export class RunControls {
     const rates = element("span", { class: "bakery-pair-of-buttons" }, slower, faster); // they wrap together
     this.row = element("div", { class: "bakery-row bakery-buttons", hidden: true }, ...Object.values(others), rates);
     this.tryBox = this.#makeTryBox();
-    this.element = element("div", { class: "bakery-controls" }, this.status, this.row, this.tryBox, this.message);
+    this.element = element("div", { class: "bakery-controls" }, this.status, this.row, this.heard, this.tryBox, this.message);
   }
 
   #makeTryBox() {
@@ -61,7 +66,13 @@ export class RunControls {
     const isPaused = this.#state === "paused";
     setText(this.#buttons.pause, this.t(isPaused ? "resume" : "pause"));
     this.#buttons.pause.title = this.t(isPaused ? "resume_hint" : "pause_hint");
-    for (const button of Object.values(this.#buttons)) button.disabled = this.#state === "stopping";
+    const waiting = run?.waiting ?? [];
+    for (const [name, button] of Object.entries(this.#buttons)) {
+      button.disabled = this.#state === "stopping";
+      button.setAttribute("aria-busy", String(waiting.some((wish) => BUTTON_OF[wish] === name)));
+    }
+    setText(this.heard, run ? heard(run, this.t) : "");
+    this.status.title = run?.fingerprint ? this.t("fingerprint", { digest: run.fingerprint }) : "";
     setText(this.status, run ? statusLine(this.t, run) : "");
     if (run && isLive && !this.prompt.value && document.activeElement !== this.prompt) {
       this.prompt.value = run.previews[0]?.prompts[0] ?? "";

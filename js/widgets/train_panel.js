@@ -2,7 +2,7 @@
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
 import { element, oncePerFrame } from "../lib/dom.js";
-import { chooseRun, runFromView, withLiveFigures, withSteps } from "../lib/run_model.js";
+import { chooseRun, runFromView, withLiveFigures, withStatus, withSteps } from "../lib/run_model.js";
 import { command, getRun, listRuns } from "../lib/run_service.js";
 import { subscribe } from "../lib/training_events.js";
 import { LossChart } from "./loss_chart.js";
@@ -116,7 +116,7 @@ export class TrainPanel {
   #onState(event) {
     if (!this.#isMine(event)) return;
     if (this.run?.id === event.run) {
-      this.run = { ...this.run, state: event.state };
+      this.run = withStatus(this.run, event);
       this.render();
     }
     void this.load();
@@ -129,8 +129,13 @@ export class TrainPanel {
   }
 
   async #send(name, values) {
-    if (!this.run) return;
-    await command(this.run, name, values);
+    const { run } = this;
+    if (!run) return;
+    const answer = await command(run, name, values);
+    if (answer.state && this.run?.id === run.id) {
+      this.run = withStatus(this.run, answer); // seen at once; all else comes with the next view
+      this.render();
+    }
     await this.load();
   }
 

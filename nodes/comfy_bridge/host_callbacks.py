@@ -43,6 +43,11 @@ class HostProgress:
         self.picture: Tensor | None = None
         """Shown with the next step, then cleared."""
 
+    @property
+    def has_stepped(self) -> bool:
+        """True once a step was trained now."""
+        return bool(self._losses)
+
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Opens the bars."""
         self._bar = tqdm(total=job.total_steps, initial=state.step, unit="step", desc="LoRA Bakery")

@@ -42,12 +42,24 @@ def live_run(run_id: str) -> LiveRun | None:
     return _runs.get(run_id)
 
 
-def live_state(run_id: str, name: str) -> str:
-    """`running`, `paused`, or `ended` for a run that does not train now."""
+ENDED: dict[str, Any] = {"state": "ended", "waiting": [], "doing": ""}
+
+
+def status(control: RunControl) -> dict[str, Any]:
+    """What a run does (`state`, `doing`), and what was wanted of it and is not done yet (`waiting`)."""
+    return {"state": control.state, "waiting": list(control.waiting), "doing": control.doing}
+
+
+def live_status(run_id: str, name: str) -> dict[str, Any]:
+    """`status`, with the state `ended` for a run that does not train now."""
     run = _runs.get(run_id)
-    if run is None or run.folder.name != name:
-        return "ended"
-    return "paused" if run.control.is_paused else "running"
+    return ENDED if run is None or run.folder.name != name else status(run.control)
+
+
+def tell_heard(run: LiveRun) -> None:
+    """Tells every page what is wanted of the run, before the training thread can obey."""
+    names = {"run": run.folder.run_id, "name": run.folder.name}
+    NodeProgress.event_of(run.node_id, "bakery.state", {**names, **status(run.control)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ class CloseRun:
         is_by_user = error is None and run is not None and run.control.is_stopped
         if is_by_user and state.step < job.total_steps:
             note_stop(self.folder, state.step)
-        self.events.send("state", {"state": "ended"})
+        self.events.send("state", ENDED)
 
 
 class RunEvents:

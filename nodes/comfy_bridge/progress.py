@@ -47,7 +47,12 @@ class NodeProgress:
 
     def event(self, name: str, data: dict[str, Any]) -> None:
         """A JSON event to every browser: the run may be watched from a second tab."""
-        PromptServer.instance.send_sync(name, {"node": self._node_id, **data})
+        self.event_of(self._node_id, name, data)
+
+    @staticmethod
+    def event_of(node_id: str | None, name: str, data: dict[str, Any]) -> None:
+        """The same, from outside the thread that runs the node."""
+        PromptServer.instance.send_sync(name, {"node": node_id, **data})
 
 
 def to_pil(picture: Tensor) -> Image.Image:

@@ -21,7 +21,7 @@ from ...training.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryP
 from ...training.picks import forget_pick, save_pick
 from ...training.run.folder import RunFolder, current_run, run_ids
 from ...training.run_view import PREVIEW_FILE, PREVIEW_SET, run_view
-from .live import live_run, live_state
+from .live import live_run, live_status, tell_heard
 from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, number_of, read_body, text_of
 from .run_folders import loras_output, run_root
 
@@ -43,7 +43,7 @@ def _runs_of(name: str) -> dict[str, Any]:
     root = run_root(name)
     ids = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
     return {"name": name, "current": current_run(root) if ids else None,
-            "runs": [{"id": run_id, "state": live_state(run_id, name)} for run_id in ids]}  # fmt: skip
+            "runs": [{"id": run_id, "state": live_status(run_id, name)["state"]} for run_id in ids]}  # fmt: skip
 
 
 @json_errors
@@ -54,7 +54,8 @@ async def get_run(request: web.Request) -> web.StreamResponse:
 
 def _view(request: web.Request) -> dict[str, Any]:
     folder = find_run(request)
-    return {**run_view(folder), "state": live_state(folder.run_id, folder.name)}
+    # The state first: figures that are newer than it do no harm, "paused" beside older ones would.
+    return {**live_status(folder.run_id, folder.name), **run_view(folder)}
 
 
 @json_errors
@@ -120,7 +121,8 @@ async def post_command(request: web.Request) -> web.StreamResponse:
         run.control.command(command, number_of(body, "factor", MIN_RATE_FACTOR, MAX_RATE_FACTOR, default))
     else:
         raise LookupError(f"commands are {', '.join((*COMMANDS, 'try', 'pick'))}")
-    return web.json_response({"state": live_state(folder.run_id, folder.name)})
+    tell_heard(run)
+    return web.json_response(live_status(folder.run_id, folder.name))
 
 
 def _wanted_picture(body: dict[str, Any]) -> TryPrompt:

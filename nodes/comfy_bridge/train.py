@@ -12,8 +12,9 @@ from torch.nn.functional import interpolate
 from ...training.control import ControlCallback, RunControl, TryPrompt
 from ...training.files.facts import Description, GraphFacts, ModelFacts
 from ...training.files.metadata import build_metadata
-from ...training.job import Callback, TrainJob, TrainState
+from ...training.job import Callback, StopTraining, TrainJob, TrainState
 from ...training.previews import Previewer, PreviewSettings
+from ...training.rate_changes import described
 from ...training.run.saver import Saver
 from ...training.run_plan import trained_dataset
 from ...training.session import opening_message, run_training
@@ -125,15 +126,20 @@ class HostSession:
         progress = HostProgress(self._progress, events, opening_message(session.found))
         callbacks: list[Callback] = [progress]
         shown = SaveShown(saver)
-        previewer = self._previewer(session, progress, shown, events) if self._preview else None
+        control = live.open_run(folder, self._context.node_id)
+        previewer = self._previewer(session, progress, shown, events, control) if self._preview else None
         if previewer is not None:
             callbacks += [previewer, shown]
-        control = live.open_run(folder, self._context.node_id)
         controls = self._control(control, saver, previewer, events)
         return [*callbacks, controls, live.CloseRun(folder, events), SaveOnTerminate()]
 
     def _previewer(
-        self, session: Session, progress: HostProgress, shown: SaveShown, events: live.RunEvents
+        self,
+        session: Session,
+        progress: HostProgress,
+        shown: SaveShown,
+        events: live.RunEvents,
+        control: RunControl,
     ) -> Previewer:
         assert self._preview is not None
         is_text_trained = any(group.part != "unet" for group in session.job.network.parameter_groups())
@@ -143,6 +149,12 @@ class HostSession:
         self.previews = store
 
         def sample(prompt: str, settings: PreviewSettings) -> Tensor:
+            # The pictures still to come would hold it up; but a run without any step has nothing to keep.
+            if control.is_stopped and (progress.has_stepped or session.found.step):
+                raise StopTraining
+            if not control.doing:
+                control.doing = "previews"
+                events.send("state", live.status(control))
             self._progress.text(f'drawing "{shortened(prompt)}"')
             return sampler(prompt, settings)
 
@@ -152,16 +164,19 @@ class HostSession:
             progress.picture = sheet([list(pictures)])[0]
             self._progress.update(step, session.job.total_steps, progress.picture)
             events.send("sample", {"step": step, "set": store.key})
+            if control.doing == "previews":
+                control.doing = ""
+                events.send("state", live.status(control))
 
         end = session.found.step if session.found.stays else None
-        return Previewer(self._preview, sample, on_preview, store.done(), end)
+        done = [step for step in store.done() if step <= session.found.step]  # later ones are trained again
+        return Previewer(self._preview, sample, on_preview, done, end)
 
     def _control(
         self, control: RunControl, saver: Saver, previewer: Previewer | None, events: live.RunEvents
     ) -> ControlCallback:
         def save(job: TrainJob, state: TrainState) -> None:
             saver.save(job, state)
-            events.send("state", {"state": live.live_state(saver.folder.run_id, saver.folder.name)})
 
         def sample(job: TrainJob, state: TrainState) -> None:
             if previewer is not None:
@@ -179,8 +194,9 @@ class HostSession:
             sample=sample,
             try_prompt=try_prompt,
             idle=idle,
-            on_state=lambda now: events.send("state", {"state": now}),
-            on_rate=lambda step, factor: saver.note({"step": step, "rate_factor": factor}),
+            on_state=lambda _: events.send("state", live.status(control)),
+            on_rate=saver.keep_rates,
+            on_wish=lambda: events.send("state", live.status(control)),
         )
 
     def _metadata(self, session: Session, state: TrainState, epoch: int) -> dict[str, str]:
@@ -193,7 +209,7 @@ class HostSession:
         return build_metadata(
             model,
             network_facts(session.request.network),
-            Description(title=session.found.folder.name),
+            Description(title=session.found.folder.name, comment=described(state.rate_changes) or None),
             training_facts(session, state, epoch),
             dataset_facts(trained_dataset(session.request), session.data),
             GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),

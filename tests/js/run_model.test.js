@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withSteps } from "../../js/lib/run_model.js";
+import { chooseRun, heard, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
 
-const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], rates: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
-const view = { id: "a", name: "n", state: "running", step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
+const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
+const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
 
 function event(points) {
   return { points, step: points.at(-1)[0], total_steps: 10, epoch: 1, learning_rates: { unet: 1e-4, text: 2e-4 }, rate: 3, left: 2 };
@@ -46,4 +46,29 @@ test("an answer that is older than the events does not take steps back", () => {
   assert.deepEqual([merged.steps, merged.step, merged.rate, merged.loras], [[1, 2, 3, 4], 4, 3, [2]]);
   const behind = withLiveFigures(runFromView({ ...view, step: 9 }), ahead);
   assert.deepEqual([behind.steps, behind.step, behind.rate], [[1, 2], 9, 3]);
+});
+
+test("steps told while an answer was under way follow those of the answer", () => {
+  const known = { ...runFromView(view), step: 4, steps: [4], losses: [0.2] };
+  const merged = withLiveFigures({ ...runFromView(view), step: 3, steps: [1, 2, 3], losses: [1, 1, 1] }, known);
+  assert.deepEqual([merged.steps, merged.losses, merged.step], [[1, 2, 3, 4], [1, 1, 1, 0.2], 4]);
+});
+
+test("a run that begins again goes back to its last save", () => {
+  const ended = withStatus({ ...runFromView(view), step: 9, steps: [8, 9] }, { state: "ended", waiting: [], doing: "" });
+  assert.deepEqual(ended.steps, [8, 9]);
+  const again = withStatus(ended, { state: "running", waiting: [], doing: "" });
+  assert.deepEqual(withLiveFigures(runFromView(view), again).steps, [1, 2]);
+  const goesOn = withStatus({ ...ended, state: "paused" }, { state: "running", waiting: [], doing: "" });
+  assert.deepEqual(goesOn.steps, [8, 9]);
+});
+
+test("what was heard is said at once, with what it waits for", () => {
+  const t = (key, { what } = {}) => (what ? `${key}(${what})` : key);
+  const said = (waiting, doing) => heard({ ...runFromView(view), waiting, doing }, t);
+  assert.equal(said([], ""), "");
+  assert.equal(said(["pause"], ""), "after_step(wait_pause)");
+  assert.equal(said(["pause"], "save"), "after_step(wait_pause)");
+  assert.equal(said(["stop", "save"], "previews"), "after_picture(wait_stop) · after_pictures(wait_save)");
+  assert.equal(said(["sample", "pause"], "sample"), "now(wait_sample) · after_pictures(wait_pause)");
 });

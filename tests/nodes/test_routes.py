@@ -101,11 +101,16 @@ def test_a_link_that_leads_outside_is_not_followed(site):
     assert SECRET.encode() not in body
 
 
-def test_commands_reach_a_live_run_only(site):
+def test_commands_reach_a_live_run_only(site, comfy):
     assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
     control = site.live.open_run(site.folder, "1")
     status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pause")
-    assert (status, json.loads(body)["state"], control.is_paused) == (200, "paused", True)
+    heard = {"state": "running", "waiting": ["pause"], "doing": ""}
+    assert (status, json.loads(body), control.is_paused) == (200, heard, True)
+    names = {"node": "1", "run": RUN, "name": NAME}
+    assert comfy.sent[-1] == ("bakery.state", {**names, **heard}), "every page is told"
+    view = json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])
+    assert {key: view[key] for key in heard} == heard
     one(site, "POST", f"/bakery/runs/{RUN}/resume")
     assert not control.is_paused
     for command in ("save", "sample"):

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 import torch
-from pack.tests.toy_model import At, ToyBase, run, toy_request
+from pack.tests.toy_model import At, SteeredHooks, ToyBase, run, toy_request
 from pack.training.control import ControlCallback, RunControl, TryPrompt
 from pack.training.run.saver import SaveSettings
+from pack.training.session import run_training
 from pack.training.stages import Stage
 
 BASE = ToyBase()
@@ -30,7 +31,7 @@ class Heard:
             try_prompt=lambda job, state, wanted: self.log.append((wanted.prompt, state.step)),
             idle=idle,
             on_state=self.log.append,
-            on_rate=lambda step, factor: self.log.append((step, factor)),
+            on_rate=lambda state: self.log.append(state.rate_changes),
         )
 
     def command_at(self, step, *command):
@@ -49,7 +50,8 @@ def test_commands_are_obeyed_once_and_in_order(tmp_path):
 
 
 def test_changed_rate_holds_also_after_going_on(tmp_path):
-    heard = Heard()
+    heard, hooks = Heard(), SteeredHooks()
+    heard.callback.on_rate = lambda state: hooks.saver.keep_rates(state)
     rates = {}
 
     class Rates:
@@ -63,10 +65,10 @@ def test_changed_rate_holds_also_after_going_on(tmp_path):
     plain = dict(rates)
     half = heard.command_at(2, "rate", 0.5)
     stop = Heard()
-    run(request_of(tmp_path / "a"), Rates(), half, heard.callback, stop.command_at(3, "stop"), stop.callback)
+    hooks.callbacks = (Rates(), half, heard.callback, stop.command_at(3, "stop"), stop.callback)
+    run_training(request_of(tmp_path / "a"), hooks.hooks())
     run(request_of(tmp_path / "a"), Rates())
     assert rates == {step: plain[step] * (0.5 if step > 2 else 1.0) for step in plain}
-    assert heard.log == ["running", (2, 0.5)]
 
 
 def test_pause_waits_until_resumed(tmp_path):
@@ -112,3 +114,39 @@ def test_saving_now_and_sampling_now_change_no_bit(tmp_path):
 def test_what_makes_no_sense_is_refused(command):
     with pytest.raises(ValueError, match=r"unknown command|factor must be"):
         RunControl().command(*command)
+
+
+def test_what_is_wanted_waits_until_it_is_done(tmp_path):
+    """A step or a picture may take long: till then it is said that the command was heard, and what goes on."""
+    seen = []
+
+    def look():
+        seen.append((control.state, control.waiting, control.doing))
+
+    heard = Heard(lambda: control.command("resume") if control.waiting == () else None)
+    control = heard.control
+    heard.callback.on_wish = look
+    wanted = At(2, lambda job, state: [control.command(name) for name in ("save", "pause")])
+    wanted_look = At(2, lambda job, state: look())
+    run(request_of(tmp_path), wanted, wanted_look, heard.callback)
+    assert seen == [
+        ("running", ("pause", "save"), ""),
+        ("running", ("pause", "save"), "save"),
+        ("running", ("pause",), ""),
+    ]
+    assert (control.state, control.waiting) == ("running", ())
+    assert heard.log == ["running", ("save", 2), "paused", "running"]
+
+
+def test_every_command_waits_until_it_is_taken():
+    control = RunControl()
+    for name in ("pause", "stop", "save", "sample"):
+        control.command(name)
+    control.command("rate", 0.5)
+    control.try_prompt(TryPrompt("a hat", 1))
+    assert control.waiting == ("pause", "stop", "save", "sample", "rate", "try")
+    control.take(), control.take_prompts()
+    assert control.waiting == ("pause", "stop")
+    control.state = "paused"
+    control.command("resume")
+    assert control.waiting == ("resume", "stop")

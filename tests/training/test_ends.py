@@ -72,7 +72,7 @@ def test_stop_and_keep_returns_the_lora_of_the_step(request_):
         try_prompt=lambda job, state, wanted: None,
         idle=lambda: None,
         on_state=states.append,
-        on_rate=lambda step, factor: None,
+        on_rate=lambda state: None,
     )
     result = run(request_, At(2, lambda job, state: control.command("stop")), obey)
     assert result.step == 2

@@ -1,12 +1,15 @@
 """A run seen from outside: figures thinned without loss of their mean, previews listed when whole, picks that hold."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from pack.training.picks import chosen_step, forget_pick, load_pick, picks_state, save_pick
 from pack.training.report import SampleLoss, StepReport
 from pack.training.run.folder import RunFolder
+from pack.training.run.identity import Segment
 from pack.training.run.metrics import append_line, append_metrics
+from pack.training.run.record import RunRecord, save_record
 from pack.training.run_charts import draw_run, smooth
 from pack.training.run_view import preview_sets, read_curves, run_view
 
@@ -35,13 +38,22 @@ def test_curves_keep_steps_and_what_was_noted(folder):
     for step in range(1, 51):
         append_metrics(folder.metrics, report(step, 1.0 / step))
     append_line(folder.metrics, {"step": 50, "validation_loss": 0.25})
-    append_line(folder.metrics, {"step": 50, "rate_factor": 0.5})
     curves = read_curves(folder.metrics)
     assert curves.step == list(range(1, 51))
     assert curves.loss == [1.0 / step for step in range(1, 51)]
-    assert (curves.learning_rate[-1], curves.rate, curves.validation, curves.rates) == (
-        2e-4, 2.0, [(50, 0.25)], [(50, 0.5)],
-    )  # fmt: skip
+    assert (curves.learning_rate[-1], curves.rate, curves.validation) == (2e-4, 2.0, [(50, 0.25)])
+
+
+def test_rates_changed_by_hand_are_shown_as_far_as_the_run_is(folder):
+    for step in range(1, 21):
+        append_metrics(folder.metrics, report(step, 1.0))
+    segments = (Segment(0, "key", 50, depends_on_length=False),)
+    changes = ((5, 0.5), (20, 0.5), (40, 2.0))
+    record = RunRecord(base="b", dataset="d", segments=segments, description={})
+    save_record(folder.record, replace(record, rate_changes=changes))
+    view = run_view(folder)
+    assert view["rates"] == [(5, 0.5), (20, 0.25)]
+    assert view["fingerprint"] == replace(record, rate_changes=changes[:1]).fingerprint(20) != record.fingerprint(20)
 
 
 @pytest.mark.parametrize("num_steps", [1, 7, 8, 9, 100, 101])

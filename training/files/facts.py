@@ -91,6 +91,8 @@ class TrainingFacts:
 
     session_id: str
     """Names the run; equal for all files of one run."""
+    fingerprint: str
+    """Digest of all that decided the weights in this file, what was done by hand included."""
     started_at: datetime
     finished_at: datetime
     seed: int

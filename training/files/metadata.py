@@ -18,6 +18,9 @@ _IMPLEMENTATIONS = {"sd15": "diffusers", "sdxl": "https://github.com/Stability-A
 _DEFAULT_RESOLUTIONS = {"sd15": (512, 512), "sdxl": (1024, 1024)}
 _KOHYA_ALGORITHMS = ("lora", "locon")
 
+FINGERPRINT_KEY = "bakery.fingerprint"
+"""Digest of all that decided a file's weights."""
+
 Entries = dict[str, str]
 
 
@@ -35,6 +38,7 @@ def build_metadata(
         entries["ss_training_comment"] = description.comment
     if training is not None:
         entries |= _training_entries(training) | {"ss_output_name": description.title}
+        entries[FINGERPRINT_KEY] = training.fingerprint
         entries["modelspec.date"] = training.finished_at.astimezone().isoformat(timespec="seconds")
     if dataset is not None:
         entries |= _dataset_entries(dataset, training)

@@ -115,24 +115,27 @@ def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     while folder.record.exists() or folder.states():
         folder = RunFolder(root, f"{key.run_id}-{number}")
         number += 1
-    segments = tuple(Segment(index, s.key, s.steps, s.dataset) for index, s in enumerate(key.stages))
+    segments = tuple(
+        Segment(index, s.key, s.steps, s.dataset, s.depends_on_length) for index, s in enumerate(key.stages)
+    )
     record = RunRecord(
         base=key.base,
         dataset=key.dataset,
         segments=segments,
         parent=parent[0] if parent else None,
+        parent_fingerprint=parent[2] if parent else None,
         description=description,
     )
     return FoundRun(folder=folder, record=record, start=parent[1] if parent else None)
 
 
-def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState] | None:
+def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState, str] | None:
     for run_id in run_ids(root):
         record = load_record(RunFolder(root, run_id).record)
         if record is not None and record.has_other_data(key):
             saved = newest_state(RunFolder(root, run_id))
             if saved is not None:
-                return f"{run_id}@{saved.step}", saved
+                return f"{run_id}@{saved.step}", saved, record.fingerprint(saved.step)
     return None
 
 

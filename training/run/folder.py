@@ -4,7 +4,7 @@
 <loras>/<name>/<name>.safetensors               the latest LoRA of the current run
 <loras>/<name>/<name>-step000200.safetensors    kept steps
 <loras>/<name>/.run/lock
-<loras>/<name>/.run/<id>/run.json               identity and plan
+<loras>/<name>/.run/<id>/run.json               identity, plan, rates changed by hand
 <loras>/<name>/.run/<id>/state-000200.state     exact state: safetensors that loaders do not list
 <loras>/<name>/.run/<id>/metrics.jsonl          one line a step
 <loras>/<name>/.run/<id>/report.json            which images and tags were learned, once it is finished

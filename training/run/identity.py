@@ -73,6 +73,8 @@ class Segment:
     steps: int
     dataset: str = ""
     """Digest of the stage's own dataset, as in its key."""
+    depends_on_length: bool = True
+    """True where another number of steps would have given other weights from the first on."""
 
 
 def continue_segments(
@@ -93,11 +95,11 @@ def continue_segments(
             steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
             if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
                 return None
-            segments.append(Segment(index, stage.key, steps, stage.dataset))
+            segments.append(Segment(index, stage.key, steps, stage.dataset, stage.depends_on_length))
             start += segment.steps
             remaining -= steps
         if remaining > 0:
-            segments.append(Segment(index, stage.key, remaining, stage.dataset))
+            segments.append(Segment(index, stage.key, remaining, stage.dataset, stage.depends_on_length))
     return None if begun else segments
 
 

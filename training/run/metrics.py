@@ -1,6 +1,6 @@
 """`metrics.jsonl`: one line a step, appended; cut back to the state's step when a run goes on.
 
-Lines with `loss` are steps. Others carry `step` and what was noted there: `validation_loss`, `rate_factor`.
+Lines with `loss` are steps. Others carry `step` and what was noted there: `validation_loss`.
 """
 
 import json

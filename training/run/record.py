@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
-from .identity import RunKey, Segment, StageKey
+from ..rate_changes import RateChanges, read_changes
+from .identity import RunKey, Segment, StageKey, fingerprint
 
 FORMAT = 1
 
@@ -21,12 +22,33 @@ class RunRecord:
     segments: tuple[Segment, ...]
     parent: str | None = None
     """`<run id>@<step>` whose weights it began from."""
+    parent_fingerprint: str | None = None
+    """Fingerprint of those weights."""
+    rate_changes: RateChanges = ()
+    """The learning rate changed by hand while it trained."""
     description: dict[str, Any]
     """Settings in words, for people and for the LoRA's metadata; not part of the identity."""
 
     def is_of(self, key: RunKey) -> bool:
         """True if only the stages may differ; a run's dataset that no stage trains tells nothing."""
         return self.base == key.base and (self.dataset == key.dataset or not (self.dataset and key.dataset))
+
+    def fingerprint(self, step: int) -> str:
+        """Digest of all that decided the weights after `step` steps: equal for equal weights, whatever is planned.
+
+        Unlike the key that finds a run, it knows what was done to the run by hand until then.
+        """
+        trained: list[tuple[str, str, int]] = []
+        start = 0
+        for segment in self.segments:
+            if start >= step:
+                break
+            # A schedule with an end gives other rates from its start where it is longer.
+            steps = segment.steps if segment.depends_on_length else min(segment.steps, step - start)
+            trained.append((segment.key, segment.dataset or self.dataset, steps))
+            start += segment.steps
+        made = [change for change in self.rate_changes if change[0] < step]
+        return fingerprint(self.base, self.parent_fingerprint, trained, step, made)
 
     def has_other_data(self, key: RunKey) -> bool:
         """True for what differs in a dataset, whatever else differs in the stages."""
@@ -49,6 +71,7 @@ def load_record(path: Path) -> RunRecord | None:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("format") != FORMAT:
             return None
+        data["rate_changes"] = read_changes(data.get("rate_changes", ()))
         data["segments"] = tuple(Segment(**segment) for segment in data["segments"])
         return RunRecord(**data)
     except (OSError, ValueError, KeyError, TypeError):

@@ -9,15 +9,17 @@ done at a later save or start.
 
 import filecmp
 import logging
+import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..files.atomic import write_atomic
 from ..files.lora_file import save_lora
 from ..job import TrainingDiverged, TrainJob, TrainState
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
@@ -25,6 +27,7 @@ from ..report import StepReport
 from ..trainer import epoch_at
 from .folder import RunFolder
 from .metrics import append_line, append_metrics, best_step, sync_metrics
+from .record import load_record, save_record
 from .state import save_state
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
@@ -113,8 +116,10 @@ class Saver:
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Saves what was trained since, unless it is worthless."""
-        is_good = state.is_consistent and not isinstance(error, TrainingDiverged)
-        if is_good and state.step != self.saved_step:
+        if isinstance(error, TrainingDiverged):
+            if error.good_step is not None:
+                self.go_back(error.good_step)
+        elif state.is_consistent and state.step != self.saved_step:
             self.save(job, state)
 
     def save(self, job: TrainJob, state: TrainState) -> None:
@@ -133,9 +138,32 @@ class Saver:
             self.saved_step = state.step
             self._prune(state.step)
 
+    def go_back(self, good_step: int) -> None:
+        """Drops what was saved after a step; the latest LoRA becomes that of the last one left, if there is one."""
+        loras = self.folder.step_loras()
+        worthless = [path for step, path in loras.items() if step > good_step]
+        for path in [*worthless, *(path for step, path in self.folder.states().items() if step > good_step)]:
+            _delete(path)
+        left = [path for step, path in loras.items() if step <= good_step]
+        if worthless and left:
+            _copy(left[-1], self.folder.latest_lora)
+        elif worthless:
+            _delete(self.folder.latest_lora)
+
     def note(self, line: dict[str, object]) -> None:
         """Adds a line to the metrics that is no step; it must carry `step`."""
         append_line(self.folder.metrics, line)
+
+    def keep_rates(self, state: TrainState) -> None:
+        """Writes the changes of the learning rate into the run's record at once: they count from the next step on.
+
+        Raises:
+            SaveFailed: The disk is full or the folder not writable.
+        """
+        record = load_record(self.folder.record)
+        assert record is not None, "the record of a run that trains was written when it was found"
+        with self._explained(state.step):
+            save_record(self.folder.record, replace(record, rate_changes=state.rate_changes))
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         ends, total = set[int](), 0
@@ -183,6 +211,16 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         logging.info("LoRA Bakery: %s cannot be deleted now: %s", path, error.strerror or error)
+
+
+def _copy(path: Path, target: Path) -> None:
+    def write(temporary: Path) -> None:
+        shutil.copyfile(path, temporary)
+
+    try:
+        write_atomic(target, write)
+    except OSError as error:
+        logging.warning("LoRA Bakery: %s cannot be copied to %s: %s", path, target, error.strerror or error)
 
 
 def _is_same(a: Path, b: Path) -> bool:

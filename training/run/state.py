@@ -40,11 +40,7 @@ class SavedState:
 def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
     """Writes network, optimizer, EMA and position; equal states give equal bytes."""
     tensors = {f"network/{name}": p.detach() for name, p in job.network.named_parameters()}
-    data: dict[str, Any] = {
-        "step": state.step,
-        "optimizer_stage": state.optimizer_stage,
-        "rate_factor": state.rate_factor,
-    }
+    data: dict[str, Any] = {"step": state.step, "optimizer_stage": state.optimizer_stage}
     if state.optimizer is not None:
         optimizer_tensors, data["optimizer"] = optimizer_state(state.optimizer)
         tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors.items()}
@@ -82,7 +78,6 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
     for name, parameter in job.network.named_parameters():
         parameter.data.copy_(groups["network/"][name])
     state.step = saved.step
-    state.rate_factor = saved.data["rate_factor"]
     if "optimizer" in saved.data:
         # The stage it was built for, so that a finished stage is not mistaken for the one that follows.
         optimizer = optimizer_for_stage(job, state, max(saved.data["optimizer_stage"], 0))

@@ -35,6 +35,7 @@ _LABELS = {
     "ss_min_snr_gamma": "min-SNR gamma",
     "ss_noise_offset": "noise offset",
     "ss_seed": "seed",
+    "bakery.fingerprint": "fingerprint",
     "ss_training_comment": "comment",
 }
 _NOTHING = ("", "None", "{}", "[]", "0")

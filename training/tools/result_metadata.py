@@ -6,11 +6,11 @@ from typing import TypeVar
 from ..base_model import ModelFamily
 from ..files.facts import Description, ModelFacts, NetworkFacts, Value
 from ..files.formats import Tensors, split_modules
-from ..files.metadata import build_metadata
+from ..files.metadata import FINGERPRINT_KEY, build_metadata
 
 _Number = TypeVar("_Number", int, float)
 
-_PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out")
+_PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out", FINGERPRINT_KEY)
 _OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name", "modelspec.hash_sha256")
 
 

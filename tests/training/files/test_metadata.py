@@ -17,6 +17,7 @@ from pack.training.files.metadata import build_metadata
 LORA = NetworkFacts(algorithm="lora", rank=16, alpha=8.0)
 TRAINING = TrainingFacts(
     session_id="77",
+    fingerprint="f1",
     started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
     finished_at=datetime(2026, 1, 2, 4, 4, 5, tzinfo=timezone.utc),
     seed=3,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from pack.training.run.identity import Segment, StageKey, continue_segments, fingerprint
+from pack.training.run.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def test_any_history_keeps_what_was_trained(seed):
         stages = draws.sample(sorted(ends), draws.randint(1, 3))
         return [StageKey(key, draws.randint(1, 6), ends[key]) for key in sorted(stages)]
 
-    recorded, done = [Segment(i, s.key, s.steps) for i, s in enumerate(plan())], 0
+    recorded = [Segment(i, s.key, s.steps, depends_on_length=s.depends_on_length) for i, s in enumerate(plan())]
+    done = 0
     for _ in range(6):
         total = sum(segment.steps for segment in recorded)
         done = draws.randint(done, total)
@@ -137,6 +139,7 @@ def test_any_history_keeps_what_was_trained(seed):
         if segments is None:
             continue
         assert schedule_of_steps(segments, ends)[:done] == trained
+        assert fingerprints(segments, done) == fingerprints(recorded, done)
         for index, stage in enumerate(wanted):
             of_stage = [segment for segment in segments if segment.stage == index]
             assert {segment.key for segment in of_stage} == {stage.key}
@@ -144,6 +147,12 @@ def test_any_history_keeps_what_was_trained(seed):
         assert [segment.stage for segment in segments] == sorted(segment.stage for segment in segments)
         assert all(continue_segments(recorded, earlier, wanted) is not None for earlier in range(done))
         recorded = segments
+
+
+def fingerprints(segments, done):
+    """Of every trained step."""
+    record = RunRecord(base="b", dataset="d", segments=tuple(segments), description={})
+    return [record.fingerprint(step) for step in range(done + 1)]
 
 
 def _as_wanted(recorded, ends):
