@@ -40,6 +40,7 @@ JOBS = {
     "merge two, exact": "merge a b",
     "merge two to rank 32": "merge a b --rank 32",
     "merge two, TIES": "merge a b --method ties --rank 32",
+    "merge two, DARE": "merge a b --method dare --rank 32",
 }
 
 

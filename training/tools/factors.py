@@ -17,6 +17,9 @@ from .linear_algebra import SingularValues, frobenius, svd, svd_of_product, top_
 from .ranks import RankChoice
 
 
+_MUCH = 1e-2
+
+
 @dataclass(frozen=True, slots=True)
 class Factors:
     """up_OR @ down_RI, to be read in `shape`."""
@@ -68,8 +71,11 @@ def approximate(change: Factors | Tensor, choice: RankChoice, shape: tuple[int, 
         norm = frobenius(change)
     rank = min(choice.pick(found.values_K, norm, is_conv=is_conv), len(found.values_K))
     kept = _balanced(found, rank, shape)
-    lacking = found.values_K[rank:] if isinstance(change, Factors) else change - kept.matrix()
-    return kept, frobenius(lacking), norm
+    if isinstance(change, Factors):
+        return kept, frobenius(found.values_K[rank:]), norm
+    lacking = norm**2 - frobenius(found.values_K[:rank]) ** 2
+    # By Pythagoras, unless little is lacking: the difference of two nearly equal numbers is mostly rounding.
+    return kept, lacking**0.5 if lacking > _MUCH * norm**2 else frobenius(change - kept.matrix()), norm
 
 
 def low_rank_parts(factors: Factors) -> dict[str, Tensor]:

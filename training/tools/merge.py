@@ -77,8 +77,8 @@ def merge(
     pieces = _pieces(loras, family, settings.method)
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
-    for index, (name, module_pieces) in enumerate(pieces.items()):
-        parts, layer = _merge_module(name, module_pieces, settings, weights, index)
+    for name, module_pieces in pieces.items():
+        parts, layer = _merge_module(name, module_pieces, settings, weights)
         modules[name] = cast_parts(parts, settings.dtype)
         layers += [layer] if layer is not None else []
     result = join_modules(modules)
@@ -117,7 +117,7 @@ def _pieces(
 
 
 def _merge_module(
-    name: str, pieces: list[_Piece], settings: MergeSettings, weights: WeightSource | None, index: int
+    name: str, pieces: list[_Piece], settings: MergeSettings, weights: WeightSource | None
 ) -> tuple[dict[str, Tensor], LayerReport | None]:
     vectors = _vectors(pieces)
     changing = [piece for piece in pieces if is_resizable(piece.parts)]
@@ -128,7 +128,7 @@ def _merge_module(
         if settings.method == "ties":
             merged = ties(changes, settings.density)
         else:
-            merged = dare(changes, settings.density, settings.seed, index)
+            merged = dare(changes, settings.density, settings.seed, name)
         found, error, norm = approximate(merged.flatten(1), settings.choice or AUTOMATIC, shape)
         return low_rank_parts(found) | vectors, LayerReport(name, 0, found.rank, norm, error)
     parts, layer = _weighted_sum(name, changing, settings.choice, weights)

@@ -22,7 +22,7 @@ from pack.training.tools.deltas import delta_weight, needs_weight
 from pack.training.tools.merge import MergeSettings, merge
 from pack.training.tools.ranks import RankChoice
 from pack.training.tools.strengths import Strengths, block_of_name
-from pack.training.tools.task_vectors import dare, ties
+from pack.training.tools.task_vectors import dare, smallest_kept, ties
 
 EXACT = MergeSettings(dtype=torch.float64)
 FULL_RANK = MergeSettings(dtype=torch.float64, choice=RankChoice(rank=20))
@@ -180,13 +180,56 @@ def test_ties_of_one_at_full_density_is_itself():
     close(change(split_modules(merged)[NAME]), change(parts))
 
 
+@pytest.mark.parametrize("num_loras", [1, 2, 3, 5])
+@pytest.mark.parametrize("density", [0.01, 0.3, 0.5, 1.0])
+def test_ties_is_the_paper_s_three_steps(num_loras: int, density: float):
+    """Whole matrices in float64, each step as written, against the pieces in float32."""
+    changes = [draw(300, 700, seed=seed) * (1 + seed) for seed in range(num_loras)]
+    trimmed = []
+    for one in changes:
+        order = one.abs().flatten().argsort(descending=True)[: round(density * one.numel())]
+        trimmed.append(torch.zeros(one.numel(), dtype=one.dtype).index_copy(0, order, one.flatten()[order]))
+    stacked = torch.stack(trimmed)
+    agree = (stacked.sign() == stacked.sum(0).sign()) & (stacked != 0)
+    wanted = ((stacked * agree).sum(0) / agree.sum(0).clamp(min=1)).reshape(300, 700)
+    torch.testing.assert_close(ties(changes, density), wanted, rtol=0, atol=1e-12)
+    single = ties([one.float() for one in changes], density)
+    # Rounding may turn an election that is nearly even, so a few elements differ.
+    assert float((single.double() - wanted).norm() / wanted.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("density", [1e-9, 0.01, 0.2, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("kind", ["normal", "tiny and huge", "few values", "zeros", "one"])
+def test_the_limit_of_trimming_is_that_of_a_full_sort(dtype: torch.dtype, density: float, kind: str):
+    normal = draw(433, 701).to(dtype)
+    change = {
+        "normal": normal,
+        "tiny and huge": normal * 10 ** (60 * normal).clamp(-30, 30),
+        "few values": normal.mul(4).round(),
+        "zeros": normal * (normal > 0.3),
+        "one": normal[:1, :1],
+    }[kind].T
+    wanted = change.abs().flatten().sort(descending=True).values[max(1, round(density * change.numel())) - 1]
+    assert torch.equal(smallest_kept(change, density), wanted)
+
+
+def test_dare_is_the_same_whatever_else_is_merged():
+    other = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"
+    settings = MergeSettings(method="dare", seed=5, dtype=torch.float64, choice=RankChoice(rank=20))
+    alone, _ = merge([(named(NAME, low_rank()), Strengths())], "sd15", settings)
+    both, _ = merge([({**named(other, low_rank()), **named(NAME, low_rank())}, Strengths())], "sd15", settings)
+    assert all(torch.equal(both[key], tensor) for key, tensor in alone.items())
+    assert not torch.allclose(change(split_modules(both)[other]), change(split_modules(both)[NAME]))
+
+
 def test_dare_drops_the_share_and_keeps_the_mean():
     changes = [torch.ones(400, 500, dtype=torch.float64)]
-    result = dare(changes, 0.25, seed=3, module=1)
+    result = dare(changes, 0.25, seed=3, module="a")
     assert set(result.unique().tolist()) == {0.0, 4.0}
     assert float(result.mean()) == pytest.approx(1.0, abs=0.02)
-    assert torch.equal(result, dare(changes, 0.25, seed=3, module=1))
-    assert not torch.equal(result, dare(changes, 0.25, seed=4, module=1))
+    assert torch.equal(result, dare(changes, 0.25, seed=3, module="a"))
+    assert not torch.equal(result, dare(changes, 0.25, seed=4, module="a"))
 
 
 def test_the_global_generator_is_left_alone():

@@ -5,6 +5,7 @@ import torch
 from pack.tests.training.tools.loras import CONV, FROM_FILE_ALONE, IN, NAME, OUT, draw, low_rank, named, of_algorithm
 from pack.training.files.formats import split_modules
 from pack.training.tools.deltas import delta_weight
+from pack.training.tools.factors import approximate
 from pack.training.tools.linear_algebra import top_svd
 from pack.training.tools.ranks import RankChoice
 from pack.training.tools.resize import resize
@@ -94,13 +95,36 @@ def test_small_changes_survive_half_precision():
     assert float((got - wanted).norm() / wanted.norm()) < 2e-3
 
 
-def test_random_projection_is_as_good_as_the_best():
+@pytest.mark.parametrize("rank", [4, 16, 32])
+@pytest.mark.parametrize(
+    ("kind", "per_mille"),
+    [("falling fast", 0.001), ("falling", 0.01), ("falling slowly", 2.0), ("by a power", 0.1), ("noise", 2.0)],
+)
+def test_a_few_products_are_as_good_as_the_full_decomposition(kind: str, per_mille: float, rank: int):
     left, right = torch.linalg.qr(draw(600, 500))[0], torch.linalg.qr(draw(500, 500))[0]
-    matrix = left * (0.97 ** torch.arange(500, dtype=torch.float64)) @ right
-    found = top_svd(matrix, 16)
+    places = torch.arange(500, dtype=torch.float64)
+    values = {
+        "falling fast": 0.9**places,
+        "falling": 0.97**places,
+        "falling slowly": 0.995**places,
+        "by a power": (1 + places) ** -0.5,
+        "noise": torch.linalg.svdvals(draw(600, 500, seed=1)),
+    }[kind]
+    matrix = left * values @ right
+    found = top_svd(matrix, rank)
     error = float((matrix - (found.left_OK * found.values_K) @ found.right_KI).norm())
-    assert error <= 1.001 * float(torch.linalg.svdvals(matrix)[16:].norm())
-    assert torch.equal(found.values_K, top_svd(matrix, 16).values_K)
+    assert error <= (1 + per_mille / 1000) * float(values[rank:].norm())
+    assert torch.equal(found.values_K, top_svd(matrix, rank).values_K)
+
+
+@pytest.mark.parametrize("lacking", [0.5, 0.05, 1e-3, 1e-5])
+def test_the_error_is_said_right_however_small(lacking: float):
+    """In float32, of a matrix whose rank-16 part is known and whose rest is of a known size."""
+    left, right = torch.linalg.qr(draw(600, 500))[0], torch.linalg.qr(draw(500, 500))[0]
+    values = torch.cat([torch.full((16,), 0.25), torch.full((484,), lacking / 22)]).double()
+    _, error, norm = approximate((left * values @ right).float(), RankChoice(rank=16), (600, 500))
+    assert norm == pytest.approx(float(values.norm()), rel=1e-5)
+    assert error == pytest.approx(float(values[16:].norm()), rel=1e-2 if lacking > 1e-4 else 0.1)
 
 
 def test_a_change_that_needs_the_base_is_refused():
