@@ -6,13 +6,13 @@ Read: kohya, LyCORIS (`lycoris_`), diffusers and peft (`unet.`, `base_model.mode
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from ..base_model import ModelFamily
-from .names import UNET_PREFIX, dotted, is_convolution_3x3, to_diffusers_unet, unet_name
+from .names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, to_diffusers_unet, unet_name
 
 Tensors = dict[str, Tensor]
 
@@ -51,6 +51,7 @@ def to_kohya(
 ) -> Tensors:
     """The same LoRA under kohya's keys: prefix, underscored path, `.alpha` for every low-rank module.
 
+    SD1.5 files have diffusers' names, unless their U-Net has other levels than SD1.5's: original names stay then.
     The family is found from names and shapes where not given. `metadata` is the file's: diffusers keeps peft's alphas
     in it. Tensors are passed through, except flattened convolutions, which get their shape back.
 
@@ -59,9 +60,9 @@ def to_kohya(
     """
     split = {key: split_key(key) for key in tensors if not _IGNORED.match(key)}
     family = family or detect_family({key: tensors[key] for key in split})
-    result: Tensors = {}
-    for key, (module, suffix) in split.items():
-        result[f"{_module_name(module, family, key)}.{suffix}"] = tensors[key]
+    plain = {key: _module_name(module, family, key) for key, (module, _) in split.items()}
+    named = _unet_names(plain.values(), family)
+    result = {f"{named.get(plain[key], plain[key])}.{suffix}": tensors[key] for key, (_, suffix) in split.items()}
     return _with_alphas(_with_shapes(result), _metadata_scales(metadata or {}))
 
 
@@ -133,6 +134,7 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def _module_name(module: str, family: ModelFamily, key: str) -> str:
+    """With kohya's prefix and underscores; a U-Net's blocks are still named as in the file."""
     for pattern, prefix in _TEXT_ENCODER_PATHS:
         if found := re.match(pattern, module):
             path = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", module[found.end() :])
@@ -142,7 +144,15 @@ def _module_name(module: str, family: ModelFamily, key: str) -> str:
     if not _UNET_START.match(path):
         raise ValueError(f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here")
     name = path.replace(".", "_")
-    return UNET_PREFIX + unet_name(name + "_0" if name.endswith("_to_out") else name, family)
+    return UNET_PREFIX + (name + "_0" if name.endswith("_to_out") else name)
+
+
+def _unet_names(names: Iterable[str], family: ModelFamily) -> dict[str, str]:
+    """Kohya's name of every U-Net module, by its name in either naming."""
+    bare = {name: name.removeprefix(UNET_PREFIX) for name in names if name.startswith(UNET_PREFIX)}
+    if family == "sd15" and not has_two_blocks_a_level(bare.values()):
+        return {}
+    return {name: UNET_PREFIX + unet_name(path, family) for name, path in bare.items()}
 
 
 def _text_prefix(prefix: str, family: ModelFamily) -> str:

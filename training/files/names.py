@@ -1,10 +1,11 @@
 """Module names of SD1.5 and SDXL: kohya's, the original (LDM) ones and those of diffusers.
 
-kohya writes SD1.5 with diffusers names and SDXL with the original ones, dots as underscores. The U-Nets here have two
+kohya writes SD1.5 with diffusers names and SDXL with the original ones, dots as underscores. Both U-Nets have two
 ResNet blocks a level; their blocks are numbered through in the original and by level in diffusers.
 """
 
 import re
+from collections.abc import Iterable
 
 from ..base_model import ModelFamily
 
@@ -64,6 +65,33 @@ def dotted(name: str) -> str:
 def unet_name(name: str, family: ModelFamily) -> str:
     """Underscored U-Net name (without prefix, either naming) as kohya writes it for the family."""
     return to_diffusers_unet(name) if family == "sd15" else to_original_unet(name)
+
+
+def has_two_blocks_a_level(names: Iterable[str]) -> bool:
+    """Whether original U-Net names (underscored, others are not looked at) fit levels of two ResNet blocks each.
+
+    So it is in SD1.5; in a U-Net of other levels the diffusers names of this module would be those of wrong blocks. A
+    file with both sides of the U-Net counts as complete: attention is then in all blocks of a level or in none.
+    """
+    attention: dict[str, set[int]] = {"input": set(), "output": set()}
+    last_output = 2
+    for name in names:
+        if not (found := re.match(r"(input|output)_blocks_(\d+)_(\d)_(.+)", name)):
+            continue
+        side, number, rest = found[1], int(found[2]), found[4]
+        if side == "input" and number and (number % 3 == 0) != (rest == "op"):
+            return False
+        if side == "output" and rest == "conv" and number % 3 != 2:
+            return False
+        if rest.startswith(("transformer_blocks", "proj_", "norm")):
+            attention[side].add(number)
+        last_output = max(last_output, number) if side == "output" else last_output
+    if not (attention["input"] and attention["output"]):
+        return True
+    levels = [{number - number % 3 + place for place in (1, 2)} for number in attention["input"]]
+    levels_up = [{number - number % 3 + place for place in (0, 1, 2)} for number in attention["output"]]
+    is_even = all(level <= attention["input"] for level in levels)
+    return is_even and all(level <= attention["output"] for level in levels_up) and last_output % 3 == 2
 
 
 def to_diffusers_unet(name: str) -> str:

@@ -16,7 +16,6 @@ from .deltas import Parts, algorithm_of
 from .linear_algebra import SingularValues, frobenius, svd, svd_of_product, top_svd
 from .ranks import RankChoice
 
-
 _MUCH = 1e-2
 
 

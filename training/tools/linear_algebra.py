@@ -79,4 +79,4 @@ def solve_right(matrix: Tensor, product: Tensor) -> Tensor:
 
 def frobenius(matrix: Tensor) -> float:
     """Square root of the sum of squares of all elements; rows in the matrix's own type, their sum in float64."""
-    return float(torch.linalg.vector_norm(torch.linalg.vector_norm(matrix, dim=-1), dtype=torch.float64))
+    return float(_linalg.vector_norm(_linalg.vector_norm(matrix, dim=-1), dtype=torch.float64))

@@ -4,6 +4,7 @@ The sum of low-rank changes is low-rank: factors are concatenated, each LoRA's s
 side once, and alpha is the new rank. Nothing is clamped.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, join_modules, split_modules
+from ..files.names import UNET_PREFIX
 from .deltas import Parts, algorithm_of, bias_change, delta_weight, needs_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
@@ -21,6 +23,8 @@ from .resize import cast_parts, is_resizable
 from .strengths import Strengths
 from .task_vectors import dare, ties
 
+_ORIGINAL = ("input_blocks", "output_blocks", "middle_block")
+_NAMING = re.compile(rf"^{UNET_PREFIX}({'|'.join(_ORIGINAL)}|down_blocks|up_blocks|mid_block)_", re.MULTILINE)
 MergeMethod = Literal["sum", "add_difference", "ties", "dare"]
 MERGE_METHODS: tuple[MergeMethod, ...] = ("sum", "add_difference", "ties", "dare")
 WeightSource = Callable[[str], Tensor | None]
@@ -74,6 +78,7 @@ def merge(
             no base model where one is needed.
     """
     _check_families([tensors for tensors, _ in loras])
+    _check_names([tensors for tensors, _ in loras], family)
     pieces = _pieces(loras, family, settings.method)
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
@@ -90,6 +95,16 @@ def _check_families(loras: Sequence[Tensors]) -> None:
     if len(set(families.values()) - {None}) > 1:
         found = ", ".join(f"{name} is {family}" for name, family in families.items() if family)
         raise ValueError(f"loras: all must be of one model family to be merged, but {found}")
+
+
+def _check_names(loras: Sequence[Tensors], family: ModelFamily) -> None:
+    """Two names of one module would be two modules of the result, of which loaders take one."""
+    names = "\n".join(key for tensors in loras for key in tensors)
+    if family == "sd15" and len({found[1] in _ORIGINAL for found in _NAMING.finditer(names)}) > 1:
+        raise ValueError(
+            "loras: some name the U-Net's blocks as diffusers does, some as the original; their U-Net is not that of "
+            "SD1.5, so it cannot be told which are the same. Extract both anew from the patched model, then merge"
+        )
 
 
 def _family_or_none(tensors: Tensors) -> ModelFamily | None:

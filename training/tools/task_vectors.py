@@ -76,4 +76,6 @@ def smallest_kept(change: Tensor, density: float) -> Tensor:
 
 def _in_pieces(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
     """The same elements of all tensors, piece by piece; a contiguous tensor's pieces are views of it."""
-    return zip(*(tensor.reshape(-1).split(_PIECE) for tensor in tensors), strict=True)
+    flat = [tensor.reshape(-1) for tensor in tensors]
+    for start in range(0, flat[0].numel(), _PIECE):
+        yield tuple(one[start : start + _PIECE] for one in flat)

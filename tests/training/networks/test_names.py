@@ -8,8 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from pack.tests.training.networks.models import TinyUNet
+from pack.training.files.formats import split_modules, to_kohya
 from pack.training.networks import Network, NetworkSettings
 from pack.training.networks.names import alias_keys, diffusers_names, file_keys
+from pack.training.tools.deltas import delta_weight
+from pack.training.tools.merge import MergeSettings, merge
+from pack.training.tools.ranks import RankChoice
+from pack.training.tools.resize import resize
+from pack.training.tools.strengths import Strengths
 
 LAYOUTS = Path(__file__).parent / "data" / "kohya_layouts.json.gz"
 """Key -> shapes of down and up, by layout: networks of rank 16, convolutions of rank 4, as sd-scripts writes them."""
@@ -115,6 +121,39 @@ def test_comfyuis_loader_finds_every_module_under_its_key(comfy, config, family)
         path: f"diffusion_model.{path}.weight" for path in trained
     }
     assert all(back[ours[path]] == path for path in trained)
+
+
+@pytest.mark.comfy
+@pytest.mark.parametrize("is_attention_alone", [False, True], ids=["all", "attention"])
+@pytest.mark.parametrize("writer", ["ours", "core"])
+@pytest.mark.parametrize(
+    "config", [SD15, SDXL, ONE_LEVEL, UNEQUAL, GAPS], ids=["sd15", "sdxl", "one level", "unequal", "gaps"]
+)
+def test_tools_keep_every_module_s_place(comfy, config, writer, is_attention_alone):
+    """Load (`to_kohya`), resize, merge, and load again: ComfyUI's loader finds the module that was trained."""
+    family = "sdxl" if config is SDXL else "sd15"
+    diffusion_model = unet(comfy, config)
+    model = torch.nn.Module()
+    model.diffusion_model, model.model_config = diffusion_model, SimpleNamespace(unet_config=config)
+    theirs = comfy.module("comfy.lora").model_lora_keys_unet(model, {})
+    every = [name for name, _ in diffusion_model.named_modules()]
+    trained = [
+        path
+        for path, module in diffusion_model.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and (not is_attention_alone or ".1.trans" in path)
+    ]
+    keys = file_keys(every, "unet", family) if writer == "ours" else {path: f"diffusion_model.{path}" for path in every}
+    tensors = {}
+    for number, path in enumerate(trained, 1):  # a number of its own in place of each module's change
+        tensors[f"{keys[path]}.lora_down.weight"] = torch.full((1, 9), float(number))
+        tensors[f"{keys[path]}.lora_up.weight"] = torch.ones(3, 1)
+    resized, _ = resize(to_kohya(tensors, family), RankChoice(rank=1))
+    merged, _ = merge([(resized, Strengths())], family, MergeSettings())
+    places = {}
+    for name, parts in split_modules(to_kohya(merged, family)).items():
+        number = round(float(delta_weight(parts).abs().max()))
+        places[trained[number - 1]] = theirs[name]
+    assert places == {path: f"diffusion_model.{path}.weight" for path in trained}
 
 
 def test_one_level_unet_is_named_without_samplers():
