@@ -20,7 +20,8 @@ CUT_OFF = """() => [...document.querySelectorAll(".bakery-panel button, .bakery-
 TEXTS = """() => ["button", ".bakery-hint", ".bakery-empty", ".bakery-status", "option", "input"]
     .flatMap((kind) => [...document.querySelectorAll(`.bakery-panel ${kind}`)])
     .flatMap((part) => [part.textContent, part.title, part.placeholder ?? "", part.getAttribute("aria-label") ?? ""])"""
-KNOWN = re.compile(r"LoRA|lr|input|manners|\.png|Esc|fox|day|night")
+WISHES = ["resume", "stop", "save", "sample", "rate", "try"]
+KNOWN = re.compile(r"[0-9a-f]{32}|LoRA|lr|input|manners|\.png|Esc|fox|day|night")
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,10 @@ def set_and_open(browser, server, tab, **settings):
 
 
 def answer_as_paused(route):
-    """The server's answer for a run that has ended, as it would be while it is paused."""
+    """The server's answer for a run that has ended, as it would be while it is paused and much is asked of it."""
     answer = route.fetch()
-    route.fulfill(response=answer, json={**answer.json(), "state": "paused"})
+    status = {"state": "paused", "waiting": WISHES, "doing": "sample"}
+    route.fulfill(response=answer, json={**answer.json(), **status})
 
 
 @pytest.fixture
@@ -72,6 +74,15 @@ def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, 
     english = [text for text in texts if re.search("[A-Za-z]{2}", KNOWN.sub("", text))]
     assert english == []
     assert page.evaluate(CUT_OFF) == []
+    heard = page.locator(".bakery-heard").inner_text()
+    assert heard.startswith("这组图片画完后继续训练……") and heard.count("·") == len(WISHES) - 1
+    choice, sent = page.evaluate("""async () => {
+        const node = window.app.graph._nodes.find((each) => each.comfyClass === "BakeryTrain");
+        const widget = node.widgets.find((each) => each.name === "on_dataset_change");
+        return [widget._displayValue, (await window.app.graphToPrompt()).output[node.id].inputs.on_dataset_change];
+    }""")
+    assert (choice, sent) == ("重新开始", "start over"), "named in Chinese, sent as it is"
+    assert (page.get_by_text("重新开始", exact=True).count() > 0) == is_new, "the classic rendering draws on its canvas"
     page.context.close()
 
 
