@@ -1,22 +1,33 @@
 """Weight-decomposed adaptation (DoRA): the magnitude of the weight's columns is trained beside its direction.
 
 Liu et al. 2024, https://arxiv.org/abs/2402.09353: W' = m (W + delta) / |W + delta|. The norm is taken per input
-channel, over everything else: that is the axis which ComfyUI, Forge and A1111 read right. It needs the base weight, so
-the change W' - W is built, in float32, and applied beside the frozen layer.
+channel, over everything else: that is the axis which ComfyUI, Forge and A1111 read right. It needs the base weight.
 
-Shapes: O out, I in; m is (1, I[, 1, 1]).
+Around a plain LoRA, delta = s B A, nothing of the weight's size is built: with c = m / |W + delta|, per input channel,
+W' x = W (c x) + s B (A (c x)), and |W + delta|^2 = |W|^2 + 2 s <B^T W, A> + s^2 <B^T B A, A>. Around other algorithms
+W' - W is built, in float32, and applied beside the frozen layer.
+
+Shapes: O out, I in, R rank, F = I times kernel; m is (1, I[, 1, 1]).
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from .adapter import Adapter, frobenius
+from .adapter import Adapter, Forward, frobenius
 from .draws import Draws
 from .layer import Layer
+from .lora import LoraAdapter
 from .rebuild import RebuiltAdapter
 
 BISECTIONS = 20
 EPSILON = torch.finfo(torch.float32).eps
+SMALLEST_NORM = 1e-18
+"""Its square is still a float32, and a column of zeros is told from it by no sum with EPSILON."""
+SMALLEST_SHARE = 1e-12
+"""Of a squared norm: where the change takes all of a column away, the root's gradient stays finite."""
 
 
 class DoraAdapter(RebuiltAdapter):
@@ -30,6 +41,7 @@ class DoraAdapter(RebuiltAdapter):
             dora_scale = column_norm(layer.weight(torch.device("cpu")), dim=1)
         self.dora_scale = nn.Parameter(dora_scale)
         self.norm_dim = 1 if dora_scale.shape[0] == 1 else 0
+        self._base_norm: Tensor | None = None
 
     @classmethod
     def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor], inner: Adapter) -> "DoraAdapter":
@@ -42,6 +54,30 @@ class DoraAdapter(RebuiltAdapter):
         """Bind the inner adapter too, which makes the masks."""
         super().bind(draws, index, dropout, rank_dropout)
         self.inner.bind(draws, index, dropout, rank_dropout)
+
+    def forward(self, x: Tensor, base: Forward) -> Tensor:
+        """Frozen output plus the change, from the factors where they are plain LoRA's."""
+        if self.is_dropped or type(self.inner) is not LoraAdapter or self.norm_dim != 1:
+            return super().forward(x, base)
+        inner = self.inner
+        down_RF, up_OR = inner.drop_rows(inner.lora_down.flatten(1)), inner.lora_up.flatten(1)
+        factor = self.dora_scale / self._changed_norm(up_OR, down_RF * inner.scale)
+        down = down_RF.view(inner.lora_down.shape) * (factor * self.strength)
+        hidden = inner.operation(x, down.to(x.dtype))
+        change_I = (factor.squeeze(0) if self.layer.is_conv else factor.view(-1)) - 1
+        # Multiplied in float32: in bfloat16 the factor itself would have steps of 0.4 %.
+        output = base((x * (1 + change_I * self.strength)).to(x.dtype))
+        return inner.add_up(output, hidden, inner.lora_up.to(x.dtype))
+
+    def _changed_norm(self, up_OR: Tensor, down_RF: Tensor) -> Tensor:
+        """`column_norm` of W + up @ down, in the shape of `dora_scale`; the frozen weight's own where up is zero."""
+        if self._base_norm is None or self._base_norm.device != up_OR.device:
+            self._base_norm = _plain_norm(self.layer.weight(up_OR.device), dim=1).clamp_min(SMALLEST_NORM)
+        products_RF = 2 * FrozenProduct.apply(up_OR, self.layer) + (up_OR.mT @ up_OR) @ down_RF
+        added_F = (down_RF * products_RF).sum(0)
+        added_I = added_F.view(self.layer.in_size, -1).sum(1)
+        share = added_I.view(self.dora_scale.shape) / self._base_norm.square()
+        return self._base_norm * (1 + share).clamp_min(SMALLEST_SHARE).sqrt() + EPSILON
 
     def delta_weight(self) -> Tensor:
         """W' - W."""
@@ -80,7 +116,26 @@ class DoraAdapter(RebuiltAdapter):
         return {**self.inner.file_tensors(), "dora_scale": self.dora_scale.detach()}
 
 
+class FrozenProduct(torch.autograd.Function):
+    """up^T W, (R, F). The weight is read again in the backward pass: autograd would keep what the host casts it to."""
+
+    @staticmethod
+    def forward(ctx: Any, up_OR: Tensor, layer: Layer) -> Tensor:
+        """Multiply."""
+        ctx.layer = layer
+        return up_OR.mT @ layer.weight(up_OR.device).to(up_OR.dtype).flatten(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_RF: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradient of up."""
+        return ctx.layer.weight(grad_RF.device).to(grad_RF.dtype).flatten(1) @ grad_RF.mT, None
+
+
 def column_norm(weight: Tensor, dim: int) -> Tensor:
     """Norm of each input channel (dim 1) or output channel (dim 0), kept broadcastable; never zero."""
-    others = [d for d in range(weight.dim()) if d != dim]
-    return frobenius(weight, others) + EPSILON
+    return _plain_norm(weight, dim) + EPSILON
+
+
+def _plain_norm(weight: Tensor, dim: int) -> Tensor:
+    return frobenius(weight, [d for d in range(weight.dim()) if d != dim])

@@ -1,0 +1,49 @@
+"""DoRA from the factors of a LoRA, in the number formats that models compute in."""
+
+import pytest
+import torch
+from pack.training.networks.dora import DoraAdapter
+from pack.training.networks.layer import Layer
+from pack.training.networks.lora import LoraAdapter
+from torch import nn
+
+LAYERS = {"linear": lambda: nn.Linear(64, 96), "conv": lambda: nn.Conv2d(32, 48, 3, padding=1)}
+INPUTS = {"linear": (2, 200, 64), "conv": (2, 32, 16, 16)}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_small_change_of_the_magnitudes_is_not_rounded_away(kind, dtype):
+    torch.manual_seed(0)
+    module = LAYERS[kind]().to(dtype)
+    layer = Layer.of(module)
+    adapter = DoraAdapter(layer, LoraAdapter.create(layer, 4, 4.0, torch.Generator().manual_seed(1)), None)
+    factor = 1 + 0.005 * torch.randn(adapter.dora_scale.shape)
+    adapter.dora_scale.mul_(factor)
+    x = torch.randn(INPUTS[kind]).to(dtype)
+    change = (adapter(x, module) - module(x)).double()
+    moved = factor.squeeze(0) if kind == "conv" else factor.view(-1)
+    expected = layer.operation()(x.double() * (moved.double() - 1), module.weight.double())
+    assert float((change * expected).sum() / expected.square().sum()) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_half_precision_takes_the_same_change_and_gradients(kind):
+    torch.manual_seed(0)
+    module = LAYERS[kind]().requires_grad_(False)
+    grads = []
+    for dtype in (torch.float32, torch.bfloat16):
+        cast = LAYERS[kind]().to(dtype).requires_grad_(False)
+        cast.load_state_dict({name: tensor.bfloat16().to(dtype) for name, tensor in module.state_dict().items()})
+        layer = Layer.of(cast)
+        adapter = DoraAdapter(layer, LoraAdapter.create(layer, 4, 4.0, torch.Generator().manual_seed(1)), None)
+        with torch.no_grad():
+            adapter.inner.lora_up.copy_(torch.randn(adapter.inner.lora_up.shape, generator=torch.manual_seed(2)) * 0.1)
+            adapter.dora_scale.mul_(1.1)
+        x = torch.randn(INPUTS[kind], generator=torch.manual_seed(3)).bfloat16().to(dtype).requires_grad_()
+        adapter(x, cast).square().mean().backward()
+        grads.append([x.grad.float(), *(parameter.grad for parameter in adapter.parameters())])
+    for single, half in zip(*grads, strict=True):
+        assert torch.nn.functional.cosine_similarity(single.flatten(), half.flatten(), dim=0) > 0.999
+        assert float(half.norm() / single.norm()) == pytest.approx(1, abs=0.01)
