@@ -110,8 +110,8 @@ def _form_inputs() -> list[io.Input]:
     return [
         io.Boolean.Input(
             "weight_decompose", default=SETTINGS.weight_decompose, optional=True, advanced=True,
-            tooltip="DoRA: trains magnitude and direction of each weight separately. Twice as slow; for lora, locon, "
-            "loha and lokr.",
+            tooltip="DoRA: trains magnitude and direction of each weight separately. A little slower with lora and "
+            "locon, more than twice as slow with loha and lokr.",
         ),
         io.Boolean.Input(
             "rank_stabilized", default=SETTINGS.rank_stabilized, optional=True, advanced=True,
