@@ -4,6 +4,7 @@
 import { candidates, cellTitle, loraName, verdict, votesByLora } from "../lib/compare_model.js";
 import { getComparison, pictureUrl, saveChoice, saveVotes } from "../lib/compare_service.js";
 import { element, setText } from "../lib/dom.js";
+import { move } from "../lib/preview_grid.js";
 import { nextPair, ranking } from "../lib/ranking.js";
 import { command } from "../lib/run_service.js";
 
@@ -14,6 +15,8 @@ export class ComparePanel {
   #data = null;
   /** Index of the cell that is shown large. @type {number | null} */
   #large = null;
+  /** Cell of the grid that Tab reaches; arrow keys lead to the others. */
+  #focus = { column: 0, row: 0 };
   #request = 0;
 
   /**
@@ -47,6 +50,7 @@ export class ComparePanel {
     const data = await getComparison(id).catch(() => null);
     if (request !== this.#request || !data) return;
     this.#data = data;
+    this.#focus = { column: 0, row: 0 };
     this.empty.hidden = true;
     this.#showGrid();
     this.onShown();
@@ -75,10 +79,27 @@ export class ComparePanel {
       const { text, isOverfit } = verdict(this.#data, lora, this.t);
       const label = element("div", { class: "bakery-compare-label" }, element("div", { text: name, title: name }), element("div", { class: isOverfit ? "bakery-warning" : "bakery-hint", text }));
       const pictures = cells.flatMap((/** @type {any} */ cell, /** @type {number} */ index) => (cell.lora === lora ? [this.#picture(index, () => this.#enlarge(index))] : []));
-      return element("div", { class: "bakery-compare-row" }, label, ...pictures);
+      return element("div", { class: "bakery-compare-row", role: "row" }, label, ...pictures);
     });
-    this.body.replaceChildren(...rows);
+    this.body.replaceChildren(element("div", { role: "grid", "aria-label": this.t("compare_panel") }, ...rows));
+    this.#showFocus();
     if (before !== null) this.body.querySelector(`[data-cell="${before}"]`)?.focus({ preventScroll: true });
+  }
+
+  /** @returns {HTMLButtonElement[][]} the cells of the grid; none while something else is shown */
+  #grid() {
+    return [...this.body.querySelectorAll(".bakery-compare-row")].map((row) => [...row.querySelectorAll("button")]);
+  }
+
+  #showFocus() {
+    this.#grid().forEach((cells, row) => cells.forEach((cell, column) => {
+      cell.tabIndex = row === this.#focus.row && column === this.#focus.column ? 0 : -1;
+      cell.onfocus = () => {
+        if (cell.tabIndex === 0) return;
+        this.#focus = { column, row };
+        this.#showFocus();
+      };
+    }));
   }
 
   /** @param {number} index @param {() => void} onclick @param {{isBlind?: boolean, size?: number}} [options] */
@@ -162,17 +183,28 @@ export class ComparePanel {
     }
   }
 
-  /** Arrow keys choose between the two pictures of a vote, or go to the next picture. @param {KeyboardEvent} event */
+  /** What a key does in the grid, beside a large picture, or in a vote. @param {KeyboardEvent} event */
   #onKey(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const pair = this.body.querySelectorAll(".bakery-pair button");
-    if (step === undefined || (!pair.length && this.#large === null)) return;
+    const isInBody = this.body.contains(/** @type {Node} */ (event.target));
+    if (pair.length && step !== undefined) pair[step < 0 ? 0 : 1].click();
+    else if (this.#large !== null && step !== undefined) {
+      const count = this.#data.cells.length;
+      this.#enlarge((this.#large + step + count) % count);
+    } else if (this.#large !== null && event.key === "Enter" && isInBody) void this.#choose();
+    else if ((this.#large !== null || pair.length) && event.key === "Escape") this.#showGrid();
+    else if (!isInBody || !this.#moveInGrid(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
-    if (pair.length) pair[step < 0 ? 0 : 1].click();
-    else {
-      const count = this.#data.cells.length;
-      this.#enlarge((/** @type {number} */ (this.#large) + step + count) % count);
-    }
+  }
+
+  /** @param {string} key @returns {boolean} whether it leads to another cell */
+  #moveInGrid(key) {
+    const grid = this.#grid();
+    const place = grid.length ? move(this.#focus, key, grid[0].length, grid.length) : null;
+    if (!place) return false;
+    grid[place.row][Math.min(place.column, grid[place.row].length - 1)].focus();
+    return true;
   }
 }

@@ -76,6 +76,39 @@ def test_look_and_choose_a_cell(page, server, folder):
     assert not pick.exists()
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_keys_reach_every_cell_and_choose(page, folder, is_new):
+    """Tab stops once in the grid; arrows move in it, Enter opens and then chooses, Escape leads back to the cell."""
+    page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
+    show_comparison(page)
+    label = "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+    page.locator(".bakery-compare button", has_text="Vote blind").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(label) == "no LoRA · fox · likeness 0.200"
+    seen = [page.evaluate(label)]
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+        seen.append(page.evaluate(label))
+    assert [text.split(" · likeness")[0] for text in seen[1:]] == [
+        "no LoRA · <b>fox</b>", "step 10 · <b>fox</b>", "step 20 · <b>fox</b>", "step 20 · <b>fox</b>",
+        "step 20 · fox", "step 10 · fox",
+    ]  # fmt: skip
+    assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid", "focus is seen"
+    assert page.evaluate("() => document.querySelectorAll('.bakery-compare-cell[tabindex=\"0\"]').length") == 1
+    page.keyboard.press("Enter")
+    assert page.locator(".bakery-compare-title").inner_text().startswith("step 10 · fox")
+    page.keyboard.press("Enter")
+    wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
+    assert json.loads((folder / "choice.json").read_text()) == 2
+    page.keyboard.press("Escape")
+    assert page.evaluate(label).startswith("step 10 · fox")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate(label).startswith("step 10 · fox"), "Tab comes back to where one was"
+    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    page.wait_for_timeout(300)
+
+
 def test_votes_are_blind_ranked_taken_back_and_kept(page, folder):
     show_comparison(page)
     press(page, "Vote blind")
@@ -159,7 +192,7 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
     )
     wait(page, "[...document.querySelectorAll('.bakery-compare-cell img')].every((image) => image.naturalWidth)")
     page.wait_for_timeout(500)
-    screenshot(page, "compare_node", {"x": 410, "y": 60, "width": 450, "height": 560})
+    screenshot(page, "compare_node", ".bakery-compare")
     page.locator(".bakery-compare-row", has_text=f"step {2 * every}").locator("button").first.click()
     press(page, "Choose this")
     wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
