@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..training.files.lora_file import LoraTensors
-from ..training.tools.chart import bar_chart
+from ..training.tools.chart import norm_chart
 from ..training.tools.cut import cut
 from ..training.tools.extract import ExtractSettings, extract
 from ..training.tools.inspection import inspect_lora
@@ -141,7 +141,7 @@ class BakeryInspectLoRA(io.ComfyNode):
             text += "\nlikely trigger words: " + (
                 ", ".join(f"{word} ({change:.1%})" for word, change in words) or "none"
             )
-        chart = bar_chart(f"{getattr(lora, 'name', '')} norm by block".strip(), info.block_norms, ("BASE",))
+        chart = norm_chart(getattr(lora, "name", ""), info)
         image_BHWC = torch.from_numpy(np.asarray(chart, dtype=np.float32) / 255)[None]
         return io.NodeOutput(text, image_BHWC, ui={"text": [text]})
 

@@ -11,7 +11,7 @@ from ..files.formats import Tensors, detect_family, to_diffusers, to_kohya
 from ..files.lora_file import load_lora, save_lora
 from .arguments import build_parser
 from .bake import bake_checkpoint
-from .chart import bar_chart
+from .chart import norm_chart
 from .checkpoints import open_checkpoint
 from .extract import ExtractSettings, extract_from_files
 from .inspection import inspect_lora
@@ -107,7 +107,7 @@ def _inspect(options: argparse.Namespace) -> None:
     info = inspect_lora(tensors, detect_family(tensors), metadata)
     print(info.text())
     if options.chart is not None:
-        bar_chart(f"{options.lora.stem}: norm by block", info.block_norms, ("BASE",)).save(options.chart)
+        norm_chart(options.lora.stem, info).save(options.chart)
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """What is in a LoRA: algorithm, ranks, where it changes the model and how much, metadata, signs of trouble."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -50,6 +50,8 @@ class LoraInfo:
     modules: tuple[ModuleInfo, ...]
     block_norms: Mapping[str, float]
     """Frobenius norm of all changes in a block, by block name in the order of the U-Net."""
+    broken_blocks: tuple[str, ...]
+    """Blocks with modules that hold NaN or infinity, which their norm leaves out."""
     num_bytes: int
     dtypes: tuple[str, ...]
     metadata: Mapping[str, str]
@@ -79,14 +81,16 @@ def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, s
     """Look at every module; nothing is changed. Give kohya names (`to_kohya`)."""
     modules = tuple(_module_info(name, parts) for name, parts in split_modules(tensors).items())
     squares: dict[str, float] = dict.fromkeys((*block_names(family), _OTHER), 0.0)
+    blocks = {module.name: block_of_name(module.name, family) or _OTHER for module in modules}
     for module in modules:
-        block = block_of_name(module.name, family) or _OTHER
+        block = blocks[module.name]
         squares[block] = squares.get(block, 0.0) + (module.norm or 0.0) ** 2
-    present = {block_of_name(module.name, family) or _OTHER for module in modules}
+    present = set(blocks.values())
     return LoraInfo(
         family=family,
         modules=modules,
         block_norms={block: total**0.5 for block, total in squares.items() if block in present},
+        broken_blocks=tuple(dict.fromkeys(blocks[module.name] for module in modules if not module.is_finite)),
         num_bytes=size_of(tensors),
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
         metadata=metadata,
@@ -125,24 +129,26 @@ def _warnings(modules: tuple[ModuleInfo, ...]) -> list[str]:
     found: list[str] = []
     broken = [module.name for module in modules if not module.is_finite]
     if broken:
-        found.append(f"{len(broken)} modules hold NaN or infinity, first {broken[0]}: the file is broken")
+        found.append(f"NaN or infinity in {_count(broken)}, first {broken[0]}: the file is broken")
     rms = {module.name: module.rms for module in modules if module.rms is not None}
     dead = [name for name, value in rms.items() if value == 0]
     if dead:
-        found.append(f"{len(dead)} of {len(modules)} modules change nothing, first {dead[0]}")
+        found.append(f"no change by {_count(dead)} of {len(modules)}, first {dead[0]}")
     alive = [value for value in rms.values() if value]
     exploded = [name for name, value in rms.items() if value and value > _EXPLODED * median(alive)]
     if exploded:
-        found.append(
-            f"{len(exploded)} modules change far more than the rest ({_EXPLODED:g} times), first {exploded[0]}"
-        )
+        found.append(f"more than {_EXPLODED:g} times the usual change in {_count(exploded)}, first {exploded[0]}")
     high = [module for module in modules if module.rank and module.alpha and module.alpha > module.rank]
     if high:
-        found.append(f"alpha is above the rank in {len(high)} modules ({high[0].alpha:g} / {high[0].rank})")
+        found.append(f"alpha is above the rank in {_count(high)} ({high[0].alpha:g} / {high[0].rank})")
     text = [module for module in modules if not module.name.startswith(UNET_PREFIX)]
     if not any(module.norm for module in text):
         found.append("the text encoder is untouched" if not text else "the text encoder's modules change nothing")
     return found
+
+
+def _count(modules: Sequence[object]) -> str:
+    return f"{len(modules)} module{'' if len(modules) == 1 else 's'}"
 
 
 def _parts(modules: tuple[ModuleInfo, ...]) -> list[str]:
