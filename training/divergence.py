@@ -5,12 +5,15 @@ of earlier samples of its own band of timesteps, many are taken together, and no
 """
 
 from collections import deque
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Sequence
 
+from .base_losses import base_losses
+from .base_watch import BaseWatch, Excess
+from .divergence_cause import likely_cause
 from .job import TrainingDiverged, TrainJob, TrainState
 from .report import SampleLoss, StepReport
-from .run.metrics import read_metrics
+from .run.folder import RunFolder
+from .run.metrics import append_line, read_metrics
 
 BAND_WIDTH = 100
 """Timesteps that share one expected loss."""
@@ -70,35 +73,85 @@ class LossWatch:
 
 
 class DivergenceGuard:
-    """Callback that ends a run whose unweighted loss stays far above what it was. It comes before the saver."""
+    """Callback that ends a run that has gone wrong. It comes before the saver.
 
-    def __init__(self, metrics: Path) -> None:
+    Short runs are judged by the base model's own loss (`BaseWatch`), long ones also by what they were before.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
         """The run's metrics tell how it began, so that a run that goes on is judged as if it had never stopped."""
-        self._metrics = metrics
+        self._folder = folder
         self._watch = LossWatch()
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Reads the steps that were done before."""
         self._watch = LossWatch()
-        for line in read_metrics(self._metrics):
-            self._take(SampleLoss(**sample) for sample in line.get("samples", ()))
+        self._asked = dict[int, list[float]]()
+        self._base_watch = BaseWatch(lambda step: self._base_losses(job, step))
+        self._excess: Excess | None = None
+        if state.step >= job.total_steps:
+            return
+        self._asked = {line["step"]: line["losses"] for line in read_metrics(self._folder.base_losses)}
+        for line in read_metrics(self._folder.metrics):
+            if "samples" in line:
+                samples = [SampleLoss(**sample) for sample in line["samples"]]
+                self._take(line["step"], line["stage"], samples, line["grad_norm"])
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Raises `TrainingDiverged` when the latest samples are far worse than earlier ones."""
-        self._take(report.samples)
-        if self._watch.is_diverged:
-            rate = max(report.learning_rates.values())
-            raise TrainingDiverged(
-                f"training diverged: at step {report.step} the loss of the last {WINDOW} samples is "
-                f"{self._watch.ratio:.3g} times what it was before at the same timesteps. The run stands at its last "
-                f"save; an earlier step may be better. Most likely the learning rate ({rate:g}) is too high for this "
-                "network; lower it 3-10 times, or add warmup_steps."
-            )
+        """Raises `TrainingDiverged` when the latest samples are far worse than without the network, or than earlier."""
+        self._take(report.step, report.stage, report.samples, report.grad_norm)
+        if self._excess is None and not self._watch.is_diverged:
+            return
+        good_step = self._excess.good_step if self._excess else None
+        raise TrainingDiverged(
+            f"training diverged: at step {report.step} {self._finding()}. {self._where_it_stands(good_step)} "
+            f"{likely_cause(job, report.stage, max(report.learning_rates.values()))}",
+            good_step,
+        )
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
+        """Lets go of job and state: in a cycle with them, network and optimizer would stay in memory."""
+        self._base_watch = BaseWatch(lambda step: ())
 
-    def _take(self, samples: Iterable[SampleLoss]) -> None:
+    def _take(self, step: int, stage: int, samples: Sequence[SampleLoss], grad_norm: float) -> None:
         for sample in samples:
             if not sample.is_kept:  # its loss begins at 0 and only tells how far the network is from the base
                 self._watch.add(sample.timestep, sample.loss)
+        self._excess = self._base_watch.add(step, stage, samples, grad_norm)
+
+    def _base_losses(self, job: TrainJob, step: int) -> list[float]:
+        """Asked once: they are the same at any later time, so they are noted for a run that goes on."""
+        if step not in self._asked:
+            self._asked[step] = base_losses(job, step)
+            append_line(self._folder.base_losses, {"step": step, "losses": self._asked[step]})
+        return self._asked[step]
+
+    def _finding(self) -> str:
+        excess = self._excess
+        if excess is None:
+            return (
+                f"the loss of the last {WINDOW} samples is {self._watch.ratio:.3g} times what it was before at the "
+                "same timesteps"
+            )
+        if excess.best_step is None:
+            return (
+                f"the loss of the last {excess.num_samples} samples is {excess.ratio:.3g} times that of the base model "
+                "on the same images and noise: the network is worse than none"
+            )
+        return (
+            f"the loss of the last {excess.num_samples} samples is {excess.ratio:.3g} times what it was at step "
+            f"{excess.best_step}, and the gradients have grown with it"
+        )
+
+    def _where_it_stands(self, good_step: int | None) -> str:
+        if good_step is None:
+            return "The run stands at its last save; an earlier step may be better."
+        saved, lora = (
+            max((step for step in files if step <= good_step), default=0)
+            for files in (self._folder.states(), self._folder.step_loras())
+        )
+        if saved:
+            return f"The run stands at step {saved}, its last save before it went wrong."
+        if lora:
+            return f"The LoRAs up to step {lora} are from before it went wrong; the run itself begins anew."
+        return "Nothing was saved before it went wrong."

@@ -19,6 +19,7 @@ from .lockstep import Follow, Lead
 from .networks.network import Network
 from .out_of_memory import OutOfMemory, advice, is_out_of_memory
 from .parallel import Ranks, check_batch_size
+from .precision import check_fits
 from .rate_changes import described
 from .report import StepReport
 from .run.find import FoundRun, find_run
@@ -44,6 +45,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     request = hold_out(request)
     check_names_fit(request.root)
     check_batch_size(hooks.ranks, (stage.batch_size for stage in request.stages))
+    check_fits(request.network, request.saving.dtype)
     with torch.inference_mode(False), _locked(request, hooks.ranks):
         data = place_data(request)
         plans = stage_plans(request, data)
@@ -111,7 +113,7 @@ def _callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
 
 def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
     """The guard comes before the saver, so that nothing worthless is saved; the saver before all that may end a run."""
-    callbacks: list[Callback] = [DivergenceGuard(saver.folder.metrics), saver]
+    callbacks: list[Callback] = [DivergenceGuard(saver.folder), saver]
     if session.validation is not None and not session.found.is_finished:
         every = session.request.validation.every or session.request.saving.save_every
         callbacks.append(Validator(session.validation, every, saver, _progress(hooks, "validating")))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from .data.batch import Batch
+from .divergence_cause import likely_cause
 from .job import Callback, StagePlan, StopTraining, TrainingDiverged, TrainJob, TrainState
 from .networks.network import NormReport
 from .objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
@@ -238,11 +239,10 @@ def _check_finite(job: TrainJob, state: TrainState, loss: float, grad_norm: floa
             f"{_half_precision(job)}Else a LoRA on the model, the one to go on from, or the checkpoint is damaged: see "
             "whether the model draws a picture, and train without them."
         )
-    rate = max(effective_rates(state.optimizer).values())
+    cause = likely_cause(job, state.optimizer_stage, max(effective_rates(state.optimizer).values()))
     raise TrainingDiverged(
         f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {grad_norm}. The run stands at its "
-        f"last save. Most likely the learning rate ({rate:g}) is too high for this network; lower it 3-10 times, "
-        f"add warmup_steps, or set max_grad_norm to 1. {_half_precision(job)}".rstrip()
+        f"last save. {cause} {_half_precision(job)}".rstrip()
     )
 
 

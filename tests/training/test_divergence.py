@@ -2,12 +2,24 @@
 
 import math
 import random
+import re
+from dataclasses import replace
 
 import pytest
-from pack.training.divergence import FACTOR, DivergenceGuard, LossWatch
-from pack.training.job import TrainingDiverged
-from pack.training.report import SampleLoss, StepReport
-from pack.training.run.metrics import append_metrics
+import torch
+from pack.tests.toy_model import At, raising, run, toy_request, with_steps
+from pack.training.base_losses import base_losses
+from pack.training.divergence import FACTOR, LossWatch
+from pack.training.divergence_cause import likely_cause
+from pack.training.job import StopTraining, TrainingDiverged
+from pack.training.networks.settings import NetworkSettings
+from pack.training.optimizers.build import effective_rates
+from pack.training.optimizers.schedules import ScheduleSettings
+from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.report import SampleLoss
+from pack.training.run.metrics import read_metrics
+from pack.training.run.saver import SaveSettings
+from pack.training.stages import Stage
 
 
 def sample_of(draws: random.Random, factor: float = 1.0) -> SampleLoss:
@@ -16,19 +28,6 @@ def sample_of(draws: random.Random, factor: float = 1.0) -> SampleLoss:
     mean = 0.35 * math.exp(-timestep / 180) + 0.003
     spread = draws.lognormvariate(0.0, 0.8) * draws.paretovariate(3.0)
     return SampleLoss(0, timestep, factor * mean * spread)
-
-
-def report_of(step: int, *samples: SampleLoss) -> StepReport:
-    return StepReport(
-        step=step, total_steps=3000, stage=0, epoch=0, loss=0.0, unweighted_loss=0.0, grad_norm=1.0,
-        learning_rates={"unet": 0.01}, samples=samples, seconds=0.1,
-    )  # fmt: skip
-
-
-def guard_of(path) -> DivergenceGuard:
-    guard = DivergenceGuard(path)
-    guard.on_start(None, None)
-    return guard
 
 
 def test_a_heavy_tailed_loss_is_never_near_an_excess():
@@ -43,49 +42,133 @@ def test_a_heavy_tailed_loss_is_never_near_an_excess():
 
 @pytest.mark.parametrize("begin", [150, 400, 2500])
 @pytest.mark.parametrize("factor", [6.0, 30.0, 1e4])
-def test_an_explosion_is_told_with_the_rate(factor, begin, tmp_path):
-    draws, guard = random.Random(begin), guard_of(tmp_path / "metrics")
-    for step in range(1, begin + 1):
-        guard.on_step(None, None, report_of(step, sample_of(draws)))
-    with pytest.raises(
-        TrainingDiverged, match=r"the last 200 samples is .* times .* rate \(0.01\) .* lower it 3-10 times"
-    ):
-        for step in range(begin + 1, begin + 601):
-            guard.on_step(None, None, report_of(step, sample_of(draws, factor)))
+def test_an_explosion_is_found(factor, begin):
+    draws, watch = random.Random(begin), LossWatch()
+    for step in range(begin + 600):
+        sample = sample_of(draws, factor if step > begin else 1.0)
+        watch.add(sample.timestep, sample.loss)
+        assert step > begin or not watch.is_diverged
+        if watch.is_diverged:
+            break
+    assert watch.is_diverged and watch.ratio > FACTOR
 
 
-def test_a_short_excess_and_single_outliers_end_no_run(tmp_path):
-    draws, guard = random.Random(1), guard_of(tmp_path / "metrics")
+def test_a_short_excess_and_single_outliers_are_none():
+    draws, watch = random.Random(1), LossWatch()
     for step in range(1, 2001):
         factor = 100.0 if 800 <= step < 860 else 1e6 if step % 50 == 0 else 1.0
-        guard.on_step(None, None, report_of(step, sample_of(draws, factor)))
+        sample = sample_of(draws, factor)
+        watch.add(sample.timestep, sample.loss)
+        assert not watch.is_diverged
 
 
-def test_samples_kept_as_base_are_not_judged(tmp_path):
-    """Their loss begins at nothing and grows a millionfold in a good run."""
-    draws, guard = random.Random(2), guard_of(tmp_path / "metrics")
-    for step in range(1, 1001):
-        kept = SampleLoss(1, draws.randrange(1000), 1e-6 * step**2, is_kept=True)
-        guard.on_step(None, None, report_of(step, kept if step % 20 else sample_of(draws)))
+def spoil(factor: float):
+    """What a far too large step does to a network."""
+
+    def action(job, state):
+        with torch.no_grad():
+            for _, parameter in job.network.named_parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * factor)
+
+    return action
 
 
-def stopped_at(path, stops: int | None) -> int:
-    """Step at which a run that explodes at step 500 is ended, interrupted once before."""
-    draws, guard = random.Random(3), guard_of(path)
-    for step in range(1, 3000):
-        report = report_of(step, sample_of(draws, 8.0 if step > 500 else 1.0))
-        try:
-            guard.on_step(None, None, report)
-        except TrainingDiverged:
-            return step
-        append_metrics(path, report)
-        if step == stops:
-            guard = guard_of(path)
-    return 0
+@pytest.fixture
+def request_(tmp_path):
+    """Sixty steps of two samples; the network is at the model's output, where nothing behind it limits its change."""
+    return toy_request(
+        tmp_path,
+        steps=60,
+        optimizer=OptimizerSettings(learning_rate=1e-3),
+        network=NetworkSettings(algorithm="locon", targets="all", rank=4, alpha=4, include=("out.2",)),
+    )
 
 
-def test_a_run_that_goes_on_is_judged_as_if_it_had_never_stopped(tmp_path):
-    whole = stopped_at(tmp_path / "whole", None)
-    assert 500 < whole < 900
-    for stops in (90, 480, whole - 60, whole - 1):
-        assert stopped_at(tmp_path / str(stops), stops) == whole
+def states(request):
+    return sorted(int(path.stem[6:]) for path in request.root.rglob("*.state"))
+
+
+def test_a_spoiled_run_stands_at_its_last_good_save(request_):
+    with pytest.raises(TrainingDiverged) as caught:
+        run(replace(request_, saving=SaveSettings(save_every=10)), At(30, spoil(3.0)))
+    text = str(caught.value)
+    assert re.search(r"at step [34]\d the loss of the last 24 samples is [\d.]+ times that of the base model", text)
+    assert "worse than none. The run stands at step 30, its last save before it went wrong. Most likely the" in text
+    assert "learning rate (0.001) is too high for this network; lower it 3-10 times, add warmup_steps" in text
+    assert states(request_) == [20, 30]
+    loras = {path.name: path.read_bytes() for path in request_.root.glob("*.safetensors")}
+    assert sorted(loras) == ["run-step000010.safetensors", "run-step000020.safetensors", "run-step000030.safetensors",
+                             "run.safetensors"]  # fmt: skip
+    assert loras["run.safetensors"] == loras["run-step000030.safetensors"]
+    with pytest.raises(TrainingDiverged) as again:
+        run(replace(request_, saving=SaveSettings(save_every=10)), At(31, spoil(3.0)))
+    assert "stands at step 30" in str(again.value)
+
+
+def test_where_nothing_good_was_saved_nothing_is_left(request_):
+    with pytest.raises(TrainingDiverged, match="Nothing was saved before it went wrong"):
+        run(request_, At(1, spoil(3.0)))
+    assert not states(request_) and not list(request_.root.glob("*.safetensors"))
+
+
+def test_a_run_that_goes_on_is_judged_as_if_it_had_never_stopped(request_, tmp_path):
+    """Also what the base model was asked about is known, not asked again."""
+    ended = []
+    for stops in (None, 8, 25, 32):
+        request = replace(request_, root=tmp_path / str(stops) / "run")
+        if stops:
+            run(request, At(30, spoil(3.0)), raising(stops, StopTraining()))
+        with pytest.raises(TrainingDiverged) as caught:
+            run(request, At(30, spoil(3.0)))
+        ended.append((str(caught.value).partition("than none.")[0], caught.value.good_step))
+        asked = [line["step"] for line in read_metrics(next(request.root.rglob("base_losses.jsonl")))]
+        assert len(asked) == len(set(asked)) > 12
+    assert len(set(ended)) == 1
+
+
+def test_a_run_without_a_fault_is_the_same_with_the_guard(request_, monkeypatch):
+    watched = run(request_).tensors
+    monkeypatch.setattr("pack.training.divergence.DivergenceGuard.on_step", lambda *_: None)
+    plain = run(replace(request_, root=request_.root.with_name("other"))).tensors
+    assert all(torch.equal(plain[name], tensor) for name, tensor in watched.items())
+
+
+def test_base_losses_are_those_of_the_step_without_the_network(request_):
+    """The network of the first step changes nothing yet, so its losses are the base model's; so far as asked later."""
+    seen = {}
+
+    def look(job, state):
+        seen.update(asked=[base_losses(job, step) for step in (1, 2)], state=state.step)
+
+    request = replace(request_, stages=(Stage(steps=12, batch_size=3, grad_accumulation_steps=2),))
+    run(request, At(12, look))
+    first = next(read_metrics(next(request.root.rglob("metrics.jsonl"))))
+    assert [sample["loss"] for sample in first["samples"]] == pytest.approx(seen["asked"][0], rel=1e-6)
+    assert len(seen["asked"][1]) == 5 and seen["asked"][1] != seen["asked"][0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "network", "wanted"),
+    [
+        ({"learning_rate": 3e-3}, {}, r"rate \(0.003\) .* lower it 3-10 times, add warmup_steps. Usual for"),
+        ({"max_grad_norm": 0.0, "schedule": ScheduleSettings(warmup_steps=5)}, {}, "set max_grad_norm to 1"),
+        ({"loraplus_ratio": 16.0}, {"alpha": 8}, r"lower alpha to the rank \(.* is 2\), lower loraplus_ratio"),
+        ({"optimizer": "Prodigy", "learning_rate": 1.0, "arguments": "d_coef=2"}, {},
+         r"step size that Prodigy found \(d x rate = .*learning_rate to 0.3, d_coef to 1, alpha to 1"),
+        ({"optimizer": "DAdaptAdam", "learning_rate": 1.0}, {"alpha": 1}, r"learning_rate to 0.3, or use Prodigy"),
+        ({"optimizer": "Adafactor", "arguments": "relative_step=True"}, {}, "give it one with relative_step=False"),
+    ],
+)  # fmt: skip
+def test_the_likely_cause_follows_from_the_settings(settings, network, wanted, request_):
+    causes = []
+    request = replace(
+        request_,
+        optimizer=OptimizerSettings(**{"learning_rate": 1e-4, **settings}),
+        network=replace(request_.network, **network),
+    )
+
+    def look(job, state):
+        causes.append(likely_cause(job, 0, max(effective_rates(state.optimizer).values())))
+
+    run(with_steps(request, 2), At(1, look))
+    assert re.search(wanted, causes[0]), causes

@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
 from ..base_model import PartName
-from .arguments import check_arguments, parse_arguments
+from .arguments import Value, check_arguments, parse_arguments
 from .catalog import OptimizerClass, OptimizerSpec, find_optimizer
 from .modes import use_training_weights
 from .rates import check_one_rate, check_rates, group_label, group_rate
@@ -104,8 +104,21 @@ def optimizer_arguments(
     accepted = accepted_arguments(optimizer_class)
     given = {spec.aliases.get(name, name): value for name, value in parse_arguments(settings.arguments).items()}
     check_arguments(given, accepted, spec.name)
+    _check_eps(given)
     decay = {"weight_decay": settings.weight_decay} if "weight_decay" in accepted else {}
     return {**decay, **spec.defaults, **given}
+
+
+def _check_eps(arguments: Mapping[str, Value]) -> None:
+    """Refuses what is 0 in float32: a gradient of 0, which every down matrix has at first, is divided by it alone."""
+    smallest = torch.finfo(torch.float32).tiny
+    for name, value in arguments.items():
+        values = cast("tuple[Value, ...]", value) if isinstance(value, tuple) else (value,)
+        if name.startswith("eps") and any(isinstance(one, (int, float)) and not one >= smallest for one in values):
+            raise ValueError(
+                f"arguments: {name} must be above {smallest:.2g}, got {value}: the first gradients of a network are "
+                "partly 0, and 0 divided by it is no number; leave it out, or use 1e-8"
+            )
 
 
 def _needs_one_rate(spec: OptimizerSpec, arguments: dict[str, Any]) -> bool:

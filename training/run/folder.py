@@ -7,6 +7,7 @@
 <loras>/<name>/.run/<id>/run.json               identity, plan, rates changed by hand
 <loras>/<name>/.run/<id>/state-000200.state     exact state: safetensors that loaders do not list
 <loras>/<name>/.run/<id>/metrics.jsonl          one line a step
+<loras>/<name>/.run/<id>/base_losses.jsonl      the base model's own loss on the samples of some steps
 <loras>/<name>/.run/<id>/report.json            which images and tags were learned, once it is finished
 <loras>/<name>/.run/<id>/previews/              one picture a step
 <loras>/<name>/.run/<id>/*.safetensors          LoRAs of a run that another one replaced
@@ -99,6 +100,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One line a step."""
         return self.private / "metrics.jsonl"
+
+    @property
+    def base_losses(self) -> Path:
+        """What the base model loses on the samples of some steps; a line a step."""
+        return self.private / "base_losses.jsonl"
 
     @property
     def previews(self) -> Path:
