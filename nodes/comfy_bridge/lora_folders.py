@@ -5,8 +5,7 @@ from typing import Literal
 
 import folder_paths
 
-from ...training.files.formats import to_kohya
-from ...training.files.lora_file import LoraTensors, load_lora
+from ...training.files.lora_file import LoraTensors, load_kohya
 from .folders import safe_join
 
 SaveFolder = Literal["output/loras", "models/loras"]
@@ -40,8 +39,8 @@ def read_lora(name: str) -> LoraTensors:
         ValueError: It is not there, not readable, or for another kind of model.
     """
     path = lora_path(name)
-    file = load_lora(path)
-    return LoraTensors(to_kohya(file.tensors, metadata=file.metadata), file.metadata, path.stem)
+    file = load_kohya(path)
+    return LoraTensors(file.tensors, file.metadata, path.stem)
 
 
 def lora_state(name: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..base_model import ModelFamily
 from .names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, to_diffusers_unet, unet_name
+from .types import cast
 
 Tensors = dict[str, Tensor]
 
@@ -43,7 +44,9 @@ _UNET_START = re.compile(
     r"|time_embed|label_emb|add_embedding)"
 )
 _IGNORED = re.compile(r"^(bundle_emb\.|lora_adapter_metadata)")
-_ALPHA_METADATA = "lora_adapter_metadata"
+ALPHA_METADATA = "lora_adapter_metadata"
+"""Where diffusers keeps peft's settings, alphas among them."""
+_SD2_CONTEXT, _SDXL_CONTEXT = 1024, 2048
 
 
 def to_kohya(
@@ -82,7 +85,7 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
         path = _diffusers_path(name)
         scale = float(parts["alpha"]) / parts[_DOWN].shape[0] if "alpha" in parts else 1.0
         result[f"{path}.lora_A.weight"] = parts[_DOWN]
-        result[f"{path}.lora_B.weight"] = parts[_UP] * scale
+        result[f"{path}.lora_B.weight"] = cast(name, parts[_UP].float() * scale, parts[_UP].dtype)
     return result
 
 
@@ -111,7 +114,9 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
         return "sdxl"
     for name, tensor in tensors.items():
         if re.search(r"attn2[._](processor\.)?to_[kv][._](lora[._](down|A)|lora_linear_layer\.down|diff$)", name):
-            return "sdxl" if tensor.shape[1] == 2048 else "sd15"
+            if tensor.shape[1] == _SD2_CONTEXT:
+                raise ValueError(f"{name}: belongs to a model of the SD2 family; SD1.5 and SDXL can be used here")
+            return "sdxl" if tensor.shape[1] == _SDXL_CONTEXT else "sd15"
     text = "\n".join(names)
     if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding|down_blocks[._]2[._]attentions.*ff", text):
         return "sdxl" if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding", text) else "sd15"
@@ -190,14 +195,20 @@ def _with_alphas(tensors: Tensors, known: Mapping[str, float]) -> Tensors:
 
 def _metadata_scales(metadata: Mapping[str, str]) -> dict[str, float]:
     """Scale alpha / rank by part from diffusers' metadata; empty where there is none."""
-    if _ALPHA_METADATA not in metadata:
+    if ALPHA_METADATA not in metadata:
         return {}
-    settings: dict[str, float] = json.loads(metadata[_ALPHA_METADATA])
+    settings: dict[str, float] = json.loads(metadata[ALPHA_METADATA])
     return {
-        part: float(settings[f"{part}.lora_alpha"]) / float(settings[f"{part}.r"])
+        part: float(settings[f"{part}.lora_alpha"]) / _rank_scale(settings, part)
         for part in ("unet", "text_encoder", "text_encoder_2")
         if f"{part}.lora_alpha" in settings and f"{part}.r" in settings
     }
+
+
+def _rank_scale(settings: Mapping[str, float], part: str) -> float:
+    """What peft divides alpha by: the rank, or its root where the LoRA is rank-stabilized."""
+    rank = float(settings[f"{part}.r"])
+    return rank**0.5 if settings.get(f"{part}.use_rslora") else rank
 
 
 def _diffusers_path(name: str) -> str:

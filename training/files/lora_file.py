@@ -8,13 +8,17 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..base_model import ModelFamily
 from .atomic import write_atomic
+from .formats import ALPHA_METADATA, to_kohya
 from .hashes import lora_hashes
 from .header_size import fit_header
 from .layout import header_bytes, tensor_area
 from .reading import open_tensors
+from .types import cast
 
-_HASH_KEYS = ("sshs_model_hash", "sshs_legacy_hash")
+_OLD_KEYS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
+"""Hashes of the file that the metadata came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,12 @@ def save_lora(
     """Write a LoRA and return the metadata as written: hashes added, shortened where the header would be too large.
 
     `dtype` is the type of the file's floating tensors, None keeps each as it is. Equal arguments give equal bytes.
+
+    Raises:
+        ValueError: A number is too large for `dtype`.
     """
-    stored = {name: _stored(tensor, dtype) for name, tensor in tensors.items()}
-    kept = fit_header(stored, {key: text for key, text in metadata.items() if key not in _HASH_KEYS})
+    stored = {name: cast(name, tensor.detach().to("cpu"), dtype).contiguous() for name, tensor in tensors.items()}
+    kept = fit_header(stored, {key: text for key, text in metadata.items() if key not in _OLD_KEYS})
     kept |= lora_hashes(stored, kept)
 
     def write(temporary: Path) -> None:
@@ -77,12 +84,21 @@ def load_lora(path: Path) -> LoraFile:
         raise ValueError(f"lora file: {path.name} is not a readable safetensors file ({error}); get it again") from None
 
 
+def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
+    """The same under kohya's names. What diffusers says of alphas in the metadata is in the tensors then.
+
+    Raises:
+        ValueError: It is not readable, or no LoRA of SD1.5 or SDXL, or `family` is not given and cannot be told.
+    """
+    file = load_lora(path)
+    try:
+        tensors = to_kohya(file.tensors, family, file.metadata)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    return LoraFile(tensors, {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA})
+
+
 def load_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file, without reading its tensors; empty where it has none."""
     with open_tensors(path) as file:
         return file.metadata() or {}
-
-
-def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to("cpu", target).contiguous()

@@ -1,16 +1,23 @@
 """The LoRA tools on the command line. Run in the pack's folder: `python -m training.tools COMMAND --help`."""
 
 import argparse
+import json
+import re
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from ..files.formats import Tensors, detect_family, to_diffusers, to_kohya
-from ..files.lora_file import load_lora, save_lora
+from ..base_model import ModelFamily
+from ..files.formats import Tensors, detect_family, to_diffusers
+from ..files.lora_file import load_kohya, save_lora
 from .arguments import build_parser
 from .bake import bake_checkpoint
+from .bulk import check_free, expand, target
 from .chart import norm_chart
 from .checkpoints import open_checkpoint
 from .extract import ExtractSettings, extract_from_files
@@ -22,27 +29,53 @@ from .resize import resize
 from .result_metadata import extracted_metadata, merged_metadata, resized_metadata
 from .strengths import Strengths
 
+_NUMBERS = re.compile(r"-[\d.]+\s*,")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 2 for what the user can put right."""
-    options = build_parser(DTYPES).parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    # A list of numbers that begins with a minus is a value, no option: argparse sees that by a blank.
+    options = build_parser(DTYPES).parse_args([f" {word}" if _NUMBERS.match(word) else word for word in words])
     started, worked, memory = time.perf_counter(), time.process_time(), peak_memory_mib()
     try:
-        _COMMANDS[options.command](options)
+        is_done = _COMMANDS[options.command](options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _failed(error)
     seconds, cpu, peak = time.perf_counter() - started, time.process_time() - worked, peak_memory_mib()
     used = (
         "" if memory is None or peak is None else f", {peak - memory:.0f} MiB of memory above the start's {memory:.0f}"
     )
-    print(f"took {seconds:.1f} s ({cpu:.1f} s of processor time){used}")
-    return 0
+    if not getattr(options, "json", False):
+        print(f"took {seconds:.1f} s ({cpu:.1f} s of processor time){used}")
+    return 0 if is_done else 2
 
 
-def _merge(options: argparse.Namespace) -> None:
+def _failed(error: Exception, path: Path | None = None) -> int:
+    name = "" if path is None or path.name in str(error) else f"{path.name}: "
+    print(f"error: {name}{error}", file=sys.stderr)
+    return 2
+
+
+def _each(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path, int], None]) -> bool:
+    """Work on every file that the options name; what fails is said and the others go on. Whether all went well."""
+    paths, num_failed = expand(options.loras), 0
+    for path in paths:
+        if len(paths) > 1 and not getattr(options, "json", False):
+            print(f"\n{path}")
+        try:
+            work(options, path, len(paths))
+        except (ValueError, OSError) as error:
+            num_failed += 1
+            _failed(error, path)
+    if num_failed and len(paths) > 1:
+        print(f"{num_failed} of {len(paths)} files failed", file=sys.stderr)
+    return not num_failed
+
+
+def _merge(options: argparse.Namespace) -> bool:
+    output = check_free(target(Path("merged"), options.output, 1), options.loras, overwrite=options.overwrite)
     loras = [_load(path) for path in options.loras]
     strengths = options.strengths or [1.0] * len(loras)
     blocks = options.blocks or [""] * len(loras)
@@ -69,19 +102,23 @@ def _merge(options: argparse.Namespace) -> None:
     print(report.text())
     sources = [(path.stem, metadata) for path, (_, metadata) in zip(options.loras, loras, strict=True)]
     comment = f"{options.method} at strengths {', '.join(f'{strength:g}' for strength in strengths)}"
-    _save(options.output, merged, merged_metadata(sources, merged, family, comment))
+    _save(output, merged, merged_metadata(sources, merged, family, comment))
+    return True
 
 
-def _resize(options: argparse.Namespace) -> None:
-    tensors, metadata = _load(options.lora)
-    family = detect_family(tensors)
+def _resize(options: argparse.Namespace, path: Path, num_files: int) -> None:
+    output = check_free(target(path, options.output, num_files), [path], overwrite=options.overwrite)
+    tensors, metadata = _load(path, options.family)
+    family = options.family or detect_family(tensors)
     resized, report = resize(tensors, _choice(options), DTYPES.get(options.dtype))
     print(report.text())
     comment = f"resized to rank {options.rank} ({options.rank_method})"
-    _save(options.output, resized, resized_metadata(metadata, resized, family, comment))
+    _save(output, resized, resized_metadata(metadata, resized, family, comment))
 
 
-def _extract(options: argparse.Namespace) -> None:
+def _extract(options: argparse.Namespace) -> bool:
+    sources = [options.original, options.tuned]
+    output = check_free(target(options.tuned, options.output, 1), sources, overwrite=options.overwrite)
     settings = ExtractSettings(
         choice=_choice(options),
         include_conv=options.conv,
@@ -92,38 +129,46 @@ def _extract(options: argparse.Namespace) -> None:
     tensors, report, family = extract_from_files(options.original, options.tuned, settings)
     print(report.text())
     comment = f"difference of {options.tuned.stem} to {options.original.stem}"
-    _save(options.output, tensors, extracted_metadata(tensors, family, options.output.stem, comment))
+    _save(output, tensors, extracted_metadata(tensors, family, output.stem, comment))
+    return True
 
 
-def _bake(options: argparse.Namespace) -> None:
+def _bake(options: argparse.Namespace) -> bool:
+    sources = [options.checkpoint, options.lora]
+    output = check_free(target(options.checkpoint, options.output, 1), sources, overwrite=options.overwrite)
     tensors, _ = _load(options.lora)
     strengths = Strengths(unet=options.strength, text_encoder=options.strength, blocks=options.blocks)
-    missing = bake_checkpoint(options.checkpoint, options.output, tensors, strengths)
-    print(f"wrote {options.output.name}" + (f"; the checkpoint lacks {len(missing)} modules" if missing else ""))
+    missing = bake_checkpoint(options.checkpoint, output, tensors, strengths)
+    print(f"wrote {output}" + (f"; the checkpoint lacks {len(missing)} modules" if missing else ""))
+    return True
 
 
-def _inspect(options: argparse.Namespace) -> None:
-    tensors, metadata = _load(options.lora)
-    info = inspect_lora(tensors, detect_family(tensors), metadata)
-    print(info.text())
+def _inspect(options: argparse.Namespace, path: Path, num_files: int) -> None:
+    tensors, metadata = _load(path, options.family)
+    info = inspect_lora(tensors, options.family or detect_family(tensors), metadata)
+    print(json.dumps({"file": str(path)} | asdict(info), ensure_ascii=False) if options.json else info.text())
     if options.chart is not None:
-        norm_chart(options.lora.stem, info).save(options.chart)
+        output = target(path, options.chart, num_files, suffix=".png")
+        check_free(output, [path], overwrite=options.overwrite)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        norm_chart(path.stem, info).save(output)
 
 
-def _convert(options: argparse.Namespace) -> None:
-    tensors, metadata = _load(options.lora)
+def _convert(options: argparse.Namespace, path: Path, num_files: int) -> None:
+    output = check_free(target(path, options.output, num_files), [path], overwrite=options.overwrite)
+    tensors, metadata = _load(path, options.family)
     converted = to_diffusers(tensors) if options.format == "diffusers" else tensors
-    _save(options.output, converted, metadata, DTYPES.get(options.dtype))
+    _save(output, converted, metadata, DTYPES.get(options.dtype))
 
 
-def _load(path: Path) -> tuple[Tensors, dict[str, str]]:
-    file = load_lora(path)
-    return to_kohya(file.tensors, metadata=file.metadata), file.metadata
+def _load(path: Path, family: ModelFamily | None = None) -> tuple[Tensors, dict[str, str]]:
+    file = load_kohya(path, family)
+    return file.tensors, file.metadata
 
 
 def _save(path: Path, tensors: Tensors, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
     save_lora(path, tensors, metadata, dtype)
-    print(f"wrote {path.name}")
+    print(f"wrote {path}")
 
 
 def _choice(options: argparse.Namespace) -> RankChoice:
@@ -134,11 +179,11 @@ def _choice(options: argparse.Namespace) -> RankChoice:
 
 _COMMANDS = {
     "merge": _merge,
-    "resize": _resize,
+    "resize": partial(_each, work=_resize),
     "extract": _extract,
     "bake": _bake,
-    "convert": _convert,
-    "inspect": _inspect,
+    "convert": partial(_each, work=_convert),
+    "inspect": partial(_each, work=_inspect),
 }
 
 

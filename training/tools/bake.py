@@ -9,6 +9,7 @@ from torch import Tensor
 from ..files.atomic import write_atomic
 from ..files.formats import Tensors, split_modules
 from ..files.layout import file_order, header_bytes, tensor_bytes
+from ..files.types import cast
 from .checkpoints import Checkpoint, Place, open_checkpoint
 from .deltas import Parts, bias_change, delta_weight
 from .strengths import ResolvedStrengths, Strengths
@@ -19,7 +20,7 @@ def bake_weight(weight: Tensor, parts: Parts, strength: float) -> Tensor:
     precise = weight if weight.dtype == torch.float64 else weight.float()
     if not changes_weight(parts):
         return weight
-    return (precise + strength * delta_weight(parts, precise)).to(weight.dtype)
+    return cast("the baked weight", precise + strength * delta_weight(parts, precise), weight.dtype)
 
 
 def bake_bias(bias: Tensor, parts: Parts, strength: float) -> Tensor:
@@ -74,7 +75,8 @@ class _Baking:
         """Header, then every tensor's bytes."""
         # These are views of the file's memory map: nothing is read yet.
         originals = {key: self._reader.get_tensor(key) for key in self._keys}
-        yield header_bytes(originals, self._reader.metadata() or {})
+        metadata = self._reader.metadata() or {}
+        yield header_bytes(originals, {key: text for key, text in metadata.items() if key != "modelspec.hash_sha256"})
         for key in file_order(originals):
             yield tensor_bytes(self._changed(key))
 

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..base_model import ModelFamily
 from ..files.names import UNET_PREFIX, unet_name
 from ..files.reading import TensorReader, open_tensors
 
+_SDXL = re.compile(r"conditioner\.|model\.diffusion_model\.label_emb\.")
+_OTHERS = re.compile(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")
 _UNET = re.compile(r"model\.diffusion_model\.(.+)\.(weight|bias)")
 _CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(text_model\..+)\.(weight|bias)")
 _OPEN_CLIP = re.compile(r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
@@ -47,7 +50,9 @@ class Checkpoint:
         """`name` is for messages."""
         self.reader = reader
         self.keys = reader.keys()
-        self.family: ModelFamily = "sdxl" if any(key.startswith("conditioner.") for key in self.keys) else "sd15"
+        self.family: ModelFamily = "sdxl" if any(_SDXL.match(key) for key in self.keys) else "sd15"
+        if any(_OTHERS.match(key) for key in self.keys):
+            raise ValueError(f"checkpoint: {name} is of SD2 or SDXL's refiner; choose one of SD1.5 or SDXL")
         self.weights: dict[str, Place] = {}
         self.biases: dict[str, Place] = {}
         for key in self.keys:
@@ -71,7 +76,13 @@ def open_checkpoint(path: Path) -> Generator[Checkpoint, None, None]:
     """
     if path.suffix != ".safetensors" or not path.is_file():
         raise ValueError(f"checkpoint: {path.name} must be an existing .safetensors file")
-    with open_tensors(path) as reader:
+    try:
+        opened = open_tensors(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"checkpoint: {path.name} is not a readable safetensors file ({error}); get it again"
+        ) from None
+    with opened as reader:
         yield Checkpoint(reader, path.name)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ..files.types import is_finite
 from .linear_algebra import solve_right
 
 Parts = Mapping[str, Tensor]
@@ -40,6 +41,16 @@ def algorithm_of(parts: Parts) -> str:
     """lora, loha, lokr, glora, oft, boft, ia3, full, norm, set or bias; `unknown` for anything else."""
     found = next((algorithm for sign, algorithm in _SIGNS.items() if sign in parts), "unknown")
     return "boft" if found == "oft" and parts["oft_blocks"].ndim == 4 else found
+
+
+def check_finite(name: str, parts: Parts) -> None:
+    """Refuse a broken module before its NaN spreads.
+
+    Raises:
+        ValueError: It holds NaN or infinity.
+    """
+    if not all(is_finite(tensor) for tensor in parts.values()):
+        raise ValueError(f"lora: {name} holds NaN or infinity, the file is broken; take an earlier step of it")
 
 
 def needs_weight(parts: Parts) -> bool:

@@ -8,6 +8,7 @@ from statistics import median
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, split_modules
 from ..files.names import UNET_PREFIX
+from ..files.types import is_finite
 from ..networks.block_weights import block_names
 from .deltas import Parts, algorithm_of, delta_weight, needs_weight
 from .factors import Factors, factors_of
@@ -99,13 +100,13 @@ def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, s
 
 
 def _module_info(name: str, parts: Parts) -> ModuleInfo:
-    is_finite = all(bool(tensor.isfinite().all()) for tensor in parts.values() if tensor.is_floating_point())
+    is_whole = all(is_finite(tensor) for tensor in parts.values())
     algorithm = algorithm_of(parts)
     rank = next((parts[key].shape[0] for key in ("lora_down.weight", "hada_w1_b", "lokr_w2_b") if key in parts), 0)
     alpha = float(parts["alpha"]) if "alpha" in parts else None
-    norm, num_changed = _norm(name, parts) if is_finite else (None, 0)
+    norm, num_changed = _norm(name, parts) if is_whole else (None, 0)
     label = f"dora on {algorithm}" if "dora_scale" in parts else algorithm
-    return ModuleInfo(name, label, rank, alpha, norm, num_changed, is_finite)
+    return ModuleInfo(name, label, rank, alpha, norm, num_changed, is_whole)
 
 
 def _norm(name: str, parts: Parts) -> tuple[float | None, int]:

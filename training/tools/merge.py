@@ -15,7 +15,7 @@ from torch import Tensor
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, join_modules, split_modules
 from ..files.names import UNET_PREFIX
-from .deltas import Parts, algorithm_of, bias_change, delta_weight, needs_weight
+from .deltas import Parts, algorithm_of, bias_change, check_finite, delta_weight, needs_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
 from .report import LayerReport, Report, size_of
@@ -127,6 +127,7 @@ def _pieces(
         resolved = strengths.resolve(family)
         for name, parts in split_modules(tensors).items():
             if strength := sign * resolved.of(name):
+                check_finite(name, parts)
                 pieces.setdefault(name, []).append(_Piece(parts, strength))
     return pieces
 

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from ..files.formats import Tensors, join_modules, split_modules
+from ..files.types import cast
 from ..rng import generator
-from .deltas import Parts, algorithm_of, delta_weight
+from .deltas import Parts, algorithm_of, check_finite, delta_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import RankChoice
 from .report import LayerReport, Report, size_of
@@ -22,11 +23,12 @@ def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = Non
     tensors, None for that of each module's input. Give kohya names (`to_kohya`).
 
     Raises:
-        ValueError: A module's change depends on the base model (GLoRA, OFT, BOFT, IA3).
+        ValueError: A module's change depends on the base model (GLoRA, OFT, BOFT, IA3), or holds NaN or infinity.
     """
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
     for index, (name, parts) in enumerate(split_modules(tensors).items()):
+        check_finite(name, parts)
         if not is_resizable(parts):
             modules[name] = dict(parts)
             continue
@@ -51,8 +53,8 @@ def widest_dtype(parts: Parts) -> torch.dtype:
 
 
 def cast_parts(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Floating tensors of a module in another type."""
-    return {suffix: tensor.to(dtype) if tensor.is_floating_point() else tensor for suffix, tensor in parts.items()}
+    """Floating tensors of a module in another type, as `cast` does it."""
+    return {suffix: cast(suffix, tensor, dtype) for suffix, tensor in parts.items()}
 
 
 def _resize_module(name: str, parts: Parts, choice: RankChoice, index: int) -> tuple[dict[str, Tensor], LayerReport]:

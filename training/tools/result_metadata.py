@@ -11,7 +11,7 @@ from ..files.metadata import FINGERPRINT_KEY, build_metadata
 _Number = TypeVar("_Number", int, float)
 
 _PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out", FINGERPRINT_KEY)
-_OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name", "modelspec.hash_sha256")
+_OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name")
 
 
 def network_facts(tensors: Tensors) -> NetworkFacts:
@@ -57,7 +57,9 @@ def merged_metadata(
     agreed = {
         key: text
         for key, text in first.items()
-        if key not in (*_PER_FILE, *_OF_ONE_RUN) and all(other.get(key) == text for _, other in sources)
+        if key not in (*_PER_FILE, *_OF_ONE_RUN)
+        and not key.startswith("ss_network_")
+        and all(other.get(key) == text for _, other in sources)
     }
     return agreed | new
 

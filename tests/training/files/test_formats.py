@@ -210,3 +210,15 @@ def test_to_diffusers_and_back_is_the_same_change(unet_paths: dict[str, list[str
 def test_diffusers_refuses_what_it_cannot_hold():
     with pytest.raises(ValueError, match="not plain low-rank.*resize"):
         to_diffusers({f"{KOHYA}.hada_w1_a": torch.ones(2, 2)})
+
+
+def test_rank_stabilized_peft_divides_by_the_root_of_the_rank():
+    tensors = {f"{PATH}.to_k.lora_A.weight": torch.ones(4, 768), f"{PATH}.to_k.lora_B.weight": torch.ones(320, 4)}
+    settings = {"unet.r": 4, "unet.lora_alpha": 8, "unet.use_rslora": True}
+    read = to_kohya(tensors, "sd15", {"lora_adapter_metadata": json.dumps(settings)})
+    assert float(read[f"{KOHYA}.alpha"]) / 4 == 8 / 4**0.5
+
+
+def test_a_lora_of_sd2_is_refused_by_name():
+    with pytest.raises(ValueError, match="belongs to a model of the SD2 family"):
+        detect_family({f"{KOHYA}.lora_down.weight": torch.ones(2, 1024)})

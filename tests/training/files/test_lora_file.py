@@ -164,3 +164,28 @@ def test_refuses_a_type_safetensors_cannot_hold(tmp_path: Path):
     with pytest.raises(ValueError, match="a.x.*complex64"):
         save_lora(tmp_path / "x", {"a.x": torch.zeros(2, dtype=torch.complex64)}, {})
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("alpha", "stays"), [(16.0, False), (0.3, True), (301.0, True)])
+def test_an_alpha_that_the_type_cannot_hold_stays_exact(tmp_path: Path, alpha: float, stays: bool):
+    save_lora(tmp_path / "x.safetensors", {"a.alpha": torch.tensor(alpha), "a.diff": torch.ones(2)}, {}, torch.bfloat16)
+    loaded = load_lora(tmp_path / "x.safetensors").tensors
+    assert loaded["a.alpha"] == torch.tensor(alpha)
+    assert loaded["a.alpha"].dtype == (torch.float32 if stays else torch.bfloat16)
+    assert loaded["a.diff"].dtype == torch.bfloat16
+
+
+def test_what_would_become_infinite_is_refused_and_what_is_infinite_is_kept(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ValueError, match="dtype: a.diff has 70000, too large for fp16; save as bf16 or fp32"):
+        save_lora(path, {"a.diff": torch.tensor([1.0, 7e4])}, {}, torch.float16)
+    assert not path.exists()
+    save_lora(path, {"a.diff": torch.tensor([1.0, torch.inf])}, {}, torch.float16)
+    assert load_lora(path).tensors["a.diff"][1] == torch.inf
+
+
+def test_hashes_of_the_file_before_are_not_kept(tmp_path: Path):
+    old = {"sshs_model_hash": "1", "sshs_legacy_hash": "2", "modelspec.hash_sha256": "0x3", "kept": "yes"}
+    written = save_lora(tmp_path / "x.safetensors", {"a.diff": torch.ones(2)}, old)
+    assert written["kept"] == "yes"
+    assert not set(old.values()) - {"yes"} & set(written.values())

@@ -1,7 +1,5 @@
-"""Extracting from and baking into checkpoint files, and the command line over all tools."""
+"""Extracting from and baking into checkpoint files."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,7 @@ import safetensors.torch
 import torch
 from pack.tests.training.tools.loras import draw
 from pack.training.files.formats import split_modules
-from pack.training.files.lora_file import load_lora, save_lora
-from pack.training.tools.__main__ import main
+from pack.training.files.lora_file import load_lora
 from pack.training.tools.bake import bake_bias, bake_checkpoint, bake_weight
 from pack.training.tools.checkpoints import open_checkpoint
 from pack.training.tools.deltas import delta_weight
@@ -18,7 +15,6 @@ from pack.training.tools.extract import ExtractSettings, extract_from_files
 from pack.training.tools.ranks import RankChoice
 from pack.training.tools.strengths import Strengths
 
-ROOT = Path(__file__).resolve().parents[3]
 ATTENTION = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight"
 CONV = "model.diffusion_model.input_blocks.4.0.in_layers.2.weight"
 CLIP_L = "conditioner.embedders.0.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
@@ -51,7 +47,7 @@ def sdxl(seed: int) -> dict[str, torch.Tensor]:
 def files(tmp_path: Path) -> tuple[Path, Path]:
     paths = tmp_path / "original.safetensors", tmp_path / "tuned.safetensors"
     for seed, path in enumerate(paths):
-        safetensors.torch.save_file(sdxl(seed), path, {"kept": "yes"})
+        safetensors.torch.save_file(sdxl(seed), path, {"kept": "yes", "modelspec.hash_sha256": "0x1"})
     return paths
 
 
@@ -94,7 +90,7 @@ def test_baking_the_extracted_lora_gives_the_tuned_checkpoint(files: tuple[Path,
     for key in (*NAMES, CLIP_G):
         torch.testing.assert_close(baked[key], sdxl(1)[key], rtol=0, atol=1e-5)
     assert torch.equal(baked["first_stage_model.x"], sdxl(0)["first_stage_model.x"])
-    assert load_lora(tmp_path / "baked.safetensors").metadata == {"kept": "yes"}
+    assert load_lora(tmp_path / "baked.safetensors").metadata == {"kept": "yes"}, "the old file's hash is not kept"
 
 
 def test_baking_keeps_the_type_and_rounds_once():
@@ -116,49 +112,44 @@ def test_baking_refuses_a_lora_of_another_family(files: tuple[Path, Path], tmp_p
     assert not (tmp_path / "x.safetensors").exists()
 
 
+def test_a_file_of_the_u_net_alone_is_known_by_its_labels(tmp_path: Path):
+    tensors = {ATTENTION: draw(4, 4), "model.diffusion_model.label_emb.0.0.weight": draw(4, 4)}
+    safetensors.torch.save_file(tensors, tmp_path / "unet.safetensors")
+    with open_checkpoint(tmp_path / "unet.safetensors") as checkpoint:
+        assert checkpoint.family == "sdxl"
+        assert NAMES[ATTENTION] in checkpoint.weights
+
+
+@pytest.mark.parametrize("key", ["cond_stage_model.model.transformer.x", "conditioner.embedders.0.model.transformer.x"])
+def test_other_families_are_refused(tmp_path: Path, key: str):
+    safetensors.torch.save_file({ATTENTION: draw(4, 4), key: draw(2)}, tmp_path / "other.safetensors")
+    with (
+        pytest.raises(ValueError, match="other.safetensors is of SD2 or SDXL's refiner"),
+        open_checkpoint(tmp_path / "other.safetensors"),
+    ):
+        pass
+
+
+def test_a_broken_checkpoint_is_named(tmp_path: Path):
+    (tmp_path / "cut.safetensors").write_bytes(b"1234567890")
+    with (
+        pytest.raises(ValueError, match="cut.safetensors is not a readable"),
+        open_checkpoint(tmp_path / "cut.safetensors"),
+    ):
+        pass
+
+
+def test_extraction_refuses_nan(files: tuple[Path, Path]):
+    tensors = sdxl(1)
+    tensors[ATTENTION][0, 0] = float("nan")
+    safetensors.torch.save_file(tensors, files[1])
+    with pytest.raises(ValueError, match=f"{NAMES[ATTENTION]} holds NaN"):
+        extract_from_files(*files, ExtractSettings())
+
+
 @pytest.mark.parametrize(("name", "content"), [("a.ckpt", b""), ("missing.safetensors", None)])
 def test_refuses_what_is_no_checkpoint(tmp_path: Path, name: str, content: bytes | None):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match="must be an existing .safetensors"), open_checkpoint(tmp_path / name):
         pass
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def test_the_command_line_does_all_of_it(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    lora, small, merged, baked = (tmp_path / f"{name}.safetensors" for name in ("lora", "small", "merged", "baked"))
-    assert run("extract", *files, "--rank", 10, "--conv", "-o", lora, "--dtype", "fp32") == 0
-    assert run("resize", lora, "--rank", 2, "-o", small) == 0
-    assert run("merge", lora, small, "--strengths", 0.5, 0.5, "-o", merged, "--dtype", "fp32") == 0
-    assert run("bake", files[0], lora, "--strength", 0.5, "-o", baked) == 0
-    assert run("convert", small, "--format", "diffusers", "-o", tmp_path / "peft.safetensors") == 0
-    assert run("inspect", merged, "--chart", tmp_path / "chart.png") == 0
-    printed = capsys.readouterr().out
-    assert "12 / 12 (" in printed
-    assert "merged from: lora, small" in printed
-    assert printed.count("took ") == 6
-    assert (tmp_path / "chart.png").stat().st_size > 1000
-    one, two, both = (split_modules(load_lora(path).tensors) for path in (lora, small, merged))
-    wanted = 0.5 * delta_weight(one[QUERY]) + 0.5 * delta_weight(two[QUERY])
-    torch.testing.assert_close(delta_weight(both[QUERY]), wanted, rtol=1e-4, atol=1e-6)
-    assert load_lora(small).metadata["ss_network_dim"] == "2"
-    assert any(
-        key.startswith("unet.down_blocks.1.resnets.0.conv1.lora_A")
-        for key in load_lora(tmp_path / "peft.safetensors").tensors
-    )
-
-
-def test_the_command_line_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert run("resize", tmp_path / "no.safetensors", "-o", tmp_path / "x") == 2
-    assert "error: lora file: no.safetensors does not exist" in capsys.readouterr().err
-
-
-def test_it_runs_as_a_module_in_the_pack_s_folder(tmp_path: Path):
-    save_lora(tmp_path / "x.safetensors", {f"{QUERY}.diff": draw(4, 4).float()}, {})
-    command = [sys.executable, "-m", "training.tools", "inspect", str(tmp_path / "x.safetensors")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "text encoder 2: 1 modules" in result.stdout

@@ -11,6 +11,7 @@ from pack.training.tools.chart import bar_chart, norm_chart
 from pack.training.tools.deltas import delta_weight, needs_weight
 from pack.training.tools.inspection import inspect_lora
 from pack.training.tools.metadata_text import metadata_lines, tag_counts
+from pack.training.tools.result_metadata import merged_metadata
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -127,3 +128,17 @@ def test_broken_blocks_are_named():
     bad = low_rank() | {"lora_up.weight": torch.full((OUT, 4), math.nan)}
     info = inspect_lora({**named(NAME, bad), **named(CONV, low_rank()), **named(TEXT, low_rank())}, "sd15", {})
     assert info.broken_blocks == ("IN01",)
+
+
+def test_eight_bit_floats_are_looked_at():
+    parts = {suffix: tensor.to(torch.float8_e4m3fn) for suffix, tensor in low_rank().items()}
+    assert inspect_lora(named(NAME, parts), "sd15", {}).modules[0].is_finite
+
+
+def test_what_is_merged_says_nothing_of_the_networks_before():
+    metadata = {"ss_network_args": '{"algo": "loha"}', "ss_network_module": "lycoris.kohya", "ss_seed": "1"}
+    merged = merged_metadata([("a", metadata), ("b", metadata)], named(NAME, low_rank(4, 4.0)), "sd15", "sum")
+    assert merged["ss_network_module"] == "networks.lora"
+    assert "ss_network_args" not in merged
+    assert merged["ss_seed"] == "1"
+    assert merged["modelspec.merged_from"] == "a, b"

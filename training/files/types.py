@@ -1,0 +1,34 @@
+"""Numbers of a LoRA in another type, without silent loss."""
+
+import torch
+from torch import Tensor
+
+
+def cast(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A floating tensor in `dtype`; others, and with None, as they are.
+
+    A single number (alpha) that the type cannot hold exactly stays in float32: all loaders read it in any type, and
+    bfloat16 would make 300 of 301.
+
+    Raises:
+        ValueError: A finite number would become infinite; fp16 ends at 65504.
+    """
+    if dtype is None or tensor.dtype == dtype or not tensor.is_floating_point():
+        return tensor
+    result = tensor.to(dtype)
+    if tensor.numel() == 1 and not bool((result.to(tensor.dtype) == tensor).all()):
+        return tensor.float()
+    if not is_finite(result) and is_finite(tensor):
+        largest = float(tensor.abs().max())
+        raise ValueError(f"dtype: {name} has {largest:g}, too large for {_name(dtype)}; save as bf16 or fp32 instead")
+    return result
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether it holds neither NaN nor infinity; always so for whole numbers."""
+    wide = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+    return bool(wide.isfinite().all())
+
+
+def _name(dtype: torch.dtype) -> str:
+    return {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, str(dtype).removeprefix("torch."))

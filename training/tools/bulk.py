@@ -1,0 +1,59 @@
+"""Which files a command of the LoRA tools reads and writes, one or many."""
+
+from collections.abc import Sequence
+from glob import has_magic
+from pathlib import Path
+
+
+def expand(patterns: Sequence[str]) -> list[Path]:
+    """Files that the words name: a file, a folder (all .safetensors in it), or a pattern (`*`, `?`, `**`).
+
+    Patterns are read here too, because the command line of Windows leaves them as they are.
+
+    Raises:
+        ValueError: A folder holds none, or a pattern fits none.
+    """
+    paths: dict[Path, None] = {}
+    for text in patterns:
+        if Path(text).is_dir():
+            found = sorted(Path(text).glob("*.safetensors"))
+        elif has_magic(text) and not Path(text).exists():
+            start = Path(text).anchor
+            inner = Path(text).relative_to(start).as_posix() if start else text
+            found = sorted(path for path in Path(start).glob(inner) if path.suffix == ".safetensors")
+        else:
+            found = [Path(text)]
+        if not found:
+            raise ValueError(f"{text}: no .safetensors file there")
+        paths |= dict.fromkeys(found)
+    return list(paths)
+
+
+def target(source: Path, output: Path, num_sources: int, *, suffix: str = ".safetensors") -> Path:
+    """Where the result of `source` goes: `output` itself, or its own name in that folder.
+
+    A folder is what is one already, what has no ending, and what several files go to.
+
+    Raises:
+        ValueError: Several files are to go into one, or the ending is another.
+    """
+    if output.is_dir() or not output.suffix:
+        return output / f"{source.stem}{suffix}"
+    if num_sources > 1:
+        raise ValueError(f"--output: {num_sources} files do not go into {output.name}; name a folder")
+    if output.suffix != suffix:
+        raise ValueError(f"--output: {output.name} must end in {suffix}")
+    return output
+
+
+def check_free(path: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
+    """The path, if it may be written.
+
+    Raises:
+        ValueError: It is one of the sources, or there already and not to be overwritten.
+    """
+    if any(source.exists() and path.exists() and source.samefile(path) for source in sources):
+        raise ValueError(f"--output: {path.name} is what is read; choose another name")
+    if path.exists() and not overwrite:
+        raise ValueError(f"--output: {path.name} is there already; choose another name, or add --overwrite")
+    return path
