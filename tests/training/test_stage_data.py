@@ -4,6 +4,7 @@ import pytest
 from pack.tests.toy_model import ToyBase, ToyHooks, other_dataset, run, toy_dataset, toy_request
 from pack.training.data.dataset import combine
 from pack.training.networks.settings import NetworkSettings
+from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
 from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
@@ -87,3 +88,24 @@ def test_a_validation_set_must_not_be_trained_in_any_stage(tmp_path):
     given = ValidationSettings(dataset=other_dataset())
     with pytest.raises(ValueError, match=r"validation_dataset must hold images that are not trained, got 3 that are"):
         run(toy_request(tmp_path, stages=(Stage(steps=1), Stage(steps=1, dataset=other_dataset())), validation=given))
+
+
+def test_diagnosis_and_metrics_name_the_images_of_stages_with_other_datasets(tmp_path):
+    """Both number their images from 0: each number is that of the step's own stage."""
+    hooks = ToyHooks()
+    stages = (Stage(steps=32, batch_size=4), Stage(steps=32, batch_size=4, dataset=other_dataset()))
+    request = toy_request(tmp_path, stages=stages, is_diagnosed=True, saving=SaveSettings(save_every=100))
+    result = run_training(request, hooks.hooks())
+    first, second = (plan.data for plan in hooks.sessions[0].job.stages)
+    assert len(first.image_names) == 5 and len(second.image_names) == 3
+    seen = {0: set(), 1: set()}
+    for line in read_metrics(result.folder.metrics):
+        seen[line["stage"]] |= {sample["image_id"] for sample in line["samples"]}
+    assert seen == {0: set(range(5)), 1: set(range(3))}
+
+    diagnosis = result.diagnosis
+    assert sorted(image.name for image in diagnosis.images) == sorted([*first.image_names, *second.image_names])
+    tags = {tag.name: tag.num_images for tag in diagnosis.tags}
+    assert (tags["creature"], tags["landscape"]) == (5, 3)
+    total = sum(tag.loss * tag.num_images for tag in diagnosis.tags if tag.name in ("creature", "landscape"))
+    assert total == pytest.approx(sum(image.loss for image in diagnosis.images), rel=1e-6)
