@@ -206,6 +206,6 @@ def _tools(results: Results) -> str:
         f"fp16); extraction from two files of {tools['unet_gib']:.1f} GiB that differ by a known change of rank 4, "
         f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take; "
         "0: never more than starting took. Mapped pages of input files count, which the system takes back when it needs"
-        " them: extraction itself holds one layer. TIES works on every element of the full change; DARE is alike.\n\n"
+        " them: extraction itself holds one layer. TIES and DARE work on every element of the full change.\n\n"
         "| | s | CPU s | MiB | times one LoRA |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
