@@ -11,20 +11,21 @@ Results = Mapping[str, Result]
 
 
 def next_trial(contestants: Sequence[Contestant], scale: Scale, results: Results) -> Trial | None:
-    """The first that is missing: everybody's expected rate first, then the contestants that tell what is chance."""
+    """The first that is missing: everybody's expected rate, then everybody's other rates, then one seed more for all."""
     return next((trial for trial in _in_order(contestants, scale, results) if trial.key not in results), None)
 
 
 def _in_order(contestants: Sequence[Contestant], scale: Scale, results: Results) -> Iterator[Trial]:
     for contestant in contestants:
         yield _trial(contestant, contestant.rates[0], SEEDS[0], scale)
-    for contestant in sorted(contestants, key=lambda one: -one.num_seeds):
+    for contestant in contestants:
         for rate in contestant.rates[1:]:
             yield _trial(contestant, rate, SEEDS[0], scale)
-        for seed in SEEDS[1 : contestant.num_seeds]:
+    for index in range(1, len(SEEDS)):
+        for contestant in contestants:
             best = best_trial(contestant, scale, results)
-            if best is not None:
-                yield _trial(contestant, best.rate, seed, scale)
+            if best is not None and index < contestant.num_seeds:
+                yield _trial(contestant, best.rate, SEEDS[index], scale)
 
 
 def best_trial(contestant: Contestant, scale: Scale, results: Results) -> Trial | None:

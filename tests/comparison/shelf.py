@@ -18,13 +18,16 @@ class Shelf:
         """Opens the folder; it need not be there."""
         self._folder = folder
         self._file = folder / "results.json"
-        self.results: dict[str, dict[str, Any]] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+        self.results = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        return json.loads(self._file.read_text()) if self._file.is_file() else {}
 
     def add(self, trial: Trial, result: dict[str, Any], pictures: Pictures) -> None:
-        """Keep a trial's outcome."""
+        """Keep a trial's outcome; what another call has added meanwhile stays."""
         if pictures:
             self.add_pictures(trial.name, pictures)
-        self.results[trial.key] = result
+        self.results = {**self._read(), trial.key: result}
         write_text_atomic(self._file, json.dumps(self.results, indent=1))
 
     def add_pictures(self, name: str, pictures: Pictures) -> None:
