@@ -11,7 +11,7 @@ Results = Mapping[str, Result]
 
 
 def next_trial(contestants: Sequence[Contestant], scale: Scale, results: Results) -> Trial | None:
-    """The first that is missing: everybody's expected rate, then everybody's other rates, then one seed more for all."""
+    """The first that is missing: everybody's expected rate, then all other rates, then one seed more for everybody."""
     return next((trial for trial in _in_order(contestants, scale, results) if trial.key not in results), None)
 
 
