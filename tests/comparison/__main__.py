@@ -2,7 +2,8 @@
 
 Every contestant trains the demo's character and is scored as the demo scores it. Results are kept in
 .cache/comparison, trial by trial, so that a call goes on where the last one stopped; docs/comparison.md is written
-from them. `--quick` runs a few steps of a few contestants and writes nothing into the repository.
+from them. `--quick` runs a few steps of a few contestants and writes nothing into the repository. `--recipes` runs what
+Recipe chooses with several `d_coef` instead, and prints a table.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from ..host.inprocess import import_comfyui
 from ..host.paths import CACHE, ROOT, comfyui_folder
 from .contestants import GROUPS, Contestant
 from .kitchen import Kitchen
+from .recipes import RECIPES, recipe_table
 from .report import write_report
 from .schedule import next_trial
 from .shelf import Shelf
@@ -32,6 +34,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few steps of a few contestants, nothing is written")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these tables or rows only; none: just the report")
     parser.add_argument("--list", action="store_true", help="name tables and rows")
+    parser.add_argument("--recipes", action="store_true", help="what Recipe chooses, with several d_coef")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{title}: {', '.join(row.name for row in rows)}" for title, rows in GROUPS.items()))
@@ -41,6 +44,10 @@ def main() -> int:
             run(Shelf(Path(folder)), lambda: kitchen_in(Path(folder) / "comfyui", QUICK), chosen(QUICK_NAMES), QUICK)
         return 0
     shelf, scale = Shelf(FOLDER), Scale()
+    if options.recipes:
+        run(shelf, lambda: kitchen_in(FOLDER / "comfyui", scale), RECIPES, scale)
+        print(recipe_table(shelf.results, scale))
+        return 0
     run(shelf, lambda: kitchen_in(FOLDER / "comfyui", scale), chosen(options.only), scale)
     write_report(shelf, scale, ROOT / "docs")
     return 0

@@ -6,11 +6,13 @@ import pytest
 from pack.tests.comparison.__main__ import chosen, run
 from pack.tests.comparison.contestants import GROUPS, Contestant
 from pack.tests.comparison.kitchen import Kitchen
+from pack.tests.comparison.recipes import RECIPES, recipe_table
 from pack.tests.comparison.report import IMAGE, PAGE, write_report
 from pack.tests.comparison.rows import rows_of
 from pack.tests.comparison.schedule import best_trial, next_trial
 from pack.tests.comparison.shelf import Shelf
 from pack.tests.comparison.trial import Scale, Trial
+from pack.training.recipes import RecipeRequest, make_recipe
 from PIL import Image
 
 SCALE = Scale(steps=3, batch_size=2, num_pictures=2, sampling_steps=2)
@@ -58,6 +60,15 @@ def test_names_are_unique_and_wrong_ones_refused():
     assert len({*names, *GROUPS}) == len(names) + len(GROUPS)
     with pytest.raises(SystemExit, match="no lorra"):
         chosen(["lora", "lorra"])
+
+
+def test_recipes_hold_what_the_recipe_chooses_and_failures_are_in_their_table():
+    chosen_one = make_recipe(RecipeRequest(subject="character B", text_encoder="frozen"))
+    rows = [row for row in RECIPES if row.optimizer["arguments"] == chosen_one.optimizer.arguments]
+    assert any(row.network["rank"] == chosen_one.network.rank and row.network["alpha"] == 1.0 for row in rows)
+    results = {trial(RECIPES[0], 1.0).key: outcome(0.5), trial(RECIPES[1], 1.0).key: {"error": "training diverged"}}
+    table = recipe_table(results, SCALE)
+    assert table.count("\n") == 3 and "d_coef 1 | 50% | 50% | 50% | 50% |" in table and "d_coef 2 | diverged |" in table
 
 
 @pytest.mark.comfy

@@ -77,15 +77,14 @@ def test_regularization_images_double_the_steps():
     assert mixed.estimate.samples == 2 * plain.estimate.samples
 
 
-def test_prodigy_gets_one_rate_a_constant_schedule_and_more_push_at_low_ranks():
+def test_prodigy_gets_one_rate_a_constant_schedule_and_no_push():
     made = recipe(subject="character E")
     assert (made.optimizer.optimizer, made.optimizer.learning_rate, made.optimizer.text_encoder_lr) == (
         "Prodigy", 1.0, None,
     )  # fmt: skip
     assert made.optimizer.schedule.schedule == "constant"
-    assert "d_coef=2 " in made.optimizer.arguments
-    assert "d_coef=5 " in recipe(subject="character A").optimizer.arguments
-    assert "d_coef=9 " in recipe(subject="style", algorithm="ia3").optimizer.arguments
+    for answers in ({"subject": "character E"}, {"subject": "character A"}, {"subject": "style", "algorithm": "ia3"}):
+        assert "d_coef=1 " in recipe(**answers).optimizer.arguments
 
 
 def test_an_exact_likeness_at_fixed_rates_closes_with_a_little_cosine():
