@@ -59,7 +59,7 @@ def shrink_a_lora(canvas: Canvas) -> None:
     """A smaller file with nearly the same pictures, beside those of the large one."""
     base = begin(canvas, "shrink_a_lora")
     large = _style(canvas, base, "blueprint")
-    small, report = canvas.add("BakeryResizeLoRA", 3, lora=large, rank=16, rank_method="sv_fro", threshold=0.9)
+    small, report = canvas.add("BakeryResizeLoRA", 3, lora=large, rank=16, rank_method="sv_fro", threshold=0.99)
     canvas.add("PreviewAny", 3, title="Ranks, size and what was lost", source=report)
     canvas.add("BakerySaveLoRA", 3, lora=small, filename_prefix="blueprint_small")
     for column, (title, lora) in enumerate((("As it was", large), ("Smaller", small)), 4):

@@ -79,7 +79,12 @@ def _rank(command: argparse.ArgumentParser, default: int, meaning: str) -> None:
     command.add_argument("--rank", type=int, default=default, help=f"{meaning}; default {default}")
     command.add_argument("--conv-rank", type=int, help="of 3x3 convolutions; default as --rank")
     command.add_argument("--rank-method", choices=RANK_METHODS, default="fixed")
-    command.add_argument("--threshold", type=float, default=0.9, help="of the other methods")
+    command.add_argument(
+        "--threshold",
+        type=float,
+        default=0.9,
+        help="of the other methods; sv_fro 0.99 leaves an error of up to 14%%, 0.9 of 44%%",
+    )
 
 
 def _output(command: argparse.ArgumentParser, dtypes: list[str], default: str) -> None:
