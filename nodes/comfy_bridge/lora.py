@@ -16,7 +16,7 @@ from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
 from ...training.base_model import ModelFamily, PartName
-from ...training.files.formats import detect_family, join_modules, split_key, to_kohya
+from ...training.files.formats import detect_family, is_ignored, join_modules, split_key, to_kohya
 from ...training.networks.block_weights import block_of
 from ...training.tools.deltas import Parts, algorithm_of, delta_weight
 from ...training.tools.strengths import ResolvedStrengths, Strengths
@@ -97,6 +97,8 @@ def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping
     direct: dict[str, dict[str, Tensor]] = {}
     others: dict[str, Tensor] = {}
     for raw, tensor in lora.items():
+        if is_ignored(raw):
+            continue
         module, suffix = split_key(raw)
         if module in keys:
             direct.setdefault(module, {})[suffix] = tensor

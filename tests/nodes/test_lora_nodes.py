@@ -177,6 +177,7 @@ def test_blocks_parts_and_unknown_modules(models, node):
 
 def test_negative_blocks_are_the_core_loader_at_that_strength(comfy, models, node):
     lora = {key: tensor for name in SHAPES for key, tensor in named(name, made("lora", name)).items()}
+    lora["bundle_emb.word.string_to_param.*"] = torch.ones(2, 768)  # an embedding beside it is left alone
     applied = node(
         "BakeryApplyLoRA", model=models.model, clip=models.clip, lora=lora, unet_strength=0.5,
         text_encoder_strength=2.0, block_strengths="BASE:-0.5, IN:-1",

@@ -61,7 +61,7 @@ def to_kohya(
     Raises:
         ValueError: A key belongs to another architecture, or the family cannot be told.
     """
-    split = {key: split_key(key) for key in tensors if not _IGNORED.match(key)}
+    split = {key: split_key(key) for key in tensors if not is_ignored(key)}
     family = family or detect_family({key: tensors[key] for key in split})
     plain = {key: _module_name(module, family, key) for key, (module, _) in split.items()}
     named = _unet_names(plain.values(), family)
@@ -87,6 +87,11 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
         result[f"{path}.lora_A.weight"] = parts[_DOWN]
         result[f"{path}.lora_B.weight"] = cast(name, parts[_UP].float() * scale, parts[_UP].dtype)
     return result
+
+
+def is_ignored(key: str) -> bool:
+    """Whether a file's key is no module of the LoRA but something packed beside it: embeddings, settings."""
+    return _IGNORED.match(key) is not None
 
 
 def split_modules(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
