@@ -7,6 +7,7 @@ side once, and alpha is the new rank. Nothing is clamped.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Literal
 
 import torch
@@ -179,8 +180,20 @@ def _concatenated(factors: list[Factors], pieces: list[_Piece]) -> Factors:
     for one in factors[1:]:
         if one.shape != factors[0].shape:
             raise ValueError(f"loras: a module is {factors[0].shape} in one and {one.shape} in another; not one model")
-    up = torch.cat([piece.strength * one.up_OR for one, piece in zip(factors, pieces, strict=True)], dim=1)
-    return Factors(up, torch.cat([one.down_RI for one in factors]), factors[0].shape)
+    scaled = [_evened(piece.strength * one.up_OR, one.down_RI) for one, piece in zip(factors, pieces, strict=True)]
+    return Factors(torch.cat([up for up, _ in scaled], 1), torch.cat([down for _, down in scaled]), factors[0].shape)
+
+
+def _evened(up_OR: Tensor, down_RI: Tensor) -> tuple[Tensor, Tensor]:
+    """The same product with factors of about one size, exactly: by a power of two.
+
+    Where alpha is far below the rank, `up` with the scale in it would have numbers too small for half precision.
+    """
+    sizes = [float(factor.square().mean().sqrt()) for factor in (up_OR, down_RI)]
+    if not all(sizes):
+        return up_OR, down_RI
+    power = 2.0 ** round(log2(sizes[1] / sizes[0]) / 2)
+    return up_OR * power, down_RI / power
 
 
 def _full_changes(

@@ -1,6 +1,7 @@
 """A merged LoRA changes the weight by the weighted sum of the changes: float64, full matrices, every pair."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -69,8 +70,20 @@ def test_low_rank_is_concatenated_not_refactored():
     parts = split_modules(both)[NAME]
     close(change(parts), change(first) + change(second))
     assert parts["lora_down.weight"].shape[0] == 7 == float(parts["alpha"])
-    assert torch.equal(parts["lora_down.weight"][:4], first["lora_down.weight"])
+    power = parts["lora_down.weight"][0, 0] / first["lora_down.weight"][0, 0]
+    assert torch.equal(parts["lora_down.weight"][:4], power * first["lora_down.weight"])
+    assert math.frexp(float(power))[0] == 0.5, "a power of two, which leaves every digit"
     assert report.relative_error == 0
+
+
+@pytest.mark.parametrize("strength", [1.0, -0.01])
+def test_a_small_scale_survives_half_precision(strength: float):
+    """Alpha 1 of rank 16 and an `up` of little training, as many LoRAs of kohya's defaults have it."""
+    parts = {suffix: tensor.half() for suffix, tensor in low_rank(16, 1.0).items()}
+    parts["lora_up.weight"] = (low_rank(16, 1.0)["lora_up.weight"] * 1e-3).half()
+    merged, _ = merge([(named(NAME, parts), Strengths(unet=strength))], "sd15", MergeSettings(dtype=torch.float16))
+    wanted = strength * change(parts)
+    assert float((change(split_modules(merged)[NAME]) - wanted).norm() / wanted.norm()) < 1e-3
 
 
 def test_more_rank_than_the_weight_has_is_cut_without_loss():
