@@ -5,9 +5,10 @@
     python dev.py ui        a ComfyUI with the pack, at the address it prints
     python dev.py lint      style and types; --fix: mend what can be mended
 
-    python dev.py workflows     write the example workflows from the nodes as they are
+    python dev.py workflows     write the example workflows from the nodes as they are; --run: run them for their cards
     python dev.py translations  write the English texts of the nodes, list what is not translated
     python dev.py sketches      draw what the recipe's grades mean, for its help page
+    python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use
     python dev.py bench         measure speed and memory; --quick: on a small model
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
@@ -53,6 +54,7 @@ MODULES = {
     "compare": "pack.tests.comparison",
     "rounds": "pack.tests.rounds",
     "sketches": "pack.tests.sketches",
+    "pictures": "pack.tests.pictures",
 }
 """Commands that run a module in the host's Python."""
 NUM_THREADS = "2"

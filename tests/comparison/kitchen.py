@@ -74,7 +74,7 @@ class Kitchen:
             "held_out_loss": after / before,
             "file_bytes": file.stat().st_size,
         }
-        pictures = self._draw(trial.contestant.character, self._with_lora(file))
+        pictures = self._draw(trial.contestant.character, with_lora(self._host, self._pocket, file))
         shutil.rmtree(root)
         result.update(self.score(trial.contestant.character, pictures))
         return result, pictures
@@ -90,12 +90,6 @@ class Kitchen:
             self._base_pictures[trigger] = self._draw(trigger, self._pocket)
         return self._base_pictures[trigger]
 
-    def _with_lora(self, file: Path) -> PocketModel:
-        tensors = self._host.module("comfy.utils").load_torch_file(str(file), safe_load=True)
-        loader = self._host.module("comfy.sd").load_lora_for_models
-        model, clip = loader(self._pocket.model, self._pocket.clip, tensors, 1.0, 1.0)
-        return PocketModel(model, clip, self._pocket.vae)
-
     def _draw(self, trigger: str, pocket: PocketModel) -> Pictures:
         prompts, count = list(prompts_to_score(CHARACTERS[trigger])), self._scale.num_pictures
         captions = [prompt for prompt in prompts for _ in range(count)]
@@ -104,6 +98,14 @@ class Kitchen:
         )  # fmt: skip
         drawn = [Image.fromarray(picture) for picture in sample_captions(pocket, captions, config)]
         return {prompt: drawn[index * count : (index + 1) * count] for index, prompt in enumerate(prompts)}
+
+
+def with_lora(host: HostModules, pocket: PocketModel, file: Path, strength: float = 1.0) -> PocketModel:
+    """The model with a file as core's own loader applies it, on U-Net and text encoder alike."""
+    tensors = host.module("comfy.utils").load_torch_file(str(file), safe_load=True)
+    loader = host.module("comfy.sd").load_lora_for_models
+    model, clip = loader(pocket.model, pocket.clip, tensors, strength, strength)
+    return PocketModel(model, clip, pocket.vae)
 
 
 def write_held_out(folder: Path, character: OriginalCharacter) -> None:
