@@ -22,6 +22,8 @@ from .frozen_tensors import FrozenTensors
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder
 
+TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
+"""Where the host's TorchCompileModel leaves its options, in the MODEL's."""
 HALF_LOSS_SCALE = 2.0**16
 """Factor on the loss of fp16 models, as the usual gradient scalers begin with."""
 
@@ -75,6 +77,15 @@ def refuse_bypass(patcher: Any) -> None:
         )
 
 
+def compiled(denoiser: nn.Module, model: Any) -> Callable[..., Tensor]:
+    """The U-Net as the graph wants it run: compiled with the options of the host's TorchCompileModel, if it was used.
+
+    Compilation sees adapters that are attached later, or taken off, and follows.
+    """
+    options = model.model_options.get(TORCH_COMPILE_KWARGS)
+    return denoiser if options is None else torch.compile(denoiser, **options)
+
+
 class ComfyBaseModel:
     """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
 
@@ -97,6 +108,7 @@ class ComfyBaseModel:
         self.alphas_cumprod = 1.0 / (sigmas.square() + 1.0)
         self.device: torch.device = model.load_device
         self._denoiser: nn.Module = model.model.diffusion_model
+        self._predict = compiled(self._denoiser, model)
         self._dtype: torch.dtype = model.model.get_dtype_inference()
         self._shared: SharedWeights | None = None
         self._frozen = FrozenTensors([model, *([] if clip is None else [clip.patcher])])
@@ -132,7 +144,7 @@ class ComfyBaseModel:
             extra["y"] = self._size_conditioning(texts, sizes).to(self.device, self._dtype)
         noisy_BCHW = noisy_BCHW.to(self.device, self._dtype)
         timestep_B = timestep_B.to(self.device).float()
-        return self._denoiser(
+        return self._predict(
             noisy_BCHW, timestep_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
         ).float()
 

@@ -1,7 +1,7 @@
 """Gradient checkpointing: activations inside a block are computed again in backward instead of kept.
 
-A coarse cut (the whole U-Net) saves nothing, because all of it is recomputed, and kept, at once. `on` cuts where much is
-saved for little time; `finer` cuts the rest too, and transformers once more inside their own recomputation.
+A coarse cut (the whole U-Net) saves nothing, because all of it is recomputed, and kept, at once. `on` cuts where much
+is saved for little time; `finer` cuts the rest too, and transformers once more inside their own recomputation.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ def _blocks(denoiser: nn.Module, level: Checkpointing) -> list[nn.Module]:
     """What keeps only its inputs.
 
     The widest residual blocks have most weights and fewest pixels: much to compute again for little memory, so that
-    `on` leaves them alone. A transformer of one block (SD1.5) is cut as a whole, with its projections; of one with more (SDXL) each block is,
-    since all of them together are a large part of the model.
+    `on` leaves them alone. A transformer of one block (SD1.5) is cut as a whole, with its projections; of one with
+    more (SDXL) each block is, since all of them together are a large part of the model.
     """
     found: list[nn.Module] = []
     widest = max((module.out_channels for module in denoiser.modules() if isinstance(module, ResBlock)), default=0)

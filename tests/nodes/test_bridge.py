@@ -115,6 +115,26 @@ def test_checkpointing_gives_the_same_gradients(loaded, level):
     assert all(torch.equal(plain[name], saved[name]) for name in plain)
 
 
+def test_a_model_of_the_hosts_compile_node_is_trained_compiled(comfy, tiny_sd15):
+    loaded = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    plain = train_once(base_model(loaded, gradient_checkpointing="on"), False)[1]
+    model, clip, vae = loaded
+    model = model.clone()
+    comfy.module("comfy_api.torch_helpers").set_torch_compile_wrapper(model, backend=backend)
+    torch.compiler.reset()
+    compiled = train_once(base_model((model, clip, vae), gradient_checkpointing="on"), False)[1]
+    assert graphs
+    assert all(torch.allclose(plain[name], compiled[name], rtol=1e-3, atol=1e-6) for name in plain)
+    again = train_once(base_model((model, clip, vae), gradient_checkpointing="on"), False)[1]
+    assert all(torch.equal(compiled[name], again[name]) for name in plain), "the network of another run is seen"
+
+
 def test_text_encoding_for_training_equals_the_hosts(comfy, loaded):
     model, clip, vae = loaded
     caption = "a (red:1.3) cat, " + "very " * 90 + "long"
