@@ -42,7 +42,7 @@ async function keep(node) {
     const link = node.graph.getLink?.(id) ?? node.graph.links.get?.(id) ?? node.graph.links[id];
     return link && node.graph.getNodeById(link.origin_id);
   };
-  const definitions = await api.fetchApi(`/object_info/${NODE}`).then((answer) => answer.json());
+  const definitions = await api.fetchApi(`/object_info/${NODE}`).then((answer) => answer.json()).catch(() => ({}));
   const spec = definitions[NODE]?.input.required.folder ?? [];
   const folders = Array.isArray(spec[0]) ? spec[0] : spec[1]?.options ?? [];
   // The dataset of this graph is the likely place.

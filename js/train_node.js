@@ -9,15 +9,19 @@ import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
 const MIN_WIDTH = 470;
+/** A name that comes through a link is known only once the node runs; the node keeps it for a reloaded page. */
+const PROPERTY = "bakery_run_name";
 
 /** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. */
 function addPanel(node) {
   const t = translator(app.ui.settings.getSettingValue("Comfy.Locale"));
   const nameWidget = node.widgets.find((widget) => widget.name === "name");
+  const isLinked = () => node.inputs?.some((input) => input.name === "name" && input.link != null);
   const nameOf = (event) => {
-    const isLinked = node.inputs?.some((input) => input.name === "name" && input.link != null);
-    if (isLinked) return event.node === String(node.id) ? event.name : null;
-    return event.name === nameWidget.value ? event.name : null;
+    if (!isLinked()) return event.name === nameWidget.value ? event.name : null;
+    if (!isNode(event.node, node)) return null;
+    node.properties[PROPERTY] = event.name;
+    return event.name;
   };
   // Once the frame is over: the widget's new height counts only then.
   const panel = new TrainPanel(t, nameOf, () => requestAnimationFrame(() => growTo(node, node.computeSize())));
@@ -25,11 +29,23 @@ function addPanel(node) {
     serialize: false, hideOnZoom: false, getMinHeight: () => panel.minHeight,
   });
   widget.serialize = false;
-  chain(nameWidget, "callback", () => panel.setName(nameWidget.value));
-  chain(node, "onConfigure", () => panel.setName(nameWidget.value));
+  const showName = () => panel.setName(isLinked() ? node.properties[PROPERTY] ?? "" : nameWidget.value);
+  chain(nameWidget, "callback", showName);
+  chain(node, "onConfigure", showName);
+  chain(node, "onConnectionsChange", showName);
   chain(node, "onRemoved", () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
-  panel.setName(nameWidget.value);
+  showName();
+}
+
+/**
+ * Whether the server's id of a node, with those of the subgraphs around it before, is that of a node of the page.
+ * @param {string | null} id such as `5`, or `12:5` in a subgraph
+ * @param {any} node
+ */
+function isNode(id, node) {
+  const path = (id ?? "").split(":");
+  return path.at(-1) === String(node.id) && path.length > 1 === (node.graph !== app.graph && node.graph !== app.rootGraph);
 }
 
 app.registerExtension({

@@ -54,6 +54,19 @@ export function oncePerFrame(act) {
 }
 
 /**
+ * Tab goes round inside a dialog.
+ * @param {any} dialog
+ * @param {KeyboardEvent} event
+ */
+export function keepFocus(dialog, event) {
+  const controls = "[tabindex='0'], select, input, textarea, button";
+  const stops = [...dialog.querySelectorAll(controls)].filter((part) => !part.disabled);
+  const next = (stops.indexOf(document.activeElement) + (event.shiftKey ? -1 : 1) + stops.length) % stops.length;
+  event.preventDefault();
+  stops[next]?.focus();
+}
+
+/**
  * Makes a node at least so large.
  * @param {any} node
  * @param {number[]} size

@@ -21,6 +21,7 @@ export const MAX_POINTS = 3000;
  * @property {string} state `running`, `paused`, `stopping` or `ended`
  * @property {string[]} waiting what was wanted of it and is not done yet
  * @property {string} doing what goes on between two steps: ``, `previews`, `save`, `sample` or `try`
+ * @property {number} at when the server read these three, in its own milliseconds
  * @property {string | null} fingerprint of the weights of the last step
  * @property {number} step
  * @property {number} totalSteps
@@ -72,9 +73,9 @@ export function runFromView(view) {
 /**
  * What a run does, from the server's answer or event.
  * @param {any} told
- * @returns {{state: string, waiting: string[], doing: string}}
+ * @returns {{state: string, waiting: string[], doing: string, at: number}}
  */
-export const statusOf = ({ state, waiting, doing }) => ({ state, waiting, doing });
+export const statusOf = ({ state, waiting, doing, at }) => ({ state, waiting, doing, at });
 
 /**
  * The run with what it does now. One that begins again may stand before the steps the page has seen of it: those behind
@@ -84,6 +85,7 @@ export const statusOf = ({ state, waiting, doing }) => ({ state, waiting, doing 
  * @returns {Run}
  */
 export function withStatus(run, told) {
+  if (told.at < run.at) return run; // an answer that was under way while an event came
   const isBegun = run.state === "ended" && told.state !== "ended";
   return { ...run, ...(isBegun ? { step: 0, steps: [], losses: [] } : {}), ...statusOf(told) };
 }
@@ -153,6 +155,17 @@ export function withLiveFigures(run, known) {
   const later = known.steps.findIndex((step) => step > run.step);
   const steps = [...run.steps, ...known.steps.slice(later)];
   return { ...run, ...figures, step: known.step, steps, losses: [...run.losses, ...known.losses.slice(later)], epoch: known.epoch };
+}
+
+/**
+ * The server's new view of a run that the page knows: status and figures from whichever is newer.
+ * @param {Run} run from the server
+ * @param {Run} known as the page had it
+ * @returns {Run}
+ */
+export function latest(run, known) {
+  const newest = known.at > run.at ? { ...run, ...statusOf(known) } : run;
+  return newest.state === "ended" ? newest : withLiveFigures(newest, known);
 }
 
 /**

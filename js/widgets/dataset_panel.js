@@ -57,7 +57,9 @@ export class DatasetPanel {
   async load() {
     const request = ++this.#request;
     await this.#attempt(async () => {
-      const dataset = await getDataset(this.folder);
+      const dataset = await getDataset(this.folder).catch((error) => {
+        if (request === this.#request) throw error; // else it is about a folder that is not shown any more
+      });
       if (request !== this.#request) return;
       this.#images = dataset.images;
       this.#showTags(dataset.tags);
@@ -164,9 +166,10 @@ export class DatasetPanel {
   /** @param {string} action @param {object} values */
   async #change(action, values, isKept = true) {
     this.message.hidden = true;
+    const history = this.#history; // another folder has another one, also where it is chosen before the answer comes
     const isDone = await this.#attempt(async () => {
       const answer = await edit(action, { folder: this.folder, ...values });
-      if (isKept) this.#history.add(inverse({ action, values }, answer));
+      if (isKept) history.add(inverse({ action, values }, answer));
       this.onChange();
     });
     if (!isDone && action !== "captions") this.list.replaceChildren(); // shows again what is so; a typed caption stays
@@ -193,17 +196,19 @@ export class DatasetPanel {
 
   /** @param {File[]} files images and caption files */
   async #add(files) {
+    const { folder } = this; // all go where they were dropped, whatever is chosen meanwhile
     const before = new Set(this.#images.map(({ name }) => name));
     const added = new Set();
     const failed = [];
     this.message.hidden = true;
     for (const file of files) {
-      const isDone = await this.#attempt(async () => added.add(await upload(this.folder, file)));
+      const isDone = await this.#attempt(async () => added.add(await upload(folder, file)));
       if (!isDone) failed.push(file.name);
     }
     this.files.value = "";
     this.onChange();
     await this.load();
+    if (folder !== this.folder) return;
     // What was there already stays when the adding is taken back; caption files go with their images.
     const names = this.#images.map(({ name }) => name).filter((name) => added.has(name) && !before.has(name));
     this.#history.add(inverse({ action: "add", values: {} }, { names }));

@@ -3,7 +3,7 @@
 
 import { api } from "../lib/comfy.js";
 import { edit } from "../lib/dataset_service.js";
-import { element, setText } from "../lib/dom.js";
+import { element, keepFocus, setText } from "../lib/dom.js";
 
 /**
  * Asks which images to keep, and where; closes itself.
@@ -33,12 +33,14 @@ export function askToKeep(t, images, prompt, folders) {
     count();
   };
   const send = async () => {
+    go.disabled = true; // pressed twice, it would keep everything twice
     try {
       const { names } = await edit("keep", { folder: folder.value.trim(), caption: caption.value, images: images.filter((image) => chosen.has(image)) });
       setText(message, t("kept", { count: names.length, folder: folder.value }));
       setTimeout(close, 900);
     } catch (error) {
       setText(message, t("failed", { error: /** @type {Error} */ (error).message }));
+      count();
     }
   };
   const pictures = images.map((image) => {
@@ -63,6 +65,7 @@ export function askToKeep(t, images, prompt, folders) {
     onkeydown: (/** @type {KeyboardEvent} */ event) => {
       event.stopPropagation();
       if (event.key === "Escape") close();
+      if (event.key === "Tab") keepFocus(dialog, event);
     },
   }, form);
   count();

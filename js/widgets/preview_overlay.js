@@ -1,7 +1,7 @@
 // @ts-check
 // One preview large over the page: flips between steps, compares two with a divider, picks a step.
 
-import { element, setText } from "../lib/dom.js";
+import { element, keepFocus, setText } from "../lib/dom.js";
 import { move } from "../lib/preview_grid.js";
 import { previewUrl } from "../lib/run_service.js";
 
@@ -76,14 +76,17 @@ export class PreviewOverlay {
   close() {
     this.element.remove();
     this.#returnFocus?.focus?.({ preventScroll: true });
+    this.#returnFocus = null;
   }
 
   /** Shows the run as it is now; does nothing while closed. */
   refresh() {
     const [run, set] = [this.getRun(), this.set];
     if (!this.element.isConnected || !run || !set) return;
-    const column = Math.min(this.position.column, set.steps.length - 1);
-    const step = set.steps[column];
+    // Other prompts may have been drawn meanwhile.
+    this.position = { column: Math.min(this.position.column, set.steps.length - 1), row: Math.min(this.position.row, set.prompts.length - 1) };
+    if (!set.steps.includes(this.reference)) this.reference = set.steps[0];
+    const step = set.steps[this.position.column];
     const url = (/** @type {number} */ shown) => previewUrl(run, set.key, shown, this.position.row);
     setSource(this.picture, url(this.#isFlipped ? this.reference : step));
     setSource(this.other, url(this.reference));
@@ -99,7 +102,7 @@ export class PreviewOverlay {
 
   /** @param {number[]} steps */
   #showOptions(steps) {
-    if (this.select.options.length !== steps.length) {
+    if ([...this.select.options].map(({ value }) => value).join() !== steps.join()) {
       this.select.replaceChildren(...steps.map((step) => element("option", { value: step, text: String(step) })));
     }
     this.select.value = String(this.reference);
@@ -149,7 +152,7 @@ export class PreviewOverlay {
     event.stopPropagation(); // the canvas has keys of its own
     const { target } = event;
     if (event.key === "Escape") return this.close();
-    if (event.key === "Tab") return this.#keepFocus(event);
+    if (event.key === "Tab") return keepFocus(this.element, event);
     if (target instanceof HTMLSelectElement || !this.set) return;
     const isButton = target instanceof HTMLButtonElement;
     const place = move(this.position, event.key, this.set.steps.length, this.set.prompts.length);
@@ -162,15 +165,6 @@ export class PreviewOverlay {
     else return;
     event.preventDefault();
     this.refresh();
-  }
-
-  /** @param {KeyboardEvent} event Tab goes round inside the dialog. */
-  #keepFocus(event) {
-    const stops = [...this.element.querySelectorAll("[tabindex='0'], select, button:not(:disabled)")];
-    const index = stops.indexOf(document.activeElement);
-    const next = (index + (event.shiftKey ? -1 : 1) + stops.length) % stops.length;
-    event.preventDefault();
-    stops[next]?.focus();
   }
 }
 

@@ -22,7 +22,7 @@ export class RunControls {
   constructor(t, send) {
     this.t = t;
     this.send = send;
-    this.status = element("div", { class: "bakery-status", role: "status", "aria-live": "off" });
+    this.status = element("div", { class: "bakery-status", role: "status", "aria-live": "off", tabindex: -1 });
     // Always there: what comes into the page with its text is not read aloud.
     this.heard = element("div", { class: "bakery-hint bakery-heard", role: "status" });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
@@ -61,6 +61,7 @@ export class RunControls {
   show(run) {
     this.#state = run?.state ?? "ended";
     const isLive = this.#state !== "ended";
+    const hadFocus = this.element.contains(document.activeElement);
     this.row.hidden = !isLive;
     this.tryBox.hidden = !isLive;
     const isPaused = this.#state === "paused";
@@ -68,12 +69,14 @@ export class RunControls {
     this.#buttons.pause.title = this.t(isPaused ? "resume_hint" : "pause_hint");
     const waiting = run?.waiting ?? [];
     for (const [name, button] of Object.entries(this.#buttons)) {
-      button.disabled = this.#state === "stopping";
+      button.setAttribute("aria-disabled", String(this.#state === "stopping")); // not disabled: that would lose the focus
       button.setAttribute("aria-busy", String(waiting.some((wish) => BUTTON_OF[wish] === name)));
     }
     setText(this.heard, run ? heard(run, this.t) : "");
     this.status.title = run?.fingerprint ? this.t("fingerprint", { digest: run.fingerprint }) : "";
     setText(this.status, run ? statusLine(this.t, run) : "");
+    // A button that goes takes the keyboard's place on the page along.
+    if (hadFocus && !document.activeElement?.checkVisibility()) this.status.focus({ preventScroll: true });
     if (run && isLive && !this.prompt.value && document.activeElement !== this.prompt) {
       this.prompt.value = run.previews[0]?.prompts[0] ?? "";
     }
@@ -89,6 +92,7 @@ export class RunControls {
 
   /** @param {string} name */
   #press(name) {
+    if (this.#state === "stopping") return undefined;
     const factor = RATE_FACTORS[/** @type {keyof typeof RATE_FACTORS} */ (name)];
     if (factor) return this.#run("rate", { factor });
     return this.#run(name === "pause" && this.#state === "paused" ? "resume" : name);

@@ -2,7 +2,7 @@
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
 import { element, oncePerFrame } from "../lib/dom.js";
-import { chooseRun, runFromView, withLiveFigures, withStatus, withSteps } from "../lib/run_model.js";
+import { chooseRun, latest, runFromView, withStatus, withSteps } from "../lib/run_model.js";
 import { command, getRun, listRuns } from "../lib/run_service.js";
 import { subscribe } from "../lib/training_events.js";
 import { LossChart } from "./loss_chart.js";
@@ -75,6 +75,8 @@ export class TrainPanel {
   setName(name) {
     if (name === this.name) return;
     this.name = name;
+    this.run = null; // what is shown, and steered by the buttons, is of this name or nothing
+    this.render();
     void this.load();
   }
 
@@ -95,7 +97,7 @@ export class TrainPanel {
 
   /** @param {import("../lib/run_model.js").Run | null} run */
   #take(run) {
-    if (run && this.run?.id === run.id && run.state !== "ended") run = withLiveFigures(run, this.run);
+    if (run && this.run?.id === run.id) run = latest(run, this.run);
     this.run = run;
     this.render();
   }

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,18 +43,29 @@ def live_run(run_id: str) -> LiveRun | None:
     return _runs.get(run_id)
 
 
-ENDED: dict[str, Any] = {"state": "ended", "waiting": [], "doing": ""}
+_status_lock = threading.Lock()
+_status_at_ms = 0.0
 
 
-def status(control: RunControl) -> dict[str, Any]:
-    """What a run does (`state`, `doing`), and what was wanted of it and is not done yet (`waiting`)."""
-    return {"state": control.state, "waiting": list(control.waiting), "doing": control.doing}
+def status(control: RunControl | None) -> dict[str, Any]:
+    """What a run does (`state`, `doing`), and what was wanted of it and is not done yet (`waiting`); None has ended.
+
+    `at` orders what a page hears by event and by answer, which may come the other way round: what is later was read
+    later.
+    """
+    global _status_at_ms
+    with _status_lock:
+        _status_at_ms = max(_status_at_ms + 0.001, time.time() * 1000)
+        if control is None:
+            return {"state": "ended", "waiting": [], "doing": "", "at": _status_at_ms}
+        waiting, state, doing = control.waiting, control.state, control.doing
+        return {"state": state, "waiting": list(waiting), "doing": doing, "at": _status_at_ms}
 
 
 def live_status(run_id: str, name: str) -> dict[str, Any]:
-    """`status`, with the state `ended` for a run that does not train now."""
+    """`status` of the run, if it trains right now; else that of one that has ended."""
     run = _runs.get(run_id)
-    return ENDED if run is None or run.folder.name != name else status(run.control)
+    return status(None if run is None or run.folder.name != name else run.control)
 
 
 def tell_heard(run: LiveRun) -> None:
@@ -81,7 +93,7 @@ class CloseRun:
         is_by_user = error is None and run is not None and run.control.is_stopped
         if is_by_user and state.step < job.total_steps:
             note_stop(self.folder, state.step)
-        self.events.send("state", ENDED)
+        self.events.send("state", status(None))
 
 
 class RunEvents:

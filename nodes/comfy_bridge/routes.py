@@ -40,7 +40,10 @@ async def get_runs(request: web.Request) -> web.StreamResponse:
 
 
 def _runs_of(name: str) -> dict[str, Any]:
-    root = run_root(name)
+    try:
+        root = run_root(name)
+    except ValueError:  # such as one that is being typed
+        return {"name": name, "current": None, "runs": []}
     ids = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
     return {"name": name, "current": current_run(root) if ids else None,
             "runs": [{"id": run_id, "state": live_status(run_id, name)["state"]} for run_id in ids]}  # fmt: skip

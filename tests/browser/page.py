@@ -52,13 +52,13 @@ def wait(page: Any, condition: str) -> None:
     page.wait_for_function(f"() => {condition}", timeout=TIMEOUT_MS)
 
 
-def screenshot(page: Any, name: str, clip: dict[str, int] | None = None) -> None:
-    """Write a small PNG into docs/images, where screenshots are wanted."""
+def screenshot(page: Any, name: str, part: str | None = None) -> None:
+    """Write a small PNG of the page, or of the part that a selector names, into docs/images if they are wanted."""
     if not IS_WRITING_SCREENSHOTS:
         return
     path = ROOT / "docs" / "images" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=path, clip=clip)
+    (page.locator(part) if part else page).screenshot(path=path)
     picture = Image.open(path).convert("RGB").quantize(128)
     picture.save(path, optimize=True)
 

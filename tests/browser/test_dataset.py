@@ -64,7 +64,7 @@ def test_a_folder_chosen_on_the_node_is_shown(page, server):
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": "zorblax_gallery"}]])
     wait(page, "document.querySelectorAll('.bakery-image').length >= 10")
     page.wait_for_timeout(500)
-    screenshot(page, "dataset", {"x": 70, "y": 100, "width": 460, "height": 520})
+    screenshot(page, "dataset", ".bakery-dataset")
     page.locator(".bakery-tags button").nth(1).click()
     wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
 

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.browser
 
 RUN, SET = "0123456789ab", "abcdefabcdef"
 PROMPTS = "zorblax, white background\nred creature with a hat"
-SAMPLING_STEPS = 6 if IS_WRITING_SCREENSHOTS else 2
+SAMPLING_STEPS = 12 if IS_WRITING_SCREENSHOTS else 2
+EVERY = 40 if IS_WRITING_SCREENSHOTS else 2
+"""Steps between previews; with the longer way something is learned in the picture of the docs."""
 
 TYPED = "red creature, sand background" if IS_WRITING_SCREENSHOTS else "zorblax <img src=x onerror=window.hacked=1>"
 
@@ -42,9 +44,9 @@ def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
             (root / f"{name}-step{step:06d}.safetensors").write_bytes(b"")
 
 
-def write_record(private, stage_lengths):
+def write_record(private, stage_lengths, rates=()):
     segments = [{"stage": number, "key": "", "steps": length} for number, length in enumerate(stage_lengths)]
-    record = {"format": 1, "base": "", "dataset": "", "segments": segments, "description": {}}
+    record = {"format": 1, "base": "", "dataset": "", "segments": segments, "rate_changes": rates, "description": {}}
     (private / "run.json").write_text(json.dumps(record))
 
 
@@ -58,7 +60,7 @@ def show_node(page, name):
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": name}]], top=350)
 
 
-def show_graph(page, name, folder, steps=400):
+def show_graph(page, name, folder, steps=400, sampling_steps=SAMPLING_STEPS):
     nodes = [
         ["CheckpointLoaderSimple", [20, 60], {"ckpt_name": "pocket.safetensors"}],
         ["BakeryLoadDataset", [-500, 60], {"folder": folder.name}],
@@ -66,15 +68,17 @@ def show_graph(page, name, folder, steps=400):
         [
             "BakeryPreview",
             [900, 60],
-            {"prompts": PROMPTS, "width": 64, "height": 64, "every": 2, "steps": SAMPLING_STEPS, "seed": 3},
+            {"prompts": PROMPTS, "width": 64, "height": 64, "every": EVERY, "steps": sampling_steps, "seed": 3},
         ],
-        ["BakeryTrain", [420, 60], {"name": name, "steps": steps, "save_every": 2}],
+        ["BakeryTrain", [420, 60], {"name": name, "steps": steps, "save_every": EVERY}],
         ["BakeryPickStep", [980, 700], {}],
         ["PreviewAny", [1300, 700], {}],
+        ["BakeryNetwork", [-500, 700], {"algorithm": "locon"}],
+        ["BakeryOptimizer", [20, 900], {"learning_rate": 1e-3}],
     ]
     links = [
         [0, 0, 4, "model"], [0, 1, 4, "clip"], [0, 2, 4, "vae"], [1, 0, 2, "dataset"], [2, 0, 4, "dataset"],
-        [3, 0, 4, "preview"], [4, 3, 5, "run"], [5, 1, 6, "source"],
+        [3, 0, 4, "preview"], [4, 3, 5, "run"], [5, 1, 6, "source"], [7, 0, 4, "network"], [8, 0, 4, "optimizer"],
     ]  # fmt: skip
     show_nodes(page, nodes, links, top=350)
 
@@ -100,8 +104,10 @@ def place(page):
 def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_checkpoint, browser):
     show_graph(page, "live", folder)
     assert "appear here" in page.locator(".bakery-training").inner_text()
+    if IS_WRITING_SCREENSHOTS:  # so wide that all steps are seen
+        page.evaluate(f"() => {TRAIN_NODE}.setSize([640, 1020])")
     page.evaluate("() => window.app.queuePrompt(0)")
-    wait(page, f"document.querySelectorAll('.bakery-cell').length >= {10 if IS_WRITING_SCREENSHOTS else 4}")
+    wait(page, f"document.querySelectorAll('.bakery-cell').length >= {12 if IS_WRITING_SCREENSHOTS else 4}")
     wait_for_state(page, "training")
     assert has_ink(page)
     press(page, "Pause")
@@ -120,6 +126,79 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     second.context.close()
 
 
+@pytest.mark.slow
+def test_what_is_pressed_while_pictures_are_drawn_is_heard_at_once(page, folder, pocket_checkpoint):
+    """Drawing takes seconds here: the page says within a moment what it waits for, and obeys afterwards."""
+    show_graph(page, "heard", folder, sampling_steps=150)
+    heard = page.locator(".bakery-heard")
+    assert heard.get_attribute("role") == "status", "read aloud"
+    page.evaluate("() => window.app.queuePrompt(0)")
+    page.locator(".bakery-buttons").wait_for(timeout=120_000)  # the first pictures are being drawn
+    for button, said in (
+        ("Pause", "pausing after these pictures …"),
+        ("Save now", "pausing after these pictures … · saving after these pictures …"),
+    ):
+        page.locator(".bakery-training button", has_text=button).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "said => document.querySelector('.bakery-heard').textContent === said", arg=said, timeout=1500
+        )
+        assert page.locator(".bakery-training button", has_text=button).get_attribute("aria-busy") == "true"
+        assert "paused" not in status(page)
+        assert page.evaluate("() => document.activeElement.textContent") == button, "the keyboard stays where it was"
+    wait_for_state(page, "paused")
+    wait(page, "document.querySelector('.bakery-heard').textContent === ''")
+    assert page.locator(".bakery-training button[aria-busy=true]").count() == 0
+    page.locator(".bakery-try button").click()
+    wait(page, "document.querySelector('.bakery-heard').textContent.startsWith('drawing your prompt')")
+    press(page, "Stop & keep")
+    page.wait_for_function(
+        "() => /stopping after this picture/.test(document.querySelector('.bakery-heard').textContent)", timeout=1500
+    )
+    wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
+    assert heard.inner_text() == ""
+    wait(page, f"{texts_of('BakeryTrain')}.some((text) => text.includes('stopped at step'))")
+
+
+@pytest.mark.slow
+def test_steps_of_a_run_are_listed_by_the_hosts_own_loader(server, page, folder, pocket_checkpoint):
+    """After the page's own refresh (R) the core loader offers them, and one that is chosen there is sampled with."""
+    show_graph(page, "listed", folder, steps=4)
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait(page, f"{texts_of('BakeryPickStep')}.includes('listed: step 4')")
+    show_nodes(
+        page,
+        [
+            ["CheckpointLoaderSimple", [20, 60], {"ckpt_name": "pocket.safetensors"}],
+            ["LoraLoader", [320, 60], {}],
+            ["CLIPTextEncode", [620, 60], {"text": "zorblax"}],
+            ["EmptyLatentImage", [620, 300], {"width": 64, "height": 64}],
+            ["KSampler", [1040, 60], {"steps": 2, "seed": 3}],
+            ["VAEDecode", [1340, 60], {}],
+            ["PreviewImage", [1340, 200], {}],
+        ],
+        [
+            [0, 0, 1, "model"], [0, 1, 1, "clip"], [1, 1, 2, "clip"], [1, 0, 4, "model"], [2, 0, 4, "positive"],
+            [2, 0, 4, "negative"], [3, 0, 4, "latent_image"], [4, 0, 5, "samples"], [0, 2, 5, "vae"],
+            [5, 0, 6, "images"],
+        ],
+    )  # fmt: skip
+    page.locator("#graph-canvas").focus()
+    page.keyboard.press("r")
+    loader = "window.app.graph._nodes.find((node) => node.comfyClass === 'LoraLoader')"
+    names = f"{loader}.widgets.find((widget) => widget.name === 'lora_name').options.values"
+    wait(page, f"[{names}].flat().some((name) => name.replaceAll('\\\\', '/').startsWith('listed/'))")
+    listed = [name.replace("\\", "/") for name in page.evaluate(f"() => {names}")]
+    steps = [f"listed/listed-step{step:06d}.safetensors" for step in (2, 4)]
+    assert {*steps, "listed/listed.safetensors"} <= set(listed)
+    assert not [name for name in listed if "/.run/" in name]
+    page.evaluate(
+        f"name => {{ {loader}.widgets.find((widget) => widget.name === 'lora_name').value = name; }}", steps[0]
+    )
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait(page, "Object.values(window.app.nodeOutputs).some((output) => output?.images?.length)")
+
+
 def wait_for_state(page, state):
     wait(page, f"/{state}/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
 
@@ -136,7 +215,7 @@ def try_a_prompt(page):
         "buttons => buttons.map((button) => button.getBoundingClientRect().top)"
     )
     assert len(set(top)) == 1, "all buttons fit into one line"
-    screenshot(page, "train_live", {"x": 410, "y": 70, "width": 500, "height": 700})
+    screenshot(page, "train_live", ".bakery-training")
 
 
 def steer_from_another_tab(page, browser, server):
@@ -191,7 +270,7 @@ def compare_and_pick(page):
     page.keyboard.press("ArrowUp")
     overlay.locator("select").select_option("0")
     assert overlay.locator(".bakery-divider").get_attribute("aria-valuenow") == "50"
-    screenshot(page, "compare_steps")
+    screenshot(page, "compare_steps", ".bakery-overlay-frame")
     overlay.locator("button", has_text="Pick this step").click()
     wait(page, "/★/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     page.keyboard.press("Escape")
@@ -254,9 +333,8 @@ def test_text_is_never_markup_and_keys_move_in_the_strip(server, page):
 def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     show_saved_run(server, "chart", 100)
     private = server.output / "loras" / "chart" / ".run" / RUN
-    write_record(private, [60, 40])
+    write_record(private, [60, 40], rates=[(20, 0.5)])
     write_lines(private, [{"step": step, "validation_loss": 0.5 - step / 500} for step in (0, 50, 100)])
-    write_lines(private, [{"step": 20, "rate_factor": 0.5}])
     page.evaluate("""() => {
         window.drawn = [];
         const { fillText } = CanvasRenderingContext2D.prototype;
@@ -377,6 +455,66 @@ def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server
     page.wait_for_timeout(500)
     assert asked == []
     page.evaluate("() => window.undoCounts()")
+
+
+def test_another_workflow_leaves_no_listener_behind(server, page):
+    show_saved_run(server, "left")
+    page.evaluate(COUNT)
+    show_node(page, "left")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    assert page.evaluate("() => window.counts.watching") > 0
+    page.evaluate("() => window.app.loadGraphData({ nodes: [], links: [], version: 0.4 })")
+    wait(page, "window.counts.watching === 0")
+    page.evaluate("() => window.undoCounts()")
+
+
+def test_what_is_shown_belongs_to_the_name_or_is_nothing(server, page):
+    """Another name, one of no run, one that is no name: none shows, or steers, the run before."""
+    show_saved_run(server, "first")
+    show_node(page, "first")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    for name in ("nobody", "no/name", ""):
+        page.evaluate(
+            f"""name => {{
+                const widget = {TRAIN_NODE}.widgets.find((each) => each.name === "name");
+                widget.value = name;
+                widget.callback(name);
+            }}""",
+            name,
+        )
+        wait(page, "document.querySelector('.bakery-chart').hidden && document.querySelector('.bakery-strip').hidden")
+        assert page.locator(".bakery-training .bakery-empty").is_visible()
+
+
+def test_after_the_connection_was_lost_the_run_is_asked_for_again(server, page):
+    show_saved_run(server, "again", steps=3)
+    show_node(page, "again")
+    wait(page, "/^step 3 of 3/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+    show_saved_run(server, "again", steps=5, previews=())
+    page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('reconnected'))")
+    wait(page, "/^step 5 of 5/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+
+
+def test_a_name_from_a_link_is_kept_for_a_reloaded_page(server, page):
+    """Two nodes of one id, in the graph and inside a subgraph: only the one that runs takes the name."""
+    show_saved_run(server, "linked_round_1")
+    show_nodes(
+        page,
+        [["PrimitiveString", [20, 60], {}], ["BakeryTrain", [420, 60], {"name": "x"}]],
+        [[0, 0, 1, "name"]],
+        top=350,
+    )
+    wait(page, "document.querySelector('.bakery-training .bakery-empty').checkVisibility()")
+    tell = """([node, run]) => window.app.api.dispatchEvent(new CustomEvent("bakery.state", { detail: {
+        node, run, name: "linked_round_1", state: "ended", waiting: [], doing: "" } }))"""
+    own = page.evaluate(f"() => String({TRAIN_NODE}.id)")
+    page.evaluate(tell, [f"7:{own}", RUN])
+    page.wait_for_timeout(300)
+    assert page.locator(".bakery-cell").count() == 0
+    page.evaluate(tell, [own, RUN])
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    page.evaluate("() => window.app.loadGraphData(window.app.graph.serialize())")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
 
 
 @pytest.mark.parametrize(("palette", "is_new"), [("light", False), ("dark", True), ("light", True)])

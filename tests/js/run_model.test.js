@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, heard, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
+import { chooseRun, heard, latest, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
 
 const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
 const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
@@ -71,4 +71,14 @@ test("what was heard is said at once, with what it waits for", () => {
   assert.equal(said(["pause"], "save"), "after_step(wait_pause)");
   assert.equal(said(["stop", "save"], "previews"), "after_picture(wait_stop) · after_pictures(wait_save)");
   assert.equal(said(["sample", "pause"], "sample"), "now(wait_sample) · after_pictures(wait_pause)");
+});
+
+test("an answer that was read before an event does not take back what the event said", () => {
+  const running = runFromView({ ...view, at: 1 });
+  const paused = withStatus(running, { state: "paused", waiting: [], doing: "", at: 2 });
+  assert.equal(withStatus(paused, { state: "running", waiting: ["pause"], doing: "", at: 1 }).state, "paused");
+  assert.equal(latest(running, paused).state, "paused");
+  assert.equal(latest(runFromView({ ...view, at: 3 }), paused).state, "running");
+  const ended = runFromView({ ...view, state: "ended", at: 3 });
+  assert.deepEqual([latest(ended, { ...paused, step: 9, steps: [9] }).step, latest(ended, paused).state], [2, "ended"]);
 });

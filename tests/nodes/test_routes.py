@@ -106,11 +106,14 @@ def test_commands_reach_a_live_run_only(site, comfy):
     control = site.live.open_run(site.folder, "1")
     status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pause")
     heard = {"state": "running", "waiting": ["pause"], "doing": ""}
-    assert (status, json.loads(body), control.is_paused) == (200, heard, True)
     names = {"node": "1", "run": RUN, "name": NAME}
-    assert comfy.sent[-1] == ("bakery.state", {**names, **heard}), "every page is told"
-    view = json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])
-    assert {key: view[key] for key in heard} == heard
+    kind, told = comfy.sent[-1]
+    answer, view = json.loads(body), json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])
+    assert told["at"] < answer["at"] < view["at"], "what was read later can be told"
+    assert (status, kind, control.is_paused) == (200, "bakery.state", True)
+    assert {key: told.get(key) for key in (*names, *heard)} == {**names, **heard}, "every page is told"
+    for given in (answer, view):
+        assert {key: given[key] for key in heard} == heard
     one(site, "POST", f"/bakery/runs/{RUN}/resume")
     assert not control.is_paused
     for command in ("save", "sample"):
