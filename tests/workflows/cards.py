@@ -1,4 +1,4 @@
-"""The picture of each example: what it is about and its graph in small, as ComfyUI's list of templates shows it.
+"""The picture of each example in ComfyUI's list of templates: what it is about, its graph in small, what it draws.
 
 Of an extension's templates the list takes the file's name alone, for title and text, and sorts them by no order; so
 title and number are on the picture.
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+
+from .results import PANEL_SIZE, RESULTS
 
 SIZE = (720, 460)
 SCALE = 2
@@ -24,22 +26,28 @@ COLORS = {
 MAIN = "BakeryTrain"
 
 
-def draw_card(number: int, workflow: dict[str, Any]) -> Image.Image:
-    """A card of 720 x 460 pixels with the example's number, the heading of its note, and its graph."""
+PANEL_CORNER = (SIZE[0] - MARGIN - PANEL_SIZE[0], TITLE)
+
+
+def draw_card(number: int, workflow: dict[str, Any], panel: Image.Image | None) -> Image.Image:
+    """A card of 720 x 460 pixels: number, heading of the note, graph, and beside it what it draws, if it was run."""
     card = Image.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), PAPER)
     draw = ImageDraw.Draw(card)
     font = ImageFont.load_default(26 * SCALE)
     draw.text((MARGIN * SCALE, 14 * SCALE), str(number), FAINT, font)
     draw.text(((MARGIN + 44) * SCALE, 14 * SCALE), heading(workflow), INK, font)
     nodes = {node["id"]: node for node in workflow["nodes"]}
-    boxes = _boxes(nodes)
+    boxes = _boxes(nodes, PANEL_CORNER[0] if panel else SIZE[0])
     for _, origin, slot, target, target_slot, kind in workflow["links"]:
         start = _port(boxes[origin], slot, len(nodes[origin]["outputs"]), is_output=True)
         end = _port(boxes[target], target_slot, len(nodes[target]["inputs"]), is_output=False)
         draw.line(_curve(start, end), COLORS.get(kind, FAINT), 2 * SCALE)
     for node_id, node in nodes.items():
         _draw_node(draw, node, boxes[node_id])
-    return card.resize(SIZE, Image.Resampling.LANCZOS)
+    card = card.resize(SIZE, Image.Resampling.LANCZOS)
+    if panel:
+        card.paste(panel, PANEL_CORNER)
+    return card
 
 
 def heading(workflow: dict[str, Any]) -> str:
@@ -50,14 +58,20 @@ def heading(workflow: dict[str, Any]) -> str:
 
 def write_card(path: Path, number: int, workflow: dict[str, Any]) -> None:
     """Writes the card of a workflow beside its file, under the same name."""
-    draw_card(number, workflow).save(path.with_suffix(".jpg"), quality=85)
+    draw_card(number, workflow, kept_panel(path.stem)).save(path.with_suffix(".jpg"), quality=85)
 
 
-def _boxes(nodes: dict[int, Any]) -> dict[int, tuple[float, float, float, float]]:
-    """Place of every node on the card: left, top, right, bottom."""
+def kept_panel(name: str) -> Image.Image | None:
+    """What the example drew when it was run; None where it was not."""
+    path = RESULTS / f"{name}.png"
+    return Image.open(path).convert("RGB") if path.is_file() else None
+
+
+def _boxes(nodes: dict[int, Any], right_edge: float) -> dict[int, tuple[float, float, float, float]]:
+    """Place of every node on the card, up to its right edge in pixels: left, top, right, bottom."""
     right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
     bottom = max(node["pos"][1] + node["size"][1] for node in nodes.values())
-    x_scale = (SIZE[0] - 2 * MARGIN) * SCALE / right
+    x_scale = (right_edge - 2 * MARGIN) * SCALE / right
     y_scale = (SIZE[1] - TITLE - MARGIN) * SCALE / bottom
     left, top = MARGIN * SCALE, TITLE * SCALE
     return {

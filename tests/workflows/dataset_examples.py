@@ -14,11 +14,12 @@ def style(canvas: Canvas) -> None:
     dataset = canvas.add("BakeryCaptions", 1, dataset=folder, shuffle_tags=True, keep_tags=1, caption_dropout=0.05)[0]
     network = canvas.add("BakeryNetwork", 2, algorithm="locon", rank=16, alpha=8.0)[0]
     network = canvas.add("BakeryBlockWeights", 2, network=network, blocks="IN:1, M:1, OUT:1")[0]
-    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=RATE, schedule="cosine", ema_decay=0.9)[0]
+    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=2 * RATE, schedule="cosine", ema_decay=0.9)[0]
     objective = canvas.add("BakeryObjective", 2, min_snr_gamma=8.0)[0]
     trained = train(
         canvas, 3, base, dataset, "blueprint", network=network, optimizer=optimizer, objective=objective,
-        validation_share=0.1, validate_every=20, preview=preview(canvas, 1, CREATURE),
+        validation_share=0.1, validate_every=40, steps=160, save_every=40,
+        preview=preview(canvas, 1, CREATURE, every=40),
     )  # fmt: skip
     chart = canvas.add("BakeryPlotRun", 3, run=trained[3], width=800, panel_height=160)[0]
     canvas.add("PreviewImage", 3, title="Loss, and loss of held-out pictures", images=chart)
