@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..pocket.captions import held_out_creatures
 from ..pocket.world import describe
 from ..workflows.data import CHARACTER
-from .bakes import Bake
+from .bakes import RATE, Bake
 
 FEW = {count: f"{CHARACTER}_{count}" for count in (1, 3)}
 """Folders with the first pictures of the character alone."""
@@ -133,5 +133,12 @@ ALPHA = Strip(
         Row(title="alpha 1", detail="alpha / rank = 1/16", bake=Bake(network={"alpha": 1.0})),
     ),
 )  # fmt: skip
-STRIPS = (CAPTIONS, STRENGTH, STEPS, IMAGES, PRIOR, ALPHA, RANK)
+LEARNING_RATE = Strip(
+    name="learning_rate",
+    title="Learning rate, AdamW, 100 steps",
+    rows=tuple(Row(title=f"{rate:g}", detail=detail, bake=Bake(rate=rate)) for rate, detail in (
+        (RATE / 10, "a tenth"), (RATE, "right for this model"), (RATE * 2, "twice"),
+    )),
+)  # fmt: skip
+STRIPS = (CAPTIONS, STRENGTH, STEPS, LEARNING_RATE, IMAGES, PRIOR, ALPHA, RANK)
 """Those that tell most first."""

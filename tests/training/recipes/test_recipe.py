@@ -134,6 +134,7 @@ def test_answers_out_of_range_are_refused_by_name(name, value):
         ({"subject": "style", "num_images": 40}, "40 images are few: style wants at least 100"),
         ({"subject": "character E", "algorithm": "loha"}, "only plain LoRA learns it"),
         ({"subject": "character D", "algorithm": "lokr"}, "LoKr learns characters up to C"),
+        ({"subject": "character B", "algorithm": "lokr"}, "lokr diverged with the rate that Prodigy found"),
         ({"subject": "character A", "algorithm": "boft"}, "boft is for styles and concepts"),
         ({"subject": "character A", "rank": 64}, "rank 64 is wasted on character A"),
         ({"subject": "character G", "rank": 16}, "rank 16 is little for character G"),
