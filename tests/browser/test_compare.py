@@ -192,10 +192,7 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
     )
     wait(page, "[...document.querySelectorAll('.bakery-compare-cell img')].every((image) => image.naturalWidth)")
     page.wait_for_timeout(500)
-    if IS_WRITING_SCREENSHOTS:  # so high that no row is cut off
-        page.evaluate(f"() => {COMPARE}.setSize([{COMPARE}.size[0], {COMPARE}.size[1] + 140])")
-        page.wait_for_timeout(500)
-    screenshot(page, "compare_node", ".bakery-compare")
+    screenshot(page, "compare_node")
     page.locator(".bakery-compare-row", has_text=f"step {2 * every}").locator("button").first.click()
     press(page, "Choose this")
     wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
