@@ -17,6 +17,8 @@ _linalg: Any = torch.linalg  # has no types
 
 _OVERSAMPLING = 8
 _BLOCKS = 4
+_ORTHOGONAL = 1e-5
+"""Most that a product of two columns of a basis may be off."""
 
 
 class SingularValues(NamedTuple):
@@ -63,13 +65,25 @@ def top_svd(matrix_OI: Tensor, rank: int) -> SingularValues:
         product_IW = matrix_OI.T @ new_OW
         rows.append(product_IW.T)
         block_IW = orthonormal(product_IW)
-    left, values, right = svd(torch.cat(rows))
+    rows_BI = torch.cat(rows)
+    if not _is_orthonormal(basis_OB):
+        # A matrix of less rank than the block has nothing more to add: rounding was scaled up to columns that may lie
+        # in the span of the others, and would be counted twice.
+        basis_OB = orthonormal(basis_OB)
+        rows_BI = basis_OB.T @ matrix_OI
+    left, values, right = svd(rows_BI)
     return SingularValues(basis_OB @ left[:, :rank], values[:rank], right[:rank])
 
 
 def orthonormal(matrix_OK: Tensor) -> Tensor:
     """An orthonormal basis of the columns, (O, min(O, K))."""
     return _linalg.qr(matrix_OK)[0]
+
+
+def _is_orthonormal(basis_OB: Tensor) -> bool:
+    products = basis_OB.T @ basis_OB
+    products.diagonal().sub_(1)
+    return float(products.abs().max()) < _ORTHOGONAL
 
 
 def solve_right(matrix: Tensor, product: Tensor) -> Tensor:

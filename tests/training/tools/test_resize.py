@@ -117,6 +117,26 @@ def test_a_few_products_are_as_good_as_the_full_decomposition(kind: str, per_mil
     assert torch.equal(found.values_K, top_svd(matrix, rank).values_K)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["one element", "a few rows", "a few columns", "scattered", "low rank", "zeros"])
+def test_less_rank_than_asked_for_is_found_exactly(kind: str, dtype: torch.dtype):
+    """As where a fine-tune left most of a layer alone: nothing is counted twice."""
+    dense = draw(600, 500).to(dtype)
+    rows, columns = torch.arange(600)[:, None], torch.arange(500)
+    matrix = {
+        "one element": dense * ((rows == 5) & (columns == 7)),
+        "a few rows": dense * (rows < 10),
+        "a few columns": dense * (columns % 60 == 0),
+        "scattered": dense * ((rows % 50 == 3) & (columns % 7 == 2)),
+        "low rank": dense[:, :4] @ dense[:4],
+        "zeros": dense * 0,
+    }[kind]
+    found, error, norm = approximate(matrix, RankChoice(rank=16), (600, 500))
+    lacking = float((matrix - found.matrix()).norm())
+    assert lacking <= 1e-5 * float(matrix.norm())
+    assert error == pytest.approx(lacking, abs=1e-5 * norm)
+
+
 @pytest.mark.parametrize("lacking", [0.5, 0.05, 1e-3, 1e-5])
 def test_the_error_is_said_right_however_small(lacking: float):
     """In float32, of a matrix whose rank-16 part is known and whose rest is of a known size."""
