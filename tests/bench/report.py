@@ -197,15 +197,15 @@ def _tools(results: Results) -> str:
         return ""
     tools = results["tools"]
     rows = [
-        f"| {title} | {seconds:.1f} | {cpu:.1f} | {mib:.0f} | {mib / tools['file_mib']:.1f} |"
-        for title, (seconds, cpu, mib) in tools["jobs"].items()
+        f"| {title} | {seconds:.1f} | {cpu:.1f} | {mib:.0f} | {mib / read_mib:.1f} |"
+        for title, (seconds, cpu, mib, read_mib) in tools["jobs"].items()
     ]
     return (
         "## LoRA tools at SDXL's size\n\n"
         f"`python -m training.tools`, LoRAs of rank 32 on attention and feed-forward ({tools['file_mib']:.0f} MiB in "
         f"fp16); extraction from two files of {tools['unet_gib']:.1f} GiB that differ by a known change of rank 4, "
-        f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take; "
-        "0: never more than starting took. Mapped pages of input files count, which the system takes back when it needs"
-        " them: extraction itself holds one layer. TIES and DARE work on every element of the full change.\n\n"
-        "| | s | CPU s | MiB | times one LoRA |\n|---|---|---|---|---|\n" + "\n".join(rows)
+        f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take. "
+        "Mapped pages of input files count, which the system takes back when it needs them: extraction itself holds "
+        "one layer. TIES and DARE work on every element of the full change.\n\n"
+        "| | s | CPU s | MiB | times the files read |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )

@@ -45,7 +45,7 @@ JOBS = {
 
 
 def main(_: list[str]) -> None:
-    """Print seconds, processor seconds and MiB above the start of each job, and the size of a file."""
+    """Print what `run` measures of each job, and the size of a file."""
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="tools-") as name:
         folder = Path(name)
@@ -64,14 +64,18 @@ def main(_: list[str]) -> None:
 
 
 def run(folder: Path, command: str) -> list[float]:
-    """Seconds, processor seconds and MiB of a command, whose bare words a, b, original and tuned are files."""
+    """Seconds, processor seconds, MiB of memory and MiB of files read of a command.
+
+    Its bare words a, b, original and tuned are files.
+    """
     words = [str(folder / f"{w}.safetensors") if w in ("a", "b", "original", "tuned") else w for w in command.split()]
-    arguments = [sys.executable, "-m", "training.tools", *words, "-o", str(folder / "out.safetensors")]
+    arguments = [sys.executable, "-m", "training.tools", *words, "-o", str(folder / "out.safetensors"), "--overwrite"]
     done = subprocess.run(arguments, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
     found = TOOK.search(done.stdout)
     if done.returncode or found is None:
         raise RuntimeError(f"{command} failed:\n{done.stdout}\n{done.stderr}")
-    return [float(number) for number in found.groups(default="nan")]
+    read_mib = sum(Path(word).stat().st_size for word in words if word.startswith(str(folder))) / 2**20
+    return [*(float(number) for number in found.groups(default="nan")), read_mib]
 
 
 def write_lora(path: Path, seed: int) -> None:
