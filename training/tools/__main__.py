@@ -17,7 +17,7 @@ from ..files.formats import Tensors, detect_family, to_diffusers
 from ..files.lora_file import load_kohya, save_lora
 from .arguments import build_parser
 from .bake import bake_checkpoint
-from .bulk import check_free, expand, target
+from .bulk import check_distinct, check_free, expand, target
 from .chart import norm_chart
 from .checkpoints import open_checkpoint
 from .extract import ExtractSettings, extract_from_files
@@ -58,14 +58,16 @@ def _failed(error: Exception, path: Path | None = None) -> int:
     return 2
 
 
-def _each(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path, int], None]) -> bool:
+def _each(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path, list[Path]], None]) -> bool:
     """Work on every file that the options name; what fails is said and the others go on. Whether all went well."""
     paths, num_failed = expand(options.loras), 0
+    if any(getattr(options, name, None) is not None for name in ("output", "chart")):
+        check_distinct(paths)
     for path in paths:
         if len(paths) > 1 and not getattr(options, "json", False):
             print(f"\n{path}")
         try:
-            work(options, path, len(paths))
+            work(options, path, paths)
         except (ValueError, OSError) as error:
             num_failed += 1
             _failed(error, path)
@@ -75,7 +77,8 @@ def _each(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path,
 
 
 def _merge(options: argparse.Namespace) -> bool:
-    output = check_free(target(Path("merged"), options.output, 1), options.loras, overwrite=options.overwrite)
+    sources = [*options.loras, *([options.base] if options.base is not None else [])]
+    output = check_free(target(Path("merged"), options.output, 1), sources, overwrite=options.overwrite)
     loras = [_load(path) for path in options.loras]
     strengths = options.strengths or [1.0] * len(loras)
     blocks = options.blocks or [""] * len(loras)
@@ -100,14 +103,14 @@ def _merge(options: argparse.Namespace) -> bool:
         with open_checkpoint(options.base) as base:
             merged, report = merge(pairs, family, settings, base.weight)
     print(report.text())
-    sources = [(path.stem, metadata) for path, (_, metadata) in zip(options.loras, loras, strict=True)]
+    merged_from = [(path.stem, metadata) for path, (_, metadata) in zip(options.loras, loras, strict=True)]
     comment = f"{options.method} at strengths {', '.join(f'{strength:g}' for strength in strengths)}"
-    _save(output, merged, merged_metadata(sources, merged, family, comment))
+    _save(output, merged, merged_metadata(merged_from, merged, family, comment))
     return True
 
 
-def _resize(options: argparse.Namespace, path: Path, num_files: int) -> None:
-    output = check_free(target(path, options.output, num_files), [path], overwrite=options.overwrite)
+def _resize(options: argparse.Namespace, path: Path, paths: list[Path]) -> None:
+    output = check_free(target(path, options.output, len(paths)), paths, overwrite=options.overwrite)
     tensors, metadata = _load(path, options.family)
     family = options.family or detect_family(tensors)
     resized, report = resize(tensors, _choice(options), DTYPES.get(options.dtype))
@@ -143,19 +146,19 @@ def _bake(options: argparse.Namespace) -> bool:
     return True
 
 
-def _inspect(options: argparse.Namespace, path: Path, num_files: int) -> None:
+def _inspect(options: argparse.Namespace, path: Path, paths: list[Path]) -> None:
     tensors, metadata = _load(path, options.family)
     info = inspect_lora(tensors, options.family or detect_family(tensors), metadata)
     print(json.dumps({"file": str(path)} | asdict(info), ensure_ascii=False) if options.json else info.text())
     if options.chart is not None:
-        output = target(path, options.chart, num_files, suffix=".png")
-        check_free(output, [path], overwrite=options.overwrite)
+        output = target(path, options.chart, len(paths), suffix=".png")
+        check_free(output, paths, overwrite=options.overwrite)
         output.parent.mkdir(parents=True, exist_ok=True)
         norm_chart(path.stem, info).save(output)
 
 
-def _convert(options: argparse.Namespace, path: Path, num_files: int) -> None:
-    output = check_free(target(path, options.output, num_files), [path], overwrite=options.overwrite)
+def _convert(options: argparse.Namespace, path: Path, paths: list[Path]) -> None:
+    output = check_free(target(path, options.output, len(paths)), paths, overwrite=options.overwrite)
     tensors, metadata = _load(path, options.family)
     converted = to_diffusers(tensors) if options.format == "diffusers" else tensors
     _save(output, converted, metadata, DTYPES.get(options.dtype))

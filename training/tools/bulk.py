@@ -46,6 +46,19 @@ def target(source: Path, output: Path, num_sources: int, *, suffix: str = ".safe
     return output
 
 
+def check_distinct(sources: Sequence[Path]) -> None:
+    """Refuse files of one name, whose results would overwrite each other in one folder.
+
+    Raises:
+        ValueError: Two have the same name, capitals not regarded, as on Windows.
+    """
+    seen: dict[str, Path] = {}
+    for source in sources:
+        other = seen.setdefault(source.stem.casefold(), source)
+        if other is not source:
+            raise ValueError(f"--output: {other} and {source} would both become {source.stem}; give each its own run")
+
+
 def check_free(path: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
     """The path, if it may be written.
 

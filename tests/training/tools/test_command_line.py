@@ -104,6 +104,25 @@ def test_nothing_is_overwritten_unless_asked(folder: Path, capsys: pytest.Captur
     assert source.read_bytes() != before
 
 
+@pytest.mark.parametrize("output", ["out", "other"])
+def test_files_of_one_name_do_not_overwrite_each_other(folder: Path, output: str, capsys: pytest.CaptureFixture[str]):
+    """Neither the result of another folder's file, nor that file itself before it is read."""
+    (folder.parent / "other").mkdir()
+    later = folder.parent / "other" / "B.safetensors"
+    later.write_bytes(before := (folder / "a [1].safetensors").read_bytes())
+    assert run("convert", folder / "b.safetensors", later, "-o", folder.parent / output, "--overwrite") == 2
+    assert "would both become B" in capsys.readouterr().err
+    assert later.read_bytes() == before
+    assert not (folder.parent / "out").exists()
+
+
+def test_the_base_is_not_overwritten(files: tuple[Path, Path], folder: Path, capsys: pytest.CaptureFixture[str]):
+    before = files[0].read_bytes()
+    assert run("merge", folder / "b.safetensors", "--base", files[0], "-o", files[0], "--overwrite") == 2
+    assert "is what is read" in capsys.readouterr().err
+    assert files[0].read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("output", "message"), [("x.ckpt", "must end in .safetensors"), ("x.safetensors", "name a folder")]
 )
