@@ -14,7 +14,7 @@ import torch
 
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, to_diffusers
-from ..files.lora_file import load_kohya, save_lora
+from ..files.lora_file import LoraTensors, load_kohya, save_lora
 from .arguments import build_parser
 from .bake import bake_checkpoint
 from .bulk import check_distinct, check_free, expand, target
@@ -139,9 +139,9 @@ def _extract(options: argparse.Namespace) -> bool:
 def _bake(options: argparse.Namespace) -> bool:
     sources = [options.checkpoint, options.lora]
     output = check_free(target(options.checkpoint, options.output, 1), sources, overwrite=options.overwrite)
-    tensors, _ = _load(options.lora)
+    lora = LoraTensors(*_load(options.lora), options.lora.stem)
     strengths = Strengths(unet=options.strength, text_encoder=options.strength, blocks=options.blocks)
-    missing = bake_checkpoint(options.checkpoint, output, tensors, strengths)
+    missing = bake_checkpoint(options.checkpoint, output, lora, strengths)
     print(f"wrote {output}" + (f"; the checkpoint lacks {len(missing)} modules" if missing else ""))
     return True
 

@@ -7,26 +7,47 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import write_atomic
-from ..files.formats import Tensors, split_modules
+from ..files.formats import split_modules
 from ..files.layout import file_order, header_bytes, tensor_bytes
-from ..files.types import cast
+from ..files.lora_file import LoraTensors
+from ..files.types import is_finite
 from .checkpoints import Checkpoint, Place, open_checkpoint
-from .deltas import Parts, bias_change, delta_weight
+from .deltas import Parts, bias_change, check_finite, delta_weight
+from .result_metadata import MERGED_FROM, name_with_sources
 from .strengths import ResolvedStrengths, Strengths
 
 
 def bake_weight(weight: Tensor, parts: Parts, strength: float) -> Tensor:
-    """The changed weight, computed in float32 (float64 stays) and given in the weight's own type."""
-    precise = weight if weight.dtype == torch.float64 else weight.float()
+    """The changed weight, computed in float32 (float64 stays) and given in the weight's own type.
+
+    Raises:
+        ValueError: It is too large for that type.
+    """
     if not changes_weight(parts):
         return weight
-    return cast("the baked weight", precise + strength * delta_weight(parts, precise), weight.dtype)
+    precise = _precise(weight)
+    return _rounded(precise + strength * delta_weight(parts, precise), weight.dtype)
 
 
 def bake_bias(bias: Tensor, parts: Parts, strength: float) -> Tensor:
-    """The changed bias, in its own type; the same where the module leaves biases alone."""
+    """The changed bias in the same way; the same where the module leaves biases alone."""
     change = bias_change(parts)
-    return bias if change is None else (bias.float() + strength * change.to(bias.device)).to(bias.dtype)
+    if change is None:
+        return bias
+    precise = _precise(bias)
+    return _rounded(precise + strength * change.to(precise), bias.dtype)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _rounded(changed: Tensor, dtype: torch.dtype) -> Tensor:
+    result = changed.to(dtype)
+    if not is_finite(result):
+        kind = str(dtype).removeprefix("torch.")
+        raise ValueError(f"the changed weight is too large for the checkpoint's {kind}; lower the strength")
+    return result
 
 
 def changes_weight(parts: Parts) -> bool:
@@ -34,21 +55,25 @@ def changes_weight(parts: Parts) -> bool:
     return bool(set(parts) - {"diff_b", "b_norm", "alpha"})
 
 
-def bake_checkpoint(source: Path, target: Path, tensors: Tensors, strengths: Strengths) -> list[str]:
+def bake_checkpoint(source: Path, target: Path, lora: LoraTensors, strengths: Strengths) -> list[str]:
     """Write a copy of a checkpoint file with a LoRA (kohya names) baked in, a tensor at a time.
 
-    Returns the LoRA's modules that the checkpoint does not have.
+    The checkpoint's metadata stays; both names are added under `modelspec.merged_from`. Returns the LoRA's modules that
+    the checkpoint does not have.
 
     Raises:
-        ValueError: The checkpoint is none of SD1.5 or SDXL, or the LoRA is for another one.
+        ValueError: The checkpoint is none of SD1.5 or SDXL, the LoRA is broken or for another one, or too strong for
+            the checkpoint's type.
     """
-    modules = split_modules(tensors)
+    modules = split_modules(lora)
     with open_checkpoint(source) as checkpoint:
         resolved = strengths.resolve(checkpoint.family)
         missing = [name for name in modules if name not in checkpoint.weights]
         if len(missing) == len(modules):
             raise ValueError(f"lora: none of its modules is in {source.name}; is it for another model family?")
-        baking = _Baking(checkpoint, modules, resolved)
+        for name, parts in modules.items():
+            check_finite(name, parts)
+        baking = _Baking(checkpoint, modules, resolved, _metadata(checkpoint, source.stem, lora))
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
@@ -59,11 +84,24 @@ def bake_checkpoint(source: Path, target: Path, tensors: Tensors, strengths: Str
     return missing
 
 
+def _metadata(checkpoint: Checkpoint, name: str, lora: LoraTensors) -> dict[str, str]:
+    before = checkpoint.reader.metadata() or {}
+    names = [name_with_sources(name, before), name_with_sources(lora.name, lora.metadata)]
+    kept = {key: text for key, text in before.items() if key != "modelspec.hash_sha256"}
+    return kept | {MERGED_FROM: ", ".join(filter(None, names))}
+
+
 class _Baking:
     """One checkpoint on its way through, tensor by tensor."""
 
-    def __init__(self, checkpoint: Checkpoint, modules: Mapping[str, Parts], strengths: ResolvedStrengths) -> None:
-        self._reader, self._keys = checkpoint.reader, checkpoint.keys
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        modules: Mapping[str, Parts],
+        strengths: ResolvedStrengths,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self._reader, self._keys, self._metadata = checkpoint.reader, checkpoint.keys, metadata
         self._changes: dict[str, list[tuple[str, Place, bool]]] = {}
         self._modules, self._strengths = modules, strengths
         for name in modules:
@@ -75,8 +113,7 @@ class _Baking:
         """Header, then every tensor's bytes."""
         # These are views of the file's memory map: nothing is read yet.
         originals = {key: self._reader.get_tensor(key) for key in self._keys}
-        metadata = self._reader.metadata() or {}
-        yield header_bytes(originals, {key: text for key, text in metadata.items() if key != "modelspec.hash_sha256"})
+        yield header_bytes(originals, self._metadata)
         for key in file_order(originals):
             yield tensor_bytes(self._changed(key))
 
@@ -88,5 +125,9 @@ class _Baking:
         for name, place, is_bias in self._changes[key]:
             view = place.view(changed)
             bake = bake_bias if is_bias else bake_weight
-            view.copy_(bake(view.clone(), self._modules[name], self._strengths.of(name)))
+            if strength := self._strengths.of(name):
+                try:
+                    view.copy_(bake(view.clone(), self._modules[name], strength))
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
         return changed

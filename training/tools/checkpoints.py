@@ -20,7 +20,8 @@ from ..files.reading import TensorReader, open_tensors
 _SDXL = re.compile(r"conditioner\.|model\.diffusion_model\.label_emb\.")
 _OTHERS = re.compile(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")
 _UNET = re.compile(r"model\.diffusion_model\.(.+)\.(weight|bias)")
-_CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(text_model\..+)\.(weight|bias)")
+# Some old checkpoints of SD1.5 leave `text_model` out.
+_CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(?:text_model\.)?(.+)\.(weight|bias)")
 _OPEN_CLIP = re.compile(r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
 _OPEN_CLIP_PARTS = {
     "attn.out_proj": "self_attn_out_proj",
@@ -91,7 +92,7 @@ def _modules(key: str, family: ModelFamily) -> Iterator[tuple[str, Place, str]]:
         yield UNET_PREFIX + unet_name(found[1].replace(".", "_"), family), Place(key), found[2]
     elif found := _CLIP.fullmatch(key):
         prefix = "lora_te_" if family == "sd15" else "lora_te1_"
-        yield prefix + found[1].replace(".", "_"), Place(key), found[2]
+        yield f"{prefix}text_model_{found[1].replace('.', '_')}", Place(key), found[2]
     elif found := _OPEN_CLIP.fullmatch(key):
         layer = f"lora_te2_text_model_encoder_layers_{found[1]}_"
         if found[2] == "attn.in_proj":

@@ -10,8 +10,10 @@ from ..files.metadata import FINGERPRINT_KEY, build_metadata
 
 _Number = TypeVar("_Number", int, float)
 
+MERGED_FROM = "modelspec.merged_from"
 _PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out", FINGERPRINT_KEY)
 _OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name")
+_OF_THE_MERGE = ("modelspec.title", MERGED_FROM, "modelspec.date", "ss_training_comment")
 
 
 def network_facts(tensors: Tensors) -> NetworkFacts:
@@ -26,6 +28,8 @@ def network_facts(tensors: Tensors) -> NetworkFacts:
     arguments: dict[str, Value] = {}
     if conv:
         arguments = {"conv_dim": _one(rank for rank, _ in conv), "conv_alpha": _one(alpha for _, alpha in conv)}
+    if any(key.endswith(".dora_scale") for key in tensors):
+        arguments["dora_wd"] = True
     sizes = linear or conv
     return NetworkFacts(
         algorithm="locon" if conv else "lora",
@@ -50,8 +54,11 @@ def merged_metadata(
     sources: Sequence[tuple[str, Mapping[str, str]]], tensors: Tensors, family: ModelFamily, comment: str
 ) -> dict[str, str]:
     """What all sources, (name, metadata), agree on, and their names under `modelspec.merged_from`."""
-    names = [name for name, _ in sources]
-    description = Description(title=" + ".join(names), merged_from=", ".join(names), comment=comment)
+    description = Description(
+        title=" + ".join(name for name, _ in sources),
+        merged_from=", ".join(name_with_sources(name, metadata) for name, metadata in sources),
+        comment=comment,
+    )
     new = build_metadata(ModelFacts(family=family), network_facts(tensors), description)
     first: Mapping[str, str] = sources[0][1]
     agreed = {
@@ -61,7 +68,14 @@ def merged_metadata(
         and not key.startswith("ss_network_")
         and all(other.get(key) == text for _, other in sources)
     }
-    return agreed | new
+    made = {key: text for key, text in new.items() if key in _OF_THE_MERGE or key.startswith("ss_network_")}
+    return new | agreed | made
+
+
+def name_with_sources(name: str, metadata: Mapping[str, str]) -> str:
+    """A file's name, and in brackets what it was merged from itself."""
+    before = metadata.get(MERGED_FROM, "")
+    return f"{name} ({before})" if before else name
 
 
 def extracted_metadata(tensors: Tensors, family: ModelFamily, title: str, comment: str) -> dict[str, str]:

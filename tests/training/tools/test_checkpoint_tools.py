@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from pack.tests.training.tools.loras import draw
 from pack.training.files.formats import split_modules
-from pack.training.files.lora_file import load_lora
+from pack.training.files.lora_file import LoraTensors, load_lora
 from pack.training.tools.bake import bake_bias, bake_checkpoint, bake_weight
 from pack.training.tools.checkpoints import open_checkpoint
 from pack.training.tools.deltas import delta_weight
@@ -85,12 +85,16 @@ def test_extraction_takes_what_is_asked_for(files: tuple[Path, Path]):
 def test_baking_the_extracted_lora_gives_the_tuned_checkpoint(files: tuple[Path, Path], tmp_path: Path):
     settings = ExtractSettings(choice=RankChoice(rank=64), include_conv=True, dtype=torch.float32)
     tensors, _, _ = extract_from_files(*files, settings)
-    assert bake_checkpoint(files[0], tmp_path / "baked.safetensors", tensors, Strengths()) == []
+    lora = LoraTensors(tensors, {"modelspec.merged_from": "x, y"}, "difference")
+    assert bake_checkpoint(files[0], tmp_path / "baked.safetensors", lora, Strengths()) == []
     baked = safetensors.torch.load_file(tmp_path / "baked.safetensors")
     for key in (*NAMES, CLIP_G):
         torch.testing.assert_close(baked[key], sdxl(1)[key], rtol=0, atol=1e-5)
     assert torch.equal(baked["first_stage_model.x"], sdxl(0)["first_stage_model.x"])
-    assert load_lora(tmp_path / "baked.safetensors").metadata == {"kept": "yes"}, "the old file's hash is not kept"
+    metadata = load_lora(tmp_path / "baked.safetensors").metadata
+    assert metadata == {"kept": "yes", "modelspec.merged_from": "original, difference (x, y)"}, (
+        "not the old file's hash"
+    )
 
 
 def test_baking_keeps_the_type_and_rounds_once():
@@ -107,9 +111,44 @@ def test_baking_keeps_the_type_and_rounds_once():
 def test_baking_refuses_a_lora_of_another_family(files: tuple[Path, Path], tmp_path: Path):
     with pytest.raises(ValueError, match="none of its modules is in original"):
         bake_checkpoint(
-            files[0], tmp_path / "x.safetensors", {"lora_unet_down_blocks_0_x.diff": draw(2, 2)}, Strengths()
+            files[0],
+            tmp_path / "x.safetensors",
+            LoraTensors({"lora_unet_down_blocks_0_x.diff": draw(2, 2)}),
+            Strengths(),
         )
     assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (draw(24, 20) / 0, "q holds NaN or infinity, the file is broken"),
+        (draw(24, 21), "q: shape of the change must be .*another base model"),
+        (draw(24, 20) * 1e6, "q: the changed weight is too large for the checkpoint's float16; lower the strength"),
+    ],
+)
+def test_baking_never_writes_a_broken_checkpoint(files: tuple[Path, Path], tmp_path: Path, change, message: str):
+    safetensors.torch.save_file({key: tensor.half() for key, tensor in sdxl(0).items()}, files[0])
+    lora = LoraTensors({f"{NAMES[ATTENTION]}.diff": change})
+    with pytest.raises(ValueError, match=f"{NAMES[ATTENTION][:-1]}{message}"):
+        bake_checkpoint(files[0], tmp_path / "x.safetensors", lora, Strengths())
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_strength_of_zero_leaves_every_bit(files: tuple[Path, Path], tmp_path: Path):
+    lora = LoraTensors({f"{NAMES[ATTENTION]}.diff": draw(24, 20), f"{NAMES[CLIP_L]}.diff": draw(18, 14)})
+    bake_checkpoint(files[0], tmp_path / "x.safetensors", lora, Strengths(text_encoder=0.0))
+    baked = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert {key for key, tensor in sdxl(0).items() if not torch.equal(baked[key], tensor)} == {ATTENTION}
+
+
+def test_text_encoders_without_text_model_in_their_names_are_known(tmp_path: Path):
+    """As the host reads them."""
+    key = "cond_stage_model.transformer.encoder.layers.0.mlp.fc1.weight"
+    tensors = {ATTENTION: draw(4, 4), key: draw(4, 4)}
+    safetensors.torch.save_file(tensors, tmp_path / "old.safetensors")
+    with open_checkpoint(tmp_path / "old.safetensors") as checkpoint:
+        assert "lora_te_text_model_encoder_layers_0_mlp_fc1" in checkpoint.weights
 
 
 def test_a_file_of_the_u_net_alone_is_known_by_its_labels(tmp_path: Path):

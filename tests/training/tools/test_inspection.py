@@ -11,7 +11,7 @@ from pack.training.tools.chart import bar_chart, norm_chart
 from pack.training.tools.deltas import delta_weight, needs_weight
 from pack.training.tools.inspection import inspect_lora
 from pack.training.tools.metadata_text import metadata_lines, tag_counts
-from pack.training.tools.result_metadata import merged_metadata
+from pack.training.tools.result_metadata import merged_metadata, resized_metadata
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -142,3 +142,24 @@ def test_what_is_merged_says_nothing_of_the_networks_before():
     assert "ss_network_args" not in merged
     assert merged["ss_seed"] == "1"
     assert merged["modelspec.merged_from"] == "a, b"
+
+
+def test_what_merged_loras_agree_on_is_kept():
+    """v-prediction above all: a LoRA that says epsilon is not one for the model it was made for."""
+    said = {
+        "modelspec.prediction_type": "v",
+        "ss_zero_terminal_snr": "True",
+        "modelspec.resolution": "768x768",
+        "ss_base_model_version": "sd_v1_v",
+    }
+    one, two = said | {"modelspec.title": "a", "modelspec.merged_from": "x, y"}, said | {"modelspec.title": "b"}
+    merged = merged_metadata([("a", one), ("b", two)], named(NAME, low_rank(4, 4.0)), "sd15", "sum")
+    assert said.items() <= merged.items()
+    assert merged["modelspec.title"] == "a + b"
+    assert merged["modelspec.merged_from"] == "a (x, y), b"
+    assert merged["ss_training_comment"] == "sum"
+
+
+def test_magnitudes_that_stay_are_said():
+    tensors = {**named(NAME, low_rank(4, 4.0)), f"{NAME}.dora_scale": draw(1, 20)}
+    assert json.loads(resized_metadata({}, tensors, "sd15", "x")["ss_network_args"]) == {"dora_wd": "True"}
