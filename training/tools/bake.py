@@ -12,7 +12,7 @@ from ..files.layout import file_order, header_bytes, tensor_bytes
 from ..files.lora_file import LoraTensors
 from ..files.types import is_finite
 from .checkpoints import Checkpoint, Place, open_checkpoint
-from .deltas import Parts, bias_change, check_finite, delta_weight
+from .deltas import Parts, bias_change, check_module, delta_weight
 from .result_metadata import MERGED_FROM, name_with_sources
 from .strengths import ResolvedStrengths, Strengths
 
@@ -72,7 +72,7 @@ def bake_checkpoint(source: Path, target: Path, lora: LoraTensors, strengths: St
         if len(missing) == len(modules):
             raise ValueError(f"lora: none of its modules is in {source.name}; is it for another model family?")
         for name, parts in modules.items():
-            check_finite(name, parts)
+            check_module(name, parts)
         baking = _Baking(checkpoint, modules, resolved, _metadata(checkpoint, source.stem, lora))
 
         def write(temporary: Path) -> None:

@@ -37,20 +37,49 @@ _SIGNS = {
 }
 
 
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "lora": (("lora_up.weight",), ("lora_down.weight",)),
+    "loha": (("hada_w1_a",), ("hada_w1_b",), ("hada_w2_a",), ("hada_w2_b",)),
+    "lokr": (("lokr_w1", "lokr_w1_a"), ("lokr_w1", "lokr_w1_b"), ("lokr_w2", "lokr_w2_a"), ("lokr_w2", "lokr_w2_b")),
+    "glora": (("a1.weight",), ("a2.weight",), ("b1.weight",), ("b2.weight",)),
+    "ia3": (("weight",), ("on_input",)),
+}
+"""Tensors of an algorithm, each by the names it may have."""
+
+
 def algorithm_of(parts: Parts) -> str:
     """lora, loha, lokr, glora, oft, boft, ia3, full, norm, set or bias; `unknown` for anything else."""
     found = next((algorithm for sign, algorithm in _SIGNS.items() if sign in parts), "unknown")
     return "boft" if found == "oft" and parts["oft_blocks"].ndim == 4 else found
 
 
-def check_finite(name: str, parts: Parts) -> None:
+def check_module(name: str, parts: Parts) -> None:
     """Refuse a broken module before its NaN spreads.
 
     Raises:
-        ValueError: It holds NaN or infinity.
+        ValueError: It holds NaN or infinity, is of no known kind, lacks a tensor, or its factors do not fit each other.
     """
+    if algorithm_of(parts) == "unknown":
+        raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); get the file again")
+    check_complete(name, parts)
     if not all(is_finite(tensor) for tensor in parts.values()):
         raise ValueError(f"lora: {name} holds NaN or infinity, the file is broken; take an earlier step of it")
+
+
+def check_complete(name: str, parts: Parts) -> None:
+    """Refuse a module that is only a part of one.
+
+    Raises:
+        ValueError: It lacks a tensor, or its factors do not fit each other.
+    """
+    algorithm = algorithm_of(parts)
+    lacking = [names[0] for names in _NEEDED.get(algorithm, ()) if not set(names) & set(parts)]
+    if lacking:
+        raise ValueError(f"lora: {name} lacks {', '.join(lacking)}, the file is broken; get it again")
+    if algorithm == "lora" and "lora_mid.weight" not in parts:
+        widths = parts["lora_up.weight"].shape[1], parts["lora_down.weight"].shape[0]
+        if widths[0] != widths[1]:
+            raise ValueError(f"lora: {name} has rank {widths[0]} above and {widths[1]} below; get the file again")
 
 
 def needs_weight(parts: Parts) -> bool:

@@ -10,7 +10,7 @@ from ..files.formats import Tensors, split_modules
 from ..files.names import UNET_PREFIX
 from ..files.types import is_finite
 from ..networks.block_weights import block_names
-from .deltas import Parts, algorithm_of, delta_weight, needs_weight
+from .deltas import Parts, algorithm_of, check_complete, delta_weight, needs_weight
 from .factors import Factors, factors_of
 from .linear_algebra import frobenius
 from .metadata_text import metadata_lines
@@ -79,7 +79,11 @@ class LoraInfo:
 
 
 def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, str]) -> LoraInfo:
-    """Look at every module; nothing is changed. Give kohya names (`to_kohya`)."""
+    """Look at every module; nothing is changed. Give kohya names (`to_kohya`).
+
+    Raises:
+        ValueError: A module lacks a tensor, or its factors do not fit each other.
+    """
     modules = tuple(_module_info(name, parts) for name, parts in split_modules(tensors).items())
     squares: dict[str, float] = dict.fromkeys((*block_names(family), _OTHER), 0.0)
     blocks = {module.name: block_of_name(module.name, family) or _OTHER for module in modules}
@@ -100,10 +104,11 @@ def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, s
 
 
 def _module_info(name: str, parts: Parts) -> ModuleInfo:
+    check_complete(name, parts)
     is_whole = all(is_finite(tensor) for tensor in parts.values())
     algorithm = algorithm_of(parts)
     rank = next((parts[key].shape[0] for key in ("lora_down.weight", "hada_w1_b", "lokr_w2_b") if key in parts), 0)
-    alpha = float(parts["alpha"]) if "alpha" in parts else None
+    alpha = float(parts["alpha"]) if "alpha" in parts and is_finite(parts["alpha"]) else None
     norm, num_changed = _norm(name, parts) if is_whole else (None, 0)
     label = f"dora on {algorithm}" if "dora_scale" in parts else algorithm
     return ModuleInfo(name, label, rank, alpha, norm, num_changed, is_whole)

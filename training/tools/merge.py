@@ -7,7 +7,7 @@ side once, and alpha is the new rank. Nothing is clamped.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import log2, prod
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, join_modules, split_modules
 from ..files.names import UNET_PREFIX
-from .deltas import Parts, algorithm_of, bias_change, check_finite, delta_weight, needs_weight
+from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
 from .report import LayerReport, Report, size_of
@@ -87,6 +87,8 @@ def merge(
         parts, layer = _merge_module(name, module_pieces, settings, weights)
         modules[name] = cast_parts(parts, settings.dtype)
         layers += [layer] if layer is not None else []
+    if not modules:
+        raise ValueError("loras: nothing is left of them at these strengths; raise one of them")
     result = join_modules(modules)
     return result, Report(tuple(layers), sum(size_of(tensors) for tensors, _ in loras), size_of(result))
 
@@ -128,7 +130,7 @@ def _pieces(
         resolved = strengths.resolve(family)
         for name, parts in split_modules(tensors).items():
             if strength := sign * resolved.of(name):
-                check_finite(name, parts)
+                check_module(name, parts)
                 pieces.setdefault(name, []).append(_Piece(parts, strength))
     return pieces
 
@@ -177,11 +179,17 @@ def _weighted_sum(
 
 
 def _concatenated(factors: list[Factors], pieces: list[_Piece]) -> Factors:
-    for one in factors[1:]:
-        if one.shape != factors[0].shape:
-            raise ValueError(f"loras: a module is {factors[0].shape} in one and {one.shape} in another; not one model")
+    shape = _common_shape([one.shape for one in factors])
     scaled = [_evened(piece.strength * one.up_OR, one.down_RI) for one, piece in zip(factors, pieces, strict=True)]
-    return Factors(torch.cat([up for up, _ in scaled], 1), torch.cat([down for _, down in scaled]), factors[0].shape)
+    return Factors(torch.cat([up for up, _ in scaled], 1), torch.cat([down for _, down in scaled]), shape)
+
+
+def _common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The weight's shape, which some files flatten: 1x1 convolutions as linear layers."""
+    for shape in shapes:
+        if (shape[0], prod(shape)) != (shapes[0][0], prod(shapes[0])):
+            raise ValueError(f"loras: a module is {shapes[0]} in one and {shape} in another; not one model")
+    return max(shapes, key=len)
 
 
 def _evened(up_OR: Tensor, down_RI: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,7 +218,7 @@ def _full_changes(
         weight = weight if weight.dtype == torch.float64 else weight.float()
     changes = [piece.strength * delta_weight(piece.parts, weight) for piece in pieces]
     shapes = [shape_of(name, change.shape[0], change) for change in changes]
-    return max(shapes, key=len), [change.flatten(1) for change in changes]
+    return _common_shape(shapes), [change.flatten(1) for change in changes]
 
 
 def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:
@@ -222,5 +230,6 @@ def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:
             changes |= {suffix: piece.parts[suffix].float() for suffix in ("w_norm", "diff") if suffix in piece.parts}
         for suffix, change in changes.items():
             if change is not None:
+                _common_shape([tuple(one.shape) for one in (sums.get(suffix, change), change)])
                 sums[suffix] = sums.get(suffix, torch.zeros_like(change)) + piece.strength * change
     return sums

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..files.formats import Tensors, join_modules, split_modules
 from ..files.types import cast
 from ..rng import generator
-from .deltas import Parts, algorithm_of, check_finite, delta_weight
+from .deltas import Parts, algorithm_of, check_module, delta_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import RankChoice
 from .report import LayerReport, Report, size_of
@@ -28,7 +28,7 @@ def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = Non
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
     for index, (name, parts) in enumerate(split_modules(tensors).items()):
-        check_finite(name, parts)
+        check_module(name, parts)
         if not is_resizable(parts):
             modules[name] = dict(parts)
             continue

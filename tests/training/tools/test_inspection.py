@@ -1,5 +1,6 @@
 """Inspection: norms equal the full matrix's, trouble is named, other tools' metadata is read with suspicion."""
 
+import dataclasses
 import json
 import math
 import re
@@ -163,3 +164,9 @@ def test_what_merged_loras_agree_on_is_kept():
 def test_magnitudes_that_stay_are_said():
     tensors = {**named(NAME, low_rank(4, 4.0)), f"{NAME}.dora_scale": draw(1, 20)}
     assert json.loads(resized_metadata({}, tensors, "sd15", "x")["ss_network_args"]) == {"dora_wd": "True"}
+
+
+def test_an_alpha_that_is_none_keeps_json_readable():
+    info = inspect_lora(named(NAME, low_rank() | {"alpha": torch.tensor(math.nan)}), "sd15", {})
+    assert info.modules[0].alpha is None
+    json.dumps(dataclasses.asdict(info), allow_nan=False)

@@ -20,8 +20,10 @@ from pack.tests.training.tools.loras import (
 )
 from pack.training.files.formats import split_modules
 from pack.training.tools.deltas import delta_weight, needs_weight
+from pack.training.tools.inspection import inspect_lora
 from pack.training.tools.merge import MergeSettings, merge
 from pack.training.tools.ranks import RankChoice
+from pack.training.tools.resize import resize
 from pack.training.tools.strengths import Strengths, block_of_name
 from pack.training.tools.task_vectors import dare, smallest_kept, ties
 
@@ -271,10 +273,60 @@ def test_refuses_by_name(loras: list[int], settings: dict, message: str):
         merge([(named(NAME, low_rank()), Strengths()) for _ in loras], "sd15", MergeSettings(**settings))
 
 
-def test_refuses_loras_of_different_models():
-    wide = low_rank() | {"lora_down.weight": draw(4, IN + 1)}
+@pytest.mark.parametrize("method", ["sum", "ties", "dare"])
+@pytest.mark.parametrize("other", ["wide", "tall", "full", "bias"])
+def test_refuses_loras_of_different_models(method: str, other: str):
+    full = of_algorithm("full")
+    one, two = {
+        "wide": (low_rank(), low_rank() | {"lora_down.weight": draw(4, IN + 1)}),
+        "tall": (low_rank(), low_rank() | {"lora_up.weight": draw(OUT + 1, 4)}),
+        "full": (low_rank(), {"diff": draw(OUT + 1, IN)}),
+        "bias": (full, full | {"diff_b": draw(1)}),
+    }[other]
     with pytest.raises(ValueError, match="not one model"):
-        merge([(named(NAME, low_rank()), Strengths()), (named(NAME, wide), Strengths())], "sd15", EXACT)
+        merge([(named(NAME, parts), Strengths()) for parts in (one, two)], "sd15", MergeSettings(method=method))
+
+
+@pytest.mark.parametrize("settings", [EXACT, FULL_RANK, MergeSettings(method="ties", dtype=torch.float64)])
+def test_flattened_convolutions_are_the_same_modules(settings: MergeSettings):
+    """ComfyUI's own trainer writes a 1x1 convolution as a linear layer's factors."""
+    name = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    flat, ones = low_rank(4), {suffix: tensor for suffix, tensor in low_rank(3, seed=4).items()}
+    ones = {suffix: tensor if suffix == "alpha" else tensor[..., None, None] for suffix, tensor in ones.items()}
+    for pair in ((flat, ones), (ones, flat)):
+        merged, _ = merge([(named(name, parts), Strengths()) for parts in pair], "sd15", settings)
+        got = change(split_modules(merged)[name])
+        assert got.shape == (OUT, IN, 1, 1)
+        if settings.method == "sum":
+            close(got.flatten(1), change(flat) + change(ones).flatten(1))
+
+
+def test_nothing_left_is_refused():
+    with pytest.raises(ValueError, match="nothing is left"):
+        merge([(named(NAME, low_rank()), Strengths(unet=0.0))], "sd15", EXACT)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"lora_up.weight": draw(OUT, 4)}, "lacks lora_down.weight"),
+        ({"lora_down.weight": draw(4, IN)}, r"is of no known kind \(lora_down.weight\)"),
+        ({"hada_w1_a": draw(OUT, 3), "hada_w2_a": draw(OUT, 3)}, "lacks hada_w1_b, hada_w2_b"),
+        ({"lokr_w1": draw(4, 4), "lokr_w2_a": draw(6, 2)}, "lacks lokr_w2, the file"),
+        (low_rank(4) | {"lora_up.weight": draw(OUT, 5)}, "rank 5 above and 4 below"),
+    ],
+)
+def test_half_a_module_is_named(parts: dict, message: str):
+    tensors = named(NAME, parts)
+    uses = [
+        lambda: merge([(tensors, Strengths())], "sd15", EXACT),
+        lambda: resize(tensors, RankChoice(rank=2)),
+        lambda: inspect_lora(tensors, "sd15", {}),
+    ]
+    # What is of no known kind is shown, but cannot be worked with.
+    for use in uses[:2] if "kind" in message else uses:
+        with pytest.raises(ValueError, match=f"lora: {NAME} .*{message}"):
+            use()
 
 
 def test_loras_of_different_families_are_refused():
