@@ -48,8 +48,8 @@ class ExtractSettings:
     """Type of the result's tensors."""
 
     def __post_init__(self) -> None:
-        """Refuse a negative threshold."""
-        if self.min_difference < 0:
+        """Refuse a threshold that is negative or no number."""
+        if not self.min_difference >= 0:
             raise ValueError(f"min_difference must be 0 or more, got {self.min_difference}")
 
     def wants(self, name: str) -> bool:

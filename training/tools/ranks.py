@@ -29,7 +29,7 @@ class RankChoice:
         for name, rank in (("rank", self.rank), ("conv_rank", self.conv_rank)):
             if rank is not None and rank < 1:
                 raise ValueError(f"{name} must be at least 1, got {rank}")
-        if self.method == "sv_ratio" and self.threshold <= 1:
+        if self.method == "sv_ratio" and not self.threshold > 1:
             raise ValueError(f"threshold must be above 1 for sv_ratio, got {self.threshold}; 10 is a usual value")
         if self.method in ("sv_fro", "sv_cumulative") and not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1 for {self.method}, got {self.threshold}")
@@ -49,8 +49,10 @@ class RankChoice:
         `norm` is the Frobenius norm of the whole change: the values may be cut off.
         """
         limit = self.limit(is_conv=is_conv)
-        if self.method == "fixed" or norm == 0:
+        if self.method == "fixed":
             return limit
+        if norm == 0:
+            return 1
         if self.method == "sv_ratio":
             wanted = int((values_K > values_K[0] / self.threshold).sum())
         else:

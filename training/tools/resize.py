@@ -77,8 +77,20 @@ def _sides(factors: Factors) -> tuple[int, int]:
     return factors.up_OR.shape[0], factors.down_RI.shape[1]
 
 
+def _living(factors: Factors) -> Factors:
+    """Without the ranks, last in order, whose singular value is rounding beside the largest."""
+    values = factors.up_OR.square().sum(0)
+    least = torch.finfo(values.dtype).eps * max(_sides(factors)) * float(values.max())
+    num = int((values > least).sum())
+    return Factors(factors.up_OR[:, :num], factors.down_RI[:num], factors.shape)
+
+
 def _widened(factors: Factors, rank: int, index: int) -> Factors:
-    """The same change with more rank to train in, as a fresh LoRA has it: random rows down, zero columns up."""
+    """The same change with more rank to train in, as a fresh LoRA has it: random rows down, zero columns up.
+
+    Ranks that change nothing are made anew too: with both sides zero, none would ever get a gradient.
+    """
+    factors = _living(factors)
     extra = rank - factors.rank
     if extra <= 0:
         return factors

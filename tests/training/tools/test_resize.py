@@ -70,6 +70,24 @@ def test_growing_changes_nothing_and_leaves_room_to_train():
     assert report.relative_error < 1e-12
 
 
+@pytest.mark.parametrize("rank", [3, 4, 10])
+@pytest.mark.parametrize("num_dead", [2, 4])
+def test_ranks_that_change_nothing_can_be_trained_afterwards(num_dead: int, rank: int):
+    """An `up` that never moved from zero, in part or in all, must not leave both sides zero."""
+    parts = low_rank(4)
+    parts["lora_up.weight"][:, 4 - num_dead :] = 0
+    resized = split_modules(resize(named(NAME, parts), RankChoice(rank=rank))[0])[NAME]
+    assert torch.allclose(delta_weight(resized), delta_weight(parts), atol=1e-12)
+    assert resized["lora_down.weight"].shape == (rank, IN)
+    assert resized["lora_down.weight"].norm(dim=1).min() > 0.1
+
+
+def test_what_changes_nothing_gets_the_smallest_rank():
+    parts = low_rank(4) | {"lora_up.weight": torch.zeros(OUT, 4, dtype=torch.float64)}
+    resized, _ = resize(named(NAME, parts), RankChoice(rank=16, method="sv_fro", threshold=0.9))
+    assert resized[f"{NAME}.lora_down.weight"].shape == (1, IN)
+
+
 def test_magnitudes_biases_and_norms_stay():
     dora = of_algorithm("dora")
     norm = {"lora_unet_x_norm1.w_norm": draw(5), "lora_unet_x_norm1.b_norm": draw(5)}
@@ -158,6 +176,7 @@ def test_a_change_that_needs_the_base_is_refused():
         ({"rank": 0}, "rank must be at least 1, got 0"),
         ({"conv_rank": -1}, "conv_rank must be at least 1, got -1"),
         ({"method": "sv_ratio", "threshold": 0.9}, "threshold must be above 1 for sv_ratio, got 0.9"),
+        ({"method": "sv_ratio", "threshold": float("nan")}, "threshold must be above 1 for sv_ratio, got nan"),
         ({"method": "sv_fro", "threshold": 2.0}, "threshold must be above 0 and at most 1 for sv_fro, got 2.0"),
     ],
 )
