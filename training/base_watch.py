@@ -5,6 +5,9 @@ base model on the very same sample hardly anything of that is left, so a few doz
 hundreds. The base model is asked only about the first steps, and where the losses look wrong; in between, its loss is
 expected from the timestep by what it was before.
 
+A network that was trained before, on other images or by another run, may be worse than none on these when it begins.
+That is not the doing of these steps, so it is judged by its beginning until it is no worse than none.
+
 Ratios are of losses with the network over losses without it, averaged as logarithms: each sample counts alike.
 """
 
@@ -26,8 +29,9 @@ RISEN, RISEN_ERRORS = math.log(1.25), 2.0
 """A network so far above its own best, while its gradients grow, is blowing up."""
 GRADIENT_GROWTH = 4.0
 """Gradients of a window over those of the stage before it; in steady training they stay within a factor of 2."""
-FINE = math.log(1.1)
-"""Up to here above none, or above its best, a window counts as good."""
+FINE, FINE_ERRORS = math.log(1.1), 2.0
+"""Up to here above none, and above its best, a window counts as good; so does what may be no more by chance. What is
+saved after the last good one may be dropped, and the best of many windows is in part the luckiest."""
 LARGEST = math.log(100.0)
 """No single sample counts for more."""
 TINY = 1e-30
@@ -60,15 +64,20 @@ class _Step:
 class BaseWatch:
     """Judges a run step by step; what it finds follows from its steps, so it can be fed them again."""
 
-    def __init__(self, measure: Callable[[int], Sequence[float]]) -> None:
-        """`measure` gives the base model's loss on every sample of a step."""
+    def __init__(self, measure: Callable[[int], Sequence[float]], *, is_fresh: bool = True) -> None:
+        """`measure` gives the base model's loss on every sample of a step.
+
+        `is_fresh` is False for a run that begins from the weights of another; a later stage never is.
+        """
         self._measure = measure
         self._good_step = 0
+        self._is_fresh = is_fresh
         self._stage = -1
         self._begin_stage(0)
 
     def _begin_stage(self, stage: int) -> None:
         """Other images, another rate: what to expect and how good it was are the stage's own."""
+        self._is_fresh = self._is_fresh and self._stage < 0
         self._stage = stage
         self._window: deque[_Step] = deque()
         self._gradients: deque[float] = deque(maxlen=MAX_GRADIENTS)
@@ -78,7 +87,14 @@ class BaseWatch:
         """(timestep, base model's loss) of the samples asked about."""
         self._expect = _expectation([])
         self._best: tuple[_Step, ...] = ()
+        self._begun: Sequence[float] = ()
+        """Logarithms of the ratios it began with, while those are what it is held against; empty = against none."""
         self._next = 0
+
+    @property
+    def _level(self) -> float:
+        """What the network is held against."""
+        return fmean(self._begun) if self._begun else 0.0
 
     def add(self, step: int, stage: int, samples: Sequence[SampleLoss], grad_norm: float) -> Excess | None:
         """Takes in a step; says if the run has gone wrong."""
@@ -97,23 +113,28 @@ class BaseWatch:
         return self._judge(window)
 
     def _judge(self, window: tuple[_Step, ...]) -> Excess | None:
-        expected = self._expected_ratios(window)
-        mean, best = fmean(expected), fmean(self._expected_ratios(self._best))
-        if mean - _error(expected) > WORSE:
+        expected, expected_best = self._expected_ratios(window), self._expected_ratios(self._best)
+        mean, best, error = fmean(expected), fmean(expected_best), _error(expected)
+        if mean + error < 0:
+            self._begun = ()
+        if mean - error - self._level > WORSE:
             return self._check_worse(window)
         if mean - best > RISEN and self._has_growing_gradients(window):
             return self._check_rise(window)
         if mean < best:
             self._best = window
-        if mean <= FINE and mean - best <= FINE:
+        chance = FINE_ERRORS * math.hypot(error, _error(expected_best))
+        if mean - self._level - FINE_ERRORS * error <= FINE and mean - best - chance <= FINE:
             self._good_step = window[-1].step
         return None
 
     def _check_worse(self, window: tuple[_Step, ...]) -> Excess | None:
-        ratios = self._ratios(window)
-        if _is_above(WORSE, WORSE_ERRORS, ratios):
+        is_first, ratios = not self._pairs, self._ratios(window)
+        if is_first and not self._is_fresh and ratios and fmean(ratios) > 0:
+            self._begun = ratios
+        if _is_above(WORSE, WORSE_ERRORS, ratios, self._begun):
             return Excess(math.exp(fmean(ratios)), len(ratios), self._good_step)
-        if ratios and fmean(ratios) <= FINE:
+        if ratios and fmean(ratios) - self._level <= FINE:
             self._good_step = window[-1].step
             self._next = window[-1].step + len(window)
         return None

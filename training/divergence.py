@@ -78,16 +78,20 @@ class DivergenceGuard:
     Short runs are judged by the base model's own loss (`BaseWatch`), long ones also by what they were before.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        """The run's metrics tell how it began, so that a run that goes on is judged as if it had never stopped."""
+    def __init__(self, folder: RunFolder, *, is_fresh: bool = True) -> None:
+        """The run's metrics tell how it began, so that a run that goes on is judged as if it had never stopped.
+
+        `is_fresh` is False for one that began from the weights of another.
+        """
         self._folder = folder
+        self._is_fresh = is_fresh
         self._watch = LossWatch()
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Reads the steps that were done before."""
         self._watch = LossWatch()
         self._asked = dict[int, list[float]]()
-        self._base_watch = BaseWatch(lambda step: self._base_losses(job, step))
+        self._base_watch = BaseWatch(lambda step: self._base_losses(job, step), is_fresh=self._is_fresh)
         self._excess: Excess | None = None
         if state.step >= job.total_steps:
             return

@@ -113,7 +113,8 @@ def _callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
 
 def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
     """The guard comes before the saver, so that nothing worthless is saved; the saver before all that may end a run."""
-    callbacks: list[Callback] = [DivergenceGuard(saver.folder), saver]
+    is_fresh = session.request.start is None and session.found.record.parent is None
+    callbacks: list[Callback] = [DivergenceGuard(saver.folder, is_fresh=is_fresh), saver]
     if session.validation is not None and not session.found.is_finished:
         every = session.request.validation.every or session.request.saving.save_every
         callbacks.append(Validator(session.validation, every, saver, _progress(hooks, "validating")))

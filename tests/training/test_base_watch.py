@@ -19,10 +19,11 @@ class Run:
     """Of the logarithm of a sample's ratio to the base model."""
     bases: dict[int, list[float]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    is_fresh: bool = True
 
     def __post_init__(self):
         self.draws = random.Random(self.seed)
-        self.watch = BaseWatch(self.measure)
+        self.watch = BaseWatch(self.measure, is_fresh=self.is_fresh)
 
     def measure(self, step):
         self.asked.append(step)
@@ -98,6 +99,38 @@ def test_a_stage_is_judged_by_its_own_beginning():
         growing = [0.05] * 100 + [0.5] * 100
         for step, (stage, ratio) in enumerate(ratios, 1):
             assert run.step(step, ratio, growing[step - 1], stage) is None
+
+
+RECOVERING = [max(0.5, 2.0 * 0.98**step) for step in range(300)]
+"""A network that was trained on other images: twice as bad as none on these, at first."""
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("begins", ["from a LoRA", "in a later stage"])
+def test_a_network_that_begins_worse_than_none_and_recovers_is_let_be(begins, batch):
+    for seed in range(10):
+        run = Run(seed, batch, is_fresh=begins != "from a LoRA")
+        before = LEARNING[:100] if begins == "in a later stage" else []
+        ratios = [*((0, ratio) for ratio in before), *((1, ratio) for ratio in RECOVERING)]
+        assert all(run.step(step, ratio, stage=stage) is None for step, (stage, ratio) in enumerate(ratios, 1))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("before", [[2.0] * 40, RECOVERING], ids=["held against its beginning", "recovered"])
+def test_a_network_that_began_worse_than_none_and_explodes_is_found(before, batch):
+    for seed in range(10):
+        step, found = Run(seed, batch, is_fresh=False).first_excess([*before, *[8.0] * 100])
+        assert len(before) < step <= len(before) + 40 and found.ratio > 2
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_long_run_that_explodes_keeps_what_was_saved_before(batch):
+    """The best of many windows is in part the luckiest: what is a little above it is no sign that it went wrong."""
+    for seed in range(6):
+        healthy = [max(0.6, 1.0 - 0.001 * step) for step in range(3000 // batch)]
+        step, found = Run(seed, batch, scatter=0.4).first_excess([*healthy, *[8.0] * 100])
+        assert len(healthy) < step < len(healthy) + 24
+        assert found.good_step > 0.95 * len(healthy)
 
 
 def test_a_short_excess_ends_no_run():

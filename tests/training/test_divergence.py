@@ -19,6 +19,7 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.report import SampleLoss
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
+from pack.training.session_types import LoraStart
 from pack.training.stages import Stage
 
 
@@ -103,6 +104,15 @@ def test_a_spoiled_run_stands_at_its_last_good_save(request_):
     with pytest.raises(TrainingDiverged) as again:
         run(replace(request_, saving=SaveSettings(save_every=10)), At(31, spoil(3.0)))
     assert "stands at step 30" in str(again.value)
+
+
+def test_a_run_from_a_lora_that_was_worse_than_none_is_let_be(request_):
+    """What it began with is not its doing."""
+    spoiled = run(with_steps(replace(request_, root=request_.root.with_name("spoiled")), 1), At(1, spoil(3.0))).tensors
+    low = OptimizerSettings(learning_rate=1e-6)
+    request = replace(request_, start=LoraStart(tensors=spoiled, key="spoiled"), optimizer=low)
+    assert run(request).step == 60
+    assert len(list(read_metrics(next(request.root.rglob("base_losses.jsonl"))))) < 20
 
 
 def test_where_nothing_good_was_saved_nothing_is_left(request_):
