@@ -7,13 +7,15 @@ Read: kohya, LyCORIS (`lycoris_`), diffusers and peft (`unet.`, `base_model.mode
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
+from typing import cast as cast_type
 
 import torch
 from torch import Tensor
 
 from ..base_model import ModelFamily
 from .names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, to_diffusers_unet, unet_name
-from .types import cast
+from .types import cast, evened
 
 Tensors = dict[str, Tensor]
 
@@ -66,11 +68,11 @@ def to_kohya(
     plain = {key: _module_name(module, family, key) for key, (module, _) in split.items()}
     named = _unet_names(plain.values(), family)
     result = {f"{named.get(plain[key], plain[key])}.{suffix}": tensors[key] for key, (_, suffix) in split.items()}
-    return _with_alphas(_with_shapes(result), _metadata_scales(metadata or {}))
+    return _with_alphas(_with_shapes(result), metadata or {})
 
 
 def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
-    """A low-rank LoRA in kohya names as diffusers and peft write it, the scale multiplied into `lora_B`.
+    """A low-rank LoRA in kohya names as diffusers and peft write it, the scale multiplied into the factors.
 
     Raises:
         ValueError: A module is not plain low-rank; resize the LoRA first, which makes it so.
@@ -84,8 +86,9 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
             )
         path = _diffusers_path(name)
         scale = float(parts["alpha"]) / parts[_DOWN].shape[0] if "alpha" in parts else 1.0
-        result[f"{path}.lora_A.weight"] = parts[_DOWN]
-        result[f"{path}.lora_B.weight"] = cast(name, parts[_UP].float() * scale, parts[_UP].dtype)
+        up, down = evened(parts[_UP].float() * scale, parts[_DOWN].float())
+        result[f"{path}.lora_A.weight"] = cast(name, down, parts[_DOWN].dtype)
+        result[f"{path}.lora_B.weight"] = cast(name, up, parts[_UP].dtype)
     return result
 
 
@@ -186,34 +189,46 @@ def _with_shapes(tensors: Tensors) -> Tensors:
     return result
 
 
-def _with_alphas(tensors: Tensors, known: Mapping[str, float]) -> Tensors:
+def _with_alphas(tensors: Tensors, metadata: Mapping[str, str]) -> Tensors:
     """Every low-rank module gets an alpha: the file's, peft's, else the rank (scale 1), as all loaders read it."""
     result = dict(tensors)
-    for key, down in tensors.items():
-        name, _, suffix = key.partition(".")
-        if suffix == _DOWN and f"{name}.alpha" not in tensors:
-            part = "unet" if name.startswith(UNET_PREFIX) else "text_encoder"
-            part += "_2" if name.startswith("lora_te2_") else ""
-            result[f"{name}.alpha"] = torch.tensor(known.get(part, 1.0) * down.shape[0])
+    lacking = [
+        (name, down.shape[0])
+        for name, suffix, down in ((*key.partition(".")[::2], tensor) for key, tensor in tensors.items())
+        if suffix == _DOWN and f"{name}.alpha" not in tensors
+    ]
+    settings = _peft_settings(metadata) if lacking else {}
+    for name, rank in lacking:
+        result[f"{name}.alpha"] = torch.tensor(_peft_alpha(name, rank, settings))
     return result
 
 
-def _metadata_scales(metadata: Mapping[str, str]) -> dict[str, float]:
-    """Scale alpha / rank by part from diffusers' metadata; empty where there is none."""
+def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Peft's settings as diffusers keeps them, by part; empty where there are none."""
     if ALPHA_METADATA not in metadata:
         return {}
-    settings: dict[str, float] = json.loads(metadata[ALPHA_METADATA])
-    return {
-        part: float(settings[f"{part}.lora_alpha"]) / _rank_scale(settings, part)
-        for part in ("unet", "text_encoder", "text_encoder_2")
-        if f"{part}.lora_alpha" in settings and f"{part}.r" in settings
-    }
+    try:
+        settings = json.loads(metadata[ALPHA_METADATA])
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"metadata: {ALPHA_METADATA} is not readable, so the LoRA's alphas are not known; get it again"
+        )
+    return cast_type(dict[str, Any], settings)
 
 
-def _rank_scale(settings: Mapping[str, float], part: str) -> float:
-    """What peft divides alpha by: the rank, or its root where the LoRA is rank-stabilized."""
-    rank = float(settings[f"{part}.r"])
-    return rank**0.5 if settings.get(f"{part}.use_rslora") else rank
+def _peft_alpha(name: str, rank: int, settings: Mapping[str, Any]) -> float:
+    """Alpha in kohya's sense, scale times rank. Modules of their own alpha are named by the end of their path."""
+    part = "unet" if name.startswith(UNET_PREFIX) else "text_encoder"
+    part += "_2" if name.startswith("lora_te2_") else ""
+    path = to_diffusers_unet(name.removeprefix(UNET_PREFIX))
+    own = cast_type(dict[str, Any], settings.get(f"{part}.alpha_pattern") or {})
+    found = [alpha for end, alpha in own.items() if re.search(rf"(?:^|_)(?:{end.replace('.', '_')})$", path)]
+    alpha = found[0] if found else settings.get(f"{part}.lora_alpha")
+    if not isinstance(alpha, int | float):
+        return float(rank)
+    return float(alpha) * (rank**0.5 if settings.get(f"{part}.use_rslora") else 1.0)
 
 
 def _diffusers_path(name: str) -> str:

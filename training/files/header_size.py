@@ -30,7 +30,8 @@ def fit_header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> di
     tensor_bytes = len(header_bytes(tensors, {}))
     left_out: list[str] = []
     if _size(kept, tensor_bytes) > LIBRARY_LIMIT and "ss_tag_frequency" in kept:
-        kept["ss_tag_frequency"] = _most_frequent(kept["ss_tag_frequency"])
+        kept["ss_tag_frequency"] = _most_frequent(metadata["ss_tag_frequency"])
+    if kept.get("ss_tag_frequency") != metadata.get("ss_tag_frequency"):
         left_out.append(f"ss_tag_frequency below the {_TAGS_KEPT} most frequent")
     for key in sorted((key for key in _OPTIONAL if key in kept), key=lambda key: -len(kept[key])):
         if _size(kept, tensor_bytes) > LIBRARY_LIMIT:
@@ -46,11 +47,13 @@ def _size(metadata: Mapping[str, str], tensor_bytes: int) -> int:
 
 
 def _most_frequent(tag_frequency: str) -> str:
-    folders: dict[str, dict[str, int]] = json.loads(tag_frequency)
-    return json.dumps(
-        {
+    """The most frequent tags of each folder; the text itself where it is no such list, as other tools may have it."""
+    try:
+        folders: dict[str, dict[str, int]] = json.loads(tag_frequency)
+        shorter = {
             folder: dict(sorted(tags.items(), key=lambda item: (-item[1], item[0]))[:_TAGS_KEPT])
             for folder, tags in folders.items()
-        },
-        ensure_ascii=False,
-    )
+        }
+    except (ValueError, TypeError, AttributeError):
+        return tag_frequency
+    return json.dumps(shorter, ensure_ascii=False)

@@ -1,5 +1,7 @@
 """Numbers of a LoRA in another type, without silent loss."""
 
+from math import log2
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,18 @@ def cast(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
         largest = float(tensor.abs().max())
         raise ValueError(f"dtype: {name} has {largest:g}, too large for {_name(dtype)}; save as bf16 or fp32 instead")
     return result
+
+
+def evened(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """The same product with factors of about one size, exactly: by a power of two.
+
+    Where alpha is far below the rank, `up` with the scale in it would have numbers too small for half precision.
+    """
+    sizes = [float(factor.double().square().mean().sqrt()) for factor in (up, down)]
+    if not all(sizes):
+        return up, down
+    power = 2.0 ** round(log2(sizes[1] / sizes[0]) / 2)
+    return up * power, down / power
 
 
 def is_finite(tensor: Tensor) -> bool:

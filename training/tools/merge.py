@@ -7,7 +7,7 @@ side once, and alpha is the new rank. Nothing is clamped.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log2, prod
+from math import prod
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, join_modules, split_modules
 from ..files.names import UNET_PREFIX
+from ..files.types import evened
 from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
@@ -180,7 +181,7 @@ def _weighted_sum(
 
 def _concatenated(factors: list[Factors], pieces: list[_Piece]) -> Factors:
     shape = _common_shape([one.shape for one in factors])
-    scaled = [_evened(piece.strength * one.up_OR, one.down_RI) for one, piece in zip(factors, pieces, strict=True)]
+    scaled = [evened(piece.strength * one.up_OR, one.down_RI) for one, piece in zip(factors, pieces, strict=True)]
     return Factors(torch.cat([up for up, _ in scaled], 1), torch.cat([down for _, down in scaled]), shape)
 
 
@@ -190,18 +191,6 @@ def _common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         if (shape[0], prod(shape)) != (shapes[0][0], prod(shapes[0])):
             raise ValueError(f"loras: a module is {shapes[0]} in one and {shape} in another; not one model")
     return max(shapes, key=len)
-
-
-def _evened(up_OR: Tensor, down_RI: Tensor) -> tuple[Tensor, Tensor]:
-    """The same product with factors of about one size, exactly: by a power of two.
-
-    Where alpha is far below the rank, `up` with the scale in it would have numbers too small for half precision.
-    """
-    sizes = [float(factor.square().mean().sqrt()) for factor in (up_OR, down_RI)]
-    if not all(sizes):
-        return up_OR, down_RI
-    power = 2.0 ** round(log2(sizes[1] / sizes[0]) / 2)
-    return up_OR * power, down_RI / power
 
 
 def _full_changes(

@@ -161,9 +161,9 @@ def test_peft_s_alpha_and_magnitude_are_kept():
         f"{module}.lora_B.weight": torch.ones(320, 4, 1, 1),
         f"{module}.lora_magnitude_vector": torch.ones(320),
     }
-    metadata = {"lora_adapter_metadata": json.dumps({"unet.r": 8, "unet.lora_alpha": 16})}
+    metadata = {"lora_adapter_metadata": json.dumps({"unet.r": 4, "unet.lora_alpha": 16})}
     read = to_kohya(tensors, "sd15", metadata)
-    assert float(read["lora_unet_down_blocks_0_attentions_0_proj_in.alpha"]) == 8
+    assert float(read["lora_unet_down_blocks_0_attentions_0_proj_in.alpha"]) == 16
     assert read["lora_unet_down_blocks_0_attentions_0_proj_in.dora_scale"].shape == (320, 1, 1, 1)
 
 
@@ -203,8 +203,21 @@ def test_to_diffusers_and_back_is_the_same_change(unet_paths: dict[str, list[str
         kohya[f"{name}.alpha"] = torch.tensor(1.5)
     written = to_diffusers(kohya)
     assert set(written) == set(peft)
-    for key, tensor in peft.items():
-        assert torch.allclose(written[key].flatten(), tensor.flatten() / (2 if "lora_B" in key else 1))
+    for path in paths:
+        got, wanted = (one[f"unet.{path}.lora_B.weight"].flatten(1) @ one[f"unet.{path}.lora_A.weight"].flatten(1)
+                       for one in (written, peft))  # fmt: skip
+        assert torch.allclose(got, wanted / 2)
+
+
+def test_a_small_scale_survives_half_precision_in_diffusers_names():
+    """Alpha 1 of rank 128: the scale alone would push an `up` of little training below what fp16 holds well."""
+    up, down = torch.randn(320, 128).half() * 1e-4, (torch.randn(128, 768) / 768**0.5).half()
+    parts = {"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(1.0)}
+    written = to_diffusers({f"{KOHYA}.{suffix}": tensor for suffix, tensor in parts.items()})
+    got = written[f"{PATH}.to_k.lora_B.weight"].double() @ written[f"{PATH}.to_k.lora_A.weight"].double()
+    wanted = up.double() @ down.double() / 128
+    assert written[f"{PATH}.to_k.lora_B.weight"].dtype == torch.float16
+    assert float((got - wanted).norm() / wanted.norm()) < 1e-3
 
 
 def test_diffusers_refuses_what_it_cannot_hold():
@@ -217,6 +230,31 @@ def test_rank_stabilized_peft_divides_by_the_root_of_the_rank():
     settings = {"unet.r": 4, "unet.lora_alpha": 8, "unet.use_rslora": True}
     read = to_kohya(tensors, "sd15", {"lora_adapter_metadata": json.dumps(settings)})
     assert float(read[f"{KOHYA}.alpha"]) / 4 == 8 / 4**0.5
+
+
+def test_modules_of_peft_with_a_rank_or_alpha_of_their_own():
+    """Peft divides by the module's own rank: `rank_pattern` is in the shapes, `alpha_pattern` names ends of paths."""
+    tensors = {
+        f"{PATH}.to_{part}.lora_A.weight": torch.ones(rank, 768) for part, rank in (("q", 4), ("k", 8), ("v", 4))
+    }
+    settings = {
+        "unet.r": 4,
+        "unet.lora_alpha": 6,
+        "unet.rank_pattern": {"attn2.to_k": 8},
+        "unet.alpha_pattern": {"attn2.to_v": 3},
+    }
+    read = to_kohya(tensors, "sd15", {"lora_adapter_metadata": json.dumps(settings)})
+    stem = KOHYA.removesuffix("to_k")
+    assert [float(read[f"{stem}to_{part}.alpha"]) for part in "qkv"] == [6, 6, 3]
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "null"])
+def test_peft_s_settings_that_cannot_be_read_are_named(text: str):
+    tensors = {f"{PATH}.to_k.lora_A.weight": torch.ones(4, 768), f"{PATH}.to_k.lora_B.weight": torch.ones(320, 4)}
+    with pytest.raises(ValueError, match="lora_adapter_metadata is not readable"):
+        to_kohya(tensors, "sd15", {"lora_adapter_metadata": text})
+    alpha = {f"{KOHYA}.alpha": torch.tensor(2.0)}
+    assert to_kohya(to_kohya(tensors, "sd15") | alpha, "sd15", {"lora_adapter_metadata": text})
 
 
 def test_a_lora_of_sd2_is_refused_by_name():

@@ -189,3 +189,9 @@ def test_hashes_of_the_file_before_are_not_kept(tmp_path: Path):
     written = save_lora(tmp_path / "x.safetensors", {"a.diff": torch.ones(2)}, old)
     assert written["kept"] == "yes"
     assert not set(old.values()) - {"yes"} & set(written.values())
+
+
+@pytest.mark.parametrize("text", ["None", "[]", '{"a": [1]}', '{"a": {"b": null, "c": 1}}'])
+def test_tags_of_other_tools_that_are_none_do_not_keep_a_file_from_being_saved(tmp_path: Path, text: str):
+    written = save_lora(tmp_path / "x", {"a.diff": torch.ones(2)}, {"ss_tag_frequency": text, "x": "y" * LIBRARY_LIMIT})
+    assert written[NOTE_KEY] == "ss_tag_frequency"
