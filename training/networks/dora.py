@@ -72,7 +72,9 @@ class DoraAdapter(RebuiltAdapter):
     def _changed_norm(self, up_OR: Tensor, down_RF: Tensor) -> Tensor:
         """`column_norm` of W + up @ down, in the shape of `dora_scale`; the frozen weight's own where up is zero."""
         if self._base_norm is None or self._base_norm.device != up_OR.device:
-            self._base_norm = _plain_norm(self.layer.weight(up_OR.device), dim=1).clamp_min(SMALLEST_NORM)
+            norm = _plain_norm(self.layer.weight(up_OR.device), dim=1).clamp_min(SMALLEST_NORM)
+            with torch.inference_mode(False):  # the first pass may be a preview's, of which autograd takes nothing
+                self._base_norm = norm.clone()
         products_RF = 2 * FrozenProduct.apply(up_OR, self.layer) + (up_OR.mT @ up_OR) @ down_RF
         added_F = (down_RF * products_RF).sum(0)
         added_I = added_F.view(self.layer.in_size, -1).sum(1)

@@ -57,6 +57,8 @@ class Network:
         self.settings = settings
         self.adapters = [attachment.adapter for attachment in attachments]
         self._draws = Draws()
+        self._forwards: list[partial[Tensor] | None] = [None] * len(attachments)
+        """What was put before each module the last time."""
         self._is_attached = False
         self._is_training = False
         self._strength = 1.0
@@ -116,12 +118,17 @@ class Network:
         return cls(attachments, settings)
 
     def attach(self) -> None:
-        """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are."""
+        """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are.
+
+        The second time it is the same object: a compiled model is compiled anew for another one.
+        """
         if self._is_attached:
             return
-        for attachment in self.attachments:
-            module = attachment.target.module
-            module.forward = partial(attachment.adapter.forward, base=module.forward)
+        for index, attachment in enumerate(self.attachments):
+            module, known = attachment.target.module, self._forwards[index]
+            if known is None or known.keywords["base"] != module.forward:
+                known = partial(attachment.adapter.forward, base=module.forward)
+            module.forward = self._forwards[index] = known
         self._is_attached = True
 
     def detach(self) -> None:

@@ -29,6 +29,24 @@ def test_a_small_change_of_the_magnitudes_is_not_rounded_away(kind, dtype):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+def test_it_can_be_trained_after_a_preview(kind):
+    """Previews are drawn in inference mode, of a run that goes on even before its first step."""
+    gradients = []
+    for is_previewed in (False, True):
+        torch.manual_seed(0)
+        module = LAYERS[kind]().requires_grad_(False)
+        layer = Layer.of(module)
+        adapter = DoraAdapter(layer, LoraAdapter.create(layer, 4, 4.0, torch.Generator().manual_seed(1)), None)
+        x = torch.randn(INPUTS[kind])
+        if is_previewed:
+            with torch.inference_mode():
+                adapter(x, module)
+        adapter(x, module).square().mean().backward()
+        gradients.append([parameter.grad for parameter in adapter.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
 def test_half_precision_takes_the_same_change_and_gradients(kind):
     torch.manual_seed(0)
     module = LAYERS[kind]().requires_grad_(False)

@@ -58,6 +58,26 @@ def test_a_forward_that_was_there_before_comes_back():
     assert calls and module.forward is hooked
 
 
+def test_a_compiled_model_is_not_compiled_anew_whenever_the_network_is_looked_away_from():
+    parts, made = network("lora", targets="attention")
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    compiled = torch.compile(parts["unet"], backend=backend)
+    randomize(made)
+    made.attach()
+    for _ in range(3):
+        changed = compiled(*tiny_inputs())
+        with made.disabled():
+            assert not torch.equal(compiled(*tiny_inputs()), changed)
+    assert len(graphs) == 2
+    made.detach()
+
+
 def test_strength_scales_the_change_linearly():
     parts, made = network("lora", targets="attention")
     unet = parts["unet"]
