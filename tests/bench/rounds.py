@@ -19,8 +19,8 @@ KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESH
 clearing pages, and steps of one contestant differ by as much as contestants do."""
 OTHERS_AT_ONCE = 3
 """Contestants side by side beside the bound. Each takes one to five GB with SD1.5, and the model once for all."""
-OTHERS_AT_ONCE_OF_BATCHES = 1
-"""The host's trainer makes 16 samples of a batch of 4: ten GB and more."""
+OTHERS_AT_ONCE_OF_LARGE = 1
+"""With batches, of 4 of which the host's trainer makes 16 samples, and with every layer: ten GB and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[st
     """Measure entries against the first of them, the bound, a few at a time so that all fit into memory."""
     bound, others = entries[0], entries[1:]
     results: dict[str, Measurement] = {}
-    at_once = OTHERS_AT_ONCE if bound.case.batch == 1 else OTHERS_AT_ONCE_OF_BATCHES
+    is_large = bound.case.batch > 1 or bound.case.targets == "all"
+    at_once = OTHERS_AT_ONCE_OF_LARGE if is_large else OTHERS_AT_ONCE
     for start in range(0, len(others), at_once):
         group = _side_by_side([bound, *others[start : start + at_once]], weights, num_rounds)
         for label, result in group.items():
