@@ -109,7 +109,7 @@ class DivergenceGuard:
         good_step = self._excess.good_step if self._excess else None
         raise TrainingDiverged(
             f"training diverged: at step {report.step} {self._finding()}. {self._where_it_stands(good_step)} "
-            f"{likely_cause(job, report.stage, max(report.learning_rates.values()))}",
+            f"{likely_cause(job, report.stage, max(report.learning_rates.values()), state.rate_factor)}",
             good_step,
         )
 

@@ -9,8 +9,12 @@ from .optimizers.settings import OptimizerSettings
 FAR_ABOVE_USUAL = 3.0
 
 
-def likely_cause(job: TrainJob, stage: int, rate: float) -> str:
-    """One or two sentences; `rate` is the highest of a group as it took effect."""
+def likely_cause(job: TrainJob, stage: int, rate: float, by_hand: float = 1.0) -> str:
+    """One to three sentences; `rate` is the highest of a group as it took effect, `by_hand` its factor set by hand."""
+    return f"{_cause(job, stage, rate)}{_raised(by_hand)}"
+
+
+def _cause(job: TrainJob, stage: int, rate: float) -> str:
     settings = job.stages[stage].optimizer
     scale = max((group.scale for group in job.network.parameter_groups()), default=1.0)
     source = rate_source(settings)
@@ -48,6 +52,15 @@ def _too_large_step(settings: OptimizerSettings, rate: float, scale: float) -> s
     return (
         f"Most likely the step size that {settings.optimizer} found (d x rate = {rate:.2g}) is too large for this "
         f"network; {', '.join(remedies)}."
+    )
+
+
+def _raised(by_hand: float) -> str:
+    if by_hand <= 1:
+        return ""
+    return (
+        f" It was raised by hand (x {by_hand:g}), and a run that goes on from before that is raised again: turn it "
+        "down while it trains, or train under another name."
     )
 
 

@@ -239,7 +239,8 @@ def _check_finite(job: TrainJob, state: TrainState, loss: float, grad_norm: floa
             f"{_half_precision(job)}Else a LoRA on the model, the one to go on from, or the checkpoint is damaged: see "
             "whether the model draws a picture, and train without them."
         )
-    cause = likely_cause(job, state.optimizer_stage, max(effective_rates(state.optimizer).values()))
+    rate = max(effective_rates(state.optimizer).values())
+    cause = likely_cause(job, state.optimizer_stage, rate, state.rate_factor)
     raise TrainingDiverged(
         f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {grad_norm}. The run stands at its "
         f"last save. {cause} {_half_precision(job)}".rstrip()

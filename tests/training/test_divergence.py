@@ -16,6 +16,7 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.build import effective_rates
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.rate_changes import with_change
 from pack.training.report import SampleLoss
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
@@ -104,6 +105,14 @@ def test_a_spoiled_run_stands_at_its_last_good_save(request_):
     with pytest.raises(TrainingDiverged) as again:
         run(replace(request_, saving=SaveSettings(save_every=10)), At(31, spoil(3.0)))
     assert "stands at step 30" in str(again.value)
+
+
+def test_a_rate_raised_by_hand_is_named(request_):
+    def raise_rate(job, state):
+        state.rate_changes = with_change(state.rate_changes, state.step, 4.0)
+
+    with pytest.raises(TrainingDiverged, match=r"It was raised by hand \(x 4\), and a run that goes on from before"):
+        run(request_, At(5, raise_rate), At(8, spoil(3.0)))
 
 
 def test_a_run_from_a_lora_that_was_worse_than_none_is_let_be(request_):
