@@ -16,7 +16,7 @@ from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
 from ...training.base_model import ModelFamily, PartName
-from ...training.files.formats import detect_family, is_ignored, join_modules, split_key, to_kohya
+from ...training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
 from ...training.networks.block_weights import block_of
 from ...training.tools.deltas import Parts, algorithm_of, delta_weight
 from ...training.tools.strengths import ResolvedStrengths, Strengths
@@ -44,9 +44,10 @@ def apply_lora(
     `as_trained` computes all algorithms that the host reads differently by their own formulas.
 
     Raises:
-        ValueError: The LoRA fits neither, or a block weight is for the other family.
+        ValueError: The LoRA fits neither or is for the other family, or a block weight is.
     """
     family = family_of(model, clip)
+    _check_family(lora, family)
     modules = _host_modules(lora, family, key_map(model, clip))
     resolved = strengths.resolve(family)
     new_model, new_clip = (None if one is None else one.clone() for one in (model, clip))
@@ -73,8 +74,22 @@ def family_of(model: Any, clip: Any) -> ModelFamily:
 
 
 def kohya_tensors(lora: Mapping[str, Tensor], model: Any = None) -> dict[str, Tensor]:
-    """Any LORA_MODEL under kohya's names; the model tells the family where the tensors do not."""
-    return to_kohya(lora, None if model is None else model_family(model))
+    """Any LORA_MODEL under kohya's names; the model tells the family where the tensors do not.
+
+    Raises:
+        ValueError: It is for the other family, or nothing tells which.
+    """
+    if model is None:
+        return to_kohya(lora)
+    _check_family(lora, model_family(model))
+    return to_kohya(lora, model_family(model))
+
+
+def _check_family(lora: Mapping[str, Tensor], family: ModelFamily) -> None:
+    """Some modules of both families have the same names and shapes: they would be changed by what is not theirs."""
+    found = known_family(lora)
+    if found not in (None, family):
+        raise ValueError(f"lora: it is for {found}, the model is {family}; choose one made for this model")
 
 
 def lora_family(tensors: Mapping[str, Tensor], model: Any = None) -> ModelFamily:

@@ -61,13 +61,15 @@ def to_kohya(
     in it. Tensors are passed through, except flattened convolutions, which get their shape back.
 
     Raises:
-        ValueError: A key belongs to another architecture, or the family cannot be told.
+        ValueError: A key belongs to another architecture, two name one tensor, or the family cannot be told.
     """
     split = {key: split_key(key) for key in tensors if not is_ignored(key)}
     family = family or detect_family({key: tensors[key] for key in split})
     plain = {key: _module_name(module, family, key) for key, (module, _) in split.items()}
     named = _unet_names(plain.values(), family)
-    result = {f"{named.get(plain[key], plain[key])}.{suffix}": tensors[key] for key, (_, suffix) in split.items()}
+    renamed = {key: f"{named.get(plain[key], plain[key])}.{suffix}" for key, (_, suffix) in split.items()}
+    _check_distinct(renamed)
+    result = {new: tensors[key] for key, new in renamed.items()}
     return _with_alphas(_with_shapes(result), metadata or {})
 
 
@@ -133,6 +135,14 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
     raise ValueError("family: the file does not tell SD1.5 from SDXL; choose one of sd15, sdxl")
 
 
+def known_family(tensors: Mapping[str, Tensor]) -> ModelFamily | None:
+    """The same, None where nothing tells."""
+    try:
+        return detect_family(tensors)
+    except ValueError:
+        return None
+
+
 def split_key(key: str) -> tuple[str, str]:
     """Module as the file names it, and the tensor's suffix in kohya's words.
 
@@ -158,6 +168,13 @@ def _module_name(module: str, family: ModelFamily, key: str) -> str:
         raise ValueError(f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here")
     name = path.replace(".", "_")
     return UNET_PREFIX + (name + "_0" if name.endswith("_to_out") else name)
+
+
+def _check_distinct(renamed: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for key, new in renamed.items():
+        if (other := first.setdefault(new, key)) != key:
+            raise ValueError(f"{other} and {key} are one tensor of the model; is the file for another model family?")
 
 
 def _unet_names(names: Iterable[str], family: ModelFamily) -> dict[str, str]:

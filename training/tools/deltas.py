@@ -62,6 +62,15 @@ def check_module(name: str, parts: Parts) -> None:
     if algorithm_of(parts) == "unknown":
         raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); get the file again")
     check_complete(name, parts)
+    check_finite(name, parts)
+
+
+def check_finite(name: str, parts: Parts) -> None:
+    """Refuse a module that would make all of a model's results NaN.
+
+    Raises:
+        ValueError: It holds NaN or infinity.
+    """
     if not all(is_finite(tensor) for tensor in parts.values()):
         raise ValueError(f"lora: {name} holds NaN or infinity, the file is broken; take an earlier step of it")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..base_model import ModelFamily
-from ..files.formats import Tensors, detect_family, join_modules, split_modules
+from ..files.formats import Tensors, join_modules, known_family, split_modules
 from ..files.names import UNET_PREFIX
 from ..files.types import evened
 from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
@@ -95,7 +95,7 @@ def merge(
 
 
 def _check_families(loras: Sequence[Tensors]) -> None:
-    families = {f"lora_{number}": _family_or_none(tensors) for number, tensors in enumerate(loras, 1)}
+    families = {f"lora_{number}": known_family(tensors) for number, tensors in enumerate(loras, 1)}
     if len(set(families.values()) - {None}) > 1:
         found = ", ".join(f"{name} is {family}" for name, family in families.items() if family)
         raise ValueError(f"loras: all must be of one model family to be merged, but {found}")
@@ -109,13 +109,6 @@ def _check_names(loras: Sequence[Tensors], family: ModelFamily) -> None:
             "loras: some name the U-Net's blocks as diffusers does, some as the original; their U-Net is not that of "
             "SD1.5, so it cannot be told which are the same. Extract both anew from the patched model, then merge"
         )
-
-
-def _family_or_none(tensors: Tensors) -> ModelFamily | None:
-    try:
-        return detect_family(tensors)
-    except ValueError:
-        return None
 
 
 def _pieces(

@@ -257,6 +257,19 @@ def test_peft_s_settings_that_cannot_be_read_are_named(text: str):
     assert to_kohya(to_kohya(tensors, "sd15") | alpha, "sd15", {"lora_adapter_metadata": text})
 
 
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("lora_te1_text_model_encoder_layers_0_mlp_fc1", "lora_te2_text_model_encoder_layers_0_mlp_fc1"),
+        ("lora_unet_input_blocks_1_1_proj_in", "lora_unet_down_blocks_0_attentions_0_proj_in"),
+    ],
+)
+def test_two_names_of_one_tensor_are_refused(one: str, two: str):
+    """Else one of them would be lost without a word."""
+    with pytest.raises(ValueError, match=f"{one}.diff and {two}.diff are one tensor"):
+        to_kohya({f"{one}.diff": torch.ones(2, 2), f"{two}.diff": torch.ones(2, 2)}, "sd15")
+
+
 def test_a_lora_of_sd2_is_refused_by_name():
     with pytest.raises(ValueError, match="belongs to a model of the SD2 family"):
         detect_family({f"{KOHYA}.lora_down.weight": torch.ones(2, 1024)})
