@@ -18,7 +18,7 @@ from torch import Tensor
 from ...training.base_model import ModelFamily, PartName
 from ...training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
 from ...training.networks.block_weights import block_of
-from ...training.tools.deltas import Parts, algorithm_of, delta_weight
+from ...training.tools.deltas import Parts, algorithm_of, check_finite, delta_weight
 from ...training.tools.strengths import ResolvedStrengths, Strengths
 from .base_model import model_family
 
@@ -44,11 +44,13 @@ def apply_lora(
     `as_trained` computes all algorithms that the host reads differently by their own formulas.
 
     Raises:
-        ValueError: The LoRA fits neither or is for the other family, or a block weight is.
+        ValueError: The LoRA fits neither, is for the other family or holds NaN, or a block weight is for the other one.
     """
     family = family_of(model, clip)
     _check_family(lora, family)
     modules = _host_modules(lora, family, key_map(model, clip))
+    for module in modules:
+        check_finite(module.name, module.parts)
     resolved = strengths.resolve(family)
     new_model, new_clip = (None if one is None else one.clone() for one in (model, clip))
     for strength, group in _by_strength(modules, family, resolved).items():

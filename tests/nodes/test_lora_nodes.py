@@ -353,3 +353,16 @@ def test_schemas_are_valid_and_explain_every_input(comfy):
         "BakeryExtractLoRA",
         "BakeryInspectLoRA",
     ]
+
+
+@pytest.mark.parametrize("name", ["BakeryApplyLoRA", "BakeryMergeIntoModel"])
+@pytest.mark.parametrize("trouble", ["family", "NaN"])
+def test_a_lora_for_another_model_or_with_nan_is_refused(models, node, name, trouble):
+    """SDXL's first text encoder has the names and shapes of SD1.5's: it would be changed without a word."""
+    broken = made("lora", LINEAR) | {"lora_up.weight": torch.full((SHAPES[LINEAR][0], 4), torch.nan)}
+    other = {f"lora_te{n}_text_model_encoder_layers_0_mlp_fc1": made("lora", LINEAR) for n in (1, 2)}
+    modules = other if trouble == "family" else {LINEAR: broken}
+    lora = {key: tensor for module, parts in modules.items() for key, tensor in named(module, parts).items()}
+    message = "it is for sdxl, the model is sd15" if trouble == "family" else f"{LINEAR} holds NaN"
+    with pytest.raises(ValueError, match=message):
+        node(name, model=models.model, clip=models.clip, lora=lora)
