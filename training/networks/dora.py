@@ -24,8 +24,8 @@ from .rebuild import RebuiltAdapter
 
 BISECTIONS = 20
 EPSILON = torch.finfo(torch.float32).eps
-SMALLEST_NORM = 1e-18
-"""Its square is still a float32, and a column of zeros is told from it by no sum with EPSILON."""
+SMALLEST_NORM = 1e-15
+"""Beside EPSILON it is nothing; a change of a column of zeros may be 1e19 times as large until its share overflows."""
 SMALLEST_SHARE = 1e-12
 """Of a squared norm: where the change takes all of a column away, the root's gradient stays finite."""
 

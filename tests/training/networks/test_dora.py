@@ -46,6 +46,19 @@ def test_it_can_be_trained_after_a_preview(kind):
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
+@torch.no_grad()
+def test_a_large_change_of_a_column_of_zeros_is_no_infinity():
+    """Such columns belong to input channels that a model was given later."""
+    module = nn.Linear(16, 24)
+    module.weight[:, :8] = 0
+    layer = Layer.of(module)
+    adapter = DoraAdapter(layer, LoraAdapter.create(layer, 4, 4.0, torch.Generator().manual_seed(1)), None)
+    adapter.inner.lora_up.fill_(100.0)
+    adapter.dora_scale.fill_(1.0)
+    x = torch.randn(5, 16)
+    torch.testing.assert_close(adapter(x, module), module(x) + x @ adapter.delta_weight().mT, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_half_precision_takes_the_same_change_and_gradients(kind):
     torch.manual_seed(0)
