@@ -170,18 +170,18 @@ def read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
     if not text:
         return {}
     if ":" in text:
-        return _read_names("lbw", text, family)
+        return _read_names("block weights", text, family)
     if text.upper() in LBW_PRESETS:
         if family == "sdxl" and text.upper() not in SDXL_PRESETS:
-            raise ValueError(f"lbw preset must be one of {', '.join(SDXL_PRESETS)} for sdxl, got {text}")
+            raise ValueError(f"block weights: the preset must be one of {', '.join(SDXL_PRESETS)} for sdxl, got {text}")
         kept = tuple(LBW_PRESETS[text.upper()].split())
         return {block: float(block.startswith(kept)) for block in block_names(family)}
-    values = [_number("lbw", item) for item in _items(text)]
+    values = [_number("block weights", item) for item in _items(text)]
     forms = LBW_FORMS[family]
     if len(values) not in forms:
         wanted = " or ".join(map(str, forms))
         raise ValueError(
-            f"lbw must be {wanted} numbers for {family}, one of {', '.join(LBW_PRESETS)}, or names like IN04:0.5, "
+            f"block weights must be {wanted} numbers for {family}, one of {', '.join(LBW_PRESETS)}, or names like IN04:0.5, "
             f"got {len(values)} values"
         )
     given = dict(zip(forms[len(values)], values, strict=True))
