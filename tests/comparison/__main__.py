@@ -2,8 +2,10 @@
 
 Every contestant trains the demo's character and is scored as the demo scores it. Results are kept in
 .cache/comparison, trial by trial, so that a call goes on where the last one stopped; docs/comparison.md is written
-from them. `--quick` runs a few steps of a few contestants and writes nothing into the repository. `--recipes` runs what
-Recipe chooses with several `d_coef` instead, and prints a table.
+from them. `--quick` runs a few steps of a few contestants and writes nothing into the repository.
+
+`--recipes [TEXT ...]` runs what Recipe chooses with several rates instead, for `--steps`, and prints a table; with
+texts only rows whose names hold all of them.
 """
 
 import argparse
@@ -34,7 +36,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few steps of a few contestants, nothing is written")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these tables or rows only; none: just the report")
     parser.add_argument("--list", action="store_true", help="name tables and rows")
-    parser.add_argument("--recipes", action="store_true", help="what Recipe chooses, with several d_coef")
+    parser.add_argument("--recipes", nargs="*", metavar="TEXT", help="what Recipe chooses, with several rates")
+    parser.add_argument("--steps", type=int, default=Scale().steps, help="of --recipes")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{title}: {', '.join(row.name for row in rows)}" for title, rows in GROUPS.items()))
@@ -44,8 +47,10 @@ def main() -> int:
             run(Shelf(Path(folder)), lambda: kitchen_in(Path(folder) / "comfyui", QUICK), chosen(QUICK_NAMES), QUICK)
         return 0
     shelf, scale = Shelf(FOLDER), Scale()
-    if options.recipes:
-        run(shelf, lambda: kitchen_in(FOLDER / "comfyui", scale), RECIPES, scale)
+    if options.recipes is not None:
+        scale = Scale(steps=options.steps)
+        rows = [row for row in RECIPES if all(text in row.name for text in options.recipes)]
+        run(shelf, lambda: kitchen_in(FOLDER / "comfyui", scale), rows, scale)
         print(recipe_table(shelf.results, scale))
         return 0
     run(shelf, lambda: kitchen_in(FOLDER / "comfyui", scale), chosen(options.only), scale)

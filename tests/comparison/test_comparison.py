@@ -64,8 +64,12 @@ def test_names_are_unique_and_wrong_ones_refused():
 
 def test_recipes_hold_what_the_recipe_chooses_and_failures_are_in_their_table():
     chosen_one = make_recipe(RecipeRequest(subject="character B", text_encoder="frozen"))
-    rows = [row for row in RECIPES if row.optimizer["arguments"] == chosen_one.optimizer.arguments]
+    rows = [row for row in RECIPES if row.optimizer.get("arguments") == chosen_one.optimizer.arguments]
     assert any(row.network["rank"] == chosen_one.network.rank and row.network["alpha"] == 1.0 for row in rows)
+    for subject, algorithm in (("character B", "lokr"), ("style", "ia3")):
+        network = make_recipe(RecipeRequest(subject=subject, algorithm=algorithm)).network
+        wanted = {"algorithm": algorithm, "rank": network.rank, "alpha": network.alpha}
+        assert any(row.network == wanted and not row.optimizer for row in RECIPES), "its fixed rates are not run"
     results = {trial(RECIPES[0], 1.0).key: outcome(0.5), trial(RECIPES[1], 1.0).key: {"error": "training diverged"}}
     table = recipe_table(results, SCALE)
     assert table.count("\n") == 3 and "d_coef 1 | 50% | 50% | 50% | 50% |" in table and "d_coef 2 | diverged |" in table

@@ -23,7 +23,6 @@ def cautions(
         _algorithm(request, network),
         _rank(request, network),
         _scale(network, optimizer),
-        _found_rate(network, optimizer),
         _memory(request, estimate),
         _poor_images(request),
     )
@@ -84,12 +83,6 @@ def _scale(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
             "raise alpha, the rate, or alpha_compensation"
         )
     return ""
-
-
-def _found_rate(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
-    if optimizer.optimizer != "Prodigy" or network.algorithm != "lokr":
-        return ""
-    return "lokr diverged with the rate that Prodigy found where it was measured: set rates to fixed"
 
 
 def _memory(request: RecipeRequest, estimate: Estimate) -> str:

@@ -32,6 +32,10 @@ LAST_STAGE_SHARE = 0.2
 """Part of an exact, fixed-rate plan that its closing stage has."""
 D_COEF = 1.0
 """Of Prodigy. The guide's 2, and 5 to 9 for LoKr and (IA)^3, made runs of the pocket model diverge within 100 steps."""
+FAILED_WITH_PRODIGY: Mapping[str, str] = {"lokr": "diverged at every d_coef", "ia3": "learned next to nothing"}
+"""Algorithms that always get a fixed rate, and what Prodigy did with them on the pocket model."""
+RATE_SHARE: Mapping[str, float] = {"lokr": 10.0, "ia3": 90.0}
+"""Of their fixed rates, beside LoRA's. Measured like the above."""
 SDXL_NOISE_OFFSET = 0.0357
 """What SDXL's base model itself was trained with."""
 BATCH_SIZES: Mapping[ModelFamily, tuple[tuple[float, int], ...]] = {
@@ -57,7 +61,7 @@ def choose_network(request: RecipeRequest) -> Choice[NetworkSettings]:
     if request.is_low_vram:
         algorithm = "lora"
     rank, why_rank = _rank(request, row)
-    alpha, why_alpha = _alpha(request, row, rank)
+    alpha, why_alpha = _alpha(request, algorithm, rank)
     parts, why_parts = _parts(request)
     why_algorithm = f"algorithm {algorithm}: {_ALGORITHM_RULES[row.kind]}"
     if request.is_low_vram:
@@ -93,10 +97,10 @@ def _rank(request: RecipeRequest, row: Subject) -> tuple[int, str]:
     return wanted, reason
 
 
-def _alpha(request: RecipeRequest, row: Subject, rank: int) -> tuple[float, str]:
-    if row.kind in ("style", "concept"):
+def _alpha(request: RecipeRequest, algorithm: Algorithm, rank: int) -> tuple[float, str]:
+    if request.row.kind in ("style", "concept"):
         return max(1.0, rank / 2), "alpha half the rank: styles and concepts want 1 to rank / 2, which damps learning"
-    if request.rates == "fixed" or request.is_low_vram:
+    if _has_fixed_rates(request, algorithm):
         return float(rank), "alpha = rank: a fixed rate is then neither damped nor raised"
     return 1.0, "alpha 1: an optimizer that finds its rate makes up for the damping, and 1 is what suits it best"
 
@@ -114,9 +118,8 @@ def _parts(request: RecipeRequest) -> tuple[tuple[PartName, ...], str]:
 
 def choose_optimizer(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> Choice[OptimizerSettings]:
     """Optimizer, rates and schedule."""
-    if request.rates == "fixed" or request.is_low_vram:
-        has_text = "text_encoder" in network.parts
-        return _fixed_rates(request, has_text, batch_size)
+    if _has_fixed_rates(request, network.algorithm):
+        return _fixed_rates(request, network, batch_size)
     settings = OptimizerSettings(
         optimizer="Prodigy", learning_rate=1.0, weight_decay=0.01, arguments=f"d_coef={D_COEF:g} betas=0.9,0.999"
     )
@@ -124,21 +127,34 @@ def choose_optimizer(request: RecipeRequest, network: NetworkSettings, batch_siz
     return Choice(settings, ("Prodigy at rate 1, constant: finds the rate by itself, no schedule is needed", why))
 
 
-def _fixed_rates(request: RecipeRequest, has_text: bool, batch_size: int) -> Choice[OptimizerSettings]:
+def _has_fixed_rates(request: RecipeRequest, algorithm: Algorithm) -> bool:
+    return request.rates == "fixed" or request.is_low_vram or algorithm in FAILED_WITH_PRODIGY
+
+
+def _fixed_rates(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> Choice[OptimizerSettings]:
     row, is_poor = request.row, request.image_quality == "poor"
-    unet_lr = UNET_LR * batch_size
-    text_lr = (row.poor_text_encoder_lr if is_poor else row.text_encoder_lr) * batch_size
+    share = RATE_SHARE.get(network.algorithm, 1.0)
+    unet_lr = UNET_LR * batch_size * share
+    text_lr = (row.poor_text_encoder_lr if is_poor else row.text_encoder_lr) * batch_size * share
+    has_text = "text_encoder" in network.parts
     settings = OptimizerSettings(
         optimizer="Adafactor" if request.is_low_vram else "AdamW",
         learning_rate=unet_lr,
         text_encoder_lr=text_lr if has_text else None,
         weight_decay=0.01,
-        schedule=ScheduleSettings(schedule="linear" if _has_closing_stage(request) else "cosine", warmup_steps=0.05),
-    )
+        schedule=ScheduleSettings(
+            schedule="linear" if _has_closing_stage(request, network) else "cosine", warmup_steps=0.05
+        ),
+    )  # fmt: skip
     why = "Adafactor: keeps hardly any state" if request.is_low_vram else "AdamW: the best tried"
-    reason = f"{why}; rate {unet_lr:g}: 1e-4 x batch size {batch_size}"
+    if request.rates != "fixed" and not request.is_low_vram:
+        why = f"AdamW: Prodigy {FAILED_WITH_PRODIGY[network.algorithm]} with {network.algorithm} where it was measured"
+    rule = f"1e-4 x batch size {batch_size}"
+    if share != 1:
+        rule += f" x {share:g}, for {network.algorithm} learns little below that"
+    reasons = (f"{why}; rate {unet_lr:g}: {rule}",)
     of_text = f"text encoder {text_lr:g}: about half, for too much of it brings unwanted things into pictures"
-    return Choice(settings, (reason, of_text) if has_text else (reason,))
+    return Choice(settings, (*reasons, of_text) if has_text else reasons)
 
 
 def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice[ObjectiveSettings]:
@@ -176,7 +192,7 @@ def choose_stages(
     """How long, and whether a closing stage follows."""
     samples, why = _samples(request, network)
     steps = max(1, math.ceil(samples / batch_size))
-    if not _has_closing_stage(request):
+    if not _has_closing_stage(request, network):
         return Choice((Stage(steps=steps, batch_size=batch_size),), (why,))
     closing = max(1, round(LAST_STAGE_SHARE * steps))
     cosine = OptimizerSettings(
@@ -193,8 +209,8 @@ def choose_stages(
     return Choice(plan, (why, f"closing stage of {closing} steps: linear for most of it, then a little cosine"))
 
 
-def _has_closing_stage(request: RecipeRequest) -> bool:
-    return request.accuracy == "exact" and (request.rates == "fixed" or request.is_low_vram)
+def _has_closing_stage(request: RecipeRequest, network: NetworkSettings) -> bool:
+    return request.accuracy == "exact" and _has_fixed_rates(request, network.algorithm)
 
 
 def _samples(request: RecipeRequest, network: NetworkSettings) -> tuple[int, str]:
