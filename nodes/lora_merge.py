@@ -96,6 +96,7 @@ class BakeryMergeLoRAs(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Of dare's random draws.",
                 ),
                 io.String.Input(

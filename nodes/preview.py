@@ -27,6 +27,7 @@ class BakeryPreview(io.ComfyNode):
                 io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all previews."),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="The same for every preview, so that only the training differs between pictures.",
                 ),
                 io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width in pixels."),

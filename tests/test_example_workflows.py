@@ -36,6 +36,20 @@ def object_info(comfy) -> dict[str, Any]:
 
 
 @pytest.mark.comfy
+def test_no_seed_changes_by_itself(object_info):
+    """ComfyUI draws another seed at every queue unless told otherwise: all previews would be drawn again, not alike."""
+    seeds = {
+        name: inputs["seed"][1].get("control_after_generate")
+        for name, node in object_info.items()
+        if name.startswith("Bakery")
+        for inputs in node["input"].values()
+        if "seed" in inputs
+    }
+    assert "BakeryPreview" in seeds
+    assert set(seeds.values()) == {"fixed"}, seeds
+
+
+@pytest.mark.comfy
 @each_example
 def test_nodes_exist_and_values_fit(object_info, path):
     problems = []
