@@ -38,11 +38,13 @@ def several_concepts(canvas: Canvas) -> None:
     canvas.add("PreviewImage", 2, title="As it is trained", images=pages)
     canvas.add("PreviewAny", 2, title="Buckets, tags, warnings", source=report)
     canvas.add("BakerySaveDataset", 2, dataset=dataset, folder="three_creatures")
-    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE)[0]
+    network = canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=2 * RATE, schedule="cosine")[0]
     prompts = "\n".join(f"{name}, sand background" for name in names)
     trained = train(
-        canvas, 3, base, dataset, "three_creatures", optimizer=optimizer, preview=preview(canvas, 1, prompts)
-    )
+        canvas, 3, base, dataset, "three_creatures", network=network, optimizer=optimizer, steps=360, save_every=120,
+        preview=preview(canvas, 1, prompts, every=120),
+    )  # fmt: skip
     canvas.add("PreviewImage", 3, title="All previews: a row a subject, a column a step", images=trained[4])
     sample(canvas, 4, "One of them", base.after(trained), text="quindle, sky background")
 
@@ -58,8 +60,8 @@ def masked_training(canvas: Canvas) -> None:
     objective = canvas.add("BakeryObjective", 2, is_mask_area_normalized=True)[0]
     optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=RATE)[0]
     trained = train(
-        canvas, 3, base, dataset, "zorblax_masked", objective=objective, optimizer=optimizer,
-        preview=preview(canvas, 2, "zorblax, teal background"),
+        canvas, 3, base, dataset, "zorblax_masked", objective=objective, optimizer=optimizer, steps=160,
+        save_every=40, preview=preview(canvas, 2, "zorblax, teal background", every=40),
     )  # fmt: skip
     sample(canvas, 4, "In front of a new background", base.after(trained), text="zorblax, teal background")
 

@@ -28,7 +28,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "resume_and_branch": ("Steps of the first run, then the branch",),
     "continue_a_lora": ("After a little more training", "Norm by block"),
     "style": ("In the style", "Without the LoRA"),
-    "several_concepts": ("All previews: a row a subject, a column a step",),
+    "several_concepts": ("All previews: a row a subject, a column a step", "One of them"),
     "from_one_image": ("Variations: keep the good ones", "Drawn anew: keep the good ones"),
     "masked_training": ("In front of a new background",),
     "regularization_and_prior": ("Another creature, with the LoRA", "The same without it"),
