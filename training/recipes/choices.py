@@ -32,7 +32,7 @@ LAST_STAGE_SHARE = 0.2
 """Part of an exact, fixed-rate plan that its closing stage has."""
 D_COEF = 1.0
 """Of Prodigy. The guide's 2, and 5 to 9 for LoKr and (IA)^3, made runs of the pocket model diverge within 100 steps."""
-FAILED_WITH_PRODIGY: Mapping[str, str] = {"lokr": "diverged at every d_coef", "ia3": "learned next to nothing"}
+FAILED_WITH_PRODIGY: Mapping[str, str] = {"lokr": "diverged at every d_coef", "ia3": "did harm before it learned"}
 """Algorithms that always get a fixed rate, and what Prodigy did with them on the pocket model."""
 RATE_SHARE: Mapping[str, float] = {"lokr": 10.0, "ia3": 90.0}
 """Of their fixed rates, beside LoRA's. Measured like the above."""
