@@ -6,6 +6,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import folder_paths
 
+HOSTS_OWN = frozenset({"3d", "clipspace"})
+"""What ComfyUI makes below its input folder for itself; first by the alphabet, they would be everybody's default."""
 MAX_DEPTH = 3
 
 
@@ -79,9 +81,10 @@ def input_name(path: Path) -> str:
 
 
 def input_subfolders() -> list[str]:
-    """Folders below ComfyUI's input folder, three deep, as names relative to it."""
+    """Folders below ComfyUI's input folder, three deep, as names relative to it; without ComfyUI's own."""
     root = Path(folder_paths.get_input_directory())
-    return sorted(_subfolders(root, "", MAX_DEPTH), key=str.casefold)
+    found = (name for name in _subfolders(root, "", MAX_DEPTH) if name.split("/")[0] not in HOSTS_OWN)
+    return sorted(found, key=str.casefold)
 
 
 def _subfolders(folder: Path, prefix: str, depth: int) -> Iterator[str]:

@@ -133,7 +133,6 @@ def measure_starts(server: ComfyServer, checkpoint: str, side: int) -> None:
         graph["1"]["inputs"]["ckpt_name"] = checkpoint
         graph["buckets"] = node("BakeryBuckets", dataset=["2", 0], resolution=side)
         graph["5"]["inputs"]["dataset"] = ["buckets", 0]
-        del graph["5"]["inputs"]["preview"], graph["3"]
         begun, ended = first_step_after(server, graph, name)
         first = "no step" if begun is None else f"first step began after {begun:.1f} s"
         print(f"{checkpoint}: {label}: {first}, all done after {ended:.1f} s")

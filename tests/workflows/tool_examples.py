@@ -73,7 +73,7 @@ def extract_from_a_fine_tune(canvas: Canvas) -> None:
     folder = canvas.add("BakeryLoadDataset", 1, folder="blueprint_style")[0]
     network = canvas.add("BakeryNetwork", 1, algorithm="full")[0]
     optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=FINE_TUNING_RATE)[0]
-    tuned = train(canvas, 2, base, folder, "blueprint_full", network=network, optimizer=optimizer, steps=40)
+    tuned = train(canvas, 2, base, folder, "blueprint_full", network=network, optimizer=optimizer, steps=120)
     extracted, report = canvas.add(
         "BakeryExtractLoRA", 3, model=base.model, tuned_model=tuned[0], clip=base.clip, tuned_clip=tuned[1], rank=16
     )  # fmt: skip
@@ -90,5 +90,6 @@ def extract_from_a_fine_tune(canvas: Canvas) -> None:
 def _style(canvas: Canvas, base: Base, name: str) -> Port:
     """The LoRA of a short training; trained once, whichever example is run first."""
     folder = canvas.add("BakeryLoadDataset", 1, folder=f"{name}_style")[0]
-    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=RATE)[0]
-    return train(canvas, 2, base, folder, f"{name}_short", optimizer=optimizer, steps=40)[2]
+    optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=2 * RATE, schedule="cosine")[0]
+    network = canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
+    return train(canvas, 2, base, folder, f"{name}_style", network=network, optimizer=optimizer, steps=160)[2]
