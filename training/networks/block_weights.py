@@ -181,8 +181,8 @@ def read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
     if len(values) not in forms:
         wanted = " or ".join(map(str, forms))
         raise ValueError(
-            f"block weights must be {wanted} numbers for {family}, one of {', '.join(LBW_PRESETS)}, or names like IN04:0.5, "
-            f"got {len(values)} values"
+            f"block weights must be {wanted} numbers for {family}, one of {', '.join(LBW_PRESETS)}, or names like "
+            f"IN04:0.5, got {len(values)} values"
         )
     given = dict(zip(forms[len(values)], values, strict=True))
     return {block: given.get("M" if block.startswith("M") else block, 0.0) for block in block_names(family)}
