@@ -101,7 +101,7 @@ CASES = {
     "a network of another model family": (
         {"lora": ["file", 0]},
         {"file": node("BakeryLoadLoRA", lora_name="of sdxl.safetensors")},
-        "must belong to a module of this sd15 base model",
+        "it is for sdxl, the model is sd15",
     ),
     "an empty dataset": (
         {},
