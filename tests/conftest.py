@@ -52,3 +52,9 @@ def _seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are not flushed to the disk: for tests that write many and end no process."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)

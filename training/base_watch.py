@@ -175,7 +175,14 @@ def _expectation(pairs: Sequence[tuple[int, float]]) -> Callable[[int], float]:
     basis = np.array([_powers(timestep) for timestep, _ in pairs])
     logarithms = np.array([math.log(loss) for _, loss in pairs])
     weights: list[float] = np.linalg.lstsq(basis, logarithms, rcond=None)[0].tolist()
-    return lambda timestep: math.exp(sum(w * power for w, power in zip(weights, _powers(timestep), strict=True)))
+    low, high = float(logarithms.min()), float(logarithms.max())
+
+    def expected(timestep: int) -> float:
+        # Within what was seen: where all samples lie close together the parabola means nothing further off.
+        logarithm = sum(weight * power for weight, power in zip(weights, _powers(timestep), strict=True))
+        return math.exp(min(max(logarithm, low), high))
+
+    return expected
 
 
 def _powers(timestep: int) -> tuple[float, float, float]:

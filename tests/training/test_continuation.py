@@ -17,6 +17,8 @@ from pack.training.run.metrics import read_metrics
 from pack.training.session_types import ValidationSettings
 from pack.training.stages import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 STEPS = 7
 ADAMW = OptimizerSettings(learning_rate=1e-2, schedule=ScheduleSettings(schedule="cosine", warmup_steps=2))
 PRODIGY = OptimizerSettings(optimizer="Prodigy", learning_rate=1.0)
@@ -59,11 +61,6 @@ CASES = {
 
 class Cancelled(BaseException):
     """As a host cancels: no ordinary exception."""
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 BASE = ToyBase()

@@ -10,12 +10,9 @@ from pack.training.run.saver import SaveSettings
 from pack.training.session import run_training
 from pack.training.stages import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 BASE = ToyBase()
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 class Heard:

@@ -8,12 +8,9 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.previews import Previewer, PreviewSettings
 from pack.training.stages import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 BASE = ToyBase()
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 def request_of(root, **changes):

@@ -10,10 +10,7 @@ from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
 from pack.training.stages import Stage
 
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 class SizeRecorder(ToyBase):

@@ -16,14 +16,11 @@ from pack.training.run.saver import SaveSettings
 from pack.training.stages import Stage
 from pack.training.trainer import batch_at, epoch_at
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 BASE = ToyBase()
 BOTH_PARTS = NetworkSettings(rank=2, alpha=2, parts=("unet", "text_encoder"))
 SGD = OptimizerSettings(optimizer="SGD", learning_rate=0.05, weight_decay=0.0, max_grad_norm=0.0)
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 def request_of(root, *stages, **changes):

@@ -45,12 +45,14 @@ def _move(path: Path, target: Path) -> bool:
         path.replace(target)
     except OSError as error:
         logging.warning("LoRA Bakery: %s cannot be moved and is copied: %s", path, error.strerror or error)
-        _copy(path, target)
+        copy_or_warn(path, target)
         return False
     return True
 
 
-def _copy(path: Path, target: Path) -> None:
+def copy_or_warn(path: Path, target: Path) -> None:
+    """Puts a copy in place of `target` in one step; where that cannot be done, the log says so."""
+
     def write(temporary: Path) -> None:
         shutil.copyfile(path, temporary)
 

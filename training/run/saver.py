@@ -9,7 +9,6 @@ done at a later save or start.
 
 import filecmp
 import logging
-import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +18,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..files.atomic import write_atomic
 from ..files.lora_file import save_lora
 from ..job import TrainingDiverged, TrainJob, TrainState
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
 from ..report import StepReport
 from ..trainer import epoch_at
+from .current import copy_or_warn
 from .folder import RunFolder
 from .metrics import append_line, append_metrics, best_step, sync_metrics
 from .record import load_record, save_record
@@ -146,7 +145,7 @@ class Saver:
             _delete(path)
         left = [path for step, path in loras.items() if step <= good_step]
         if worthless and left:
-            _copy(left[-1], self.folder.latest_lora)
+            copy_or_warn(left[-1], self.folder.latest_lora)
         elif worthless:
             _delete(self.folder.latest_lora)
 
@@ -211,16 +210,6 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         logging.info("LoRA Bakery: %s cannot be deleted now: %s", path, error.strerror or error)
-
-
-def _copy(path: Path, target: Path) -> None:
-    def write(temporary: Path) -> None:
-        shutil.copyfile(path, temporary)
-
-    try:
-        write_atomic(target, write)
-    except OSError as error:
-        logging.warning("LoRA Bakery: %s cannot be copied to %s: %s", path, target, error.strerror or error)
 
 
 def _is_same(a: Path, b: Path) -> bool:

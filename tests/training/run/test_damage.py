@@ -16,12 +16,9 @@ from pack.training.run.saver import SaveFailed, SaveSettings
 from pack.training.run.state import load_state
 from pack.training.stages import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 BASE = ToyBase()
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture

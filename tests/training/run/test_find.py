@@ -21,13 +21,10 @@ from pack.training.run_plan import hold_out, place_data, run_key, stage_plans
 from pack.training.session_types import LoraStart, ValidationSettings
 from pack.training.stages import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 BASE = ToyBase()
 CONSTANT = OptimizerSettings(learning_rate=1e-2)
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture
