@@ -36,20 +36,23 @@ def ended(host, name, rate, steps=STEPS, batch_size=4, **contestant):
 @pytest.mark.parametrize(
     ("optimizer", "rate", "latest", "cause"),
     [
+        ({"optimizer": "AdamW"}, 8e-3, 70, r"learning rate \(0.008\) is too high .* Usual for AdamW: 0.0002"),
+        ({"optimizer": "AdamW"}, 2e-2, 12, r"learning rate \(0.02\) is too high"),
         ({"optimizer": "CAME"}, 1e-3, 20, r"learning rate \(0.001\) is too high .* Usual for CAME: 0.0001"),
         ({"optimizer": "DAdaptAdam"}, 1.0, 30, r"step size that DAdaptAdam found .* alpha to 1.* use Prodigy"),
     ],
-    ids=["CAME", "DAdaptAdam"],
+    ids=["AdamW, four times", "AdamW, ten times", "CAME", "DAdaptAdam"],
 )
 def test_a_destroyed_run_is_stopped_with_its_cause(host, optimizer, rate, latest, cause):
-    result = ended(host, f"destroyed {optimizer['optimizer']}", rate, optimizer=optimizer)
+    name = f"destroyed {optimizer['optimizer']} {rate:g}"
+    result = ended(host, name, rate, optimizer=optimizer)
     assert result.status == "error"
     found = re.search(
         r"training diverged: at step (\d+) the loss of the last \d+ samples is [\d.]+ times", result.error
     )
     assert found and int(found[1]) <= latest
     assert re.search(cause, result.error)
-    assert not list((host.base / "output" / "loras" / f"destroyed {optimizer['optimizer']}").glob("*.safetensors"))
+    assert not list((host.base / "output" / "loras" / name).glob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
