@@ -52,9 +52,11 @@ class LoraBakery(ComfyExtension):
     """The pack as ComfyUI loads it."""
 
     async def on_load(self) -> None:
+        from .comfy_bridge.fresh_loaders import keep_loaders_fresh
         from .comfy_bridge.routes_register import register
 
         register()
+        keep_loaders_fresh()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Called by ComfyUI."""

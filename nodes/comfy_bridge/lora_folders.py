@@ -44,12 +44,18 @@ def read_lora(name: str) -> LoraTensors:
 
 
 def lora_state(name: str) -> str:
-    """Changes whenever the file does: its place, time of change and size. Empty where it is not there."""
+    """Name and `file_state` of a LoRA file; empty where it is not there."""
     path = folder_paths.get_full_path("loras", name)
-    if path is None:
+    return "" if path is None else f"{name}:{file_state(path)}"
+
+
+def file_state(path: str | Path) -> str:
+    """Changes whenever a file does or another takes its place: number, time of change and size. Empty: not there."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
         return ""
-    stat = Path(path).stat()
-    return f"{name}:{stat.st_mtime_ns}:{stat.st_size}"
+    return f"{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}"
 
 
 def new_lora_path(prefix: str, folder: str) -> Path:

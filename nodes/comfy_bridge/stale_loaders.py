@@ -1,7 +1,7 @@
-"""Loaders of a graph that may still hold what a LoRA file said before it was written anew.
+"""Loaders of a graph that may have read a LoRA's file before the run in the same graph wrote it anew.
 
-ComfyUI runs a node again only if an input changes, and its own loader reads a file once for as long as the name is the
-same. Nothing a node pack may do makes it forget, so the user is told and shown the way that always works.
+The host decides when a queue begins which nodes run, and in any order that its links allow. Its own loaders look at
+their file at the next queue (`fresh_loaders`); those of other packs may go on with what they once read.
 """
 
 from collections.abc import Mapping
@@ -9,30 +9,41 @@ from pathlib import Path
 
 import folder_paths
 
+from .fresh_loaders import notices_changes
+
 OURS = "Bakery"
+CONNECT = "connect the model and clip of this node instead"
 
 
-def stale_loaders(prompt: Mapping[str, object], root: Path) -> list[str]:
-    """`Node (id)` of every node of other makers that loads a LoRA by a name below a run's folder."""
-    found: list[str] = []
+def stale_note(prompt: Mapping[str, object] | None, root: Path) -> str:
+    """What to tell the user where a file of the run was written; empty where nothing else loads one."""
+    loaders = loaders_below(prompt or {}, root)
+    later = [name for name, notices in loaders.items() if notices]
+    never = [name for name, notices in loaders.items() if not notices]
+    notes: list[str] = []
+    if later:
+        notes.append(f"{', '.join(later)} may have read its file before this run wrote it: queue again, or {CONNECT}")
+    if never:
+        notes.append(
+            f"{', '.join(never)} may still hold an older LoRA of this name: {CONNECT}, or use Load LoRA File and Apply "
+            "LoRA, which notice"
+        )
+    return "\n".join(notes)
+
+
+def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
+    """`Node (id)` of every node of other makers that loads a LoRA by a name below a run's folder.
+
+    True for those that notice a changed file at the next queue.
+    """
+    found: dict[str, bool] = {}
     for node_id, node in prompt.items():
         if not isinstance(node, Mapping) or str(node.get("class_type", "")).startswith(OURS):
             continue
         values = node.get("inputs", {})
         if isinstance(values, Mapping) and any(_is_below(value, root) for value in values.values()):
-            found.append(f"{node['class_type']} ({node_id})")
+            found[f"{node['class_type']} ({node_id})"] = notices_changes(node["class_type"])
     return found
-
-
-def stale_note(prompt: Mapping[str, object] | None, root: Path) -> str:
-    """What to tell the user where a file of the run was written; empty where nothing else loads one."""
-    loaders = stale_loaders(prompt or {}, root)
-    if not loaders:
-        return ""
-    return (
-        f"{', '.join(loaders)} may still hold an older LoRA of this name: ComfyUI reads a file once. Connect the model "
-        "and clip of this node instead, or Load LoRA File and Apply LoRA, which notice"
-    )
 
 
 def _is_below(value: object, root: Path) -> bool:

@@ -1,0 +1,83 @@
+"""The host's LoRA loaders notice a file that was written anew."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+pytestmark = pytest.mark.comfy
+
+DOWN = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight"
+LOADERS = ("LoraLoader", "LoraLoaderModelOnly", "LoraLoaderBypass", "LoraLoaderBypassModelOnly", "CreateHookLora",
+           "CreateHookLoraModelOnly")  # fmt: skip
+
+
+@pytest.fixture
+def write(comfy):
+    """Writes models/loras/anew.safetensors, filled with a number; the pack is loaded as the host loads it."""
+    comfy.object_info()
+    asyncio.run(_load_pack())
+    folder = Path(comfy.module("folder_paths").get_folder_paths("loras")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def written(value):
+        save_file({DOWN: torch.full((4, 320), value)}, folder / "anew.part")
+        (folder / "anew.part").replace(folder / "anew.safetensors")
+        return folder / "anew.safetensors"
+
+    return written
+
+
+async def _load_pack():
+    from pack.nodes import comfy_entrypoint
+
+    await (await comfy_entrypoint()).on_load()
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_what_was_read_counts_until_the_file_changes(comfy, write, name):
+    loader = comfy.module("nodes").NODE_CLASS_MAPPINGS[name]
+    read, other = loader(), loader()
+    assert read.loaded_lora is None
+    kept = (str(write(1.0)), {DOWN: 1.0})
+    read.loaded_lora = kept
+    assert read.loaded_lora is kept and other.loaded_lora is None
+    before = loader.IS_CHANGED(model=None, lora_name="anew.safetensors", strength_model=1.0)
+    assert before == loader.IS_CHANGED(lora_name="anew.safetensors")
+    write(2.0)
+    assert loader.IS_CHANGED(lora_name="anew.safetensors") != before
+    assert read.loaded_lora is None
+    read.loaded_lora = kept
+    Path(kept[0]).unlink()
+    assert read.loaded_lora is None and loader.IS_CHANGED(lora_name="anew.safetensors") == ""
+
+
+def test_a_hook_is_made_of_the_file_as_it_is(comfy, write):
+    loader = comfy.module("nodes").NODE_CLASS_MAPPINGS["CreateHookLora"]()
+
+    def drawn():
+        (hooks,) = loader.create_hook(lora_name="anew.safetensors", strength_model=1.0, strength_clip=1.0)
+        return hooks.hooks[0].weights[DOWN].unique().tolist()
+
+    write(1.0)
+    assert drawn() == drawn() == [1.0]
+    write(2.0)
+    assert drawn() == [2.0]
+
+
+def test_a_name_from_a_link_and_a_loader_that_looks_itself_are_left_alone(comfy, write):
+    from pack.nodes.comfy_bridge.fresh_loaders import keep_loaders_fresh, notices_changes
+
+    mappings = comfy.module("nodes").NODE_CLASS_MAPPINGS
+    assert mappings["LoraLoader"].IS_CHANGED(lora_name=None) == ""
+    own = type("LoraLoader", (), {"IS_CHANGED": lambda: "own", "loaded_lora": "own"})
+    core = mappings["LoraLoader"]
+    mappings["LoraLoader"] = own
+    try:
+        keep_loaders_fresh()
+        assert own.loaded_lora == "own" and not notices_changes("LoraLoader")
+    finally:
+        mappings["LoraLoader"] = core
+    assert notices_changes("LoraLoader") and not notices_changes("KSampler") and not notices_changes("none such")
