@@ -5,21 +5,32 @@ import re
 import pytest
 from pack.tests.comparison.contestants import Contestant
 from pack.tests.comparison.trial import Scale, Trial, training_graph
-from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
+from pack.tests.workflows.data import MASKS, add_example_data
 
 pytestmark = pytest.mark.comfy
 
 STEPS = 100
+OBJECTIVES = {
+    "masks": {"has_masks": True},
+    "masks as sd-scripts": {"has_masks": True, "objective": {"is_mask_area_normalized": False}},
+    "class images": {"has_class_images": True},
+    "extra prior term": {
+        "objective": {"prior_preservation": "extra_term", "trigger": "zorblax", "trigger_class": "creature"}
+    },
+    "huber": {"objective": {"loss_type": "huber"}},
+    "late timesteps": {"objective": {"min_timestep": 600}},
+    "LoHa": {"network": {"algorithm": "loha"}},
+}
 
 
 @pytest.fixture(scope="module")
 def host(comfy, pocket_checkpoint):
-    """With the dataset that the comparison trains on."""
-    write_oc_dataset(comfy.base / "input" / "zorblax", CHARACTERS["zorblax"])
+    """With the dataset that the comparison trains on, its masks and class images."""
+    add_example_data(comfy.base / "input")
     return comfy
 
 
-def ended(host, name, rate, steps=STEPS, batch_size=4, **contestant):
+def ended(host, name, rate, steps=STEPS, batch_size=4, has_masks=False, **contestant):
     """Status, and at which step it was stopped, of a training of the comparison without its measuring."""
     trial = Trial(
         contestant=Contestant(name=name, **contestant),
@@ -30,6 +41,8 @@ def ended(host, name, rate, steps=STEPS, batch_size=4, **contestant):
     graph = training_graph(trial)
     del graph["held_out"], graph["train"]["inputs"]["validation_dataset"]
     graph["train"]["inputs"]["name"] = name
+    if has_masks:
+        graph["dataset"]["inputs"]["mask_folder"] = MASKS
     return host.run_graph(graph)
 
 
@@ -63,8 +76,16 @@ def test_a_destroyed_run_is_stopped_with_its_cause(host, optimizer, rate, latest
         ("no min-SNR", {"objective": {"min_snr_gamma": 0.0}}),
         ("dropout", {"network": {"algorithm": "locon", "dropout": 0.3, "rank_dropout": 0.2, "module_dropout": 0.2}}),
         ("text encoder", {"network": {"algorithm": "locon", "train_text_encoder": True}}),
+        *((name, changes) for name, changes in OBJECTIVES.items()),
     ],
 )
 def test_a_run_in_order_is_let_be(host, name, changes):
     result = ended(host, name, 1e-3, steps=40, **changes)
     assert result.status == "success", result.error
+
+
+@pytest.mark.parametrize(("name", "changes"), OBJECTIVES.items())
+def test_a_rate_far_too_high_is_seen_whatever_is_trained_for(host, name, changes):
+    result = ended(host, f"destroyed {name}", 2e-2, steps=60, **changes)
+    assert result.status == "error"
+    assert "training diverged" in result.error and "learning rate (0.02) is too high" in result.error
