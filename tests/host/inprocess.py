@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .client import Prompt, PromptResult
-from .paths import MODELS
+from .paths import CHECKPOINTS
 from .server import make_base_folder
 
 THREE_LAYERS = {"num_hidden_layers": 3}
@@ -138,11 +138,12 @@ def import_comfyui(comfyui: Path, base: Path, extra: Sequence[tuple[str, Any]] =
     if str(comfyui) not in sys.path:
         sys.path.insert(0, str(comfyui))
     args = importlib.import_module("comfy.cli_args").args
-    settings = {"cpu": True, "base_directory": str(base), "models_directory": str(MODELS), "disable_api_nodes": True}
+    settings = {"cpu": True, "base_directory": str(base), "disable_api_nodes": True}
     for name, value in [*settings.items(), *extra]:
         setattr(args, name, value)
     instance = importlib.import_module("server").PromptServer(asyncio.new_event_loop())
     folder_paths = importlib.import_module("folder_paths")
+    folder_paths.add_model_folder_path("checkpoints", str(CHECKPOINTS))
     folder_paths.add_model_folder_path("loras", str(base / "output" / "loras"))
     host = HostModules(base=base, server=instance)
     instance.send_sync = lambda event, data, sid=None: host.sent.append((event, data))

@@ -1,5 +1,6 @@
 """A real ComfyUI server on a free port, with folders of its own so that no other installation is touched."""
 
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from typing import IO
 
 from .client import ComfyClient
 from .links import link_folder
-from .paths import MODELS, ROOT
+from .paths import CHECKPOINTS, ROOT
 
 PACK_FOLDER_NAME = "lora-bakery"
 
@@ -36,12 +37,22 @@ def free_port() -> int:
 
 
 def make_base_folder(base: Path, pack: Path | None = ROOT) -> None:
-    """Make the folders ComfyUI expects below its base directory, with the pack linked as a custom node."""
+    """Make the folders ComfyUI expects below its base directory, with the pack linked as a custom node.
+
+    Checkpoints that all bases share are found by `model_paths`: `--models-directory` is unknown before ComfyUI 0.25.
+    """
     for name in ("custom_nodes", "input", "output", "temp", "user"):
         (base / name).mkdir(parents=True, exist_ok=True)
-    (MODELS / "checkpoints").mkdir(parents=True, exist_ok=True)
+    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+    shared = f"shared:\n  checkpoints: {json.dumps(str(CHECKPOINTS))}\n"  # a JSON string is one in YAML too
+    model_paths(base).write_text(shared, encoding="utf-8")
     if pack is not None:
         link_folder(base / "custom_nodes" / PACK_FOLDER_NAME, pack)
+
+
+def model_paths(base: Path) -> Path:
+    """What `--extra-model-paths-config` reads."""
+    return base / "model_paths.yaml"
 
 
 class ComfyServer:
@@ -153,7 +164,7 @@ class ComfyServer:
             "--listen": "127.0.0.1",
             "--port": str(self.port),
             "--base-directory": str(self.base),
-            "--models-directory": str(MODELS),
+            "--extra-model-paths-config": str(model_paths(self.base)),
             "--database-url": "sqlite:///:memory:",
         }
         pairs = [part for option in options.items() for part in option]

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from pack.tests.host.paths import MODELS, ROOT, comfyui_folder
-from pack.tests.host.server import free_port, make_base_folder
+from pack.tests.host.paths import ROOT, comfyui_folder
+from pack.tests.host.server import free_port, make_base_folder, model_paths
 from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from pack.training.files.lora_file import load_lora
 from pack.training.run.folder import RunFolder, current_run
@@ -39,7 +39,8 @@ def headless(base, prompt, processes):
     path = base / "plan.json"
     path.write_text(json.dumps(prompt))
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", str(free_port())]
-    options = ["--cpu", "--base-directory", str(base), "--models-directory", str(MODELS), "--disable-api-nodes"]
+    options = ["--cpu", "--base-directory", str(base), "--disable-api-nodes"]
+    options += ["--extra-model-paths-config", str(model_paths(base))]
     return subprocess.run(
         [sys.executable, *(launch if processes else []), str(ROOT / "headless.py"), str(path), *options],
         env={**os.environ, "COMFYUI_PATH": str(comfyui_folder()), "OMP_NUM_THREADS": "1"},
