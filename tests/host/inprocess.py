@@ -141,6 +141,7 @@ def import_comfyui(comfyui: Path, base: Path, extra: Sequence[tuple[str, Any]] =
     settings = {"cpu": True, "base_directory": str(base), "disable_api_nodes": True}
     for name, value in [*settings.items(), *extra]:
         setattr(args, name, value)
+    importlib.import_module("utils.extra_config")  # as main.py does: `nodes` puts another `utils` first in the path
     instance = importlib.import_module("server").PromptServer(asyncio.new_event_loop())
     folder_paths = importlib.import_module("folder_paths")
     folder_paths.add_model_folder_path("checkpoints", str(CHECKPOINTS))
