@@ -9,6 +9,8 @@ import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
 const MIN_WIDTH = 470;
+/** Mode of a node that the host leaves out. */
+const BYPASSED = 4;
 /** A name that comes through a link is known only once the node runs; the node keeps it for a reloaded page. */
 const PROPERTY = "bakery_run_name";
 
@@ -16,7 +18,9 @@ const PROPERTY = "bakery_run_name";
 function addPanel(node) {
   const t = translator(app.ui.settings.getSettingValue("Comfy.Locale"));
   const nameWidget = node.widgets.find((widget) => widget.name === "name");
-  const isLinked = () => node.inputs?.some((input) => input.name === "name" && input.link != null);
+  const isLinked = () => isConnected(node, "name");
+  const valueOf = (name) => node.widgets.find((widget) => widget.name === name).value;
+  const overruled = () => (hasSource(node, "stages") ? { steps: valueOf("steps"), batch: valueOf("batch_size") } : null);
   const nameOf = (event) => {
     if (!isLinked()) return event.name === nameWidget.value ? event.name : null;
     if (!isNode(event.node, node)) return null;
@@ -24,7 +28,7 @@ function addPanel(node) {
     return event.name;
   };
   // Once the frame is over: the widget's new height counts only then.
-  const panel = new TrainPanel(t, nameOf, () => requestAnimationFrame(() => growTo(node, node.computeSize())));
+  const panel = new TrainPanel(t, nameOf, overruled, () => requestAnimationFrame(() => growTo(node, node.computeSize())));
   const widget = node.addDOMWidget("bakery_training", "bakery_training", panel.element, {
     serialize: false, hideOnZoom: false, getMinHeight: () => panel.minHeight,
   });
@@ -32,10 +36,28 @@ function addPanel(node) {
   const showName = () => panel.setName(isLinked() ? node.properties[PROPERTY] ?? "" : nameWidget.value);
   chain(nameWidget, "callback", showName);
   chain(node, "onConfigure", showName);
-  chain(node, "onConnectionsChange", showName);
+  chain(node, "onConnectionsChange", () => {
+    showName();
+    panel.render();
+  });
+  for (const name of ["steps", "batch_size"]) chain(node.widgets.find((widget) => widget.name === name), "callback", panel.render);
   chain(node, "onRemoved", () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
   showName();
+}
+
+const isConnected = (node, name) => Boolean(node.inputs?.some((input) => input.name === name && input.link != null));
+
+/**
+ * Whether an input gets something: behind nodes that are bypassed there may be nothing.
+ * @param {any} node
+ * @param {string} name of the input; a bypassed node passes on what comes in under the same name
+ * @returns {boolean}
+ */
+function hasSource(node, name) {
+  const link = node.graph?.getLink?.(node.inputs?.find((input) => input.name === name)?.link);
+  const origin = link && node.graph.getNodeById(link.origin_id);
+  return origin?.mode === BYPASSED ? hasSource(origin, name) : isConnected(node, name);
 }
 
 /**

@@ -1,5 +1,6 @@
 """The train loop as a node."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
@@ -79,18 +80,29 @@ class BakeryTrain(io.ComfyNode):
     def execute(cls, **values: Any) -> io.NodeOutput:
         request, preview, base = _request(values)
         context = GraphContext(
-            node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo
-        )
+            node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,
+            note=overruled_note(values),
+        )  # fmt: skip
         session = HostSession(base, preview, context)
         result = session.run(request)
         tensors, picked = picked_tensors(result)
         model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
-        texts = (result.message, picked, stale, result.diagnosis and result.diagnosis.text())
+        texts = (result.message, context.note, picked, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
             model, clip, tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
             ui={"text": [text for text in texts if text]},
         )  # fmt: skip
+
+
+def overruled_note(values: Mapping[str, Any]) -> str:
+    """That connected stages decide in place of the node's own inputs; empty without stages."""
+    if not values.get("stages"):
+        return ""
+    return (
+        f"the stages decide the length; steps ({values['steps']}) and batch_size ({values['batch_size']}) of this node "
+        "are not used"
+    )
 
 
 def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:

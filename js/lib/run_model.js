@@ -36,6 +36,7 @@ export const MAX_POINTS = 3000;
  * @property {number | null} left seconds
  * @property {number | null} memory GiB
  * @property {number[]} loras steps with a saved LoRA
+ * @property {string | null} file the latest LoRA, below ComfyUI's output folder; null where another run owns it
  * @property {PreviewSet[]} previews the one last drawn first
  * @property {number | null} pick
  */
@@ -65,6 +66,7 @@ export function runFromView(view) {
     left: curves.rate ? Math.max(0, view.total_steps - view.step) / curves.rate : null,
     memory: null,
     loras: view.loras,
+    file: view.file,
     previews: view.previews,
     pick: view.pick,
   };
@@ -127,6 +129,7 @@ export function withSteps(run, event) {
     run.steps.push(step);
     run.losses.push(loss);
   }
+  const isNewlySaved = event.saved > (run.loras.at(-1) ?? 0);
   const kept = run.steps.length > MAX_POINTS ? halve(run.steps, run.losses) : { steps: run.steps, values: run.losses };
   return {
     ...run,
@@ -139,7 +142,20 @@ export function withSteps(run, event) {
     rate: event.rate,
     left: event.left,
     memory: event.memory_gib ?? null,
+    loras: isNewlySaved ? [...run.loras, event.saved] : run.loras,
   };
+}
+
+/**
+ * The learning rate that counts from the next step on, where it was changed by hand after the last one; else null.
+ * A schedule may move it a little besides.
+ * @param {Run} run
+ * @returns {number | null}
+ */
+export function nextRate({ rates, step, learningRate, state }) {
+  const last = rates.at(-1);
+  if (learningRate == null || state === "ended" || !last || last[0] !== step) return null;
+  return (learningRate * last[1]) / (rates.at(-2)?.[1] ?? 1);
 }
 
 /**

@@ -26,11 +26,12 @@ export class DatasetPanel {
     this.status = element("div", { class: "bakery-status", role: "status" });
     this.undoButton = element("button", { type: "button", text: t("undo"), disabled: true, onclick: () => this.#undo() });
     this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt", hidden: true, onchange: () => this.#add([...this.files.files]) });
-    this.addButton = element("button", { type: "button", text: t("add_images"), onclick: () => this.files.click() });
+    this.addButton = element("button", { type: "button", class: "bakery-add", onclick: () => this.files.click() });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.tags = element("div", { class: "bakery-tags", role: "group", "aria-label": t("tags") });
     this.tagActions = element("div", { class: "bakery-row", hidden: true });
     this.list = element("div", { class: "bakery-images", role: "list" });
+    this.hint = element("div", { class: "bakery-hint" });
     this.element = element(
       "div",
       {
@@ -40,7 +41,7 @@ export class DatasetPanel {
         ondrop: (/** @type {DragEvent} */ event) => this.#drop(event),
       },
       element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
-      this.message, this.tags, this.tagActions, this.list, element("div", { class: "bakery-hint", text: t("drop") }),
+      this.message, this.tags, this.tagActions, this.list, this.hint,
     );
   }
 
@@ -48,6 +49,10 @@ export class DatasetPanel {
   setFolder(folder) {
     if (folder === this.folder) return;
     this.folder = folder;
+    const place = { folder: `input/${folder}` };
+    setText(this.addButton, this.t("add_images", place));
+    this.addButton.title = this.addButton.textContent;
+    setText(this.hint, this.t("drop", place));
     this.#chosen.clear();
     this.#history = new History();
     this.message.hidden = true;

@@ -3,7 +3,7 @@
 
 import { clock, short } from "../lib/chart_math.js";
 import { element, setText } from "../lib/dom.js";
-import { heard } from "../lib/run_model.js";
+import { heard, nextRate } from "../lib/run_model.js";
 
 const BUTTONS = ["pause", "sample", "save", "stop", "slower", "faster"];
 const RATE_FACTORS = { slower: 0.5, faster: 2 };
@@ -23,6 +23,7 @@ export class RunControls {
     this.t = t;
     this.send = send;
     this.status = element("div", { class: "bakery-status", role: "status", "aria-live": "off", tabindex: -1 });
+    this.saved = element("div", { class: "bakery-hint bakery-saved" });
     // Always there: what comes into the page with its text is not read aloud.
     this.heard = element("div", { class: "bakery-hint bakery-heard", role: "status" });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
@@ -35,7 +36,7 @@ export class RunControls {
     const rates = element("span", { class: "bakery-pair-of-buttons" }, slower, faster); // they wrap together
     this.row = element("div", { class: "bakery-row bakery-buttons", hidden: true }, ...Object.values(others), rates);
     this.tryBox = this.#makeTryBox();
-    this.element = element("div", { class: "bakery-controls" }, this.status, this.row, this.heard, this.tryBox, this.message);
+    this.element = element("div", { class: "bakery-controls" }, this.status, this.saved, this.row, this.heard, this.tryBox, this.message);
   }
 
   #makeTryBox() {
@@ -75,6 +76,7 @@ export class RunControls {
     setText(this.heard, run ? heard(run, this.t) : "");
     this.status.title = run?.fingerprint ? this.t("fingerprint", { digest: run.fingerprint }) : "";
     setText(this.status, run ? statusLine(this.t, run) : "");
+    setText(this.saved, run ? savedLine(this.t, run) : "");
     // A button that goes takes the keyboard's place on the page along.
     if (hadFocus && !document.activeElement?.checkVisibility()) this.status.focus({ preventScroll: true });
     if (run && isLive && !this.prompt.value && document.activeElement !== this.prompt) {
@@ -131,9 +133,21 @@ export function statusLine(t, run) {
   const parts = [t("step", { step: run.step, total: run.totalSteps }), t("epoch", { epoch: run.epoch + 1 })];
   if (run.rate) parts.push(run.rate >= 1 ? t("speed", { rate: run.rate.toFixed(1) }) : t("seconds", { seconds: (1 / run.rate).toFixed(1) }));
   if (run.state !== "ended" && run.left != null) parts.push(t("left", { time: clock(run.left) }));
-  if (run.learningRate != null) parts.push(t("lr", { rate: short(run.learningRate) }));
+  const next = nextRate(run);
+  if (run.learningRate != null) parts.push(t("lr", { rate: short(run.learningRate) }) + (next === null ? "" : ` → ${short(next)}`));
   if (run.state !== "ended" && run.memory) parts.push(t("memory", { gib: run.memory.toFixed(1) }));
   if (t(run.state)) parts.push(t(run.state));
   if (run.pick != null) parts.push(`★ ${run.pick}`);
   return parts.join(" · ");
+}
+
+/**
+ * What of the run is on disk, and where; empty where nothing is.
+ * @param {import("../lib/strings.js").Translate} t
+ * @param {import("../lib/run_model.js").Run} run
+ * @returns {string}
+ */
+export function savedLine(t, { loras, file }) {
+  const step = loras.at(-1);
+  return step === undefined || !file ? "" : t("saved", { step, file });
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
-import { element, oncePerFrame } from "../lib/dom.js";
+import { element, oncePerFrame, setText } from "../lib/dom.js";
 import { chooseRun, latest, runFromView, withStatus, withSteps } from "../lib/run_model.js";
 import { command, getRun, listRuns } from "../lib/run_service.js";
 import { subscribe } from "../lib/training_events.js";
@@ -24,10 +24,13 @@ export class TrainPanel {
    * @param {import("../lib/strings.js").Translate} t
    * @param {(event: {name: string, node: string | null}) => string | null} nameOf the run's name by the event, or the
    *   node's own; null where the event is about another run
+   * @param {() => {steps: number, batch: number} | null} overruled what the node says where connected stages decide instead
    * @param {() => void} onTaller called when `minHeight` has grown
    */
-  constructor(t, nameOf, onTaller) {
+  constructor(t, nameOf, overruled, onTaller) {
+    this.t = t;
     this.nameOf = nameOf;
+    this.overruled = overruled;
     this.onTaller = onTaller;
     this.minHeight = HEIGHTS.empty;
     this.name = "";
@@ -35,11 +38,12 @@ export class TrainPanel {
     this.chart = new LossChart(t);
     this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
     this.overlay = new PreviewOverlay(t, () => this.run, (step) => this.#send("pick", { step }));
+    this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
     this.chart.element.hidden = true;
     this.element = element(
       "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel") },
-      this.empty, this.controls.element, this.chart.element, this.strip.element,
+      this.plan, this.empty, this.controls.element, this.chart.element, this.strip.element,
     );
     this.render = oncePerFrame(() => this.#render());
     this.#watch();
@@ -113,6 +117,7 @@ export class TrainPanel {
     if (this.run?.id !== event.run || this.run?.name !== event.name) return void this.load();
     this.run = withSteps(this.run, event);
     this.render();
+    if (this.run.loras.length && this.run.file === null) void this.load(); // its first file: where it lies is asked
   }
 
   #onState(event) {
@@ -144,6 +149,7 @@ export class TrainPanel {
   #render() {
     if (!this.#isVisible) return; // collapsed, scrolled away or on another tab: drawn when it comes back
     const { run } = this;
+    this.#showPlan();
     this.empty.hidden = run !== null;
     this.chart.element.hidden = run === null;
     this.controls.show(run);
@@ -153,10 +159,18 @@ export class TrainPanel {
     this.overlay.refresh();
   }
 
+  /** Without a word, steps and batch_size of the node would seem to count. */
+  #showPlan() {
+    const values = this.overruled();
+    const isLive = this.run !== null && this.run.state !== "ended"; // else the plan may be another by now
+    this.plan.hidden = values === null;
+    setText(this.plan, values === null ? "" : this.t(isLive ? "stages_total" : "stages_decide", { ...values, total: this.run?.totalSteps ?? 0 }));
+  }
+
   /** The buttons of a run in training need room besides chart and strip. */
   #measure() {
     const { chart, strip, padding, empty } = HEIGHTS;
-    const needed = this.run ? this.controls.element.offsetHeight + chart + strip + padding : empty;
+    const needed = this.plan.offsetHeight + (this.run ? this.controls.element.offsetHeight + chart + strip + padding : empty);
     const isTaller = needed > this.minHeight;
     this.minHeight = needed;
     if (isTaller) this.onTaller();

@@ -31,8 +31,9 @@ SPILL_STEPS = 50
 class HostProgress:
     """Callback that shows each step on the node and in the terminal, and obeys the host's cancel button."""
 
-    def __init__(self, progress: NodeProgress, events: RunEvents, opening: str) -> None:
+    def __init__(self, progress: NodeProgress, events: RunEvents, opening: str, saver: Saver) -> None:
         """`opening` says whether the run is new or goes on; it stays beside the figures."""
+        self._saver = saver
         self._progress = progress
         self._opening = opening
         self._events = events
@@ -70,7 +71,7 @@ class HostProgress:
                 logging.warning("[LoRA Bakery] %s", self._spill)
         line = f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
         self._progress.text(" · ".join([line, self._opening, *([self._spill] if self._spill else [])]))
-        self._events.step(report, smoothed, rate, left_s)
+        self._events.step(report, smoothed, rate, left_s, self._saver.saved_step)
         picture, self.picture = self.picture, None
         self._progress.update(report.step, job.total_steps, picture)
 

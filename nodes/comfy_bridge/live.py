@@ -111,11 +111,14 @@ class RunEvents:
         self._flush()
         self._progress.event(f"bakery.{kind}", {**self._names, **data})
 
-    def step(self, report: StepReport, smoothed: float, rate: float, left_s: float) -> None:
-        """Notes a step; sent at most five times a second, with (step, loss) of all since the last time."""
+    def step(self, report: StepReport, smoothed: float, rate: float, left_s: float, saved: int) -> None:
+        """Notes a step; sent at most five times a second, with (step, loss) of all since the last time.
+
+        `saved` is the last step that is on disk.
+        """
         self._points.append((report.step, report.loss))
         figures = {key: value for key, value in asdict(report).items() if key != "samples"}
-        self._step = {**figures, "smoothed": smoothed, "rate": rate, "left": left_s}
+        self._step = {**figures, "smoothed": smoothed, "rate": rate, "left": left_s, "saved": saved}
         if report.step == report.total_steps or time.monotonic() - self._sent_at >= EVENT_INTERVAL_S:
             self._flush()
 

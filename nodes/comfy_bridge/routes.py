@@ -58,7 +58,14 @@ async def get_run(request: web.Request) -> web.StreamResponse:
 def _view(request: web.Request) -> dict[str, Any]:
     folder = find_run(request)
     # The state first: figures that are newer than it do no harm, "paused" beside older ones would.
-    return {**live_status(folder.run_id, folder.name), **run_view(folder)}
+    return {**live_status(folder.run_id, folder.name), **run_view(folder), "file": _file_below_output(folder)}
+
+
+def _file_below_output(folder: RunFolder) -> str | None:
+    """The LoRA people load, as it lies below the host's output folder; None where it is of another run."""
+    if current_run(folder.root) != folder.run_id or not folder.latest_lora.is_file():
+        return None
+    return folder.latest_lora.relative_to(loras_output().parent).as_posix()
 
 
 @json_errors

@@ -36,6 +36,8 @@ class GraphContext:
     node_id: str | None
     prompt: Mapping[str, object] | None
     extra_pnginfo: Mapping[str, object] | None
+    note: str = ""
+    """What the node has to say of its own inputs; shown beside the figures."""
 
     @property
     def workflow(self) -> Mapping[str, object] | None:
@@ -123,7 +125,8 @@ class HostSession:
     def _callbacks(self, session: Session, saver: Saver) -> Sequence[Callback]:
         folder = session.found.folder
         events = live.RunEvents(self._progress, folder)
-        progress = HostProgress(self._progress, events, opening_message(session.found))
+        opening = [opening_message(session.found), self._context.note]
+        progress = HostProgress(self._progress, events, " · ".join(filter(None, opening)), saver)
         callbacks: list[Callback] = [progress]
         shown = SaveShown(saver)
         control = live.open_run(folder, self._context.node_id)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, open_again, screenshot, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_MS, open_again, screenshot, show_nodes, wait
 from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
@@ -250,6 +250,70 @@ def test_a_step_picked_in_the_strip_is_given_out_at_the_next_queue(page, folder,
         for text in page.evaluate(f"() => {texts_of('BakeryTrain')}")
     )
     page.wait_for_timeout(300)
+
+
+@pytest.mark.slow
+def test_rate_and_files_are_told_while_paused_and_after_stop(server, page, folder, pocket_checkpoint):
+    show_graph(page, "told", folder)
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait_for_state(page, "training")
+    press(page, "Pause")
+    wait_for_state(page, "paused")
+    assert "lr 0.001 ·" in status(page)
+    press(page, "lr ×0.5")
+    wait_for_text(page, ".bakery-status", "lr 0.001 → 5.0e-4 ·")
+    press(page, "lr ×0.5")
+    wait_for_text(page, ".bakery-status", "lr 0.001 → 2.5e-4 ·")
+    press(page, "Save now")
+    step = int(status(page).split()[1])
+    wait_for_text(
+        page, ".bakery-saved", f"saved: step {step}, in ComfyUI's output folder as loras/told/told.safetensors"
+    )
+    press(page, "Go on")
+    wait_for_text(page, ".bakery-status", "lr 2.5e-4 ·")
+    press(page, "Stop & keep")
+    wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
+    kept = max(int(path.stem[-6:]) for path in (server.output / "loras" / "told").glob("*-step*.safetensors"))
+    assert kept > step
+    wait_for_text(
+        page, ".bakery-saved", f"saved: step {kept}, in ComfyUI's output folder as loras/told/told.safetensors"
+    )
+    assert (server.output / "loras/told/told.safetensors").is_file()
+    page.wait_for_timeout(300)
+
+
+@pytest.mark.slow
+def test_that_stages_overrule_the_nodes_own_length_is_said(page, folder, pocket_checkpoint):
+    show_graph(page, "overruled", folder, steps=300)
+    line = page.locator(".bakery-plan")
+    assert line.is_hidden()
+    page.evaluate("""() => {
+        const stage = LiteGraph.createNode("BakeryStage");
+        stage.pos = [-500, 1000];
+        window.app.graph.add(stage);
+        stage.widgets.find((each) => each.name === "steps").value = 6;
+        const target = window.app.graph._nodes.find((node) => node.comfyClass === "BakeryTrain");
+        stage.connect(0, target, target.findInputSlot("stages"));
+    }""")
+    decide = "The connected stages decide the length: steps (300) and batch_size (1) of this node are not used."
+    wait_for_text(page, ".bakery-plan", decide)
+    page.evaluate("() => window.app.queuePrompt(0)")
+    wait_for_text(page, ".bakery-plan", "6 steps from the connected stages; steps (300)")
+    said = "the stages decide the length; steps (300) and batch_size (1) of this node are not used"
+    wait(page, f"{texts_of('BakeryTrain')}.includes('{said}')")
+    wait_for_text(page, ".bakery-plan", decide)
+    stage = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryStage')"
+    page.evaluate(f"() => window.app.graph.remove({stage})")
+    wait(page, "document.querySelector('.bakery-plan').hidden")
+    page.wait_for_timeout(300)
+
+
+def wait_for_text(page, part, text):
+    page.wait_for_function(
+        "([part, text]) => document.querySelector(`.bakery-training ${part}`).textContent.includes(text)",
+        arg=[part, text],
+        timeout=TIMEOUT_MS,
+    )
 
 
 def load_graph(tab, page):

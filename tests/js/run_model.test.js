@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, heard, latest, MAX_POINTS, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
+import { chooseRun, heard, latest, MAX_POINTS, nextRate, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
 
 const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
-const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], previews: [], pick: null };
+const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], file: null, previews: [], pick: null };
 
 function event(points) {
   return { points, step: points.at(-1)[0], total_steps: 10, epoch: 1, learning_rates: { unet: 1e-4, text: 2e-4 }, rate: 3, left: 2 };
@@ -81,4 +81,22 @@ test("an answer that was read before an event does not take back what the event 
   assert.equal(latest(runFromView({ ...view, at: 3 }), paused).state, "running");
   const ended = runFromView({ ...view, state: "ended", at: 3 });
   assert.deepEqual([latest(ended, { ...paused, step: 9, steps: [9] }).step, latest(ended, paused).state], [2, "ended"]);
+});
+
+test("a rate changed by hand is shown before a step was trained with it", () => {
+  const run = { ...runFromView(view), step: 2, learningRate: 1e-4 };
+  const at = (rates, state = "paused") => nextRate({ ...run, rates, state });
+  assert.equal(at([]), null);
+  assert.equal(at([[2, 0.5]]), 5e-5);
+  assert.equal(at([[1, 0.5], [2, 0.25]]), 5e-5, "the last step had the first change already");
+  assert.equal(at([[1, 0.5]]), null, "the last step was trained with it");
+  assert.equal(at([[2, 0.5]], "ended"), null);
+});
+
+test("a save is known from the step that follows", () => {
+  let run = withSteps(runFromView({ ...view, loras: [2] }), { ...event([[3, 0.3]]), saved: 2 });
+  assert.deepEqual(run.loras, [2]);
+  run = withSteps(run, { ...event([[4, 0.2]]), saved: 4 });
+  run = withSteps(run, { ...event([[5, 0.2]]), saved: 4 });
+  assert.deepEqual(run.loras, [2, 4]);
 });

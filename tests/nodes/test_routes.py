@@ -81,6 +81,11 @@ def test_a_run_is_found_by_name_and_shown(site):
     assert (status, view["name"], view["loras"], view["state"]) == (200, NAME, [10], "ended")
     assert view["previews"][0]["prompts"] == ["<img src=x onerror=alert(1)>"]
     assert kind == "application/json"
+    assert view["file"] is None, "nothing lies where people look for it"
+    site.folder.latest_lora.write_bytes(b"")
+    view = json.loads(one(site, "GET", f"/bakery/runs/{RUN}")[1])
+    assert view["file"] == f"loras/{NAME}/{NAME}.safetensors"
+    site.folder.latest_lora.unlink()
     assert one(site, "GET", f"/bakery/runs/{RUN}?name=other")[0] == 404
     assert json.loads(one(site, "GET", "/bakery/runs?name=nobody")[1])["runs"] == []
 

@@ -67,3 +67,13 @@ def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):
     )
     assert checkpoint_name(SimpleNamespace(cached_patcher_init=None)) is None
     assert checkpoint_name(SimpleNamespace()) is None
+
+
+def test_stages_in_place_of_the_nodes_own_length_are_named(comfy):
+    from pack.nodes.train import overruled_note
+
+    own = {"steps": 1000, "batch_size": 1}
+    assert overruled_note(own) == overruled_note({**own, "stages": None}) == ""
+    assert "steps (1000) and batch_size (1) of this node are not used" in overruled_note(
+        {**own, "stages": (Stage(steps=400),)}
+    )
