@@ -136,6 +136,7 @@ def _load_weights(session: Session, state: TrainState) -> None:
 def opening_message(found: FoundRun) -> str:
     """What the run does, for the node."""
     step, total = found.step, found.total_steps
+    damaged = f"; the state of step {found.damaged_step} on the disk is damaged" if found.damaged_step else ""
     if found.stays:
         return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest)"
     if found.is_finished:
@@ -145,10 +146,10 @@ def opening_message(found: FoundRun) -> str:
             f"; the first {found.kept_steps} are kept as they are and the {total - found.kept_steps} added have a "
             "schedule of their own (on_more_steps 'stretch' trains all anew under one schedule)"
         )
-        return f"continued from step {step} of {total}{added if found.kept_steps else ''}"
+        return f"continued from step {step} of {total}{added if found.kept_steps else ''}{damaged}"
     if found.record.parent:
         return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
-    return f"new run of {total} steps"
+    return f"new run of {total} steps{damaged}"
 
 
 def closing_message(found: FoundRun, state: TrainState) -> str:

@@ -39,6 +39,8 @@ class FoundRun:
     """State whose weights alone are taken, with a fresh optimizer; None for none."""
     stays: bool = False
     """True where a user stopped it at this step and wants it left so."""
+    damaged_step: int = 0
+    """Step of a later state that is on the disk but cannot be read; 0 where there is none."""
 
     @property
     def total_steps(self) -> int:
@@ -103,9 +105,14 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
     assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
+    if saved is None and record.parent and start is None:
+        return None  # the weights it began from are gone: trained from others, it would be another run
     record = replace(record, dataset=key.dataset, segments=tuple(segments))
     stays = settings.after_stop == "stay" and step > 0 and is_stopped_at(folder, step)
-    return FoundRun(folder=folder, record=record, step=step, saved=saved, start=start, stays=stays)
+    return FoundRun(
+        folder=folder, record=record, step=step, saved=saved, start=start, stays=stays,
+        damaged_step=last if step < last else 0,
+    )  # fmt: skip
 
 
 def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
@@ -141,5 +148,4 @@ def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState, str]
 
 def _parent_state(root: Path, parent: str) -> SavedState | None:
     run_id, _, step = parent.partition("@")
-    folder = RunFolder(root, run_id)
-    return load_state(folder.state(int(step))) or newest_state(folder)
+    return load_state(RunFolder(root, run_id).state(int(step)))

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files.lora_file import save_lora
+from ..files.reading import open_tensors
 from ..job import TrainingDiverged, TrainJob, TrainState
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
 from ..report import StepReport
@@ -100,11 +102,15 @@ class Saver:
         self.saved_step = -1
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Makes the run's folder; puts the LoRAs right where they are not those of the state."""
+        """Makes the run's folder; puts the LoRAs right where they are not those of the state, or not as wanted now."""
         self.folder.private.mkdir(parents=True, exist_ok=True)
         self.saved_step = state.step
-        if state.step and not _is_same(self.folder.step_lora(state.step), self.folder.latest_lora):
+        latest = self.folder.latest_lora
+        is_right = _is_same(self.folder.step_lora(state.step), latest) and _dtype_of(latest) == self.settings.dtype
+        if state.step and not is_right:
             self.save(job, state)
+        elif state.step:
+            self._prune_loras(state.step)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Notes the step; saves where it is due and at the end of a stage."""
@@ -175,13 +181,20 @@ class Saver:
         states = self.folder.states()
         # A state of a later step could not be read when this process began.
         kept = [path for saved, path in states.items() if saved <= step][-STATES_KEPT:]
-        outdated: list[Path] = [path for path in states.values() if path not in kept]
-        loras = self.folder.step_loras()
-        if self.settings.keep_last:
-            best = best_step(self.folder.metrics, loras)
-            outdated += [loras[old] for old in list(loras)[: -self.settings.keep_last] if old != best]
-        for path in outdated:
-            _delete(path)
+        for path in states.values():
+            if path not in kept:
+                _delete(path)
+        self._prune_loras(step)
+
+    def _prune_loras(self, step: int) -> None:
+        if not self.settings.keep_last:
+            return
+        # Those of later steps, which a run leaves that goes on from an older state, are made again.
+        loras = {saved: path for saved, path in self.folder.step_loras().items() if saved <= step}
+        best = best_step(self.folder.metrics, loras)
+        for old in list(loras)[: -self.settings.keep_last]:
+            if old != best:
+                _delete(loras[old])
 
     @contextmanager
     def _explained(self, step: int) -> Generator[None]:
@@ -210,6 +223,16 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         logging.info("LoRA Bakery: %s cannot be deleted now: %s", path, error.strerror or error)
+
+
+def _dtype_of(path: Path) -> torch.dtype | None:
+    """Number format of a LoRA's weights; None where the file cannot be read."""
+    try:
+        with open_tensors(path) as file:
+            # Not of an alpha, which stays in float32 where the format cannot hold it.
+            return max((file.get_tensor(name) for name in file.keys()), key=torch.numel).dtype  # noqa: SIM118
+    except (OSError, ValueError, SafetensorError):
+        return None
 
 
 def _is_same(a: Path, b: Path) -> bool:

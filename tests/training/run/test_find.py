@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_dataset, toy_request, with_steps
+from pack.tests.toy_model import At, ToyBase, other_dataset, raising, run, toy_dataset, toy_request, with_steps
 from pack.tests.training.data.pictures import dataset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.dataset import combine
@@ -245,6 +245,24 @@ def test_weights_taken_over_are_those_of_the_run_before(request_):
 
     run(replace(request_, dataset=edited("red", "blue"), on_dataset_change="continue"), Look())
     assert_equal(seen[0], before.tensors)
+
+
+def test_a_run_whose_first_weights_are_gone_is_not_gone_on_with_from_others(request_):
+    """It began from step 4; the run before was trained further since, and that state removed."""
+    request = replace(request_, optimizer=CONSTANT)
+    before = run(request)
+    changed = replace(request, dataset=edited("red", "blue"), on_dataset_change="continue")
+    with pytest.raises(RuntimeError, match="a fault"):
+        run(replace(changed, saving=SaveSettings(save_every=100)), At(1, dies_before_saving))
+    run(with_steps(request, 10))
+    assert 4 not in before.folder.states()
+    again = run(changed)
+    assert again.message.startswith(f"new run of 4 steps from the weights of run {before.folder.run_id}@10 ")
+
+
+def dies_before_saving(job, state):
+    state.is_consistent = False
+    raise RuntimeError("a fault")
 
 
 def test_branch_from_a_saved_step(request_):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import At, ToyBase, run, toy_dataset, toy_request
+from pack.tests.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request
 from pack.training.files.lora_file import load_lora
 from pack.training.job import StopTraining
 from pack.training.optimizers.settings import OptimizerSettings
@@ -59,6 +59,36 @@ def test_files_hold_the_weights_returned_in_their_format(dtype, tmp_path):
     for name, tensor in result.tensors.items():
         assert torch.equal(file.tensors[name], tensor.to(getattr(torch, dtype)))
     assert result.folder.latest_lora.read_bytes() == result.folder.step_lora(2).read_bytes()
+
+
+def test_another_format_of_a_finished_run_is_written_without_training(tmp_path):
+    first = run(request_of(tmp_path, 4))
+    for dtype in (torch.bfloat16, torch.float32):
+        result = run(request_of(tmp_path, 4, saving=SaveSettings(save_dtype=str(dtype).removeprefix("torch."))))
+        assert (result.message, result.losses) == ("already trained: 4 steps, nothing to do", ())
+        for path in (result.folder.latest_lora, result.folder.step_lora(4)):
+            tensors = load_lora(path).tensors
+            assert all(torch.equal(tensors[name], first.tensors[name].to(dtype)) for name in first.tensors)
+    before = result.folder.latest_lora.stat()
+    run(request_of(tmp_path, 4, saving=SaveSettings(save_dtype="float32")))
+    assert result.folder.latest_lora.stat().st_ino == before.st_ino
+
+
+def test_keeping_fewer_counts_for_a_finished_run_too(tmp_path):
+    folder = run(request_of(tmp_path, 6, saving=SaveSettings(save_every=2, save_dtype="float32"))).folder
+    assert list(folder.step_loras()) == [2, 4, 6]
+    run(request_of(tmp_path, 6, saving=SaveSettings(save_every=2, save_dtype="float32", keep_last=2)))
+    assert list(folder.step_loras()) == [4, 6]
+
+
+def test_loras_of_steps_that_are_made_again_push_out_none(tmp_path):
+    """Both states are gone: the run begins anew while the LoRAs of its later steps still lie there."""
+    saving = SaveSettings(save_every=2, keep_last=1)
+    folder = run(request_of(tmp_path, 6, saving=saving)).folder
+    for path in folder.states().values():
+        path.unlink()
+    run(request_of(tmp_path, 6, saving=saving), raising(2, StopTraining()))
+    assert list(folder.step_loras()) == [2, 6]
 
 
 def test_ema_is_what_is_saved_and_the_state_keeps_both(tmp_path):
