@@ -38,6 +38,15 @@ class Factors:
         return self.up_OR @ self.down_RI
 
 
+Change = Factors | Tensor
+"""A change of a weight: as factors, or in full as a matrix (O, I)."""
+
+
+def as_matrix(change: Change) -> Tensor:
+    """The change in full, (O, I)."""
+    return change.matrix() if isinstance(change, Factors) else change
+
+
 def factors_of(name: str, parts: Parts) -> Factors | None:
     """Factors of a module's additive change (a DoRA magnitude is not looked at), in float32 or float64.
 
@@ -56,7 +65,7 @@ def factors_of(name: str, parts: Parts) -> Factors | None:
     return found if found.rank < min(found.up_OR.shape[0], found.down_RI.shape[1]) else None
 
 
-def approximate(change: Factors | Tensor, choice: RankChoice, shape: tuple[int, ...]) -> tuple[Factors, float, float]:
+def approximate(change: Change, choice: RankChoice, shape: tuple[int, ...]) -> tuple[Factors, float, float]:
     """Best approximation in the Frobenius norm by the rank that `choice` picks; with its error and the change's norm.
 
     Both factors carry the square roots of the singular values, which keeps small changes within half precision.

@@ -18,7 +18,7 @@ from ..files.formats import Tensors, join_modules, known_family, split_modules
 from ..files.names import UNET_PREFIX
 from ..files.types import evened
 from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
-from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
+from .factors import Change, Factors, approximate, as_matrix, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
 from .report import LayerReport, Report, size_of
 from .resize import cast_parts, is_resizable
@@ -137,12 +137,12 @@ def _merge_module(
     if not changing:
         return vectors, None
     if settings.method in ("ties", "dare"):
-        shape, changes = _full_changes(name, changing, weights)
+        shape, changes = _changes(name, changing, weights)
         if settings.method == "ties":
             merged = ties(changes, settings.density)
         else:
             merged = dare(changes, settings.density, settings.seed, name)
-        found, error, norm = approximate(merged.flatten(1), settings.choice or AUTOMATIC, shape)
+        found, error, norm = approximate(merged, settings.choice or AUTOMATIC, shape)
         return low_rank_parts(found) | vectors, LayerReport(name, 0, found.rank, norm, error)
     parts, layer = _weighted_sum(name, changing, settings.choice, weights)
     return parts | vectors, layer
@@ -164,11 +164,13 @@ def _weighted_sum(
         exact = RankChoice(rank=side) if algorithms == {"lora"} else AUTOMATIC
         found, error, norm = approximate(total, choice or exact, total.shape)
         return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
-    shape, changes = _full_changes(name, pieces, weights)
-    summed = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0]
+    shape, changes = _changes(name, pieces, weights)
+    summed = as_matrix(changes[0])
+    for change in changes[1:]:
+        summed = summed + as_matrix(change)
     if choice is None and algorithms == {"full"}:
         return {"diff": summed.reshape(shape)}, LayerReport(name, 0, 0, 0.0, 0.0)
-    found, error, norm = approximate(summed.flatten(1), choice or AUTOMATIC, shape)
+    found, error, norm = approximate(summed, choice or AUTOMATIC, shape)
     return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
 
 
@@ -186,10 +188,8 @@ def _common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return max(shapes, key=len)
 
 
-def _full_changes(
-    name: str, pieces: list[_Piece], weights: WeightSource | None
-) -> tuple[tuple[int, ...], list[Tensor]]:
-    """Each change times its strength, as matrices (O, I), and the shape of the weight."""
+def _changes(name: str, pieces: list[_Piece], weights: WeightSource | None) -> tuple[tuple[int, ...], list[Change]]:
+    """Each change times its strength, as factors or as a matrix (O, I), and the shape of the weight."""
     weight = None
     if any(needs_weight(piece.parts) for piece in pieces):
         weight = weights(name) if weights is not None else None
@@ -198,9 +198,18 @@ def _full_changes(
                 f"model: {name} changes by what depends on the base model; connect the model it belongs to"
             )
         weight = weight if weight.dtype == torch.float64 else weight.float()
-    changes = [piece.strength * delta_weight(piece.parts, weight) for piece in pieces]
-    shapes = [shape_of(name, change.shape[0], change) for change in changes]
-    return _common_shape(shapes), [change.flatten(1) for change in changes]
+    found = [_change(name, piece, weight) for piece in pieces]
+    return _common_shape([shape for shape, _ in found]), [change for _, change in found]
+
+
+def _change(name: str, piece: _Piece, weight: Tensor | None) -> tuple[tuple[int, ...], Change]:
+    """Plain low-rank changes stay factors, which are small and quickly multiplied out."""
+    if algorithm_of(piece.parts) == "lora" and not needs_weight(piece.parts):
+        factors = factors_of(name, piece.parts)
+        assert factors is not None
+        return factors.shape, Factors(piece.strength * factors.up_OR, factors.down_RI, factors.shape)
+    change = piece.strength * delta_weight(piece.parts, weight)
+    return shape_of(name, change.shape[0], change), change.flatten(1)
 
 
 def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from pack.tests.training.tools.loras import (
 )
 from pack.training.files.formats import split_modules
 from pack.training.tools.deltas import delta_weight, needs_weight
+from pack.training.tools.factors import Factors
 from pack.training.tools.inspection import inspect_lora
 from pack.training.tools.merge import MergeSettings, merge
 from pack.training.tools.ranks import RankChoice
@@ -213,6 +214,29 @@ def test_ties_is_the_paper_s_three_steps(num_loras: int, density: float):
     assert float((single.double() - wanted).norm() / wanted.norm()) < 1e-3
 
 
+@pytest.mark.parametrize("method", ["ties", "dare"])
+def test_rows_multiplied_out_are_those_of_the_full_changes(method: str):
+    """More elements than a piece, low-rank and full changes together: the same as from matrices alone."""
+    low = [Factors(draw(700, rank, seed=rank), draw(rank, 900, seed=rank + 1), (700, 900)) for rank in (4, 9)]
+    full = [low[0].matrix(), low[1].matrix(), draw(700, 900)]
+
+    def merged(changes: list) -> torch.Tensor:
+        return ties(changes, 0.3) if method == "ties" else dare(changes, 0.3, seed=1, module="a")
+
+    # Equal up to rounding, which decides nothing here: no two float64 magnitudes are so near to each other.
+    close(merged([*low, full[2]]), merged(full), 1e-12)
+
+
+def test_a_merge_of_low_rank_files_trims_what_they_change():
+    """Whole files, strengths and scales included, against the worked steps on full matrices."""
+    first, second = low_rank(4, 1.0, seed=1), low_rank(3, 6.0, seed=5)
+    settings = MergeSettings(method="ties", density=0.4, dtype=torch.float64, choice=RankChoice(rank=20))
+    pair = [(named(NAME, first), Strengths(unet=0.7)), (named(NAME, second), Strengths(unet=-1.3))]
+    merged, report = merge(pair, "sd15", settings)
+    close(change(split_modules(merged)[NAME]), ties([0.7 * change(first), -1.3 * change(second)], 0.4))
+    assert report.relative_error < 1e-9
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("density", [1e-9, 0.01, 0.2, 0.5, 0.999, 1.0])
 @pytest.mark.parametrize("kind", ["normal", "tiny and huge", "few values", "zeros", "one"])
@@ -236,6 +260,21 @@ def test_dare_is_the_same_whatever_else_is_merged():
     both, _ = merge([({**named(other, low_rank()), **named(NAME, low_rank())}, Strengths())], "sd15", settings)
     assert all(torch.equal(both[key], tensor) for key, tensor in alone.items())
     assert not torch.allclose(change(split_modules(both)[other]), change(split_modules(both)[NAME]))
+
+
+@pytest.mark.parametrize("density", [1e-6, 0.1, 0.37, 0.9, 1.0])
+def test_dare_s_draws_are_even_and_apart(density: float):
+    """Share kept and mean over two million elements within five standard deviations; two LoRAs do not draw alike."""
+    ones = torch.ones(1000, 2001, dtype=torch.float64)
+    kept = dare([ones], density, seed=1, module="a") > 0
+    chance = max(1, round(density * 65536)) / 65536
+    deviation = (chance * (1 - chance) / ones.numel()) ** 0.5
+    assert float(kept.double().mean()) == pytest.approx(chance, abs=5 * deviation)
+    places = kept.flatten()[: 4 * 500_000].reshape(-1, 4).double().mean(0)
+    assert (places - chance).abs().max() <= 5 * 2 * deviation, "each quarter of a drawn word"
+    both = dare([0 * ones, ones], density, seed=1, module="a") > 0
+    together = float((kept & both).double().mean())
+    assert together == pytest.approx(chance**2, abs=5 * (chance**2 / ones.numel()) ** 0.5)
 
 
 def test_dare_drops_the_share_and_keeps_the_mean():
