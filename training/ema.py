@@ -12,25 +12,17 @@ NamedParameters = Iterable[tuple[str, nn.Parameter]]
 class Ema:
     """Exponential moving average of named parameters, in their own precision, on their device."""
 
-    def __init__(self, named_parameters: NamedParameters, decay: float) -> None:
-        """Starts from the parameters as they are.
-
-        Raises:
-            ValueError: If decay is not above 0 and below 1.
-        """
-        if not 0 < decay < 1:
-            raise ValueError(f"ema_decay must be above 0 and below 1, got {decay}")
-        self.decay = decay
+    def __init__(self, named_parameters: NamedParameters) -> None:
+        """Starts from the parameters as they are."""
         self._averages = {name: parameter.detach().clone() for name, parameter in named_parameters}
 
-    def decay_at(self, step: int) -> float:
-        """Decay of the update after a step, from 0: rises from 0.1 to the full one, so that the start is forgotten."""
-        return min(self.decay, (1 + step) / (10 + step))
-
     @torch.no_grad()
-    def update(self, named_parameters: NamedParameters, step: int) -> None:
-        """Moves the average towards the parameters after an optimizer step, counted from 0."""
-        share = 1.0 - self.decay_at(step)
+    def update(self, named_parameters: NamedParameters, step: int, decay: float) -> None:
+        """Moves the average towards the parameters after an optimizer step, counted from 0.
+
+        A decay of 0 keeps no average: it becomes the parameters, bit for bit.
+        """
+        share = 1.0 - decay_at(step, decay)
         for name, parameter in named_parameters:
             self._averages[name].lerp_(parameter.detach(), share)
 
@@ -60,6 +52,11 @@ class Ema:
             raise ValueError(f"saved averages do not belong to this network: names that differ begin with {missing}")
         for name, average in averages.items():
             self._averages[name].copy_(average)
+
+
+def decay_at(step: int, decay: float) -> float:
+    """Decay of the update after a step, from 0: rises from 0.1 to the full one, so that the start is forgotten."""
+    return min(decay, (1 + step) / (10 + step))
 
 
 @torch.no_grad()

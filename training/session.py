@@ -76,9 +76,9 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
 
 def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     job = session.job
-    ema_decay = max(plan.optimizer.ema_decay for plan in job.stages)
+    has_ema = any(plan.optimizer.ema_decay for plan in job.stages)
     state = TrainState(
-        ema=Ema(job.network.named_parameters(), ema_decay) if ema_decay else None,
+        ema=Ema(job.network.named_parameters()) if has_ema else None,
         rate_changes=session.found.record.rate_changes,
     )
     _load_weights(session, state)
@@ -128,6 +128,8 @@ def _load_weights(session: Session, state: TrainState) -> None:
     elif found.start is not None:
         for name, parameter in job.network.named_parameters():
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
+        if state.ema is not None:
+            state.ema = Ema(job.network.named_parameters())
     if not found.is_finished and job.ranks.rank == 0:
         cut_metrics(found.folder.metrics, state.step)
     session.found = found.without_weights()

@@ -210,7 +210,8 @@ def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) 
     max_norm = job.objective.scale_weight_norms
     norms = job.network.scale_weight_norms(max_norm) if max_norm else None
     if state.ema is not None:
-        state.ema.update(job.network.named_parameters(), state.step)
+        decay = job.stages[state.optimizer_stage].optimizer.ema_decay
+        state.ema.update(job.network.named_parameters(), state.step, decay)
     state.step += 1
     state.is_consistent = True
     return norms

@@ -183,3 +183,23 @@ def losses(root: Path) -> bytes:
     """Of every step; how many steps were planned when it was trained does not matter."""
     folder = next((root / "run" / ".run").glob("*/run.json")).parent
     return json.dumps([line["loss"] for line in read_metrics(folder / "metrics.jsonl")]).encode()
+
+
+def test_a_stage_with_an_average_is_alike_added_or_planned(tmp_path):
+    """The average begins with its stage, from the weights as they are then."""
+    averaged = Stage(steps=3, batch_size=2, optimizer=replace(ADAMW, ema_decay=0.99))
+
+    def wanted(name: str, *stages: Stage):
+        return toy_request(tmp_path / name, base=BASE, stages=stages, optimizer=ADAMW)
+
+    first = Stage(steps=STEPS, batch_size=2)
+    run(wanted("added", first))
+    added = run(wanted("added", first, averaged))
+    assert added.message.startswith(f"continued from step {STEPS} of")
+    planned = run(wanted("planned", first, averaged))
+    without = run(wanted("without", first, replace(averaged, optimizer=ADAMW)))
+    assert all(torch.equal(tensor, planned.tensors[name]) for name, tensor in added.tensors.items())
+    assert any(not torch.equal(tensor, without.tensors[name]) for name, tensor in added.tensors.items())
+    loras = {name: bits(tmp_path / name) for name in ("planned", "without")}
+    at_end_of_first = [name for name in loras["planned"] if name.endswith(f"step{STEPS - 1:06d}.safetensors")]
+    assert at_end_of_first and all(loras["planned"][name] == loras["without"][name] for name in at_end_of_first)

@@ -21,10 +21,10 @@ def trained_steps(module, steps):
 
 def test_average_equals_the_weighted_sum_of_all_values():
     module = nn.Linear(3, 2)
-    ema = Ema(parameters_of(module), decay=0.6)
+    ema = Ema(parameters_of(module))
     reference = module.weight.detach().double().clone()
     for step in trained_steps(module, 20):
-        ema.update(parameters_of(module), step)
+        ema.update(parameters_of(module), step, 0.6)
         decay = min(0.6, (1 + step) / (10 + step))
         reference = decay * reference + (1 - decay) * module.weight.detach().double()
     torch.testing.assert_close(ema.state()["weight"].double(), reference, rtol=0, atol=1e-6)
@@ -32,18 +32,18 @@ def test_average_equals_the_weighted_sum_of_all_values():
 
 def test_the_start_is_forgotten():
     module = nn.Linear(1, 1)
-    ema = Ema(parameters_of(module), decay=0.999)
+    ema = Ema(parameters_of(module))
     nn.init.constant_(module.weight, 5.0)
     for step in range(30):
-        ema.update(parameters_of(module), step)
+        ema.update(parameters_of(module), step, 0.999)
     assert ema.state()["weight"].item() == pytest.approx(5.0, abs=1e-3)
 
 
 def test_applied_shows_the_average_and_gives_the_own_bits_back():
     module = nn.Linear(3, 2)
-    ema = Ema(parameters_of(module), decay=0.9)
+    ema = Ema(parameters_of(module))
     for step in trained_steps(module, 3):
-        ema.update(parameters_of(module), step)
+        ema.update(parameters_of(module), step, 0.9)
     own = module.weight.detach().clone()
     with pytest.raises(RuntimeError, match="sampling"), ema.applied(parameters_of(module)):
         assert torch.equal(module.weight, ema.state()["weight"])
@@ -57,21 +57,24 @@ def test_continued_average_has_the_same_bits():
     stopped.load_state_dict(straight.state_dict())
     averages = []
     for module, stop in ((straight, None), (stopped, 4)):
-        ema = Ema(parameters_of(module), decay=0.8)
+        ema = Ema(parameters_of(module))
         for step in trained_steps(module, 9):
             if step == stop:
-                saved, ema = ema.state(), Ema(parameters_of(module), decay=0.8)
+                saved, ema = ema.state(), Ema(parameters_of(module))
                 ema.load_state(saved)
-            ema.update(parameters_of(module), step)
+            ema.update(parameters_of(module), step, 0.8)
         averages.append(ema.state())
     assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
 
 
-def test_refuses_foreign_averages_and_decays():
-    module = nn.Linear(3, 2)
-    ema = Ema(parameters_of(module), decay=0.9)
+def test_refuses_foreign_averages():
     with pytest.raises(ValueError, match="other"):
-        ema.load_state({"other": torch.zeros(1)})
-    for decay in (0.0, 1.0):
-        with pytest.raises(ValueError, match="ema_decay"):
-            Ema(parameters_of(module), decay)
+        Ema(parameters_of(nn.Linear(3, 2))).load_state({"other": torch.zeros(1)})
+
+
+def test_a_decay_of_0_is_the_weights_themselves():
+    module = nn.Linear(3, 2)
+    ema = Ema(parameters_of(module))
+    for step in trained_steps(module, 5):
+        ema.update(parameters_of(module), step, 0.9 if step < 4 else 0.0)
+    assert all(torch.equal(ema.state()[name], parameter) for name, parameter in parameters_of(module))

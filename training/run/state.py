@@ -82,8 +82,9 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
         # The stage it was built for, so that a finished stage is not mistaken for the one that follows.
         optimizer = optimizer_for_stage(job, state, max(saved.data["optimizer_stage"], 0))
         load_optimizer_state(optimizer, groups["optimizer/"], saved.data["optimizer"])
-    if state.ema is not None and groups["ema/"]:
-        state.ema.load_state(groups["ema/"])
+    if state.ema is not None:
+        # Stages before the first with an average save none: theirs is the network itself.
+        state.ema.load_state(groups["ema/"] or groups["network/"])
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
