@@ -10,11 +10,12 @@ from comfy_api.latest import io
 from ..training.files.lora_file import LoraTensors
 from ..training.tools.chart import norm_chart
 from ..training.tools.cut import cut
-from ..training.tools.extract import ExtractSettings, extract
+from ..training.tools.extract import ExtractSettings, extract, unpaired_modules
 from ..training.tools.inspection import inspect_lora
 from ..training.tools.resize import resize
 from ..training.tools.result_metadata import extracted_metadata, resized_metadata
 from . import lora_merge, sockets
+from .comfy_bridge.base_model import known_prediction_type
 from .comfy_bridge.lora import kohya_tensors, lora_family
 from .comfy_bridge.lora_weights import HostWeights, weight_pairs
 from .comfy_bridge.trigger_words import likely_trigger_words
@@ -100,8 +101,10 @@ class BakeryExtractLoRA(io.ComfyNode):
             min_difference=rest.get("min_difference", 0.0), dtype=torch.float32,
         )  # fmt: skip
         original, tuned = HostWeights(model, clip), HostWeights(tuned_model, tuned_clip)
-        tensors, report = extract(weight_pairs(original, tuned, settings), settings)
-        metadata = extracted_metadata(tensors, original.family, "extracted", "difference of two models")
+        unpaired = unpaired_modules(original.names, tuned.names, settings)
+        tensors, report = extract(weight_pairs(original, tuned, settings), settings, unpaired)
+        comment = "difference of two models"
+        metadata = extracted_metadata(tensors, original.family, "extracted", comment, known_prediction_type(model))
         result = LoraTensors(tensors, metadata, "extracted")
         return io.NodeOutput(result, report.text(), ui={"text": [report.text()]})
 

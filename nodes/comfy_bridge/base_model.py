@@ -53,14 +53,26 @@ def model_family(model: Any) -> ModelFamily:
     )
 
 
-def prediction_type(model: Any) -> PredictionType:
-    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included)."""
+def known_prediction_type(model: Any) -> PredictionType | None:
+    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included).
+
+    None where it is neither noise nor v.
+    """
     sampling = model.get_model_object("model_sampling")
     is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
     if isinstance(sampling, comfy.model_sampling.V_PREDICTION) and not is_other:
         return "v_prediction"
     if isinstance(sampling, comfy.model_sampling.EPS) and not is_other:
         return "epsilon"
+    return None
+
+
+def prediction_type(model: Any) -> PredictionType:
+    """The same, for a model that is to be trained: others are refused."""
+    found = known_prediction_type(model)
+    if found is not None:
+        return found
+    sampling = model.get_model_object("model_sampling")
     kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
     raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
 

@@ -18,8 +18,8 @@ class ModelFacts:
 
     family: ModelFamily
     """Which of the two architectures."""
-    prediction_type: PredictionType = "epsilon"
-    """As the loaded model defines it."""
+    prediction_type: PredictionType | None = None
+    """As the loaded model defines it; None where unknown."""
     name: str | None = None
     """File name of the checkpoint, without folders; None where unknown."""
     legacy_hash: str | None = None
@@ -28,8 +28,8 @@ class ModelFacts:
     """`file_hash` of the checkpoint; None where it was not computed."""
     vae_name: str | None = None
     """File name of a VAE that is not the checkpoint's own."""
-    zero_terminal_snr: bool = False
-    """The schedule ends in pure noise."""
+    zero_terminal_snr: bool | None = None
+    """Whether the schedule ends in pure noise; None where unknown."""
     clip_skip: int | None = None
     """Last hidden layers of the text encoder left out, 1 = none; None where unknown."""
 

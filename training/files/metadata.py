@@ -73,11 +73,11 @@ def _model_entries(model: ModelFacts) -> Entries:
         "ss_new_sd_model_hash": model.sha256,
         "ss_vae_name": model.vae_name,
         "ss_clip_skip": model.clip_skip,
+        "ss_zero_terminal_snr": model.zero_terminal_snr,
     }
     return _known(known) | {
         "ss_v2": "False",
         "ss_base_model_version": version,
-        "ss_zero_terminal_snr": str(model.zero_terminal_snr),
     }
 
 
@@ -102,7 +102,7 @@ def _modelspec_entries(model: ModelFacts, description: Description) -> Entries:
         "implementation": _IMPLEMENTATIONS[model.family],
         "resolution": "{}x{}".format(*_DEFAULT_RESOLUTIONS[model.family]),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "prediction_type": "v" if model.prediction_type == "v_prediction" else "epsilon",
+        "prediction_type": "v" if model.prediction_type == "v_prediction" else model.prediction_type,
         "encoder_layer": model.clip_skip,
     }
     spoken = {

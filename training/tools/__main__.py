@@ -29,14 +29,14 @@ from .resize import resize
 from .result_metadata import extracted_metadata, merged_metadata, resized_metadata
 from .strengths import Strengths
 
-_NUMBERS = re.compile(r"-[\d.]+\s*,")
+_NUMBERS = re.compile(r"-[\d.]+\s*,|-\.?\d[\d.]*e[+-]?\d+$", re.IGNORECASE)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 2 for what the user can put right."""
     words = sys.argv[1:] if arguments is None else arguments
-    # A list of numbers that begins with a minus is a value, no option: argparse sees that by a blank.
+    # A list of numbers that begins with a minus, or -1e-3, is a value, no option: argparse sees that by a blank.
     options = build_parser(DTYPES).parse_args([f" {word}" if _NUMBERS.match(word) else word for word in words])
     started, worked, memory = time.perf_counter(), time.process_time(), peak_memory_mib()
     try:

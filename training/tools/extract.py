@@ -1,7 +1,7 @@
 """A LoRA from the difference of two models: the best low-rank approximation, layer by layer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +15,15 @@ from ..files.names import UNET_PREFIX
 from .checkpoints import open_checkpoint
 from .factors import approximate, low_rank_parts
 from .ranks import RankChoice
-from .report import LayerReport, Report, size_of
+from .report import LayerReport, Report, rounding_notes, size_of
 from .resize import cast_parts
 
 _ATTENTION = re.compile(
     r"(attentions|input_blocks|output_blocks|middle_block)_\d+(_1)?_(proj_in|proj_out|transformer_blocks)"
 )
 _TEXT = re.compile(r"lora_te\d?_text_model_encoder_layers_\d+_(self_attn|mlp)_")
+
+_NAMES_SHOWN = 5
 
 
 class WeightPair(NamedTuple):
@@ -59,10 +61,13 @@ class ExtractSettings:
         return self.include_conv or _ATTENTION.search(name) is not None
 
 
-def extract(pairs: Iterable[WeightPair], settings: ExtractSettings) -> tuple[Tensors, Report]:
+def extract(
+    pairs: Iterable[WeightPair], settings: ExtractSettings, unpaired: Collection[str] = ()
+) -> tuple[Tensors, Report]:
     """The LoRA that turns the original model into the tuned one, as near as its rank allows.
 
-    Pairs are used one by one, so an iterator that reads them from files never holds two models.
+    Pairs are used one by one, so an iterator that reads them from files never holds two models. `unpaired` are wanted
+    modules that only one of the models has: the report names them.
 
     Raises:
         ValueError: The two models differ in a shape, or do not differ at all.
@@ -83,11 +88,25 @@ def extract(pairs: Iterable[WeightPair], settings: ExtractSettings) -> tuple[Ten
         found, error, norm = approximate(delta.flatten(1), settings.choice, tuple(delta.shape))
         modules[name] = cast_parts(low_rank_parts(found), settings.dtype)
         layers.append(LayerReport(name, 0, found.rank, norm, error))
+    if unpaired and not modules and not num_equal:
+        raise ValueError(f"models: they have no module in common ({_some(unpaired)}); choose two of one family")
     if not modules:
         raise ValueError(f"models: nothing differs by more than {settings.min_difference}; are they the same model?")
     result = join_modules(modules)
-    notes = (f"{num_equal} modules do not differ and are left out",) if num_equal else ()
-    return result, Report(tuple(layers), bytes_before, size_of(result), notes)
+    notes = [f"{num_equal} modules do not differ and are left out"] if num_equal else []
+    if unpaired:
+        notes.append(f"{len(unpaired)} modules are in only one of the models and are left out: {_some(unpaired)}")
+    return result, Report(tuple(layers), bytes_before, size_of(result), (*notes, *rounding_notes(result)))
+
+
+def unpaired_modules(original: Iterable[str], tuned: Iterable[str], settings: ExtractSettings) -> list[str]:
+    """Wanted modules that only one of the models has, sorted."""
+    return sorted(filter(settings.wants, set(original) ^ set(tuned)))
+
+
+def _some(names: Collection[str]) -> str:
+    shown = sorted(names)[:_NAMES_SHOWN]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def extract_from_files(original: Path, tuned: Path, settings: ExtractSettings) -> tuple[Tensors, Report, ModelFamily]:
@@ -108,5 +127,5 @@ def extract_from_files(original: Path, tuned: Path, settings: ExtractSettings) -
                 if one is not None and two is not None and one.ndim >= 2:
                     yield WeightPair(name, one, two)
 
-        tensors, report = extract(pairs(), settings)
+        tensors, report = extract(pairs(), settings, unpaired_modules(before.weights, after.weights, settings))
         return tensors, report, before.family

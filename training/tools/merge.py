@@ -20,7 +20,7 @@ from ..files.types import evened
 from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
 from .factors import Change, Factors, approximate, as_matrix, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
-from .report import LayerReport, Report, size_of
+from .report import LayerReport, Report, rounding_notes, size_of
 from .resize import cast_parts, is_resizable
 from .strengths import Strengths
 from .task_vectors import dare, ties
@@ -91,7 +91,8 @@ def merge(
     if not modules:
         raise ValueError("loras: nothing is left of them at these strengths; raise one of them")
     result = join_modules(modules)
-    return result, Report(tuple(layers), sum(size_of(tensors) for tensors, _ in loras), size_of(result))
+    size_before = sum(size_of(tensors) for tensors, _ in loras)
+    return result, Report(tuple(layers), size_before, size_of(result), rounding_notes(result))
 
 
 def _check_families(loras: Sequence[Tensors]) -> None:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 _WORST_SHOWN = 5
 _MIB = 1 << 20
+_ROUNDING = {torch.float16: ("fp16", "0.03"), torch.bfloat16: ("bf16", "0.25")}
+"""Percent of a change that is lost where both factors are rounded to a type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,16 @@ class Report:
             f"  {layer.relative_error:.3%}  rank {layer.rank_after}  {layer.name}" for layer in worst if layer.error > 0
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def rounding_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """What the layers' errors leave out: that a result's numbers are rounded to their type."""
+    types = {tensor.dtype for tensor in tensors.values()}
+    return tuple(
+        f"the error is that before rounding to {name}, which adds about {percent}%"
+        for dtype, (name, percent) in _ROUNDING.items()
+        if dtype in types
+    )
 
 
 def size_of(tensors: Mapping[str, Tensor]) -> int:

@@ -9,7 +9,7 @@ from ..rng import generator
 from .deltas import Parts, algorithm_of, check_module, delta_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import RankChoice
-from .report import LayerReport, Report, size_of
+from .report import LayerReport, Report, rounding_notes, size_of
 
 _KEPT = ("dora_scale", "diff_b", "b_norm", "w_norm")
 
@@ -37,7 +37,7 @@ def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = Non
         kept = {suffix: parts[suffix] for suffix in _KEPT if suffix in parts}
         modules[name] = cast_parts(new_parts, dtype or widest_dtype(parts)) | kept
     result = join_modules(modules)
-    return result, Report(tuple(layers), size_of(tensors), size_of(result))
+    return result, Report(tuple(layers), size_of(tensors), size_of(result), rounding_notes(result))
 
 
 def is_resizable(parts: Parts) -> bool:

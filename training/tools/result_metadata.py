@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ..base_model import ModelFamily
+from ..base_model import ModelFamily, PredictionType
 from ..files.facts import Description, ModelFacts, NetworkFacts, Value
 from ..files.formats import Tensors, split_modules
 from ..files.metadata import FINGERPRINT_KEY, build_metadata
@@ -78,10 +78,12 @@ def name_with_sources(name: str, metadata: Mapping[str, str]) -> str:
     return f"{name} ({before})" if before else name
 
 
-def extracted_metadata(tensors: Tensors, family: ModelFamily, title: str, comment: str) -> dict[str, str]:
+def extracted_metadata(
+    tensors: Tensors, family: ModelFamily, title: str, comment: str, prediction_type: PredictionType | None = None
+) -> dict[str, str]:
     """The minimum, and from which models it was taken (in the comment)."""
-    description = Description(title=title, comment=comment)
-    return build_metadata(ModelFacts(family=family), network_facts(tensors), description)
+    facts = ModelFacts(family=family, prediction_type=prediction_type)
+    return build_metadata(facts, network_facts(tensors), Description(title=title, comment=comment))
 
 
 def _one(values: Iterable[_Number]) -> _Number | str:

@@ -192,3 +192,26 @@ def test_refuses_what_is_no_checkpoint(tmp_path: Path, name: str, content: bytes
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match="must be an existing .safetensors"), open_checkpoint(tmp_path / name):
         pass
+
+
+def test_modules_that_only_one_model_has_are_named(files: tuple[Path, Path], tmp_path: Path):
+    tensors = sdxl(1)
+    tensors["model.diffusion_model.output_blocks.0.1.proj_in.weight"] = tensors.pop(ATTENTION)
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(tensors, other)
+    _, report, _ = extract_from_files(files[0], other, ExtractSettings(choice=RankChoice(rank=2)))
+    note = next(note for note in report.notes if "only one" in note)
+    assert note == (
+        "2 modules are in only one of the models and are left out: "
+        f"{NAMES[ATTENTION]}, lora_unet_output_blocks_0_1_proj_in"
+    )
+    _, report, _ = extract_from_files(*files, ExtractSettings(choice=RankChoice(rank=2)))
+    assert not any("only one" in note for note in report.notes)
+
+
+def test_models_without_a_common_module_are_refused(files: tuple[Path, Path], tmp_path: Path):
+    other = tmp_path / "other.safetensors"
+    name = "model.diffusion_model.output_blocks.0.1.proj_in.weight"
+    safetensors.torch.save_file({name: draw(4, 4), CLIP_L.replace("layers.0", "layers.1"): draw(4, 4)}, other)
+    with pytest.raises(ValueError, match=r"no module in common \(.*mlp_fc1, .* and 3 more\); choose two of one family"):
+        extract_from_files(files[0], other, ExtractSettings())

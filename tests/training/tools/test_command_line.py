@@ -152,6 +152,16 @@ def test_negative_strengths_and_blocks_are_values(folder: Path):
     torch.testing.assert_close(delta_weight(merged[NAME]), delta_weight(low_rank()).float(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("text", ["-1e-3", "-1.5E+0", "-.5e1", "-2"])
+def test_negative_strengths_may_have_an_exponent(folder: Path, text: str):
+    output = folder / "out.safetensors"
+    source, plain = folder / "b.safetensors", folder / "plain.safetensors"
+    assert run("merge", source, "--strengths", text, "-o", output, "--dtype", "fp32") == 0
+    assert run("merge", source, "--strengths", abs(float(text)), "-o", plain, "--dtype", "fp32") == 0
+    turned, straight = (delta_weight(split_modules(load_lora(path).tensors)[NAME]) for path in (output, plain))
+    assert torch.equal(turned, -straight)
+
+
 def test_a_family_that_cannot_be_told_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     middle = "lora_unet_mid_block_attentions_0_proj_in"
     save_lora(tmp_path / "x.safetensors", named(middle, low_rank()), {})

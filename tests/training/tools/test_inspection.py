@@ -12,7 +12,7 @@ from pack.training.tools.chart import bar_chart, norm_chart
 from pack.training.tools.deltas import delta_weight, needs_weight
 from pack.training.tools.inspection import inspect_lora
 from pack.training.tools.metadata_text import metadata_lines, tag_counts
-from pack.training.tools.result_metadata import merged_metadata, resized_metadata
+from pack.training.tools.result_metadata import extracted_metadata, merged_metadata, resized_metadata
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -159,6 +159,23 @@ def test_what_merged_loras_agree_on_is_kept():
     assert merged["modelspec.title"] == "a + b"
     assert merged["modelspec.merged_from"] == "a (x, y), b"
     assert merged["ss_training_comment"] == "sum"
+
+
+def test_what_no_source_says_of_the_model_is_left_open():
+    """Two that disagree, or say nothing: the result claims neither noise nor v, nor a schedule."""
+    tensors = named(NAME, low_rank(4, 4.0))
+    one = {"modelspec.prediction_type": "v", "ss_zero_terminal_snr": "True"}
+    two = {"modelspec.prediction_type": "epsilon", "ss_zero_terminal_snr": "False"}
+    for made in (
+        merged_metadata([("a", one), ("b", two)], tensors, "sd15", "sum"),
+        merged_metadata([("a", {}), ("b", one)], tensors, "sd15", "sum"),
+        resized_metadata({}, tensors, "sd15", "x"),
+        extracted_metadata(tensors, "sdxl", "a", "b"),
+    ):
+        assert not {"modelspec.prediction_type", "ss_zero_terminal_snr"} & set(made)
+    assert one.items() <= resized_metadata(one, tensors, "sd15", "x").items()
+    known = extracted_metadata(tensors, "sdxl", "a", "b", "v_prediction")
+    assert known["modelspec.prediction_type"] == "v"
 
 
 def test_magnitudes_that_stay_are_said():

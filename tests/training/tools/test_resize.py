@@ -1,5 +1,7 @@
 """Resizing is optimal in the Frobenius norm, follows sd-scripts' rules, and can grow without change."""
 
+import re
+
 import pytest
 import torch
 from pack.tests.training.tools.loras import CONV, FROM_FILE_ALONE, IN, NAME, OUT, draw, low_rank, named, of_algorithm
@@ -163,6 +165,23 @@ def test_the_error_is_said_right_however_small(lacking: float):
     _, error, norm = approximate((left * values @ right).float(), RankChoice(rank=16), (600, 500))
     assert norm == pytest.approx(float(values.norm()), rel=1e-5)
     assert error == pytest.approx(float(values[16:].norm()), rel=1e-2 if lacking > 1e-4 else 0.1)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.float16, "fp16"), (torch.bfloat16, "bf16"), (torch.float32, "")])
+def test_the_report_says_what_rounding_adds(dtype: torch.dtype, name: str):
+    """Of the size that it is: the same ranks, exact but for the type."""
+    parts = {"lora_up.weight": draw(600, 4), "lora_down.weight": draw(4, 500), "alpha": torch.tensor(4.0)}
+    resized, report = resize(named(NAME, parts), RankChoice(rank=4), dtype)
+    wanted = delta_weight(parts)
+    lacking = float((delta_weight(split_modules(resized)[NAME]).double() - wanted).norm() / wanted.norm())
+    notes = [note for note in report.notes if "rounding to" in note]
+    if not name:
+        assert not notes
+        return
+    (note,) = notes
+    found = re.search(rf"before rounding to {name}, which adds about ([\d.]+)%", note)
+    assert found is not None
+    assert lacking == pytest.approx(float(found[1]) / 100, rel=0.3)
 
 
 def test_a_change_that_needs_the_base_is_refused():
