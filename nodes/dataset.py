@@ -248,8 +248,9 @@ def folder_state(name: str) -> str:
         files = sorted(path for path in input_folder(name).rglob("*") if path.is_file())
     except (ValueError, OSError):
         return ""
-    state = ((path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    return hashlib.blake2b(repr(list(state)).encode(), digest_size=16).hexdigest()
+    stats = ((path.as_posix(), path.stat()) for path in files)
+    state = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats]
+    return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryLoadDataset, BakeryImagesToDataset, BakeryCombineDatasets, BakerySaveDataset]

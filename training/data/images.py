@@ -59,13 +59,25 @@ def inspect_file(path: Path) -> ImageFacts:
         OSError: The file cannot be read or decoded.
     """
     stat = path.stat()
-    return _inspect_file(path, stat.st_size, stat.st_mtime_ns)
+    return _inspect_file(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=100_000)
-def _inspect_file(path: Path, size: int, mtime_ns: int) -> ImageFacts:
+def _inspect_file(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> ImageFacts:
+    # Copying and syncing tools set the time of the content back; that of the change cannot be set.
     image = open_image(path)
     return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()))
+
+
+def check_unchanged(item: ImageItem) -> None:
+    """Refuses files that were written anew since the item was made: under its hash they would be another picture.
+
+    Raises:
+        OSError: A file has other bytes, or is not there.
+    """
+    for source, known in ((item.source, item.content_hash), (item.mask, item.mask_hash)):
+        if isinstance(source, Path) and hash_bytes(source.read_bytes()) != known:
+            raise OSError(f"{source.name} was written anew since the folder was read; queue again")
 
 
 def open_image(source: Path | Tensor) -> Image.Image:

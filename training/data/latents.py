@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files.atomic import write_atomic
-from .images import ImageItem, hash_bytes
+from .images import ImageItem, check_unchanged, hash_bytes
 from .placement import Placement, mask_at_latents, read_placed
 
 EncodeImages = Callable[[Tensor], Tensor]
@@ -28,13 +28,13 @@ EncodeImages = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 MAX_PIXELS_AT_ONCE = 2**21
 MAX_IMAGES_AT_ONCE = 16
 
 
 class UnreadableImages(ValueError):
-    """Pictures that were there when the folder was read and are no longer, or not whole."""
+    """Pictures that were there when the folder was read and are no longer, not whole, or others."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Name each picture with its error."""
@@ -171,6 +171,7 @@ def _read(views: Sequence[View]) -> list[tuple[Tensor, Image.Image | None]]:
     broken: list[str] = []
     for view in views:
         try:
+            check_unchanged(view.item)
             pictures.append(read_placed(view.item, view.placement, view.use_alpha_mask))
         except OSError as error:
             broken.append(f"{view.item.name} ({error})")

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image, ImageOps
+from PIL.Image import Resampling
 from torch import Generator, Tensor
 
 from ..base_model import ImageSize
 from .buckets import BucketGrid, Size
 from .images import ImageItem, pixels_HWC, read_rgb_and_mask
+from .shrink import shrink
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +58,10 @@ def crop_anywhere(placement: Placement, generator: Generator) -> Placement:
 
 def placed(image: Image.Image, placement: Placement) -> Image.Image:
     """The image (any mode) as it fills the bucket: averaged where it shrinks, Lanczos where it grows."""
+    width, height = placement.scaled
     if image.size != placement.scaled:
-        is_smaller = image.width > placement.scaled[0]
-        image = image.resize(placement.scaled, Image.Resampling.BOX if is_smaller else Image.Resampling.LANCZOS)
+        is_smaller = image.width >= width and image.height >= height
+        image = shrink(image, (width, height)) if is_smaller else image.resize((width, height), Resampling.LANCZOS)
     left, top = placement.left_top
     image = image.crop((left, top, left + placement.bucket[0], top + placement.bucket[1]))
     return ImageOps.mirror(image) if placement.is_flipped else image
@@ -76,5 +79,5 @@ def read_placed(item: ImageItem, placement: Placement, use_alpha_mask: bool) -> 
 
 def mask_at_latents(mask: Image.Image, latent_width: int, latent_height: int) -> Tensor:
     """Share of white under each latent, (1, latent rows, latent columns), 0..1."""
-    small = mask.resize((latent_width, latent_height), Image.Resampling.BOX)
+    small = mask.resize((latent_width, latent_height), Resampling.BOX)
     return pixels_HWC(small)[None]

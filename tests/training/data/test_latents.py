@@ -1,5 +1,6 @@
 """The cache: encoded once, found again, never stale."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pack.tests.training.data.pictures import Encoder, dataset, picture, save
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.dataset import with_buckets
 from pack.training.data.folder import scan_folder
+from pack.training.data.latents import UnreadableImages
 from pack.training.data.prepare import prepare
 
 ON_DISK = BucketSettings(resolution=64, cache="disk")
@@ -61,6 +63,28 @@ def test_a_picture_edited_under_its_old_name_is_encoded_anew(tmp_path):
     after = latents(scan_folder(tmp_path / "set"), tmp_path / "cache")
     assert not torch.equal(before["caption"], after["caption"])
     assert torch.equal(after["caption"], latents(scan_folder(tmp_path / "set"), tmp_path / "other")["caption"])
+
+
+def test_a_picture_edited_with_its_size_and_time_kept_is_encoded_anew(tmp_path):
+    path = save(tmp_path / "set" / "a.bmp", picture(1), "caption")
+    stat = path.stat()
+    before = latents(scan_folder(tmp_path / "set"), tmp_path / "cache")
+    save(path, picture(2))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    after = latents(scan_folder(tmp_path / "set"), tmp_path / "cache")
+    assert not torch.equal(before["caption"], after["caption"])
+
+
+@pytest.mark.parametrize("folder", ["set", "masks"])
+def test_a_picture_edited_before_it_was_encoded_is_kept_under_no_other_s_name(tmp_path, folder):
+    save(tmp_path / "masks" / "a.png", picture(3)[..., 0])
+    save(tmp_path / "set" / "a.png", picture(1), "caption")
+    data = scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks")
+    save(tmp_path / folder / "a.png", picture(2))
+    with pytest.raises(UnreadableImages, match="a.png was written anew"):
+        latents(data, tmp_path / "cache")
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-10], lambda data: b"", lambda data: b"x" * 100])

@@ -5,6 +5,7 @@ from pack.tests.training.data.pictures import picture, subset, tensor
 from pack.training.data.buckets import BucketGrid
 from pack.training.data.from_images import subset_from_images
 from pack.training.data.placement import crop_anywhere, mask_at_latents, place, placed, read_placed
+from pack.training.data.shrink import shrink
 from pack.training.rng import generator
 from PIL import Image
 
@@ -61,3 +62,22 @@ def test_mask_at_latents_is_the_share_of_white():
     expected = torch.from_numpy(mask.reshape(6, 8, 8, 8).mean((1, 3)) / 255)
     assert small.shape == (1, 6, 8)
     assert (small[0] - expected).abs().max() <= 1 / 255
+
+
+def area_weights(before, after):
+    """Share of each old pixel in each new one, by counting in steps of 1 / (before * after)."""
+    weights = np.zeros((after, before))
+    for part in range(before * after):
+        weights[part // before, part // after] += 1 / before
+    return weights
+
+
+@pytest.mark.parametrize("size", [(64, 48), (61, 47), (70, 1), (33, 24)])
+def test_shrinking_to_any_size_weighs_pixels_by_what_is_covered(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (53, 70, 3), dtype=np.uint8)
+    pixels[:, ::6] = 0  # a drawing's thin lines
+    rows, columns = area_weights(53, size[1]), area_weights(70, size[0])
+    expected = np.einsum("yh,hwc,xw->yxc", rows, pixels.astype(np.float64), columns)
+    assert np.abs(np.asarray(shrink(Image.fromarray(pixels), size)) - expected).max() <= 0.5 + 1e-3
+    mask = shrink(Image.fromarray(pixels[..., 0]), size)
+    assert mask.mode == "L" and np.abs(np.asarray(mask) - expected[..., 0]).max() <= 0.5 + 1e-3
