@@ -67,7 +67,8 @@ def stage_steps(stage: Stage, num_batches: NumBatches) -> int:
     """Optimizer steps of a stage; epochs are rounded up to whole steps, so that every image is seen."""
     if stage.steps is not None:
         return stage.steps
-    return max(1, math.ceil(stage.epochs * num_batches(stage) / stage.grad_accumulation_steps))
+    steps = stage.epochs * num_batches(stage) / stage.grad_accumulation_steps
+    return max(1, math.ceil(round(steps, 6)))  # 1.1 x 50 is a little above 55 in floating point
 
 
 def total_steps(plan: Plan, num_batches: NumBatches) -> int:

@@ -56,3 +56,9 @@ def test_a_stage_without_an_optimizer_goes_on_with_the_one_before():
 def test_bad_values_are_refused_by_name(fields, name):
     with pytest.raises(ValueError, match=name):
         Stage(**fields)
+
+
+def test_epochs_that_are_whole_steps_are_not_rounded_up():
+    for tenths in range(1, 100):
+        for batches in range(10, 100, 10):
+            assert stage_steps(Stage(epochs=tenths / 10), lambda stage, n=batches: n) == tenths * batches // 10

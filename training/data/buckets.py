@@ -119,12 +119,14 @@ def bucket_sizes(max_area: int, min_size: int, max_size: int, step: int) -> tupl
 def own_bucket(image: Size, max_area: int, step: int) -> tuple[Size, Size]:
     """Bucket and scaled size of an image that is only ever shrunk, to `max_area`, and cropped to the grid.
 
-    An image with a side below one step is the exception: it is enlarged until it fills the smallest bucket.
+    An image with a side below one step is the exception: it is enlarged until it fills the smallest bucket, of which
+    none exceeds `max_area` either.
     """
     width, height = image
     if width * height > max_area:
         width, height = _shrink(image, max_area, step)
-    bucket = (max(step, width // step * step), max(step, height // step * step))
+    longest = max_area // step // step * step
+    bucket = (min(longest, max(step, width // step * step)), min(longest, max(step, height // step * step)))
     if bucket[0] > width or bucket[1] > height:
         return bucket, cover(image, bucket)
     return bucket, (width, height)

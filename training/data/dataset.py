@@ -110,7 +110,7 @@ def union(datasets: Sequence[Dataset]) -> Dataset:
 def balance(dataset: Dataset) -> Dataset:
     """Repeats set so that every concept is shown about equally often: round(largest count / own count).
 
-    Regularisation images keep theirs, since their number follows the training images anyway.
+    Regularisation images keep theirs, since their number follows the training images anyway, and so do held-out ones.
     """
     largest = max((len(subset.items) for subset in dataset.subsets if not subset.is_regularization), default=1)
 
@@ -119,7 +119,7 @@ def balance(dataset: Dataset) -> Dataset:
             return subset
         return replace(subset, repeats=math.floor(largest / len(subset.items) + 0.5))
 
-    return dataset.map(balanced)
+    return replace(dataset, subsets=tuple(map(balanced, dataset.subsets)))
 
 
 def with_captions(dataset: Dataset, settings: CaptionSettings) -> Dataset:

@@ -32,7 +32,10 @@ def caption_as_trained(entry: Entry) -> str:
 
 def unique_images(entries: Sequence[Entry]) -> list[Entry]:
     """Each image file or graph image once, though it be trained at several resolutions, by concept and name."""
-    unique = {(entry.subset.name, natural_key(entry.item.name)): entry for entry in reversed(entries)}
+    # Images of the graph are all called alike, so the content tells them apart.
+    unique = {
+        (entry.subset.name, natural_key(entry.item.name), entry.item.content_hash): entry for entry in reversed(entries)
+    }
     return [unique[key] for key in sorted(unique)]
 
 

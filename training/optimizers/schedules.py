@@ -77,7 +77,7 @@ def schedule_multiplier(schedule: ScheduleSettings, step: int, total_steps: int)
         return _lift(_inverse_sqrt(schedule, step, warmup_steps), schedule.min_ratio)
     if schedule.schedule == "warmup_stable_decay":
         decay_steps = length_in_steps(schedule.decay_steps, total_steps)
-        progress = _progress(step, total_steps - decay_steps, total_steps)
+        progress = _progress(step, max(total_steps - decay_steps, warmup_steps), total_steps)
         return _lift(_cosine(progress), schedule.min_ratio)
     factor = _SHAPES[schedule.schedule](_progress(step, warmup_steps, total_steps), schedule)
     return factor if schedule.schedule == "constant" else _lift(factor, schedule.min_ratio)

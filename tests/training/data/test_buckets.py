@@ -88,6 +88,13 @@ def test_image_thinner_than_a_step_fills_the_smallest_bucket():
     assert scaled == cover((20, 200), (64, 192)) == (64, 640)
 
 
+@pytest.mark.parametrize("image", [(10_000, 20), (20_000, 15), (1, 5000), (5000, 70), (9000, 130)])
+def test_no_bucket_exceeds_the_area_however_long_the_image(image):
+    (width, height), scaled = BucketGrid(sizes=(), max_area=512 * 512, step=64).choose(image)
+    assert width * height <= 512 * 512
+    assert scaled[0] >= width and scaled[1] >= height
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -54,7 +54,10 @@ def test_combine_keeps_subsets_and_says_notes_once():
 def test_balance_equalises_concepts_but_not_regularization():
     parts = (subset([(64, 64)] * 12), subset([(64, 64)] * 5, first=20), subset([(64, 64)] * 4, first=40, repeats=9))
     regularization = subset([(64, 64)] * 3, first=60, is_regularization=True, repeats=2)
-    assert [s.repeats for s in balance(Dataset((*parts, regularization))).subsets] == [1, 2, 3, 2]
+    held_out = (subset([(64, 64)] * 30, first=80),)
+    balanced = balance(Dataset((*parts, regularization), held_out=held_out))
+    assert [s.repeats for s in balanced.subsets] == [1, 2, 3, 2]
+    assert balanced.held_out == held_out
 
 
 def test_trigger_is_kept_from_regularization_images():

@@ -6,7 +6,8 @@ import torch
 from pack.tests.training.data.pictures import dataset, picture, save, subset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
-from pack.training.data.dataset import Dataset, with_buckets, with_captions
+from pack.training.data.dataset import Dataset, combine, with_buckets, with_captions
+from pack.training.data.findings import unique_images
 from pack.training.data.folder import scan_folder
 from pack.training.data.gallery import draw_gallery
 from pack.training.data.prepare import place_images, prepare
@@ -49,6 +50,11 @@ def test_copies_are_found_also_when_saved_anew(tmp_path):
 def test_several_resolutions_are_no_duplicates():
     data = with_buckets(dataset([(512, 512)] * 3), BucketSettings(resolution=256), [512])
     assert found(data) == []
+
+
+def test_images_of_the_graph_are_all_called_alike_but_are_not_one():
+    data = combine([dataset([(64, 64)] * 2), dataset([(64, 64)] * 2, first=5)])
+    assert len(unique_images(place_images(data, "sd15"))) == 4
 
 
 def test_tiny_images_and_lonely_buckets():

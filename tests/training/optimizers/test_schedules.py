@@ -101,3 +101,10 @@ def test_shares_equal_steps_and_all_stay_within_bounds(name):
 def test_bad_values_are_refused_by_name(fields, name):
     with pytest.raises(ValueError, match=name):
         ScheduleSettings(**fields)
+
+
+def test_a_decay_that_would_begin_within_the_warmup_begins_after_it():
+    schedule = ScheduleSettings(schedule="warmup_stable_decay", warmup_steps=0.5, decay_steps=80)
+    factors = [schedule_multiplier(schedule, step, 100) for step in range(101)]
+    assert factors[50] == max(factors) == 1.0
+    assert factors[100] == 0.0 and factors[50:] == sorted(factors[50:], reverse=True)
