@@ -3,10 +3,11 @@
 It knows no host: what a host adds (progress, previews, cancelling) comes in as hooks.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
 from itertools import accumulate
+from pathlib import Path
 
 import torch
 
@@ -26,7 +27,7 @@ from .run.find import FoundRun, find_run
 from .run.folder import check_name, check_names_fit
 from .run.lock import locked
 from .run.metrics import cut_metrics
-from .run.saver import Saver, final_tensors
+from .run.saver import SaveFailed, Saver, final_tensors
 from .run.state import restore
 from .run_plan import hold_out, place_data, place_validation, run_key, stage_plans
 from .session_types import Hooks, Session, TrainRequest, TrainResult
@@ -38,19 +39,21 @@ from .validation import Validator
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     """Trains what is not trained yet and returns the LoRA. Of a finished run no picture or caption is encoded.
 
-    Raises ValueError for settings that cannot work and RuntimeError if the run's folder is in use,
+    Raises ValueError for settings that cannot work and RuntimeError if the run's folder is in use or cannot be written,
     both before anything long begins.
     """
     check_name(request.root.name)
     request = hold_out(request)
-    check_names_fit(request.root)
+    with _explained(request.root):
+        check_names_fit(request.root)
     check_batch_size(hooks.ranks, (stage.batch_size for stage in request.stages))
     check_fits(request.network, request.saving.dtype)
     with torch.inference_mode(False), _locked(request, hooks.ranks):
         data = place_data(request)
         plans = stage_plans(request, data)
         key, description = run_key(request, plans), _description(request)
-        found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
+        with _explained(request.root):
+            found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
         network = _network(request)
         texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
         job = _job(request, network, plans, found, texts, hooks.ranks)
@@ -247,6 +250,17 @@ def _data_needed(session: Session) -> list[PreparedDataset]:
     num_images = num_images_worth_measuring(session.job) if session.request.is_diagnosed else 0
     measured = [session.data.still(num_images)] if num_images else []
     return [*dict.fromkeys(trained), *([session.validation] if session.validation else []), *measured]
+
+
+@contextmanager
+def _explained(root: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SaveFailed(
+            f"nothing can be written for {root.name!r}: {error.strerror or error}. What was saved is safe. Free "
+            f"space on the disk, or allow ComfyUI to write in {root}, then queue again."
+        ) from error
 
 
 def _locked(request: TrainRequest, ranks: Ranks) -> AbstractContextManager[None]:

@@ -219,6 +219,20 @@ def test_a_folder_that_cannot_be_written_ends_the_run(request_, monkeypatch):
         run(request_)
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(request_):
+    said = "nothing can be written for 'run': "
+    request_.root.write_text("a file where the folder should be")
+    with pytest.raises(SaveFailed, match=said):
+        run(request_)
+    request_.root.unlink()
+    marker = request_.root / ".run" / "current"
+    marker.mkdir(parents=True)
+    with pytest.raises(SaveFailed, match=said):
+        run(request_)
+    marker.rmdir()
+    assert run(request_).message == "new run of 4 steps"
+
+
 def test_files_that_cannot_be_deleted_end_no_run(request_, monkeypatch, caplog):
     caplog.set_level("INFO")
     request = replace(request_, saving=SaveSettings(save_every=1, keep_last=1))
