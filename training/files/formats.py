@@ -45,6 +45,7 @@ _UNET_START = re.compile(
     r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
     r"|time_embed|label_emb|add_embedding)"
 )
+_CHECKPOINT = re.compile(r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\.")
 _IGNORED = re.compile(r"^(bundle_emb\.|lora_adapter_metadata)")
 ALPHA_METADATA = "lora_adapter_metadata"
 """Where diffusers keeps peft's settings, alphas among them."""
@@ -61,11 +62,16 @@ def to_kohya(
     in it. Tensors are passed through, except flattened convolutions, which get their shape back.
 
     Raises:
-        ValueError: A key belongs to another architecture, two name one tensor, or the family cannot be told.
+        ValueError: There is no key, one belongs to another architecture or to a checkpoint, two name one tensor, or the
+            family cannot be told.
     """
     split = {key: split_key(key) for key in tensors if not is_ignored(key)}
+    if not split:
+        raise ValueError("the file holds no tensors of a LoRA; get it again or choose another")
+    for key, (module, _) in split.items():
+        _check_known(module, key)
     family = family or detect_family({key: tensors[key] for key in split})
-    plain = {key: _module_name(module, family, key) for key, (module, _) in split.items()}
+    plain = {key: _module_name(module, family) for key, (module, _) in split.items()}
     named = _unet_names(plain.values(), family)
     renamed = {key: f"{named.get(plain[key], plain[key])}.{suffix}" for key, (_, suffix) in split.items()}
     _check_distinct(renamed)
@@ -153,20 +159,33 @@ def split_key(key: str) -> tuple[str, str]:
     for pattern, suffix in _SUFFIXES:
         if found := re.search(pattern, plain):
             return plain[: found.start()], found.expand(suffix)
+    if _CHECKPOINT.match(key):
+        raise ValueError(f"a whole checkpoint, not a LoRA (it holds {key}); load it with Load Checkpoint")
     raise ValueError(f"{key}: not a LoRA tensor known here; the file may belong to another kind of model")
 
 
-def _module_name(module: str, family: ModelFamily, key: str) -> str:
+def _check_known(module: str, key: str) -> None:
+    """Before the family is asked for: what is of another model has none to choose."""
+    if not any(re.match(pattern, module) for pattern, _ in _TEXT_ENCODER_PATHS) and not _unet_path(module):
+        raise ValueError(
+            f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here, choose one of these two"
+        )
+
+
+def _unet_path(module: str) -> str:
+    """Path within the U-Net, empty for what is no module of it."""
+    start = re.match(_UNET_PATHS, module)
+    path = module[start.end() if start else 0 :]
+    return path if _UNET_START.match(path) else ""
+
+
+def _module_name(module: str, family: ModelFamily) -> str:
     """With kohya's prefix and underscores; a U-Net's blocks are still named as in the file."""
     for pattern, prefix in _TEXT_ENCODER_PATHS:
         if found := re.match(pattern, module):
             path = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", module[found.end() :])
             return _text_prefix(prefix, family) + path.replace(".", "_")
-    start = re.match(_UNET_PATHS, module)
-    path = module[start.end() if start else 0 :]
-    if not _UNET_START.match(path):
-        raise ValueError(f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here")
-    name = path.replace(".", "_")
+    name = _unet_path(module).replace(".", "_")
     return UNET_PREFIX + (name + "_0" if name.endswith("_to_out") else name)
 
 

@@ -1,6 +1,7 @@
 """Other tools' names become kohya's: SD1.5 and SDXL, by the modules of diffusers itself, and back again."""
 
 import json
+import re
 
 import diffusers
 import pytest
@@ -185,6 +186,38 @@ def test_family_is_found(key: str, shape: tuple[int, int], family: str):
 def test_family_is_asked_for_where_nothing_tells():
     with pytest.raises(ValueError, match="family.*sd15, sdxl"):
         to_kohya({"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight": torch.ones(2, 2)})
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lora_unet_double_blocks_0_img_attn_qkv",
+        "diffusion_model.double_blocks.0.img_attn.qkv",
+        "transformer.single_transformer_blocks.0.attn.to_q",
+    ],
+)
+@pytest.mark.parametrize("suffixes", [("lora_down", "lora_up"), ("lora_A", "lora_B")])
+def test_another_model_s_lora_is_not_asked_for_a_family(module: str, suffixes: tuple[str, str]):
+    """Flux by its three namings: choosing one of the two families would not help."""
+    tensors = {f"{module}.{suffix}.weight": torch.ones(4, 4) for suffix in suffixes}
+    with pytest.raises(
+        ValueError, match=f"{re.escape(module)}.*not a module of SD1.5 or SDXL.*choose one of"
+    ):
+        to_kohya(tensors)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["model.diffusion_model.out.2.bias", "cond_stage_model.transformer.text_model.encoder.layers.0.layer_norm1.bias"],
+)
+def test_a_checkpoint_is_named_as_one(key: str):
+    with pytest.raises(ValueError, match=f"a whole checkpoint, not a LoRA .*{re.escape(key)}.*Load Checkpoint"):
+        to_kohya({key: torch.ones(4)})
+
+
+def test_a_file_without_tensors_is_named():
+    with pytest.raises(ValueError, match="holds no tensors of a LoRA; get it again"):
+        to_kohya({})
 
 
 @pytest.mark.parametrize("key", ["transformer.single_blocks.0.attn.to_q.lora_A.weight", "unet.conv_in.bias"])
