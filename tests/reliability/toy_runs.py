@@ -77,7 +77,7 @@ class WriteMoments:
 
     def install(self) -> None:
         """For the rest of this process."""
-        for name in ("_sync_file", "_replace", "_sync_folder"):
+        for name in ("_sync_file", "_replace", "sync_folder"):
             setattr(atomic, name, self._before(getattr(atomic, name)))
         for module in (lora_file, state):
             module.tensor_area = self._within(module.tensor_area)

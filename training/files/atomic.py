@@ -28,7 +28,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         _replace(temporary, path)
     finally:
         _delete(temporary)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)  # the new name is safe only then
 
 
 def temporary_path(path: Path) -> Path:
@@ -93,8 +93,8 @@ def _replace(source: Path, target: Path) -> None:
             return
 
 
-def _sync_folder(folder: Path) -> None:
-    # The new name is only safe once the folder is; Windows has no such call.
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder are on the disk as they are now; Windows has no such call."""
     if is_windows():
         return
     descriptor = os.open(folder, os.O_RDONLY)

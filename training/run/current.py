@@ -9,7 +9,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from ..files.atomic import write_atomic, write_text_atomic
+from ..files.atomic import sync_folder, write_atomic, write_text_atomic
 from .folder import RunFolder, current_run, lora_files
 
 LEFT_FILE = "left"
@@ -30,6 +30,8 @@ def make_current(root: Path, run_id: str) -> None:
         for path in lora_files(root, root.name):
             if path.name not in strangers and not _move(path, home / path.name):
                 _note_left(home, [*_left(home), path.name])
+        for folder in (home, root):  # the moves are on the disk before the marker is
+            sync_folder(folder)
     if before != run_id:
         write_text_atomic(root / ".run" / "current", run_id)
     home = RunFolder(root, run_id).private
