@@ -176,14 +176,16 @@ def read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
             raise ValueError(f"block weights: the preset must be one of {', '.join(SDXL_PRESETS)} for sdxl, got {text}")
         kept = tuple(LBW_PRESETS[text.upper()].split())
         return {block: float(block.startswith(kept)) for block in block_names(family)}
-    values = [_number("block weights", item) for item in _items(text)]
+    items = _items(text)
     forms = LBW_FORMS[family]
-    if len(values) not in forms:
+    if len(items) not in forms:
         wanted = " or ".join(map(str, forms))
+        got = f"{len(items)} values" if len(items) > 1 else repr(text)
         raise ValueError(
             f"block weights must be {wanted} numbers for {family}, one of {', '.join(LBW_PRESETS)}, or names like "
-            f"IN04:0.5, got {len(values)} values"
+            f"IN04:0.5, got {got}"
         )
+    values = [_number("block weights", item) for item in items]
     given = dict(zip(forms[len(values)], values, strict=True))
     return {block: given.get("M" if block.startswith("M") else block, 0.0) for block in block_names(family)}
 
@@ -201,7 +203,7 @@ def _read_names(name: str, text: str, family: ModelFamily) -> dict[str, float]:
             raise ValueError(
                 f"{name} must name blocks of {family} ({known[1]} to {known[-1]}, BASE, IN, M, OUT), got {block!r}"
             )
-        result |= dict.fromkeys(blocks, _number(name, value))
+        result |= dict.fromkeys(blocks, _number(f"{name} of {block}", value))
     return result
 
 

@@ -27,6 +27,8 @@ from .task_vectors import dare, ties
 
 _ORIGINAL = ("input_blocks", "output_blocks", "middle_block")
 _NAMING = re.compile(rf"^{UNET_PREFIX}({'|'.join(_ORIGINAL)}|down_blocks|up_blocks|mid_block)_", re.MULTILINE)
+_ASKED = (1 - AUTOMATIC.threshold**2) ** 0.5
+"""Error that the automatic rank stays below where it may be as large as it must."""
 MergeMethod = Literal["sum", "add_difference", "ties", "dare"]
 MERGE_METHODS: tuple[MergeMethod, ...] = ("sum", "add_difference", "ties", "dare")
 WeightSource = Callable[[str], Tensor | None]
@@ -92,7 +94,16 @@ def merge(
         raise ValueError("loras: nothing is left of them at these strengths; raise one of them")
     result = join_modules(modules)
     size_before = sum(size_of(tensors) for tensors, _ in loras)
-    return result, Report(tuple(layers), size_before, size_of(result), rounding_notes(result))
+    notes = (*_limit_notes(layers, settings.choice), *rounding_notes(result))
+    return result, Report(tuple(layers), size_before, size_of(result), notes)
+
+
+def _limit_notes(layers: Sequence[LayerReport], choice: RankChoice | None) -> tuple[str, ...]:
+    """Where the rank that is chosen without one was not enough."""
+    num = sum(layer.rank_after == AUTOMATIC.rank and layer.relative_error > _ASKED for layer in layers)
+    if choice is not None or not num:
+        return ()
+    return (f"{num} modules need more than rank {AUTOMATIC.rank}, the most without one; a higher rank comes nearer",)
 
 
 def _check_families(loras: Sequence[Tensors]) -> None:

@@ -65,7 +65,9 @@ def test_threshold_and_ranks():
     [
         ({"lbw": "1,2,3"}, "got 3 values"),
         ({"lbw": "IN77:1"}, "IN77"),
-        ({"lbw": "IN01:much"}, "must hold numbers, got 'much'"),
+        ({"lbw": "IN01:much"}, "of IN01 must hold numbers, got 'much'"),
+        ({"lbw": "IN01=0.5"}, "17 or 26 numbers for sd15, one of .*MIDD.*, or names like IN04:0.5, got 'IN01=0.5'"),
+        ({"lbw": "FRONT"}, "17 or 26 numbers for sd15, one of .*MIDD.*, or names like IN04:0.5, got 'FRONT'"),
         ({"lbw": "IN01:-1"}, "IN01 must be 0 or more"),
         ({"lbw": "IN01:nan"}, "must hold numbers, got 'nan'"),
         ({"down": "tangent"}, "must hold numbers, got 'tangent'"),

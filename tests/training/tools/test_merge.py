@@ -64,6 +64,21 @@ def test_without_a_rank_the_result_is_exact_or_says_by_how_much_not(one: str, tw
         assert report.relative_error < 0.05
 
 
+def test_the_automatic_rank_s_limit_is_said():
+    """A full change of many ranks among low-rank ones: nearer only with a rank, which the report tells."""
+    full = {"diff": draw(300, 280)}
+    thin = {"lora_up.weight": draw(300, 4), "lora_down.weight": draw(4, 280), "alpha": torch.tensor(4.0)}
+    pair = [(named(NAME, parts), Strengths()) for parts in (full, thin)]
+    _, report = merge(pair, "sd15", MergeSettings())
+    assert any("1 modules need more than rank 128" in note for note in report.notes)
+    assert report.relative_error > 0.05
+    _, wider = merge(pair, "sd15", MergeSettings(choice=RankChoice(rank=280)))
+    assert not wider.notes
+    assert wider.relative_error < 1e-6
+    _, thin_only = merge([pair[1]], "sd15", MergeSettings(method="ties", density=1.0))
+    assert not thin_only.notes, "99.9 % of the norm with fewer ranks"
+
+
 def test_low_rank_is_concatenated_not_refactored():
     """One LoRA at 0.5 is half of it, two are their sum: no strength counted twice, no cross terms, no alpha kept."""
     first, second = low_rank(4, 1.0, seed=1), low_rank(3, 6.0, seed=5)
