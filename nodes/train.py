@@ -21,6 +21,7 @@ from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
 from . import sockets
 from .comfy_bridge.base_model import ComfyBaseModel
+from .comfy_bridge.given_runs import given_state, note_given
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.lora import apply_lora, kohya_tensors
 from .comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
@@ -67,14 +68,15 @@ class BakeryTrain(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:
-        """Changes when a run of the name was stopped early or a step of it was picked: then the node runs again.
+        """Changes when a run of the name was stopped early, a step of it picked, or its LoRA deleted or replaced.
 
-        Where the name comes from a link it is not known yet: then that holds for a run of any name.
+        Then the node runs again. Where the name comes from a link it is not known yet: then that holds for any name.
         """
         if name is None:
             stops = (stops_state(root) for root in sorted(loras_output().glob("*")))
-            return f"{' '.join(stops)} {picks_state(loras_output())}"
-        return f"{stops_state(run_root(name))} {picks_state(run_root(name).parent, name)}"
+            return f"{' '.join(stops)} {picks_state(loras_output())} {given_state(None)}"
+        root = run_root(name)
+        return f"{stops_state(root)} {picks_state(root.parent, name)} {given_state(root)}"
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
@@ -85,6 +87,7 @@ class BakeryTrain(io.ComfyNode):
         )  # fmt: skip
         session = HostSession(base, preview, context)
         result = session.run(request)
+        note_given(result.folder)
         tensors, picked = picked_tensors(result)
         model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""

@@ -1,6 +1,7 @@
 """On the real host: a fault and a full memory inside a step, Stop & keep, one name queued twice and from two hosts."""
 
 import resource
+import shutil
 import urllib.error
 
 import pytest
@@ -183,6 +184,18 @@ def test_two_queued_prompts_with_one_name(server, client):
     assert message(client.wait(first)) == "new run of 4 steps"
     assert message(client.wait(same)) == "already trained: 4 steps, nothing to do"
     assert message(client.wait(more)) == "continued from step 4 of 6"
+
+
+def test_a_run_whose_folder_was_deleted_is_trained_again(server, client):
+    """The host still has the node's result, and would give it out without a file on the disk."""
+    graph = training_graph(client, "forgotten", "set", steps=2)
+    assert message(client.run(graph)) == "new run of 2 steps"
+    assert "5" in client.run(graph).cached_nodes
+    folder = run_folder(server.output, "forgotten")
+    shutil.rmtree(folder.root)
+    again = client.run(graph)
+    assert "5" not in again.cached_nodes and message(again) == "new run of 2 steps"
+    assert folder.latest_lora.is_file()
 
 
 def test_two_hosts_with_one_output_folder(server, client, tmp_path):
