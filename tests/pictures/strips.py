@@ -140,5 +140,21 @@ LEARNING_RATE = Strip(
         (RATE / 10, "a tenth"), (RATE, "right for this model"), (RATE * 2, "twice"),
     )),
 )  # fmt: skip
-STRIPS = (CAPTIONS, STRENGTH, STEPS, LEARNING_RATE, IMAGES, PRIOR, ALPHA, RANK)
+TEXT_ENCODER = Strip(
+    name="text_encoder",
+    title="The text encoder trained too, 50 steps",
+    rows=(
+        Row(title="U-Net alone", bake=LONG, step=50),
+        *(
+            Row(
+                title="and text encoder", detail=detail,
+                bake=Bake(
+                    steps=50, network={"train_text_encoder": True}, optimizer={"text_encoder_lr": RATE * share}
+                ),
+            )
+            for detail, share in (("at half the rate", 0.5), ("at the same rate", 1.0))
+        ),
+    ),
+)  # fmt: skip
+STRIPS = (CAPTIONS, STRENGTH, STEPS, LEARNING_RATE, IMAGES, PRIOR, ALPHA, RANK, TEXT_ENCODER)
 """Those that tell most first."""
