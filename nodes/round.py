@@ -6,11 +6,14 @@ from comfy_api.latest import io
 
 from ..training.data.dataset import Dataset
 from ..training.files.lora_file import load_lora
-from ..training.run.rounds import Round, RoundNote, open_round, trained_rounds
+from ..training.optimizers.settings import OptimizerSettings
+from ..training.run.rounds import Round, RoundNote, open_round, rate_of_round, trained_rounds
 from . import sockets
 from .comfy_bridge.run_folders import loras_output
 from .recipe import count_images
 from .run_name import accepted_name
+
+SETTINGS = OptimizerSettings()
 
 
 class BakeryRound(io.ComfyNode):
@@ -31,6 +34,15 @@ class BakeryRound(io.ComfyNode):
                     "name", default="my_character",
                     tooltip="Name of all rounds; the LoRAs are called name_round_1, name_round_2 and so on.",
                 ),
+                io.Float.Input(
+                    "learning_rate", default=SETTINGS.learning_rate, min=0.0, max=10.0, step=0.000001, round=False,
+                    tooltip="Of round 1; later rounds get less of it, by rate_factor.",
+                ),
+                io.Float.Input(
+                    "rate_factor", default=0.5, min=0.0, max=1.0, step=0.05,
+                    tooltip="Each round's learning rate is that of the round before times this, since it begins from "
+                    "weights that are trained. 1 = always the same.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="name", tooltip="Name of this round, for Train LoRA and Save Image."),
@@ -39,6 +51,7 @@ class BakeryRound(io.ComfyNode):
                 ),
                 io.Int.Output(display_name="round", tooltip="Number of this round, from 1."),
                 io.String.Output(display_name="report", tooltip="All rounds so far with their numbers of images."),
+                io.Float.Output(display_name="learning_rate", tooltip="Of this round, for Optimizer."),
             ],
         )  # fmt: skip
 
@@ -55,13 +68,14 @@ class BakeryRound(io.ComfyNode):
         return " ".join(one.name for one in trained_rounds(loras_output(), name))
 
     @classmethod
-    def execute(cls, dataset: Dataset, name: str) -> io.NodeOutput:
+    def execute(cls, dataset: Dataset, name: str, learning_rate: float, rate_factor: float) -> io.NodeOutput:
         note = RoundNote(dataset=dataset.fingerprint(), num_images=count_images(dataset)[0])
         current = open_round(loras_output(), name, note)
         before = current.previous
         lora = None if before is None else load_lora(before.lora).tensors
         report = describe_rounds(current)
-        return io.NodeOutput(current.name, lora, current.number, report, ui={"text": [report]})
+        rate = rate_of_round(learning_rate, rate_factor, current.number)
+        return io.NodeOutput(current.name, lora, current.number, report, rate, ui={"text": [report]})
 
 
 def describe_rounds(current: Round) -> str:

@@ -18,14 +18,14 @@ def node(class_type, **inputs):
     return {"class_type": class_type, "inputs": inputs}
 
 
-def graph(rate=1e-3):
+def graph(rate=1e-3, factor=1.0):
     quick = {"prompts": "zorblax", "width": 64, "height": 64, "steps": 1}
     base = {"model": ["checkpoint", 0], "clip": ["checkpoint", 1], "vae": ["checkpoint", 2]}
     return {
         "checkpoint": node("CheckpointLoaderSimple", ckpt_name=POCKET_CHECKPOINT.name),
         "dataset": node("BakeryLoadDataset", folder=NAME),
-        "round": node("BakeryRound", dataset=["dataset", 0], name=NAME),
-        "optimizer": node("BakeryOptimizer", learning_rate=rate),
+        "round": node("BakeryRound", dataset=["dataset", 0], name=NAME, learning_rate=rate, rate_factor=factor),
+        "optimizer": node("BakeryOptimizer", learning_rate=["round", 4]),
         "preview": node("BakeryPreview", every=0, at_start=False, **quick),
         "train": node(
             "BakeryTrain", **base, dataset=["dataset", 0], name=["round", 0], lora=["round", 1], steps=2,
@@ -72,11 +72,13 @@ def test_rounds_follow_each_other(comfy, folder):
     again = run(comfy, graph())
     assert "already trained" in again.outputs["train"]["text"][0], "the same dataset is the same round"
     add(folder, "kept", 100)
-    # A rate of nearly nothing: round 2 has to be what round 1 was, but for its rounding to 16 bit.
-    second = run(comfy, graph(rate=1e-8))
+    # A factor of nearly nothing: round 2 has to be what round 1 was, but for its rounding to 16 bit.
+    second = run(comfy, graph(factor=1e-5))
     wanted = f"{NAME}_round_2 goes on from {NAME}_round_1.\nround 1: 1 image\nround 2: 2 images"
     assert second.outputs["round"]["text"] == [wanted]
     first, last = lora(comfy, 1).tensors, lora(comfy, 2).tensors
+    rates = [json.loads(lora(comfy, number).metadata["ss_learning_rate"]) for number in (1, 2)]
+    assert rates == pytest.approx([1e-3, 1e-8])
     ups = [key for key in first if "lora_up" in key]
     assert max(float(first[key].abs().max()) for key in ups) > 1e-3
     assert first.keys() == last.keys()

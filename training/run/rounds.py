@@ -85,6 +85,14 @@ def rounds_up_to(loras: Path, name: str) -> list[Round]:
     return [one for one in trained_rounds(loras, match.group(1)) if one.number <= int(match.group(2))]
 
 
+def rate_of_round(first_rate: float, factor: float, number: int) -> float:
+    """Learning rate of a round, counted from 1: each has the one before's times the factor.
+
+    Every round starts from weights that are trained already, on much the same pictures: it has less to change.
+    """
+    return first_rate * factor ** (number - 1)
+
+
 def open_round(loras: Path, base_name: str, note: RoundNote) -> Round:
     """The round to train with this dataset: the last one while it is trained on the same, else the one after it.
 

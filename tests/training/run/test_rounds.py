@@ -1,7 +1,7 @@
 """Which round it is follows from what is on disk."""
 
 import pytest
-from pack.training.run.rounds import RoundNote, open_round, rounds_up_to, trained_rounds
+from pack.training.run.rounds import RoundNote, open_round, rate_of_round, rounds_up_to, trained_rounds
 
 ONE, SEVEN = RoundNote("one picture", 1), RoundNote("seven pictures", 7)
 
@@ -49,3 +49,8 @@ def test_names_that_cannot_be_folders_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="name"):
         open_round(tmp_path, name, ONE)
     assert not any(tmp_path.iterdir())
+
+
+def test_each_round_has_the_rate_before_times_the_factor():
+    assert [rate_of_round(1e-3, 0.5, number) for number in (1, 2, 3)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+    assert rate_of_round(1.0, 1.0, 7) == 1.0
