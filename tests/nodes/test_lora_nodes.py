@@ -246,6 +246,15 @@ def test_extract_finds_the_lora_that_was_applied(models, node):
     for name in (LINEAR, TEXT):
         assert_near(delta_weight(split_modules(extracted)[name]), delta_weight(made("lora", name)), 1e-3)
     assert "do not differ" in report
+    assert extracted.metadata["modelspec.prediction_type"] == "epsilon", "as the model connected samples"
+
+
+def test_extracting_from_a_v_prediction_model_says_so(comfy, models, node):
+    sampling = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
+    (original,) = sampling.patch(models.model, "v_prediction", False)
+    (tuned, _) = node("BakeryApplyLoRA", model=original, clip=models.clip, lora=named(LINEAR, made("lora", LINEAR)))
+    extracted, _ = node("BakeryExtractLoRA", model=original, tuned_model=tuned, rank=4)
+    assert extracted.metadata["modelspec.prediction_type"] == "v"
 
 
 def test_save_load_and_core_loader_give_the_same_weights(comfy, models, node, monkeypatch):
