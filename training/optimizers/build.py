@@ -51,11 +51,15 @@ def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:
     """The settings, if an optimizer can be built from them whatever the network is.
 
     Raises:
-        ValueError: For a missing package, unknown arguments or rates that cannot work.
+        ValueError: For a missing package, arguments that are unknown or have impossible values, or rates that cannot
+            work.
     """
     spec = find_optimizer(settings.optimizer)
-    arguments = optimizer_arguments(settings, spec, spec.load())
+    optimizer_class = spec.load()
+    arguments = optimizer_arguments(settings, spec, optimizer_class)
     check_rates(settings, spec, needs_one_rate=_needs_one_rate(spec, arguments))
+    rate = None if arguments.get("relative_step") else settings.learning_rate
+    _construct(spec, optimizer_class, [{"params": [nn.Parameter(torch.zeros(2, 2))], "lr": rate}], arguments)
     return settings
 
 
@@ -81,16 +85,26 @@ def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup
     for group, rate in rated:
         label = "network" if needs_one_rate else group_label(settings, group)
         merged.setdefault((label, rate), {}).update(group.parameters)
-    optimizer = optimizer_class(  # pyright: ignore[reportCallIssue]
-        [{"params": [*named.values()], "lr": None if finds_rate else rate} for (_, rate), named in merged.items()],
-        **arguments,
-    )
+    rated_parameters = [
+        {"params": [*named.values()], "lr": None if finds_rate else rate} for (_, rate), named in merged.items()
+    ]
+    optimizer = _construct(spec, optimizer_class, rated_parameters, arguments)
     for group, ((label, rate), named) in zip(optimizer.param_groups, merged.items(), strict=True):
         group["label"] = label
         group["base_lr"] = None if finds_rate else rate
         group["names"] = [*named]
     use_training_weights(optimizer)
     return optimizer
+
+
+def _construct(
+    spec: OptimizerSpec, optimizer_class: OptimizerClass, groups: list[dict[str, Any]], arguments: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    try:
+        return optimizer_class(groups, **arguments)
+    except (TypeError, ValueError, AssertionError, IndexError) as error:  # each library has its own
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        raise ValueError(f"arguments: {spec.name} cannot be built with {given}: {error}") from error
 
 
 def optimizer_arguments(

@@ -174,3 +174,14 @@ def test_unknown_optimizers_and_bad_values_are_refused_by_name():
     ):
         with pytest.raises(ValueError, match=f"{next(iter(fields))} must be"):
             OptimizerSettings(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("AdamW", "betas=0.9"), ("AdamW", "betas=0.9,1.5"), ("AdamW", "eps='a'"), ("Adafactor", "warmup_init=True")],
+)
+def test_values_an_optimizer_cannot_take_are_refused_before_anything_is_encoded(name, arguments):
+    settings = OptimizerSettings(optimizer=name, arguments=arguments)
+    for refuse in (check_optimizer, lambda settings: build_optimizer(settings, [UNET])):
+        with pytest.raises(ValueError, match=f"arguments: {name} cannot be built with .*{arguments.partition('=')[0]}"):
+            refuse(settings)
