@@ -48,7 +48,7 @@ class BakeryCaptions(io.ComfyNode):
         )
         replacements = parse_pairs("replacements", values.pop("replacements", ""))
         settings = CaptionSettings(**values, replacements=replacements)
-        edited = with_tag_edits(dataset, edits, settings.keep_tags_separator)
+        edited = with_tag_edits(dataset, edits, settings.keep_tags_separator, settings.separator)
         return io.NodeOutput(with_captions(edited, settings))
 
 

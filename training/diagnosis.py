@@ -88,12 +88,17 @@ class Diagnosis:
 
 def diagnose(
     job: TrainJob, state: TrainState, data: PreparedDataset, on_batch: Callable[[int, int], None]
-) -> Diagnosis:
-    """Measures the training images (`data`, without draws) with the network and without it."""
+) -> Diagnosis | None:
+    """Measures the training images (`data`, without draws) with the network and without it.
+
+    Images of which the mask leaves nothing are not judged; None where that is all of them.
+    """
     trained = measure_final(job, state, data, on_batch)
     with job.network.disabled():
         base = image_losses(job, data, on_batch)
-    pairs = list(zip(trained, base, strict=True))
+    pairs = [(image, before) for image, before in zip(trained, base, strict=True) if before.loss > 0]
+    if not pairs:
+        return None
     images = [_joined(data.image_names[image_id], _of_image(pairs, image_id)) for image_id in _image_ids(pairs)]
     tags = {tag: _with_tag(pairs, tag) for image, _ in pairs for tag in _tags(image)}
     return Diagnosis(

@@ -283,7 +283,8 @@ def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis |
         known = load_diagnosis(path)
         return known if known and known.step == state.step else None
     diagnosis = diagnose(job, state, session.data.still(num_images), _progress(hooks, "measuring images"))
-    save_diagnosis(path, diagnosis)
+    if diagnosis is not None:
+        save_diagnosis(path, diagnosis)
     return diagnosis
 
 

@@ -197,3 +197,19 @@ def test_a_mark_makes_another_run(request_):
     dataset = replace(toy_dataset(), held_out=marked.subsets)
     second = run(replace(request_, dataset=dataset, validation=ValidationSettings()))
     assert first.folder.run_id != second.folder.run_id
+
+
+@pytest.mark.parametrize("masked_out", [1, 3])
+def test_images_without_anything_in_their_mask_are_not_judged(masked_out, tmp_path):
+    """As a mask file that is black all over makes them: their loss is 0, with the network and without."""
+    data = other_dataset()
+    items = data.subsets[0].items
+    black = torch.zeros(64, 64, dtype=torch.uint8)
+    items = tuple(
+        replace(item, mask=black, mask_hash="black") if n < masked_out else item for n, item in enumerate(items)
+    )
+    data = replace(data, subsets=(replace(data.subsets[0], items=items),))
+    stages = (Stage(steps=40, batch_size=3),)
+    result = run(toy_request(tmp_path, base=BASE, dataset=data, is_diagnosed=True, stages=stages))
+    names = {item.name for item in items[masked_out:]}
+    assert {image.name for image in result.diagnosis.images} == names if names else result.diagnosis is None

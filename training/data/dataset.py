@@ -129,12 +129,12 @@ def with_captions(dataset: Dataset, settings: CaptionSettings) -> Dataset:
     )
 
 
-def with_tag_edits(dataset: Dataset, edits: TagEdits, keep_tags_separator: str = "") -> Dataset:
+def with_tag_edits(dataset: Dataset, edits: TagEdits, keep_tags_separator: str = "", separator: str = ",") -> Dataset:
     """The dataset with its captions edited, each subset by its own tag counts."""
 
     def edited(subset: Subset) -> Subset:
         lines = [line for item in subset.items for line in item.captions]
-        new = iter(edit_captions(lines, edits, [keep_tags_separator]))
+        new = iter(edit_captions(lines, edits, [keep_tags_separator], separator))
         return replace(
             subset,
             items=tuple(replace(item, captions=tuple(next(new) for _ in item.captions)) for item in subset.items),

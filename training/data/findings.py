@@ -76,6 +76,12 @@ def enlarged(entries: Sequence[Entry]) -> list[str]:
     return [e.item.name for e in entries if e.placement.scaled[0] > ENLARGED_TOO_MUCH * e.item.width]
 
 
+def masked_out(entries: Sequence[Entry]) -> list[str]:
+    """Names of images of which the mask leaves nothing to train on."""
+    masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in entries)
+    return [name for name, mask in masks if mask is not None and mask.getbbox() is None]
+
+
 def empty_captions(entries: Sequence[Entry]) -> list[str]:
     """Names of images trained without any text."""
     return [entry.item.name for entry in entries if not caption_as_trained(entry)]

@@ -11,6 +11,7 @@ from .findings import (
     empty_captions,
     enlarged,
     inseparable_tags,
+    masked_out,
     near_duplicates,
     tag_images,
     unique_images,
@@ -51,6 +52,7 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     found += [f"same picture: {_names(names)}" for names in duplicates(images)]
     found += [f"nearly the same picture: {a} and {b}" for a, b in near_duplicates(images)]
     found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
+    found += _if_any("the mask is black all over, so nothing is trained", masked_out(images))
     found += _if_any("empty caption", empty_captions(images))
     found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
     found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]

@@ -63,7 +63,9 @@ def metadata_key(image: Path, folder: Path) -> str:
 def _records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = _rows(text)
     if len(rows) == 1 and not any(name in rows[0] for name in NAME_FIELDS):
-        yield from rows[0].items()
+        yield from (
+            (name, fields if isinstance(fields, dict) else {"caption": fields}) for name, fields in rows[0].items()
+        )
         return
     for row in rows:
         name = next((str(row[field]) for field in NAME_FIELDS if field in row), None)

@@ -31,15 +31,13 @@ class TagEdits:
 
 def split_tags(text: str, separator: str = ",") -> list[str]:
     """Tags without surrounding space, empty ones left out; separators inside balanced parentheses do not count."""
-    pieces: list[str] = []
-    for piece in text.split(separator):
-        if pieces and _depth(pieces[-1]) > 0 and ")" in text:
-            pieces[-1] += separator + piece
-        else:
-            pieces.append(piece)
-    if _depth(pieces[-1]) > 0:  # an unclosed parenthesis, as in `:(`, holds nothing together
-        pieces = text.split(separator)
-    return [tag for tag in (piece.strip() for piece in pieces) if tag]
+    pieces, tags = text.split(separator), list[str]()
+    while pieces:
+        closed = (n for n in range(1, len(pieces) + 1) if _depth(separator.join(pieces[:n])) <= 0)
+        count = next(closed, 1)  # an unclosed parenthesis, as in `:(`, holds nothing together
+        tags.append(separator.join(pieces[:count]).strip())
+        pieces = pieces[count:]
+    return [tag for tag in tags if tag]
 
 
 def _depth(text: str) -> int:
@@ -69,25 +67,28 @@ def edit_tags(tags: Sequence[str], edits: TagEdits, counts: Mapping[str, int]) -
     return sorted(result, key=lambda tag: -counts.get(normal(tag), 0)) if edits.order_by_frequency else result
 
 
-def edit_captions(captions: Sequence[str], edits: TagEdits, separators: Sequence[str] = ()) -> list[str]:
+def edit_captions(
+    captions: Sequence[str], edits: TagEdits, separators: Sequence[str] = (), separator: str = ","
+) -> list[str]:
     """Captions after the edits. Those whose tags do not change keep their exact text.
 
-    Captions are first taken apart at `separators` (of kept tags); each part is edited by itself.
+    Captions are first taken apart at `separators` (of kept tags); each part is edited by itself. `separator` stands
+    between tags.
     """
     pattern = "|".join(re.escape(separator) for separator in separators if separator)
     parts = [re.split(f"({pattern})", text) if pattern else [text] for text in captions]
-    first_pass = [[_edit_text(part, edits, {}) for part in text] for text in parts]
-    counts = count_tags(JOINER.join(text[::2]) for text in first_pass)
-    return ["".join(_edit_text(part, edits, counts) for part in text) for text in parts]
+    first_pass = [[_edit_text(part, edits, {}, separator) for part in text] for text in parts]
+    counts = count_tags((separator.join(text[::2]) for text in first_pass), separator)
+    return ["".join(_edit_text(part, edits, counts, separator) for part in text) for text in parts]
 
 
-def _edit_text(text: str, edits: TagEdits, counts: Mapping[str, int]) -> str:
-    tags = split_tags(text)
+def _edit_text(text: str, edits: TagEdits, counts: Mapping[str, int], separator: str) -> str:
+    tags = split_tags(text, separator)
     edited = edit_tags(tags, edits, counts)
     if edited == tags:
         return text
     lead, trail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return lead + JOINER.join(edited) + trail
+    return lead + f"{separator.rstrip()} ".join(edited) + trail
 
 
 def _fold(tags: Sequence[str], group: set[str], folded: str) -> list[str]:

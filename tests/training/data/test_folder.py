@@ -124,10 +124,17 @@ def test_kohya_metadata(tmp_path, is_absolute):
     metadata = {
         f"{prefix}sub/a.png": {"caption": "a cat", "tags": "sky, tree", "train_resolution": [512, 512]},
         f"{prefix}b": {"tags": ["one", "two"]},
+        f"{prefix}d.png": "a caption alone",
     }
+    save(tmp_path / "d.png", picture(7))
     (tmp_path / "meta.json").write_text(json.dumps(metadata), encoding="utf-8")
     found = captions(scan_folder(tmp_path, metadata=tmp_path / "meta.json"))
-    assert found == {"sub/a.png": ("a cat, sky, tree",), "b.png": ("one, two",), "c.png": ("from file",)}
+    assert found == {
+        "sub/a.png": ("a cat, sky, tree",),
+        "b.png": ("one, two",),
+        "c.png": ("from file",),
+        "d.png": ("a caption alone",),
+    }
 
 
 def test_json_lines_metadata(tmp_path):

@@ -127,3 +127,12 @@ def test_captions_shown_are_those_of_the_first_epoch():
 
     shown = {entry.image_id: caption_as_trained(entry) for entry in place_images(data, "sd15")}
     assert shown == dict(zip(batch.image_ids, batch.captions, strict=True))
+
+
+def test_masks_that_leave_nothing_are_named(tmp_path):
+    for seed in range(3):
+        save(tmp_path / "set" / f"{seed}.png", picture(seed), f"caption {seed}")
+    save(tmp_path / "masks" / "0.png", np.zeros((64, 64), np.uint8))
+    save(tmp_path / "masks" / "1.png", picture(9)[..., 0])
+    lines = found(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"))
+    assert about(lines, "mask") == ["the mask is black all over, so nothing is trained: 0.png"]

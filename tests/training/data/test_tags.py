@@ -46,6 +46,12 @@ def test_frequency_counts_what_is_left_after_the_edits():
     assert result == ["b, cat, rare", "b, cat", "b"]
 
 
+def test_edits_go_by_the_separator_of_the_captions():
+    edits = TagEdits(prune=("red, dark",), replace=(("cat", "kitten"),), order_by_frequency=True)
+    captions = edit_captions(["sky; red, dark; cat ||| red, dark;end", "cat; b"], edits, ["|||"], ";")
+    assert captions == ["kitten; sky ||| end", "kitten; b"]
+
+
 def test_untouched_captions_keep_their_text():
     captions = ["A photo of a cat,sitting ,  outside.", "plain"]
     assert edited(captions, prune=("dog",)) == captions
@@ -58,6 +64,8 @@ def test_marks_of_kept_tags_stay_where_they_are():
 def test_split_is_at_separators_outside_parentheses():
     assert split_tags("(a, b:1.2), c,, d ") == ["(a, b:1.2)", "c", "d"]
     assert split_tags("a; b, c", ";") == ["a", "b, c"]
+    assert split_tags(":), :(, (a, b:1.2), c (d, e)") == [":)", ":(", "(a, b:1.2)", "c (d, e)"]
+    assert split_tags("a, ((b, c), d, e") == ["a", "((b", "c)", "d", "e"]
     assert split_tags(" , ") == []
 
 

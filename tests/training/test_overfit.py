@@ -1,0 +1,23 @@
+"""What a LoRA changes in other subjects, beside what it changes where it is asked for."""
+
+import pytest
+import torch
+from pack.training.overfit import change, share_of_others
+
+
+def flat(red, green, blue):
+    return torch.tensor([red, green, blue]).expand(16, 16, 3)
+
+
+def test_change_is_of_colours_and_edges_and_a_mean():
+    red, blue = flat(1.0, 0.0, 0.0), flat(0.0, 0.0, 1.0)
+    assert change([red, blue], [red, blue]) == pytest.approx(0, abs=1e-6)
+    whole = change([red], [blue])
+    assert whole > 0.4
+    assert change([red, red], [red, blue]) == pytest.approx(whole / 2, abs=1e-6)
+
+
+def test_share_of_others_is_said_where_enough_is_changed():
+    assert share_of_others(0.2, 0.05) == pytest.approx(0.25)
+    assert share_of_others(0.2, 0.5) == 1.0
+    assert share_of_others(0.01, 0.01) is None
