@@ -35,6 +35,12 @@ def test_limits_follow_the_resolution_unless_given():
     assert grid_of(resolution=512, min_bucket_size=320, max_bucket_size=768).sizes == bucket_sizes(512**2, 320, 768, 64)
 
 
+def test_equal_limits_leave_one_size():
+    grid = grid_of(resolution=512, min_bucket_size=512, max_bucket_size=512)
+    assert grid.sizes == ((512, 512),)
+    assert grid.choose((2000, 300)) == ((512, 512), (3413, 512))
+
+
 @pytest.mark.parametrize(
     ("sizes", "family", "side"),
     [
