@@ -11,7 +11,17 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..training.compare import NO_LORA, Cell, Page, arrange, best_lora, choose_steps, parse_numbers, without_trigger
+from ..training.compare import (
+    MAX_CELLS,
+    NO_LORA,
+    Cell,
+    Page,
+    arrange,
+    best_lora,
+    choose_steps,
+    parse_numbers,
+    without_trigger,
+)
 from ..training.compare_sheet import draw_pages
 from ..training.comparison import (
     Comparison,
@@ -24,6 +34,7 @@ from ..training.comparison import (
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
 from ..training.likeness import likeness
+from ..training.overfit import change, share_of_others
 from ..training.picks import chosen_step, picks_state
 from ..training.previews import PreviewSettings
 from ..training.run.folder import RunFolder
@@ -78,7 +89,9 @@ class BakeryCompare(io.ComfyNode):
             "text encoder": [f"text encoder {number:g}" for number in text_strengths] or ["same"],
         }
         pages = arrange(labels, values["columns"], values["rows"])
-        wanted = Wanted(loras, tuple(strengths), tuple(text_strengths or [None]), settings, _cells(pages))
+        cells, others = _cells(pages), _lines(values.get("other_prompts", ""))
+        _cells_of_others(cells, len(others))  # refused before anything is drawn
+        wanted = Wanted(loras, tuple(strengths), tuple(text_strengths or [None]), settings, cells, others)
         folder = comparisons_folder() / _key(values, wanted)
         drawn = load_comparison(folder)
         pictures = drawn and load_pictures(folder, drawn)
@@ -114,6 +127,8 @@ class Wanted:
     text_strengths: tuple[float | None, ...]
     settings: PreviewSettings
     cells: tuple[Cell, ...]
+    other_prompts: tuple[str, ...]
+    """Of other subjects than what was trained."""
 
 
 def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
@@ -130,7 +145,7 @@ def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
         [(lora.label, lora.key) for lora in wanted.loras], wanted.strengths, wanted.text_strengths,
         asdict(wanted.settings), wanted.cells, values.get("trigger", "").strip(),
         None if references is None else tensors_key({"references": references}),
-        None if vision is None else patcher_key(vision.patcher),
+        None if vision is None else patcher_key(vision.patcher), wanted.other_prompts,
     ]  # fmt: skip
     return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
 
@@ -157,8 +172,42 @@ def _draw(values: Mapping[str, Any], wanted: Wanted, node_id: str | None) -> tup
         cells=wanted.cells,
         scores=tuple(score(pictures[cell]) for cell in wanted.cells) if score else (),
         plain_scores=plain,
+        others_changed=_others_changed(wanted, pictures, sampler),
     )
     return comparison, [to_pil(pictures[cell]) for cell in wanted.cells]
+
+
+def _cells_of_others(cells: Sequence[Cell], num_prompts: int) -> list[Cell]:
+    """The same LoRAs and strengths with the prompts of other subjects.
+
+    Raises:
+        ValueError: They are too many.
+    """
+    found = list(dict.fromkeys(replace(cell, prompt=index) for cell in cells for index in range(num_prompts)))
+    if len(found) > MAX_CELLS:
+        raise ValueError(
+            f"other_prompts would make {len(found)} further pictures, at most {MAX_CELLS}; take fewer lines"
+        )
+    return found
+
+
+def _others_changed(wanted: Wanted, pictures: Mapping[Cell, Tensor], sampler: CellSampler) -> tuple[float | None, ...]:
+    """By LoRA; empty without prompts of other subjects, or without the base model's pictures beside them."""
+    base = next((index for index, lora in enumerate(wanted.loras) if lora.load is None), None)
+    if not wanted.other_prompts or base is None:
+        return ()
+    cells = _cells_of_others(wanted.cells, len(wanted.other_prompts))
+    loads, settings = [lora.load for lora in wanted.loras], replace(wanted.settings, prompts=wanted.other_prompts)
+    others = sampler.draw(cells, loads, wanted.strengths, wanted.text_strengths, settings)
+
+    def changed(drawn: Mapping[Cell, Tensor], lora: int) -> float:
+        mine = [cell for cell in drawn if cell.lora == lora]
+        return change([drawn[cell] for cell in mine], [drawn[replace(cell, lora=base)] for cell in mine])
+
+    return tuple(
+        None if index == base else share_of_others(changed(pictures, index), changed(others, index))
+        for index in range(len(loads))
+    )
 
 
 def _best(values: Mapping[str, Any], drawn: Comparison, chosen: int | None) -> tuple[int, str]:
@@ -218,10 +267,13 @@ def _of_file(label: str, home: str, path: Path, step: int | None = None) -> Cand
     return Candidate(label=label, load=lambda: load_lora(path).tensors, key=key, step=step)
 
 
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def _settings(values: Mapping[str, Any]) -> PreviewSettings:
-    prompts = tuple(line.strip() for line in values["prompts"].splitlines() if line.strip())
     return PreviewSettings(
-        prompts=prompts, negative=values["negative"], seed=values["seed"], width=values["width"],
+        prompts=_lines(values["prompts"]), negative=values["negative"], seed=values["seed"], width=values["width"],
         height=values["height"], steps=values["sampling_steps"], cfg=values["cfg"], sampler=values["sampler"],
         scheduler=values["scheduler"],
     )  # fmt: skip

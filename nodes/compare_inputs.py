@@ -77,11 +77,16 @@ def _scoring_inputs() -> list[io.Input]:
         ),
         io.String.Input(
             "trigger", default="", optional=True, advanced=True,
-            tooltip="Trigger word: the prompts are drawn without it too, which shows a LoRA that is overfit.",
+            tooltip="Trigger word: the prompts are scored without it too, which shows what comes unasked.",
         ),
         io.Boolean.Input(
             "is_by_round", default=False, optional=True, advanced=True,
             tooltip="Where the run is a round (see Round): compare the last LoRA of each round, in place of the steps "
             "of this one.",
+        ),
+        io.String.Input(
+            "other_prompts", multiline=True, default="", optional=True, advanced=True,
+            tooltip="Prompts of other subjects, without the trigger word, one a line. What a LoRA changes in them "
+            "shows whether it is overfit.",
         ),
     ]  # fmt: skip

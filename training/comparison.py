@@ -17,6 +17,7 @@ from PIL import Image
 
 from .compare import NO_LORA, Cell
 from .files.atomic import write_atomic, write_text_atomic
+from .overfit import OVERFIT
 from .strength_advice import strength_advice
 
 COMPARISON_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
@@ -27,7 +28,6 @@ MAX_KEPT = 50
 MAX_KEPT_BYTES = 2 << 30
 MIN_LEARNED = 0.02
 """A LoRA that brings the pictures no nearer to the references than this shows nothing that could be overfit."""
-OVERFIT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +49,8 @@ class Comparison:
     """Likeness by cell; empty without references."""
     plain_scores: tuple[float, ...]
     """Mean likeness by LoRA with the trigger word left out; empty without one."""
+    others_changed: tuple[float | None, ...] = ()
+    """By LoRA, what it changes in other subjects, as training/overfit.py has it; empty where none were drawn."""
 
     def by_cell(self) -> dict[Cell, float]:
         """Scores; empty without references."""
@@ -62,30 +64,36 @@ class Comparison:
         return [sum(values) / len(values) for values in found]
 
     def leaks(self) -> list[float | None]:
-        """By LoRA, how much of what it adds with the trigger word shows without it, 0..1; 1 is badly overfit.
+        """By LoRA, how much of what it adds with the trigger word shows without it, 0..1.
 
         None where it cannot be said: without a trigger word or the base model, or of a LoRA that shows nothing yet.
         """
         if not self.plain_scores or NO_LORA not in self.loras:
             return [None] * len(self.loras)
-        base = self.plain_scores[self.loras.index(NO_LORA)]
-        pairs = zip(self.loras, self.plain_scores, self.means(), strict=True)
+        base, means = self.loras.index(NO_LORA), self.means()
+        added = [mean - means[base] for mean in means]
+        unasked = [plain - self.plain_scores[base] for plain in self.plain_scores]  # a prompt without a word is another
         return [
-            None if name == NO_LORA or mean - base < MIN_LEARNED else min(1.0, max(0.0, (plain - base) / (mean - base)))
-            for name, plain, mean in pairs
+            None if name == NO_LORA or mine < MIN_LEARNED else min(1.0, max(0.0, shown / mine))
+            for name, mine, shown in zip(self.loras, added, unasked, strict=True)
         ]
 
     def report(self, best: int, why: str) -> str:
         """Scores and what they say; `why` says in what respect `best` is best."""
         lines = [f"{self.loras[best]} is given out: {why}"]
+        lines += [
+            f"{name}: changes other subjects {share:.0%} as much as what it was trained for"
+            + (": overfit, take an earlier step" if share >= OVERFIT else "")
+            for name, share in zip(self.loras, self.others_changed, strict=False)
+            if share is not None
+        ]
         if not self.scores:
             return "\n".join([*lines, "Connect reference images to score the cells."])
         lines += [f"{name}: likeness {mean:.3f}" for name, mean in zip(self.loras, self.means(), strict=True)]
         pairs = zip(self.loras, self.plain_scores, self.leaks(), strict=False)
         for name, plain, leak in pairs:
             told = "" if leak is None else f", shows {leak:.0%} of itself unasked"
-            warning = ": overfit, take an earlier step" if leak is not None and leak >= OVERFIT else ""
-            lines.append(f"{name}: likeness {plain:.3f} without the trigger{told}{warning}")
+            lines.append(f"{name}: likeness {plain:.3f} without the trigger{told}")
         lines += [
             f"{name}: {advice}"
             for index, name in enumerate(self.loras)

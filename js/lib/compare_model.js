@@ -3,8 +3,8 @@
 
 import { short } from "./chart_math.js";
 
-/** Share of itself that a LoRA shows unasked from which it is called overfit; as training/comparison.py has it. */
-export const OVERFIT = 0.5;
+/** Share of other subjects' change from which a LoRA is called overfit; as training/overfit.py has it. */
+export const OVERFIT = 0.25;
 /** The server's name of the base model. */
 const NO_LORA = "no LoRA";
 
@@ -52,7 +52,7 @@ export function cellTitle(data, cell, t) {
 }
 
 /**
- * What is said of a LoRA besides its name: its mean likeness, and how much it shows unasked.
+ * What is said of a LoRA besides its name: its mean likeness, how much it shows unasked, how much it changes other subjects.
  * @param {any} data
  * @param {number} lora
  * @param {import("./strings.js").Translate} t
@@ -62,6 +62,9 @@ export function verdict(data, lora, t) {
   const parts = [];
   if (data.means.length) parts.push(data.means[lora].toFixed(3));
   const leak = data.leaks[lora];
-  if (leak != null) parts.push(t(leak >= OVERFIT ? "overfit" : "leak", { share: Math.round(leak * 100) }));
-  return { text: parts.join("\n"), isOverfit: leak != null && leak >= OVERFIT };
+  if (leak != null) parts.push(t("leak", { share: Math.round(leak * 100) }));
+  const changed = data.others_changed?.[lora];
+  const isOverfit = changed != null && changed >= OVERFIT;
+  if (changed != null) parts.push(t(isOverfit ? "overfit" : "others_changed", { share: Math.round(changed * 100) }));
+  return { text: parts.join("\n"), isOverfit };
 }

@@ -31,6 +31,7 @@ def folder(server):
     comparison = Comparison(
         loras=LORAS, steps=(None, 10, 20), prompts=PROMPTS, strengths=(1.0,), text_strengths=(None,), run=(RUN, NAME),
         cells=tuple(cells), scores=(0.2, 0.2, 0.5, 0.5, 0.8, 0.8), plain_scores=(0.2, 0.2, 0.7),
+        others_changed=(None, 0.1, 0.4),
     )  # fmt: skip
     pictures = [Image.new("RGB", (64, 64), (80 * cell.lora, 90, 160 * cell.prompt)) for cell in cells]
     folder = server.base / "user" / "lora_bakery" / "comparisons" / KEY
@@ -52,7 +53,7 @@ def press(page, text):
 
 def test_look_and_choose_a_cell(page, server, folder):
     show_comparison(page)
-    assert "overfit: unasked 83 %" in page.locator(".bakery-compare-row").nth(2).inner_text()
+    assert "unasked 83 %\noverfit: others changed 40 %" in page.locator(".bakery-compare-row").nth(2).inner_text()
     page.locator(".bakery-compare-cell").nth(3).click()
     wait(page, "document.querySelector('.bakery-compare-large img')?.naturalWidth === 64")
     title = page.locator(".bakery-compare-title")

@@ -19,10 +19,11 @@ test("LoRAs are named in the page's language, files as they are", () => {
   assert.deepEqual([0, 1, 2].map((lora) => loraName(three, lora, zh)), ["无 LoRA", "第 10 步", "fox.safetensors"]);
 });
 
-test("a LoRA that shows half of itself unasked is called overfit", () => {
+test("a LoRA that changes other subjects a quarter as much as its own is called overfit", () => {
   assert.deepEqual(verdict(data, 1, t), { text: "", isOverfit: false });
-  assert.deepEqual(verdict({ ...data, means: [0.2, 0.6], leaks: [null, 0.49] }, 1, t), { text: "0.600\nunasked 49 %", isOverfit: false });
-  assert.deepEqual(verdict({ ...data, means: [0.2, 0.6], leaks: [null, 0.5] }, 1, t), { text: "0.600\noverfit: unasked 50 %", isOverfit: true });
+  assert.deepEqual(verdict({ ...data, means: [0.2, 0.6], leaks: [null, 0.9] }, 1, t), { text: "0.600\nunasked 90 %", isOverfit: false });
+  assert.deepEqual(verdict({ ...data, others_changed: [null, 0.24] }, 1, t), { text: "others changed 24 %", isOverfit: false });
+  assert.deepEqual(verdict({ ...data, means: [0.2, 0.6], others_changed: [null, 0.25] }, 1, t), { text: "0.600\noverfit: others changed 25 %", isOverfit: true });
 });
 
 test("votes on pictures are votes on their LoRAs, under equal conditions", () => {

@@ -90,6 +90,16 @@ def test_grid_report_pick_and_plot_of_a_run(comfy, graph):
     assert result.outputs["11"]["text"] == [f"{NAME}: step 2"]
 
 
+def test_prompts_of_other_subjects_are_drawn_beside_the_base_models(comfy, graph):
+    """With the prompts themselves in place of others, all that is changed is changed there too."""
+    said = "changes other subjects 100% as much as what it was trained for: overfit"
+    strong = {"strengths": "10", "num_steps": 1}  # so that three steps change something
+    for changes, is_said in (({}, True), ({"include_base": False}, False)):
+        node = compare(**strong, other_prompts=f"\n{COMPARE['prompts']}\n", **changes)
+        report = run(comfy, graph, **{"6": node, "7": show("6")}).outputs["6"]["text"][0]
+        assert (f"step 3: {said}" in report) == is_said, report
+
+
 def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
     from pack.nodes.comfy_bridge.run_folders import loras_output
     from pack.training.picks import save_pick

@@ -1,9 +1,10 @@
 """How much a LoRA shows of itself unasked while it is trained too long: `pack.tests.pocket.overfit`.
 
-Trains zorblax on the pocket model, far beyond what is good for it, and draws the saved steps as Compare LoRAs does: the
-same prompts with the trigger word and without it. Printed for each step: likeness to the dataset with and without the
-word, what Compare LoRAs makes of them (`Comparison.leaks`), and what is true of the pictures: the share that show the
-character when asked for, and when not asked for. The limit in training/comparison.py lies where the last one has risen.
+Trains a character on the pocket model, far beyond what is good for it, and draws the saved steps as Compare LoRAs does:
+prompts that ask for the character, and prompts that name other creatures, beside the base model's own pictures. Printed
+for each step: what changed in either, what training/overfit.py makes of it, and what is true of the pictures: the share
+that shows the character, and how right the other creatures still are, relative to the base model. The limit in
+training/overfit.py lies between the steps that are good and those that are not.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
-from ...training.compare import NO_LORA, Cell, without_trigger
-from ...training.comparison import Comparison
 from ...training.data.images import pixels_HWC
-from ...training.likeness import describe, likeness
+from ...training.overfit import change, share_of_others
 from ..host.inprocess import HostModules, import_comfyui
 from ..host.paths import POCKET_CHECKPOINT, comfyui_folder
-from .characters import CHARACTERS, OriginalCharacter, reference_images, write_oc_dataset
-from .measure import identity
+from .captions import held_out_creatures
+from .characters import CHARACTERS, OriginalCharacter, write_oc_dataset
+from .measure import identity, prior
 from .sampling import PocketModel, SamplerConfig, sample_captions
+from .world import describe
 
 STEPS = (50, 100, 200, 300, 500, 750, 1000)
-PICTURES_A_PROMPT = 6
-SAMPLING = SamplerConfig(num_steps=12, cfg=4.0, seed=1, batch_size=PICTURES_A_PROMPT * 4)
+PICTURES = 24
+"""Of the character, and of others."""
+SAMPLING = SamplerConfig(num_steps=12, cfg=4.0, seed=1, batch_size=PICTURES)
 
 
 def train(host: HostModules, character: OriginalCharacter, rate: float, algorithm: str) -> dict[int, Path]:
@@ -67,26 +69,27 @@ def with_lora(host: HostModules, pocket: PocketModel, file: Path) -> PocketModel
     return PocketModel(model, clip, pocket.vae)
 
 
-def draw(pocket: PocketModel, prompts: list[str]) -> list[Image.Image]:
-    """Pictures of all prompts."""
-    captions = [prompt for prompt in prompts for _ in range(PICTURES_A_PROMPT)]
+def draw(pocket: PocketModel, captions: Sequence[str]) -> list[Image.Image]:
+    """A picture of each caption."""
     return [Image.fromarray(picture) for picture in sample_captions(pocket, captions, SAMPLING)]
+
+
+def changed(pictures: list[Image.Image], before: list[Image.Image]) -> float:
+    """As Compare LoRAs measures it."""
+    return change([pixels_HWC(picture) for picture in pictures], [pixels_HWC(picture) for picture in before])
 
 
 def main(arguments: list[str]) -> int:
     """Train, draw, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--character", choices=sorted(CHARACTERS), default="zorblax")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--algorithm", default="locon")
     options = parser.parse_args(arguments)
-    character = CHARACTERS["zorblax"]
-    references_ND = torch.stack([describe(pixels_HWC(picture)) for picture, _ in reference_images(character)])
-    prompts = [character.caption(name) for name in (*character.seen_backgrounds[:2], *character.unseen_backgrounds[:2])]
-    plain = [without_trigger(prompt, character.trigger) for prompt in prompts]
-
-    def score(pictures: list[Image.Image]) -> float:
-        return sum(likeness(describe(pixels_HWC(picture)), references_ND) for picture in pictures) / len(pictures)
-
+    character = CHARACTERS[options.character]
+    backgrounds = [*character.seen_backgrounds[:2], *character.unseen_backgrounds[:2]]
+    asked = [character.caption(name) for name in backgrounds for _ in range(PICTURES // len(backgrounds))]
+    others = [describe(creature) for creature in held_out_creatures()[:PICTURES]]
     with tempfile.TemporaryDirectory() as folder:
         comfyui = comfyui_folder()
         if comfyui is None:
@@ -94,29 +97,18 @@ def main(arguments: list[str]) -> int:
         host = import_comfyui(comfyui, Path(folder))
         files = train(host, character, options.rate, options.algorithm)
         pocket = PocketModel(*host.load_checkpoint(POCKET_CHECKPOINT))
-        print("| step | likeness | without the word | shows unasked | character when asked | when not asked |")
+        before = draw(pocket, asked), draw(pocket, others)
+        print("| step | changed when asked | others changed | share | character when asked | others right |")
         print("|---|---|---|---|---|---|")
-        base: tuple[float, float] | None = None
-        for label, model in (("0", pocket), *((str(step), with_lora(host, pocket, files[step])) for step in STEPS)):
-            asked, unasked = draw(model, prompts), draw(model, plain)
-            mine = score(asked), score(unasked)
-            base = base or mine
-            leak = _leak(base, mine) if label != "0" else None
-            shares = identity(asked, character), identity(unasked, character)
-            told = "-" if leak is None else f"{leak:.0%}"
-            figures = f"{mine[0]:.3f} | {mine[1]:.3f} | {told} | {shares[0]:.0%} | {shares[1]:.0%}"
-            print(f"| {label} | {figures} |", flush=True)
+        for step in STEPS:
+            model = with_lora(host, pocket, files[step])
+            pictures = draw(model, asked), draw(model, others)
+            mine, theirs = (changed(*pair) for pair in zip(pictures, before, strict=True))
+            share = share_of_others(mine, theirs)
+            told = "-" if share is None else f"{share:.0%}"
+            truth = f"{identity(pictures[0], character):.0%} | {prior(pictures[1], others, before[1]):.0%}"
+            print(f"| {step} | {mine:.3f} | {theirs:.3f} | {told} | {truth} |", flush=True)
     return 0
-
-
-def _leak(base: tuple[float, float], mine: tuple[float, float]) -> float | None:
-    """As Compare LoRAs says it, of mean scores with the word and without."""
-    cells = tuple(Cell(lora=index, prompt=0, strength=0, text_strength=0) for index in range(2))
-    comparison = Comparison(
-        loras=(NO_LORA, "lora"), steps=(None, None), prompts=("",), strengths=(1.0,), text_strengths=(None,), run=None,
-        cells=cells, scores=(base[0], mine[0]), plain_scores=(base[1], mine[1]),
-    )  # fmt: skip
-    return comparison.leaks()[1]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from pack.training.compare import NO_LORA, Cell
@@ -89,16 +90,28 @@ def test_votes_and_choice_are_kept_and_bad_ones_refused(folder):
     assert choices_state(folder.parent) != before
 
 
-def test_overfit_is_what_shows_without_the_trigger():
+def test_what_shows_without_the_trigger():
     """The base gives 0.2 in either case; step 10 adds 0.4 with the trigger and 0.1 without, step 20 0.6 and 0.48."""
     drawn = comparison((0.2, 0.2, 0.6, 0.6, 0.8, 0.8), (0.2, 0.3, 0.68))
     assert drawn.leaks() == pytest.approx([None, 0.25, 0.8], nan_ok=True)
     report = drawn.report(2, "most like the references")
-    assert "step 20: likeness 0.680 without the trigger, shows 80% of itself unasked: overfit" in report
+    assert "step 20: likeness 0.680 without the trigger, shows 80% of itself unasked" in report
     assert "step 10: likeness 0.300 without the trigger, shows 25% of itself unasked\n" in report + "\n"
     unlearned = comparison((0.2, 0.2, 0.21, 0.21, 0.8, 0.8), (0.2, 0.2, 0.2))
     assert unlearned.leaks() == pytest.approx([None, None, 0.0])
     assert comparison((0.2,) * 6).leaks() == [None, None, None]
+
+
+def test_what_the_base_draws_without_the_word_is_not_taken_for_what_the_lora_adds():
+    """The word changes the base's own pictures too: 0.3 with it, 0.2 without."""
+    drawn = comparison((0.3, 0.3, 0.31, 0.31, 0.7, 0.7), (0.2, 0.2, 0.3))
+    assert drawn.leaks() == pytest.approx([None, None, 0.25])
+
+
+def test_a_lora_that_changes_other_subjects_is_called_overfit():
+    report = replace(comparison(), others_changed=(None, 0.24, 0.25)).report(1, "the last")
+    assert "step 10: changes other subjects 24% as much as what it was trained for\n" in report
+    assert "step 20: changes other subjects 25% as much as what it was trained for: overfit, take an earlier" in report
 
 
 def test_the_oldest_are_deleted_beyond_a_limit(tmp_path, monkeypatch):

@@ -8,6 +8,13 @@ FINE_TUNING_RATE = 1e-4
 """Of all weights of the pocket model, where a LoRA takes `RATE`."""
 
 
+OTHER_CREATURES = """\
+creature, square body, green skin, horns, one eye, sand background
+creature, tall body, orange skin, ears, two eyes, white background
+creature, triangle body, blue skin, antenna, three eyes, brown background"""
+"""Described whole, so that a LoRA of zorblax has nothing to say there."""
+
+
 def compare_steps(canvas: Canvas) -> None:
     """A scored grid of saved steps; the best is saved."""
     base = begin(canvas, "compare_steps")
@@ -17,7 +24,8 @@ def compare_steps(canvas: Canvas) -> None:
     trained = train(canvas, 2, base, dataset, "zorblax_steps", optimizer=optimizer, steps=80)
     grid, best, report = canvas.add(
         "BakeryCompare", 3, model=base.model, clip=base.clip, vae=base.vae, run=trained[3], references=references,
-        prompts="zorblax, sky background\nzorblax, teal background", trigger="zorblax", num_steps=4, **compare_size(),
+        prompts="zorblax, sky background\nzorblax, teal background", num_steps=4, other_prompts=OTHER_CREATURES,
+        **compare_size(),
     )  # fmt: skip
     canvas.add("PreviewImage", 3, title="The best has a frame", images=grid)
     canvas.add("PreviewAny", 4, title="Scores", source=report)
