@@ -11,6 +11,8 @@ import { askToKeep } from "./widgets/keep_dialog.js";
 const NODE = "BakeryLoadDataset";
 const MIN_SIZE = [420, 520];
 const MIN_HEIGHT = 260;
+/** Gallery of each node. @type {WeakMap<any, DatasetPanel>} */
+const panels = new WeakMap();
 
 function texts() {
   return translator(app.ui.settings.getSettingValue("Comfy.Locale"));
@@ -27,6 +29,7 @@ function addPanel(node) {
   chain(folder, "callback", () => panel.setFolder(folder.value));
   chain(node, "onConfigure", () => panel.setFolder(folder.value));
   chain(node, "onExecuted", () => panel.load());
+  panels.set(node, panel);
   growTo(node, MIN_SIZE);
   panel.setFolder(folder.value);
 }
@@ -49,7 +52,9 @@ async function keep(node) {
   const here = app.graph._nodes.find((each) => each.comfyClass === NODE)?.widgets.find((widget) => widget.name === "folder");
   const first = here?.value ?? "my_images";
   const others = folders.filter((folder) => folder !== first);
-  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), [first, ...others]);
+  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), [first, ...others], () => {
+    for (const each of new Set([...app.graph._nodes, ...node.graph._nodes])) void panels.get(each)?.load();
+  });
 }
 
 app.registerExtension({

@@ -11,8 +11,9 @@ import { element, keepFocus, setText } from "../lib/dom.js";
  * @param {{filename: string, subfolder: string, type: string}[]} images
  * @param {string} prompt
  * @param {string[]} folders to choose from, the likely one first
+ * @param {() => void} onKept called once they are in their folder
  */
-export function askToKeep(t, images, prompt, folders) {
+export function askToKeep(t, images, prompt, folders, onKept) {
   const before = /** @type {any} */ (document.activeElement);
   const chosen = new Set(images);
   const go = element("button", { type: "submit", class: "bakery-primary" });
@@ -37,6 +38,7 @@ export function askToKeep(t, images, prompt, folders) {
     try {
       const { names } = await edit("keep", { folder: folder.value.trim(), caption: caption.value, images: images.filter((image) => chosen.has(image)) });
       setText(message, t("kept", { count: names.length, folder: folder.value }));
+      onKept();
       setTimeout(close, 900);
     } catch (error) {
       setText(message, t("failed", { error: /** @type {Error} */ (error).message }));

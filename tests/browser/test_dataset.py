@@ -104,6 +104,7 @@ def undo(page):
 
 def test_dropped_images_are_added_and_taken_back(page, folder):
     show_dataset(page, folder)
+    assert page.locator(".bakery-add").inner_text() == f"Add images to input/{folder.name}"
     data = drop(page, ["dropped.png", "second.png"])
     wait(page, "document.querySelectorAll('.bakery-image').length === 5")
     assert (folder / "dropped.png").read_bytes() == data
@@ -187,6 +188,7 @@ def test_generated_images_are_kept_with_one_click(page, folder, server):
     wait(page, "!document.querySelector('.bakery-keep')")
     kept = [path for path in folder.glob("*.txt") if path.read_text() == "a kept fox"]
     assert len(kept) == 2
+    wait(page, "document.querySelectorAll('.bakery-image').length === 5")
     assert all(path.with_suffix(".png").is_file() for path in kept)
     prompt = Image.open(kept[0].with_suffix(".png")).text["prompt"]
     assert "EmptyImage" in json.dumps(json.loads(prompt)), "the picture says where it comes from"
