@@ -1,8 +1,11 @@
 """What a LoRA changes in other subjects, beside what it changes where it is asked for."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
-from pack.training.overfit import change, share_of_others
+from pack.training.overfit import OVERFIT, change, share_of_others
 
 
 def flat(red, green, blue):
@@ -21,3 +24,8 @@ def test_share_of_others_is_said_where_enough_is_changed():
     assert share_of_others(0.2, 0.05) == pytest.approx(0.25)
     assert share_of_others(0.2, 0.5) == 1.0
     assert share_of_others(0.01, 0.01) is None
+
+
+def test_the_page_has_the_same_limit():
+    text = (Path(__file__).resolve().parents[2] / "js" / "lib" / "compare_model.js").read_text(encoding="utf-8")
+    assert float(re.search(r"OVERFIT = ([\d.]+);", text)[1]) == OVERFIT
