@@ -36,12 +36,12 @@ class BakeryRound(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "learning_rate", default=SETTINGS.learning_rate, min=0.0, max=10.0, step=0.000001, round=False,
-                    tooltip="Of round 1; later rounds get less of it, by rate_factor.",
+                    tooltip="Of round 1; rate_factor lowers it from round to round.",
                 ),
                 io.Float.Input(
-                    "rate_factor", default=0.5, min=0.0, max=1.0, step=0.05,
-                    tooltip="Each round's learning rate is that of the round before times this, since it begins from "
-                    "weights that are trained. 1 = always the same.",
+                    "rate_factor", default=1.0, min=0.0, max=1.0, step=0.05,
+                    tooltip="Each round's learning rate is that of the round before times this. 1 = always the same; "
+                    "0.5 changes other subjects less and takes more rounds.",
                 ),
             ],
             outputs=[

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +14,18 @@ from ..demo.scores import prompts_to_score, scores
 from ..host.client import ComfyClient, Prompt
 from ..host.paths import POCKET_CHECKPOINT, ROOT
 from ..host.workflow import to_api
-from ..pocket.characters import CHARACTERS
+from ..pocket.characters import CHARACTERS, OriginalCharacter
 from ..workflows.data import CHARACTER, ONE_IMAGE_FOLDER, REAL
+from .burn import off_colour
 from .eye import choose
 
 WORKFLOW = ROOT / "example_workflows" / "from_one_image.json"
 OC = CHARACTERS[CHARACTER]
+"""The example's."""
 DRAWING_STEPS = 12
 """Of a picture; the workflow's 20 are hardly better on this model."""
 SAMPLING = Sampling(checkpoint=POCKET_CHECKPOINT.name, num_pictures=6, seed=77, steps=DRAWING_STEPS)
 """Of the pictures that are scored; the loop draws with other seeds."""
-ALONE = f"{CHARACTER}_alone"
 TIMEOUT_S = 3600.0
 
 
@@ -42,25 +44,48 @@ class Scored:
     identity: float
     flexibility: float
     prior: float
+    off_colour: float
+    """Share of the pixels of the pictures with the trigger, of which lower is better."""
     pictures: Pictures
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a loop is gone."""
+
+    character: OriginalCharacter = OC
+    steps: int = 120
+    """Of a round."""
+    most: int = 2
+    """Pictures kept of one node and round, at most."""
+    seed: int = 0
+    """Added to the seeds with which a round draws, and to that of the training."""
+    rate_factor: float | None = None
+    """Of Round; None = as the example has it."""
 
 
 class Loop:
     """The example workflow on a running server."""
 
-    def __init__(self, client: ComfyClient, steps: int, most: int) -> None:
-        """`steps` of a round, and how many pictures of one node are kept at most."""
-        self._client, self._steps, self._most = client, steps, most
+    def __init__(self, client: ComfyClient, settings: Settings) -> None:
+        """The input folder holds the character's picture already."""
+        self._client, self._settings, self._character = client, settings, settings.character
         self._num_queued = self._num_without = 0
         workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-        self._prompt = to_api(workflow, client.object_info())
+        prompt = of_character(to_api(workflow, client.object_info()), settings.character)
+        if settings.rate_factor is not None:
+            prompt = with_inputs(prompt, "BakeryRound", rate_factor=settings.rate_factor)
+        self._prompt = prompt
         self._workflow = workflow
-        self.base = sample(client, SAMPLING, list(prompts_to_score(OC)))
+        self.base = sample(client, SAMPLING, list(prompts_to_score(self._character)))
 
-    def round(self, seed: int, is_last: bool) -> Scored:
+    def round(self, number: int, is_last: bool) -> Scored:
         """Train, draw, keep, score. The grid of all rounds is drawn in the last one only."""
-        prompt = with_inputs(self._prompt, "BakeryTrain", steps=self._steps * (1 + self._num_without))
-        prompt = with_inputs(prompt, "KSampler", seed=seed, steps=DRAWING_STEPS)  # the page's "randomize" draws seeds
+        seed = self._settings.seed
+        steps = self._settings.steps * (1 + self._num_without)
+        prompt = with_inputs(self._prompt, "BakeryTrain", steps=steps, seed=1 + seed)
+        # The page's "randomize" draws seeds.
+        prompt = with_inputs(prompt, "KSampler", seed=100 * seed + number, steps=DRAWING_STEPS)
         if not is_last:
             prompt = ancestors(prompt, [key for key, node in prompt.items() if node["class_type"] == "SaveImage"])
         num_images = self._num_images()
@@ -74,18 +99,21 @@ class Loop:
         self._num_without = 0 if kept else self._num_without + 1
         report = next(outputs[key]["text"][0] for key, node in prompt.items() if node["class_type"] == "BakeryRound")
         name = report.split()[0]
-        title = name.removeprefix(f"{CHARACTER}_").replace("_", " ")
+        title = name.removeprefix(f"{self._character.trigger}_").replace("_", " ")
         return self._scored(title, name, num_images, self._num_queued, kept, drawn)
 
     def alone(self) -> Scored:
         """For comparison: the only picture, trained as long as all rounds so far together."""
+        name = f"{self._character.trigger}_alone"
         keys = [key for key, node in self._prompt.items() if node["class_type"] == "BakeryTrain"]
         prompt = ancestors(self._prompt, keys)
         prompt = with_inputs(prompt, "BakeryLoadDataset", folder=f"{ONE_IMAGE_FOLDER}/{REAL}", repeats=8)
-        prompt = with_inputs(prompt, "BakeryTrain", name=ALONE, steps=self._steps * self._num_queued)
+        prompt = with_inputs(prompt, "BakeryTrain", name=name, steps=self._settings.steps * self._num_queued)
         prompt[keys[0]]["inputs"].pop("lora")
+        rates = [node["inputs"]["learning_rate"] for node in prompt.values() if node["class_type"] == "BakeryRound"]
+        prompt = with_inputs(prompt, "BakeryOptimizer", learning_rate=rates[0])
         self._run({key: node for key, node in prompt.items() if node["class_type"] != "BakeryRound"})
-        return self._scored("one picture alone", ALONE, 1, self._num_queued, 0, 0)
+        return self._scored("one picture alone", name, 1, self._num_queued, 0, 0)
 
     def _run(self, prompt: Prompt) -> Mapping[str, Any]:
         result = self._client.wait(self._client.queue(prompt, self._workflow), TIMEOUT_S)
@@ -99,19 +127,44 @@ class Loop:
     def _keep(self, images: list[dict[str, str]], caption: str) -> int:
         """What "Keep these for training" sends."""
         pictures = [Image.open(io.BytesIO(self._client.view(image))) for image in images]
-        good = [images[index] for index in choose(pictures, caption, OC, self._most)]
+        good = [images[index] for index in choose(pictures, caption, self._character, self._settings.most)]
         if good:
             content = {"folder": ONE_IMAGE_FOLDER, "images": good, "caption": caption}
             self._client.post("/bakery/dataset/keep", content)
         return len(good)
 
     def _scored(self, title: str, name: str, num_images: int, rounds: int, kept: int, drawn: int) -> Scored:
-        pictures = sample(self._client, SAMPLING, list(prompts_to_score(OC)), lora=f"{name}/{name}.safetensors")
-        identity, flexibility, prior = scores(OC, pictures, self.base)
+        own = self._character
+        pictures = sample(self._client, SAMPLING, list(prompts_to_score(own)), lora=f"{name}/{name}.safetensors")
+        identity, flexibility, prior = scores(own, pictures, self.base)
+        with_trigger = [one for prompt, many in pictures.items() if prompt.startswith(own.trigger) for one in many]
         return Scored(
-            title=title, num_images=num_images, steps=self._steps * rounds, num_kept=kept, num_drawn=drawn,
-            identity=identity, flexibility=flexibility, prior=prior, pictures=pictures,
+            title=title, num_images=num_images, steps=self._settings.steps * rounds, num_kept=kept, num_drawn=drawn,
+            identity=identity, flexibility=flexibility, prior=prior, off_colour=off_colour(with_trigger, own),
+            pictures=pictures,
         )  # fmt: skip
+
+
+def of_character(prompt: Prompt, character: OriginalCharacter) -> Prompt:
+    """The example for another character: its word, and the backgrounds by the part that they play for it."""
+    words = dict(zip(_words(OC), _words(character), strict=True))
+    pattern = re.compile("|".join(words))
+
+    def changed(value: Any) -> Any:
+        return pattern.sub(lambda found: words[found[0]], value) if isinstance(value, str) else value
+
+    return {
+        key: {**node, "inputs": {name: changed(value) for name, value in node["inputs"].items()}}
+        if node["class_type"] in ("CLIPTextEncode", "BakeryRound", "BakeryObjective", "BakeryPreview", "BakeryCompare")
+        else node
+        for key, node in prompt.items()
+    }
+
+
+def _words(character: OriginalCharacter) -> list[str]:
+    """Trigger, and all backgrounds: that of its picture, the three drawn in the loop, the two that are scored."""
+    seen, unseen = character.seen_backgrounds, character.unseen_backgrounds
+    return [character.trigger, *seen, *unseen[2:], *unseen[:2]]
 
 
 def with_inputs(prompt: Prompt, class_type: str, **inputs: Any) -> Prompt:

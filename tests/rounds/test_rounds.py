@@ -6,9 +6,11 @@ import random
 import pytest
 from pack.tests.pocket.characters import CHARACTERS, draw_character
 from pack.tests.pocket.world import draw_creature, random_creature
+from pack.tests.rounds.burn import off_colour
 from pack.tests.rounds.eye import choose, share_of_marks
-from pack.tests.rounds.loop import OC, WORKFLOW, ancestors, caption_of, with_inputs
+from pack.tests.rounds.loop import OC, WORKFLOW, ancestors, caption_of, of_character, with_inputs
 from pack.tests.workflows.data import CHARACTER
+from PIL import ImageEnhance
 
 
 def test_the_eye_takes_the_character_before_the_asked_background():
@@ -31,6 +33,14 @@ def test_the_eye_takes_nothing_rather_than_something_wrong():
     assert choose(ordinary, OC.caption("sand"), OC, most=2) == []
 
 
+def test_other_colours_than_the_drawings_are_seen_whatever_the_shape():
+    drawn = [draw_character(OC, name, random.Random(3)) for name in ("sky", "teal")]
+    burnt = [ImageEnhance.Color(picture).enhance(2.5) for picture in drawn]
+    assert off_colour(drawn, OC) < 0.02
+    assert off_colour(burnt, OC) > 0.2
+    assert off_colour([draw_character(CHARACTERS["quindle"], "sky", random.Random(3))], OC) > 0.3
+
+
 @pytest.fixture
 def prompt(comfy):
     from pack.tests.host.workflow import to_api
@@ -49,6 +59,20 @@ def test_what_is_kept_gets_the_caption_that_drew_it(prompt):
 def test_the_scored_backgrounds_are_never_drawn_in_the_loop(prompt):
     drawn = {node["inputs"]["text"] for node in prompt.values() if node["class_type"] == "CLIPTextEncode"}
     assert not any(name in text for text in drawn for name in OC.unseen_backgrounds)
+
+
+@pytest.mark.comfy
+@pytest.mark.parametrize("character", CHARACTERS.values(), ids=CHARACTERS)
+def test_the_example_is_gone_with_another_character_in_all_its_prompts(prompt, character):
+    changed = of_character(prompt, character)
+    saved = [key for key, node in changed.items() if node["class_type"] == "SaveImage"]
+    captions = {caption_of(changed, key) for key in saved}
+    assert len(captions) == 3 and all(caption.startswith(f"{character.trigger}, ") for caption in captions)
+    scored = {character.caption(name) for name in (*character.seen_backgrounds[:1], *character.unseen_backgrounds[:2])}
+    assert not captions & scored
+    names = [node["inputs"]["name"] for node in changed.values() if node["class_type"] == "BakeryRound"]
+    assert names == [character.trigger]
+    assert (changed == prompt) == (character == OC)
 
 
 @pytest.mark.comfy

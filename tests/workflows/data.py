@@ -9,13 +9,12 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageOps
 
 from ..pocket.captions import training_creature
-from ..pocket.characters import CHARACTERS, draw_character, write_oc_dataset
+from ..pocket.characters import CHARACTERS, OriginalCharacter, draw_character, write_oc_dataset
 from ..pocket.world import describe, draw_creature
 
 CHARACTER = "zorblax"
 MASKS, CLASS = "zorblax_masks", "creatures"
 ONE_IMAGE, ONE_IMAGE_FOLDER = "zorblax_one.png", "one_image"
-ONE_IMAGE_BACKGROUND = "sky"
 REAL = "8_real"
 """Folder of the real picture within the loop's dataset: shown eight times as often as a generated one."""
 NUM_STYLE, NUM_CLASS = 24, 16
@@ -34,17 +33,17 @@ def add_example_data(input_folder: Path) -> None:
     _once(input_folder / ONE_IMAGE_FOLDER, write_one_image)
 
 
-def one_image() -> Image.Image:
-    """The only picture there is of the character."""
-    return draw_character(CHARACTERS[CHARACTER], ONE_IMAGE_BACKGROUND, random.Random(1))
+def one_image(character: OriginalCharacter = CHARACTERS[CHARACTER]) -> Image.Image:
+    """The only picture there is of the character, in front of the first background it is seen in."""
+    return draw_character(character, character.seen_backgrounds[0], random.Random(1))
 
 
-def write_one_image(folder: Path) -> None:
+def write_one_image(folder: Path, character: OriginalCharacter = CHARACTERS[CHARACTER]) -> None:
     """The dataset of round 1: the only picture with its caption."""
     path = folder / REAL / ONE_IMAGE
     path.parent.mkdir(parents=True, exist_ok=True)
-    one_image().save(path)
-    path.with_suffix(".txt").write_text(CHARACTERS[CHARACTER].caption(ONE_IMAGE_BACKGROUND) + "\n", encoding="utf-8")
+    one_image(character).save(path)
+    path.with_suffix(".txt").write_text(character.caption(character.seen_backgrounds[0]) + "\n", encoding="utf-8")
 
 
 def blueprint(picture: Image.Image) -> Image.Image:

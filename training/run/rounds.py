@@ -86,10 +86,7 @@ def rounds_up_to(loras: Path, name: str) -> list[Round]:
 
 
 def rate_of_round(first_rate: float, factor: float, number: int) -> float:
-    """Learning rate of a round, counted from 1: each has the one before's times the factor.
-
-    Every round starts from weights that are trained already, on much the same pictures: it has less to change.
-    """
+    """Learning rate of a round, counted from 1: each has the one before's times the factor."""
     return first_rate * factor ** (number - 1)
 
 
