@@ -115,9 +115,10 @@ export class TrainPanel {
   #onStep(event) {
     if (!this.#isMine(event)) return;
     if (this.run?.id !== event.run || this.run?.name !== event.name) return void this.load();
+    const { loras, file } = this.run;
     this.run = withSteps(this.run, event);
     this.render();
-    if (this.run.loras.length && this.run.file === null) void this.load(); // its first file: where it lies is asked
+    if (this.run.loras !== loras && file === null) void this.load(); // its first file: where it lies is asked
   }
 
   #onState(event) {
