@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from pack.tests.host.client import ComfyClient
-from pack.tests.host.workflow import to_api
+from pack.tests.host.workflow import NEVER, to_api
+from pack.tests.rounds.loop import ancestors
 from pack.tests.workflows.data import add_example_data
 from pack.tests.workflows.examples import EXAMPLES
+from pack.tests.workflows.results import find_node
 from PIL import Image
 
 pytestmark = pytest.mark.server
@@ -47,6 +49,26 @@ def test_example_runs(client, comfy_server, name):
             if isinstance(run, list):  # from Round, whose report begins with it
                 run = result.outputs[run[0]]["text"][0].split()[0]
             assert (comfy_server.output / "loras" / run / f"{run}.safetensors").is_file()
+
+
+def test_another_checkpoint_draws_once_its_group_is_switched_on(client):
+    workflow = json.loads((ROOT / "example_workflows" / "from_one_image.json").read_text(encoding="utf-8"))
+    (group,) = workflow["groups"]
+    muted = [node for node in workflow["nodes"] if node["mode"] == NEVER]
+    assert {node["id"] for node in muted} == {node["id"] for node in workflow["nodes"] if lies_in(group, node)}
+    for node in muted:
+        node["mode"] = 0
+    shown = str(find_node(workflow, "Of the other checkpoint: keep the good ones")["id"])
+    result = client.run(ancestors(cut_short(to_api(workflow, client.object_info())), [shown]), timeout_s=600.0)
+    assert result.status == "success", result.error
+    assert len(result.outputs[shown]["images"]) == SIZES["amount"]
+
+
+def lies_in(group: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Whether the page takes the node as one of the group's: it lies in its frame."""
+    left, top, width, height = group["bounding"]
+    (x, y), (node_width, node_height) = node["pos"], node["size"]
+    return left <= x and top <= y and x + node_width <= left + width and y + node_height <= top + height
 
 
 def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:

@@ -69,10 +69,13 @@ def train_a_round(canvas: Canvas, base: list[Port]) -> Inside:
     folder = canvas.add("BakeryLoadDataset", 1)
     captions = canvas.add("BakeryCaptions", 1, dataset=folder[0])
     this_round = canvas.add("BakeryRound", 2, dataset=captions[0])
-    trained = _train(canvas, base, dataset=captions[0], name=this_round[0], lora=this_round[1], steps=300)
+    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=this_round[4])
+    trained = _train(
+        canvas, base, dataset=captions[0], name=this_round[0], lora=this_round[1], optimizer=optimizer[0], steps=300
+    )
     widgets = [
         (folder[0], "folder"), (captions[0], "trigger"), (this_round[0], "name"), (trained[0], "steps"),
-        (trained[0], "batch_size"),
+        (trained[0], "batch_size"), (this_round[0], "learning_rate"), (this_round[0], "rate_factor"),
     ]  # fmt: skip
     return Inside([*_outputs(trained), ("name", this_round[0]), ("report", this_round[3])], widgets)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.workflow import DYNAMIC_COMBO, NEVER, WIDGET_TYPES, Widget, widgets
-from .layout import lay_out, node_size, note_size
+from .layout import frame, lay_out, node_size, note_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Canvas:
     object_info: Mapping[str, Any]
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
-    groups: list[dict[str, Any]] = field(default_factory=list)
+    _groups: list[tuple[str, int, int]] = field(default_factory=list)
+    """Title, first and last node."""
     _columns: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(
@@ -80,6 +81,12 @@ class Canvas:
         }  # fmt: skip
         self._append(note, column)
 
+    def muted_group(self, title: str, first_node: int) -> None:
+        """Frames this node and all that were added after it; switched off together, and on by the frame's menu."""
+        self._groups.append((title, first_node, len(self.nodes)))
+        for node in self.nodes[first_node - 1 :]:
+            node["mode"] = NEVER
+
     def lay_out(self) -> int:
         """Gives every node its place; returns the right edge."""
         return lay_out([nodes for _, nodes in sorted(self._columns.items())])
@@ -89,9 +96,14 @@ class Canvas:
         self.lay_out()
         return {
             "id": "00000000-0000-0000-0000-000000000000", "revision": 0, "last_node_id": len(self.nodes),
-            "last_link_id": len(self.links), "nodes": self.nodes, "links": self.links, "groups": self.groups,
+            "last_link_id": len(self.links), "nodes": self.nodes, "links": self.links,
+            "groups": [self._frame(number, *group) for number, group in enumerate(self._groups, start=1)],
             "config": {}, "extra": {}, "version": 0.4,
         }  # fmt: skip
+
+    def _frame(self, number: int, title: str, first: int, last: int) -> dict[str, Any]:
+        bounding = frame([node for node in self.nodes if first <= node["id"] <= last])
+        return {"id": number, "title": title, "bounding": bounding, "color": "#3f789e", "font_size": 24, "flags": {}}
 
     def _append(self, node: dict[str, Any], column: int) -> None:
         self.nodes.append(node)

@@ -1,8 +1,8 @@
 """Examples of what to train on: styles, several subjects, masks, regularization, one image."""
 
-from .canvas import Canvas
+from .canvas import Canvas, Port
 from .data import CHARACTER, ONE_IMAGE, ONE_IMAGE_FOLDER
-from .parts import RATE, begin, compare_size, preview, sample, train
+from .parts import CHECKPOINT, RATE, Base, begin, compare_size, preview, sample, train
 
 CREATURE = "creature, round body, red skin, two eyes, sky background"
 
@@ -91,9 +91,9 @@ def from_one_image(canvas: Canvas) -> None:
     base = begin(canvas, "from_one_image")
     folder = canvas.add("BakeryLoadDataset", 1, title="The picture, and what you keep", folder=ONE_IMAGE_FOLDER)[0]
     dataset = canvas.add("BakeryBuckets", 1, dataset=folder, flip=True)[0]
-    this_round = canvas.add("BakeryRound", 1, dataset=dataset, name=CHARACTER)
+    this_round = canvas.add("BakeryRound", 1, dataset=dataset, name=CHARACTER, learning_rate=RATE)
     canvas.add("PreviewAny", 1, title="Rounds so far", source=this_round[3])
-    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=RATE)[0]
+    optimizer = canvas.add("BakeryOptimizer", 2, learning_rate=this_round[4])[0]
     objective = canvas.add(
         "BakeryObjective", 2, prior_preservation="extra_term", trigger=CHARACTER, trigger_class="creature"
     )[0]
@@ -111,8 +111,19 @@ def from_one_image(canvas: Canvas) -> None:
         anew = sample(canvas, column, None, drawn, prompt)
         for title, images in (("Variations: keep the good ones", of_image), ("Drawn anew: keep the good ones", anew)):
             canvas.add("SaveImage", column, title=title, images=images, filename_prefix=this_round[0])
+    _other_checkpoint(canvas, 7, trained[2], varied, this_round[0])
     grid = canvas.add(
-        "BakeryCompare", 7, model=base.model, clip=base.clip, vae=base.vae, run=trained[3], is_by_round=True,
+        "BakeryCompare", 8, model=base.model, clip=base.clip, vae=base.vae, run=trained[3], is_by_round=True,
         prompts=f"{CHARACTER}, sky background\n{CHARACTER}, teal background", references=image, **compare_size(),
     )  # fmt: skip
-    canvas.add("PreviewImage", 7, title="Base model, then a column a round", images=grid[0])
+    canvas.add("PreviewImage", 8, title="Base model, then a column a round", images=grid[0])
+
+
+def _other_checkpoint(canvas: Canvas, column: int, lora: Port, start: Port, name: Port) -> None:
+    """Variations drawn by another model, whose look differs; switched off until there is one."""
+    other = Base(*canvas.add("CheckpointLoaderSimple", column, title="Another checkpoint", ckpt_name=CHECKPOINT))
+    applied = canvas.add("BakeryApplyLoRA", column, model=other.model, clip=other.clip, lora=lora)
+    images = sample(canvas, column, None, other.after(applied), f"{CHARACTER}, sand background", start=(start, 0.7))
+    title = "Of the other checkpoint: keep the good ones"
+    canvas.add("SaveImage", column, title=title, images=images, filename_prefix=name)
+    canvas.muted_group("Draw with another checkpoint too (switched off)", other.model.node)

@@ -11,6 +11,7 @@ from typing import Any
 NODE_WIDTH, ROW_HEIGHT, FRAME_HEIGHT, TITLE_HEIGHT = 320, 24, 46, 30
 GAP, COLUMN_GAP = 50, 70
 """Pixels between nodes; a new rendering's node has a footer that hangs below it."""
+GROUP_MARGIN = 20
 MAX_COLUMN_HEIGHT = 1900
 TEXT_ROWS = 4
 """Rows that a text of several lines takes."""
@@ -51,6 +52,14 @@ def lay_out(columns: Sequence[list[dict[str, Any]]]) -> int:
             top += _height(node)
         left += width + COLUMN_GAP
     return left - COLUMN_GAP
+
+
+def frame(nodes: Sequence[dict[str, Any]]) -> list[int]:
+    """Left, top, width and height of a group around nodes that have their places."""
+    left, top = (min(node["pos"][axis] for node in nodes) for axis in (0, 1))
+    right, bottom = (max(node["pos"][axis] + node["size"][axis] for node in nodes) for axis in (0, 1))
+    above, margin = 2 * TITLE_HEIGHT + GROUP_MARGIN, GROUP_MARGIN
+    return [left - margin, top - above, right - left + 2 * margin, bottom - top + above + margin]
 
 
 def _cut(nodes: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

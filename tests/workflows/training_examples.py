@@ -1,15 +1,15 @@
 """Examples of how to train: settings, stages, going on."""
 
-from .canvas import Canvas
+from .canvas import Canvas, Port
 from .parts import RATE, begin, compare_size, preview, sample, train
 
 PROMPTS = "zorblax, sky background\nzorblax, teal background"
 KOHYA_COMMAND = """accelerate launch train_network.py
 --pretrained_model_name_or_path=base.safetensors --dataset_config=zorblax.json
---network_module=networks.lora --network_dim=16 --network_alpha=16 --network_train_unet_only
---learning_rate=1e-3 --optimizer_type=AdamW --optimizer_args "weight_decay=0.01"
+--network_module=networks.lora --network_dim=16 --network_alpha=16 --network_args conv_dim=16 conv_alpha=16
+--network_train_unet_only --learning_rate=2e-3 --optimizer_type=AdamW --optimizer_args "weight_decay=0.01"
 --lr_scheduler=cosine_with_restarts --lr_scheduler_num_cycles=2 --lr_warmup_steps=10%
---max_train_steps=60 --train_batch_size=4 --min_snr_gamma=5 --shuffle_caption --mixed_precision=bf16"""
+--max_train_steps=160 --train_batch_size=4 --min_snr_gamma=5 --shuffle_caption --mixed_precision=bf16"""
 
 
 KOHYA_DATASET = r"""{
@@ -63,14 +63,14 @@ def recipe(canvas: Canvas) -> None:
     base = begin(canvas, "recipe")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     chosen = canvas.add(
-        "BakeryRecipe", 2, dataset=dataset, model=base.model, clip=base.clip, accuracy="loose", is_known=True,
-        vram_gib=16.0,
-        subject="character B: an unusual face, hair, colours or outfit",
+        "BakeryRecipe", 2, dataset=dataset, model=base.model, clip=base.clip, accuracy="loose", vram_gib=16.0,
+        subject="character C: very elaborate, or with wings, armour or a tail", algorithm="locon",
+        text_encoder="frozen",
     )  # fmt: skip
     canvas.add("PreviewAny", 3, title="What was chosen, and why", source=chosen[4])
     trained = train(
         canvas, 3, base, dataset, "zorblax_recipe", network=chosen[0], optimizer=chosen[1], objective=chosen[2],
-        stages=chosen[3], preview=preview(canvas, 2, PROMPTS),
+        stages=chosen[3], preview=preview(canvas, 2, PROMPTS, every=50),
     )  # fmt: skip
     sample(canvas, 4, "With the LoRA", base.after(trained))
 
@@ -79,13 +79,15 @@ def multi_stage(canvas: Canvas) -> None:
     """Linear for most of it, then a little cosine at a smaller rate."""
     base = begin(canvas, "multi_stage")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
-    most = canvas.add("BakeryOptimizer", 1, title="Most of it", learning_rate=RATE, schedule="linear")[0]
-    last = canvas.add("BakeryOptimizer", 1, title="The end", learning_rate=RATE / 4, schedule="cosine")[0]
-    first = canvas.add("BakeryStage", 2, title="Stage 1", optimizer=most, steps=60, batch_size=2)[0]
-    plan = canvas.add("BakeryStage", 2, title="Stage 2", stages=first, optimizer=last, steps=20, batch_size=4)[0]
+    network = _conv_too(canvas)
+    most = canvas.add("BakeryOptimizer", 1, title="Most of it", learning_rate=2 * RATE, schedule="linear")[0]
+    last = canvas.add("BakeryOptimizer", 1, title="The end", learning_rate=RATE / 2, schedule="cosine")[0]
+    first = canvas.add("BakeryStage", 2, title="Stage 1", optimizer=most, steps=150, batch_size=2)[0]
+    plan = canvas.add("BakeryStage", 2, title="Stage 2", stages=first, optimizer=last, steps=50, batch_size=4)[0]
     canvas.add("BakeryPlotPlan", 2, title="The plan, before training", stages=plan, width=800, panel_height=160)
     trained = train(
-        canvas, 3, base, dataset, "zorblax_stages", stages=plan, preview=preview(canvas, 2, PROMPTS)
+        canvas, 3, base, dataset, "zorblax_stages", network=network, stages=plan, save_every=50,
+        preview=preview(canvas, 2, PROMPTS, every=50),
     )  # fmt: skip
     chart = canvas.add("BakeryPlotRun", 4, run=trained[3], width=800, panel_height=160)[0]
     canvas.add("PreviewImage", 4, title="Loss, rate and norms of both stages", images=chart)
@@ -96,11 +98,17 @@ def resume_and_branch(canvas: Canvas) -> None:
     """A second run starts from a step of the first."""
     base = begin(canvas, "resume_and_branch")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
-    fast = canvas.add("BakeryOptimizer", 1, title="Of the first run", learning_rate=RATE)[0]
+    network = _conv_too(canvas)
+    fast = canvas.add("BakeryOptimizer", 1, title="Of the first run", learning_rate=2 * RATE)[0]
     slow = canvas.add("BakeryOptimizer", 1, title="Of the branch", learning_rate=RATE / 2)[0]
-    first = train(canvas, 2, base, dataset, "zorblax_first", optimizer=fast)
-    step = canvas.add("BakeryPickStep", 2, run=first[3], pick="step", step=40)[0]
-    branch = train(canvas, 3, base, dataset, "zorblax_branch", optimizer=slow, lora=step, seed=2, steps=40)
+    first = train(
+        canvas, 2, base, dataset, "zorblax_first", network=network, optimizer=fast, steps=120, save_every=40
+    )  # fmt: skip
+    step = canvas.add("BakeryPickStep", 2, run=first[3], pick="step", step=80)[0]
+    branch = train(
+        canvas, 3, base, dataset, "zorblax_branch", network=network, optimizer=slow, lora=step, seed=2, steps=80,
+        save_every=40,
+    )  # fmt: skip
     grid = canvas.add(
         "BakeryCompare", 4, model=base.model, clip=base.clip, vae=base.vae, prompts=PROMPTS, run=first[3],
         lora_1=branch[2], num_steps=3, **compare_size(),
@@ -134,7 +142,7 @@ def from_kohya(canvas: Canvas) -> None:
     canvas.add("PreviewAny", 2, title="What is set elsewhere, and what is lost", source=notes)
     trained = train(
         canvas, 3, base, dataset, "zorblax_kohya", network=network, optimizer=optimizer, objective=objective,
-        stages=stages, preview=preview(canvas, 1, PROMPTS),
+        stages=stages, save_every=40, preview=preview(canvas, 1, PROMPTS, every=40),
     )  # fmt: skip
     command, _, config = canvas.add(
         "BakeryExportKohya", 3, network=network, optimizer=optimizer, objective=objective, stages=stages,
@@ -143,3 +151,8 @@ def from_kohya(canvas: Canvas) -> None:
     canvas.add("PreviewAny", 3, title="As a command line again", source=command)
     canvas.add("PreviewAny", 3, title="As a dataset config again", source=config)
     sample(canvas, 4, "With the LoRA", base.after(trained))
+
+
+def _conv_too(canvas: Canvas) -> Port:
+    """The network that learns most on the pocket model: convolutions are trained as well."""
+    return canvas.add("BakeryNetwork", 1, algorithm="locon", rank=16, alpha=16.0)[0]
