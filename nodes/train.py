@@ -25,7 +25,7 @@ from .comfy_bridge.given_runs import given_state, note_given
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
 from .comfy_bridge.lora import apply_lora, kohya_tensors
 from .comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
-from .comfy_bridge.stale_loaders import stale_note
+from .comfy_bridge.stale_loaders import check_not_on_itself, stale_note
 from .comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
 
@@ -80,6 +80,7 @@ class BakeryTrain(io.ComfyNode):
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
+        check_not_on_itself(cls.hidden.prompt, cls.hidden.unique_id, run_root(values["name"]))
         request, preview, base = _request(values)
         context = GraphContext(
             node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,

@@ -142,16 +142,17 @@ def opening_message(found: FoundRun) -> str:
     """What the run does, for the node."""
     step, total = found.step, found.total_steps
     damaged = f"; the state of step {found.damaged_step} on the disk is damaged" if found.damaged_step else ""
+    taken = f"; copied from {found.taken_from!r}, where it was trained" if found.taken_from else ""
     if found.stays:
-        return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest)"
+        return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest){taken}"
     if found.is_finished:
-        return f"already trained: {step} steps, nothing to do"
+        return f"already trained: {step} steps, nothing to do{taken}"
     if step:
         added = (
             f"; the first {found.kept_steps} are kept as they are and the {total - found.kept_steps} added have a "
             "schedule of their own (on_more_steps 'stretch' trains all anew under one schedule)"
         )
-        return f"continued from step {step} of {total}{added if found.kept_steps else ''}{damaged}"
+        return f"continued from step {step} of {total}{added if found.kept_steps else ''}{damaged}{taken}"
     if found.record.parent:
         return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
     return f"new run of {total} steps{damaged}"

@@ -36,14 +36,50 @@ def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
 
     True for those that notice a changed file at the next queue.
     """
-    found: dict[str, bool] = {}
-    for node_id, node in prompt.items():
-        if not isinstance(node, Mapping) or str(node.get("class_type", "")).startswith(OURS):
+    loaders = ((node_id, str(_part(prompt, node_id, "class_type"))) for node_id in prompt)
+    return {
+        f"{kind} ({node_id})": notices_changes(kind)
+        for node_id, kind in loaders
+        if not kind.startswith(OURS) and _loads_below(prompt, node_id, root)
+    }
+
+
+def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root: Path) -> None:
+    """Refuses to train a run on top of its own LoRA: each queue would train anew, on what the one before left.
+
+    Raises:
+        ValueError: A node that the model or the CLIP of the Train node comes through loads a file of the run.
+    """
+    links = [_inputs(prompt or {}, node_id).get(name) for name in ("model", "clip")]
+    seen: set[str] = set()
+    while links:
+        link = links.pop()
+        if not isinstance(link, list) or not link or str(link[0]) in seen:
             continue
-        values = node.get("inputs", {})
-        if isinstance(values, Mapping) and any(_is_below(value, root) for value in values.values()):
-            found[f"{node['class_type']} ({node_id})"] = notices_changes(node["class_type"])
-    return found
+        source = str(link[0])
+        seen.add(source)
+        if _loads_below(prompt or {}, source, root):
+            kind = _part(prompt or {}, source, "class_type")
+            raise ValueError(
+                f"model: {kind} ({source}) lays this run's own LoRA on it, so each queue would "
+                "train on top of the last one. Connect the checkpoint itself: the run goes on by itself. "
+                f"To train on top of {root.name!r}, give the new run another name"
+            )
+        links += _inputs(prompt or {}, source).values()
+
+
+def _inputs(prompt: Mapping[str, object], node_id: str) -> Mapping[str, object]:
+    found = _part(prompt, node_id, "inputs")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _part(prompt: Mapping[str, object], node_id: str, name: str) -> object:
+    node = prompt.get(node_id)
+    return node.get(name, "") if isinstance(node, Mapping) else ""
+
+
+def _loads_below(prompt: Mapping[str, object], node_id: str, root: Path) -> bool:
+    return any(_is_below(value, root) for value in _inputs(prompt, node_id).values())
 
 
 def _is_below(value: object, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def training_graph(client: ComfyClient, name: str, folder: str, **changes: objec
     """Checkpoint, dataset, preview and Train node; other required inputs have their defaults.
 
     `changes` are inputs of the Train node, `prompts` those of the preview and `learning_rate` of an optimizer node.
+    Each name has a seed of its own, since a run that was trained under another name is not trained again.
     """
     prompts = changes.pop("prompts", "red creature")
     rate = changes.pop("learning_rate", 1e-4)
@@ -41,7 +43,8 @@ def training_graph(client: ComfyClient, name: str, folder: str, **changes: objec
         return node(kind, **{**defaults, **inputs})
 
     links = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "dataset": ["2", 0], "preview": ["3", 0]}
-    own = {"name": name, "steps": 6, "save_every": 2, "optimizer": ["4", 0], **links, **changes}
+    seed = zlib.crc32(name.encode())
+    own = {"name": name, "seed": seed, "steps": 6, "save_every": 2, "optimizer": ["4", 0], **links, **changes}
     preview = {"prompts": prompts, "width": 64, "height": 64, "steps": 2, "every": 0}
     return {
         "1": filled("CheckpointLoaderSimple", ckpt_name="pocket.safetensors"),
@@ -94,6 +97,15 @@ def run_folder(output: Path, name: str) -> RunFolder | None:
     root = output / "loras" / name
     run_id = current_run(root)
     return None if run_id is None else RunFolder(root, run_id)
+
+
+def set_aside(output: Path, name: str) -> RunFolder:
+    """Moves what a name trained to where no run looks, so that another name trains the same."""
+    folder = run_folder(output, name)
+    assert folder is not None
+    root = output / "aside" / name
+    root.parent.mkdir(exist_ok=True)
+    return RunFolder(folder.root.rename(root), folder.run_id)
 
 
 def steps_done(output: Path, name: str) -> int:

@@ -10,11 +10,13 @@ from pack.tests.host.server import ComfyServer
 from pack.tests.reliability.graphs import (
     message,
     run_folder,
+    set_aside,
     steps_done,
     training_graph,
     wait_until,
     write_dataset,
 )
+from pack.training.files.lora_file import load_lora
 from pack.training.run.folder import is_stopped_at
 from pack.training.run.metrics import read_metrics
 
@@ -65,16 +67,17 @@ def test_cancelled_and_queued_again(server):
 
 def test_killed_continues_with_the_bits_of_a_run_that_was_not(server):
     client = server.client()
-    whole = training_graph(client, "whole", "set")
+    whole = training_graph(client, "whole", "set", seed=1)
     assert message(client.run(whole)) == "new run of 6 steps"
-    client.queue(training_graph(client, "killed", "set"))
+    undisturbed = set_aside(server.output, "whole")
+    client.queue(training_graph(client, "killed", "set", seed=1))
     wait_until(lambda: bool((f := run_folder(server.output, "killed")) and f.states()))
     server.kill()
     server.start()
     client = server.client()
-    result = client.run(training_graph(client, "killed", "set"))
+    result = client.run(training_graph(client, "killed", "set", seed=1))
     assert message(result).startswith(("continued from step", "already trained"))
-    killed, undisturbed = (run_folder(server.output, name) for name in ("killed", "whole"))
+    killed = run_folder(server.output, "killed")
     assert killed.state(6).read_bytes() == undisturbed.state(6).read_bytes()
     assert figures(killed) == figures(undisturbed)
 
@@ -139,3 +142,22 @@ def test_edited_caption_and_added_image_are_noticed(server):
     going_on = {**graph["5"]["inputs"], "on_dataset_change": "continue"}
     result = client.run({**graph, "5": {**graph["5"], "inputs": going_on}})
     assert "(the dataset changed)" in message(result)
+
+
+def test_a_new_name_trains_nothing(server):
+    client = server.client()
+    first = training_graph(client, "named first", "set", seed=2)
+    assert message(client.run(first)) == "new run of 6 steps"
+    renamed = client.run(training_graph(client, "neuer Name", "set", seed=2))
+    assert (
+        message(renamed) == "already trained: 6 steps, nothing to do; copied from 'named first', where it was trained"
+    )
+    old, new = (run_folder(server.output, name) for name in ("named first", "neuer Name"))
+    assert list(new.step_loras()) == list(old.step_loras()) == [2, 4, 6]
+    for step, path in new.step_loras().items():
+        copied, trained = load_lora(path), load_lora(old.step_lora(step))
+        assert all(tensor.equal(trained.tensors[name]) for name, tensor in copied.tensors.items())
+        assert copied.metadata["modelspec.title"] == copied.metadata["ss_output_name"] == "neuer Name"
+        assert trained.metadata["modelspec.title"] == "named first"
+    assert new.latest_lora.read_bytes() == new.step_lora(6).read_bytes()
+    assert figures(new) == figures(old)

@@ -12,6 +12,7 @@ from pack.tests.reliability.graphs import (
     node,
     pictures_of,
     run_folder,
+    set_aside,
     training_graph,
     with_sampler,
     write_dataset,
@@ -131,8 +132,12 @@ def test_trained_on_top_of_a_lora(patch, network, server, client, weights):
 
 def test_both_ways_to_lay_a_lora_give_the_same_run(server, client):
     """What is trained against depends on the weights, not on the node that made them."""
-    runs = [run_folder(server.output, f"top {patch} lora") for patch in PATCHES]
-    core, ours = (load_lora(folder.step_lora(4)).tensors for folder in runs)
+    trained = []
+    for patch, laid in PATCHES.items():
+        name = f"either {patch}"
+        assert message(client.run(graph_on_top(client, name, laid, seed=1))) == "new run of 4 steps"
+        trained.append(load_lora(set_aside(server.output, name).step_lora(4)).tensors)
+    core, ours = trained
     assert core.keys() == ours.keys()
     assert all(core[name].equal(ours[name]) for name in core)
 
@@ -174,6 +179,19 @@ def test_file_written_anew_is_not_served_stale(server, client, loader):
     assert abs(new - expected).max() <= 2
     nothing_written = client.run(graph(2 * RATE, prompts="red creature"))
     assert nothing_written.outputs["5"]["text"] == ["already trained: 4 steps, nothing to do"]
+
+
+@pytest.mark.parametrize("loader", ["LoraLoader", "ours"])
+def test_a_run_on_top_of_its_own_lora_is_refused(server, client, loader):
+    """It would be another run, and trained anew, at every queue."""
+    graph = training_graph(client, "first", "set", steps=4)
+    graph |= loader_nodes(loader, "first/first.safetensors")
+    graph["5"]["inputs"] |= {"model": ["model", 0], "clip": ["model", 1]}
+    result = client.run(graph)
+    name = {"LoraLoader": "LoraLoader (model)", "ours": "BakeryLoadLoRA (file)"}[loader]
+    assert result.status == "error" and f"{name} lays this run's own LoRA on it" in result.error
+    graph["5"]["inputs"]["name"] = f"on top of first, {loader}"
+    assert message(client.run(graph)) == "new run of 4 steps"
 
 
 def loader_nodes(loader, file):

@@ -117,7 +117,9 @@ def test_a_rate_raised_by_hand_is_named(request_):
 
 def test_a_run_from_a_lora_that_was_worse_than_none_is_let_be(request_):
     """What it began with is not its doing."""
-    spoiled = run(with_steps(replace(request_, root=request_.root.with_name("spoiled")), 1), At(1, spoil(3.0))).tensors
+    spoiled = run(
+        with_steps(replace(request_, root=request_.root.parent / "spoiled" / "run"), 1), At(1, spoil(3.0))
+    ).tensors
     low = OptimizerSettings(learning_rate=1e-6)
     request = replace(request_, start=LoraStart(tensors=spoiled, key="spoiled"), optimizer=low)
     assert run(request).step == 60
@@ -148,7 +150,7 @@ def test_a_run_that_goes_on_is_judged_as_if_it_had_never_stopped(request_, tmp_p
 def test_a_run_without_a_fault_is_the_same_with_the_guard(request_, monkeypatch):
     watched = run(request_).tensors
     monkeypatch.setattr("pack.training.divergence.DivergenceGuard.on_step", lambda *_: None)
-    plain = run(replace(request_, root=request_.root.with_name("other"))).tensors
+    plain = run(replace(request_, root=request_.root.parent / "other" / "run")).tensors
     assert all(torch.equal(plain[name], tensor) for name, tensor in watched.items())
 
 

@@ -209,8 +209,11 @@ def test_full_disk_keeps_the_last_good_state(after, request_, monkeypatch):
         full_disk(patch, after)
         run(request_)
     if isinstance(caught.value, SaveFailed):
-        assert "could not be saved: No space left on device." in str(caught.value)
-        assert "queue again: the run goes on from there" in str(caught.value)
+        if list(request_.root.rglob("*.state")) or after > 1:
+            assert "could not be saved: No space left on device." in str(caught.value)
+            assert "queue again: the run goes on from there" in str(caught.value)
+        else:
+            assert "nothing can be written for 'run': No space left on device." in str(caught.value)
     assert not list(request_.root.rglob(".*bakery-tmp"))
     assert run(request_).step == 5
 

@@ -77,12 +77,12 @@ def test_figures_depend_on_the_weights_alone(request_, tmp_path):
 
 def test_cut_off_before_it_was_measured(request_):
     whole = validated(run(request_).folder)
-    folder = run(replace(request_, root=request_.root.parent / "b"), raising(2, StopTraining())).folder
+    folder = run(replace(request_, root=request_.root.parent / "b" / "run"), raising(2, StopTraining())).folder
     lines = folder.metrics.read_text().splitlines(keepends=True)
     folder.metrics.write_text(
         "".join(line for line in lines if '"validation_loss"' not in line or '"step":2' not in line)
     )
-    run(replace(request_, root=request_.root.parent / "b"))
+    run(replace(request_, root=request_.root.parent / "b" / "run"))
     assert validated(folder) == whole
 
 

@@ -10,6 +10,7 @@ from .folder import RunFolder, is_stopped_at, run_ids
 from .identity import OnMoreSteps, RunKey, Segment, continue_segments
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
+from .take_over import copy_run, runs_elsewhere
 
 OnDatasetChange = Literal["start over", "continue"]
 AfterStop = Literal["go on", "stay"]
@@ -41,6 +42,8 @@ class FoundRun:
     """True where a user stopped it at this step and wants it left so."""
     damaged_step: int = 0
     """Step of a later state that is on the disk but cannot be read; 0 where there is none."""
+    taken_from: str = ""
+    """Name it was trained under until now; empty where that is its own."""
 
     @property
     def total_steps(self) -> int:
@@ -66,7 +69,7 @@ class FoundRun:
 
 
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
-    """The furthest run of this identity, its plan extended as wanted; else a new one.
+    """The furthest run of this identity, its plan extended as wanted; else one of another name, copied; else a new one.
 
     The caller holds the lock, so what half-written files there are come from a process that died.
     """
@@ -75,7 +78,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     run = (
         max(found, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
         if found
-        else _new_run(root, key, settings, description)
+        else _taken_over(root, key, settings) or _new_run(root, key, settings, description)
     )
     save_record(run.folder.record, replace(run.record, description=description))
     make_current(root, run.folder.run_id)
@@ -115,13 +118,23 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     )  # fmt: skip
 
 
+def _taken_over(root: Path, key: RunKey, settings: FindSettings) -> FoundRun | None:
+    """A run of another name. Not one whose rate was changed by hand: a new name is how to train without that."""
+    for folder in runs_elsewhere(root):
+        record = load_record(folder.record)
+        if record is None or record.rate_changes or not record.is_of(key):
+            continue
+        run = _continued(folder, key, settings)
+        if run is not None and run.step:
+            copy = _free_folder(root, folder.run_id)
+            copy_run(folder, run.step, copy)
+            return replace(run, folder=copy, taken_from=folder.name)
+    return None
+
+
 def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
     parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
-    folder = RunFolder(root, key.run_id)
-    number = 2
-    while folder.record.exists() or folder.states():
-        folder = RunFolder(root, f"{key.run_id}-{number}")
-        number += 1
+    folder = _free_folder(root, key.run_id)
     segments = tuple(
         Segment(index, s.key, s.steps, s.dataset, s.depends_on_length) for index, s in enumerate(key.stages)
     )
@@ -134,6 +147,15 @@ def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
         description=description,
     )
     return FoundRun(folder=folder, record=record, start=parent[1] if parent else None)
+
+
+def _free_folder(root: Path, run_id: str) -> RunFolder:
+    folder = RunFolder(root, run_id)
+    number = 2
+    while folder.record.exists() or folder.states():
+        folder = RunFolder(root, f"{run_id}-{number}")
+        number += 1
+    return folder
 
 
 def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState, str] | None:

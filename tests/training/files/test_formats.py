@@ -200,9 +200,7 @@ def test_family_is_asked_for_where_nothing_tells():
 def test_another_model_s_lora_is_not_asked_for_a_family(module: str, suffixes: tuple[str, str]):
     """Flux by its three namings: choosing one of the two families would not help."""
     tensors = {f"{module}.{suffix}.weight": torch.ones(4, 4) for suffix in suffixes}
-    with pytest.raises(
-        ValueError, match=f"{re.escape(module)}.*not a module of SD1.5 or SDXL.*choose one of"
-    ):
+    with pytest.raises(ValueError, match=f"{re.escape(module)}.*not a module of SD1.5 or SDXL.*choose one of"):
         to_kohya(tensors)
 
 

@@ -59,7 +59,7 @@ def fingerprints(result, num_steps=8):
 
 
 def in_folder(request, name):
-    return replace(request, root=request.root.parent / name)
+    return replace(request, root=request.root.parent / name / "run")
 
 
 def test_two_runs_equal_but_for_a_rate_changed_by_hand_are_equal_until_then_and_differ_from_there_on(request_):
