@@ -6,14 +6,16 @@ classes, nothing in them is replaced: `IS_CHANGED`, by which a node tells the ho
 `loaded_lora`, which is empty once the file is not the one that was read.
 """
 
+from importlib import import_module
 from typing import Any
-
-import nodes
 
 from .lora_folders import file_state, lora_state
 
 LOADERS = ("LoraLoader", "LoraLoaderBypass", "CreateHookLora")
 """The host's nodes that read a LoRA by name; their variants for the model alone are subclasses of them."""
+
+
+_host: Any = import_module("nodes")  # by name: to a type checker it is this pack's own package
 
 
 class FreshLora:
@@ -44,7 +46,7 @@ def keep_loaders_fresh() -> None:
     One that a version lacks, or that looks at its file itself, is left alone.
     """
     for name in LOADERS:
-        loader = nodes.NODE_CLASS_MAPPINGS.get(name)
+        loader = _host.NODE_CLASS_MAPPINGS.get(name)
         if loader is None or hasattr(loader, "IS_CHANGED") or hasattr(loader, "fingerprint_inputs"):
             continue
         loader.IS_CHANGED = staticmethod(file_of_loader)
@@ -53,5 +55,5 @@ def keep_loaders_fresh() -> None:
 
 def notices_changes(class_type: object) -> bool:
     """Whether nodes of a type are loaders that look at their file again at each queue."""
-    loader = nodes.NODE_CLASS_MAPPINGS.get(str(class_type))
+    loader = _host.NODE_CLASS_MAPPINGS.get(str(class_type))
     return getattr(loader, "IS_CHANGED", None) is file_of_loader
