@@ -1,5 +1,7 @@
 """Finds the run on disk that a wanted one continues, or begins a new one."""
 
+import logging
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +10,7 @@ from ..files.atomic import remove_leftovers
 from .current import make_current
 from .folder import RunFolder, is_stopped_at, run_ids
 from .identity import OnMoreSteps, RunKey, Segment, continue_segments
+from .lock import locked
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 from .take_over import copy_run, runs_elsewhere
@@ -71,6 +74,8 @@ class FoundRun:
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
     """The furthest run of this identity, its plan extended as wanted; else one of another name, copied; else a new one.
 
+    Where a run of this name with other data is to be gone on from, that comes before one of another name.
+
     The caller holds the lock, so what half-written files there are come from a process that died.
     """
     found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, settings))]
@@ -78,7 +83,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     run = (
         max(found, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
         if found
-        else _taken_over(root, key, settings) or _new_run(root, key, settings, description)
+        else _begun(root, key, settings, description)
     )
     save_record(run.folder.record, replace(run.record, description=description))
     make_current(root, run.folder.run_id)
@@ -118,22 +123,38 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     )  # fmt: skip
 
 
+def _begun(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
+    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
+    taken = None if parent else _taken_over(root, key, settings)
+    return taken or _new_run(root, key, parent, description)
+
+
 def _taken_over(root: Path, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A run of another name. Not one whose rate was changed by hand: a new name is how to train without that."""
+    """A run of another name. Not one whose rate was changed by hand: a new name is how to train without that.
+
+    Nor one that is being trained right now, whose files come and go.
+    """
     for folder in runs_elsewhere(root):
         record = load_record(folder.record)
         if record is None or record.rate_changes or not record.is_of(key):
             continue
-        run = _continued(folder, key, settings)
-        if run is not None and run.step:
-            copy = _free_folder(root, folder.run_id)
-            copy_run(folder, run.step, copy)
-            return replace(run, folder=copy, taken_from=folder.name)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(folder.root))
+            except (RuntimeError, OSError) as error:
+                logging.info("LoRA Bakery: nothing is copied from %r: %s", folder.name, error)
+                continue
+            run = _continued(folder, key, settings)
+            if run is not None and run.step:
+                copy = _free_folder(root, folder.run_id)
+                copy_run(folder, run.step, copy)
+                return replace(run, folder=copy, taken_from=folder.name)
     return None
 
 
-def _new_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
-    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
+def _new_run(
+    root: Path, key: RunKey, parent: tuple[str, SavedState, str] | None, description: dict[str, Any]
+) -> FoundRun:
     folder = _free_folder(root, key.run_id)
     segments = tuple(
         Segment(index, s.key, s.steps, s.dataset, s.depends_on_length) for index, s in enumerate(key.stages)

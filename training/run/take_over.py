@@ -1,5 +1,6 @@
 """A run wanted under a new name is copied from the name it was trained under, so that renaming trains nothing."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def runs_elsewhere(root: Path) -> list[RunFolder]:
 def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
     """Copies the state of a step and what led there: LoRAs of the steps, figures, report, pictures.
 
-    The record and the LoRA people load are for the caller to write.
+    The record and the LoRA people load are for the caller to write, and to lock the source, whose files would change
+    meanwhile. A LoRA of a step that cannot be read is left out.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -38,7 +40,11 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
 
 
 def _copy_lora(source: Path, target: Path, old_name: str, new_name: str) -> None:
-    file = load_lora(source)
+    try:
+        file = load_lora(source)
+    except ValueError as error:
+        logging.warning("LoRA Bakery: %s is not copied to %s: %s", source, target.parent, error)
+        return
     titles = {key: new_name for key in _TITLES if file.metadata.get(key) == old_name}
     save_lora(target, file.tensors, {**file.metadata, **titles})
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.tests.toy_model import ToyBase, raising, run, toy_request, with_steps
+from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_request, with_steps
 from pack.training.files.lora_file import load_lora
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import RunFolder, current_run
+from pack.training.run.lock import locked
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
 from pack.training.stages import Stage
@@ -108,3 +109,25 @@ def test_a_copy_that_was_cut_short_is_made_anew(request_):
     assert second.message.startswith("already trained") and second.folder.run_id == first.folder.run_id
     assert_equal(tensors(second.folder.step_lora(2)), tensors(first.folder.step_lora(2)))
     assert second.folder.metrics.read_text() == first.folder.metrics.read_text()
+
+
+def test_a_name_that_goes_on_from_its_own_weights_takes_no_other_run(request_):
+    going_on = replace(request_, on_dataset_change="continue")
+    first = run(going_on)
+    run(named(replace(request_, dataset=other_dataset()), "other"))
+    changed = run(replace(going_on, dataset=other_dataset()))
+    assert changed.message.startswith(f"new run of 4 steps from the weights of run {first.folder.run_id}@4")
+
+
+def test_a_run_that_is_being_trained_is_left_alone(request_):
+    run(request_)
+    with locked(request_.root):
+        assert run(named(request_, "meanwhile")).message == "new run of 4 steps"
+
+
+def test_a_damaged_step_of_the_other_name_is_left_out(request_):
+    first = run(request_)
+    first.folder.step_lora(2).write_bytes(b"torn")
+    second = run(named(request_, "renamed"))
+    assert second.message.startswith("already trained: 4 steps, nothing to do; copied from")
+    assert list(second.folder.step_loras()) == [4]
