@@ -203,3 +203,14 @@ def test_a_stage_with_an_average_is_alike_added_or_planned(tmp_path):
     loras = {name: bits(tmp_path / name) for name in ("planned", "without")}
     at_end_of_first = [name for name in loras["planned"] if name.endswith(f"step{STEPS - 1:06d}.safetensors")]
     assert at_end_of_first and all(loras["planned"][name] == loras["without"][name] for name in at_end_of_first)
+
+
+def test_an_average_kept_later_changes_nothing_before_it(tmp_path):
+    """A schedule-free stage without one gives the weights it is judged by, not those it steps from."""
+    first = Stage(steps=3, batch_size=2, optimizer=SCHEDULE_FREE)
+    averaged = Stage(steps=2, batch_size=2, optimizer=replace(ADAMW, ema_decay=0.9))
+    loras: list[bytes] = []
+    for name, stages in (("alone", (first,)), ("planned", (first, averaged))):
+        result = run(toy_request(tmp_path / name, base=BASE, stages=stages))
+        loras.append(result.folder.step_lora(3).read_bytes())
+    assert loras[0] == loras[1]

@@ -73,7 +73,8 @@ def final_weights(job: TrainJob, state: TrainState) -> Generator[None]:
     if state.optimizer is not None:
         use_evaluation_weights(state.optimizer)
     try:
-        if state.ema is None:
+        # In a stage without an average, `ema` holds the training weights, not those a schedule-free one is judged by.
+        if state.ema is None or not job.stages[max(state.optimizer_stage, 0)].optimizer.ema_decay:
             yield
         else:
             with state.ema.applied(job.network.named_parameters()):
