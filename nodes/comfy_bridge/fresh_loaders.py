@@ -19,20 +19,26 @@ _host: Any = import_module("nodes")  # by name: to a type checker it is this pac
 
 
 class FreshLora:
-    """A loader's `loaded_lora`, `(path, tensors, ...)` or None: None again once the file has changed."""
+    """A loader's `loaded_lora`, `(path, tensors, ...)` or None: None again once the file has changed.
+
+    What else a subclass of another pack keeps there, such as several LoRAs by name, stays as it is.
+    """
 
     SLOT = "_fresh_lora"
 
     def __get__(self, loader: object | None, owner: type | None = None) -> Any:
         if loader is None:
             return self
-        kept = loader.__dict__.get(self.SLOT)
-        if kept is None or file_state(kept[0][0]) != kept[1]:
-            return None
-        return kept[0]
+        value, state = loader.__dict__.get(self.SLOT, (None, ""))
+        return value if _state_of(value) == state else None
 
     def __set__(self, loader: object, value: Any) -> None:
-        loader.__dict__[self.SLOT] = None if value is None else (value, file_state(value[0]))
+        loader.__dict__[self.SLOT] = (value, _state_of(value))
+
+
+def _state_of(value: Any) -> str:
+    is_file = isinstance(value, tuple) and bool(value) and isinstance(value[0], str)
+    return file_state(value[0]) if is_file else ""
 
 
 def file_of_loader(lora_name: object = None, **_: object) -> str:

@@ -86,4 +86,5 @@ def _is_below(value: object, root: Path) -> bool:
     if not isinstance(value, str) or not value.endswith(".safetensors"):
         return False
     path = folder_paths.get_full_path("loras", value)
-    return path is not None and Path(path).parent == root
+    # The same folder may be reached by a link, or by another case of its letters.
+    return path is not None and root.is_dir() and Path(path).parent.samefile(root)

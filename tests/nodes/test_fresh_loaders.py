@@ -81,3 +81,11 @@ def test_a_name_from_a_link_and_a_loader_that_looks_itself_are_left_alone(comfy,
     finally:
         mappings["LoraLoader"] = core
     assert notices_changes("LoraLoader") and not notices_changes("KSampler") and not notices_changes("none such")
+
+
+def test_what_a_subclass_keeps_in_its_own_way_is_kept(comfy, write):
+    """Packs that build on the host's loader keep several LoRAs there, by name or in a list."""
+    several = type("Several", (comfy.module("nodes").NODE_CLASS_MAPPINGS["LoraLoader"],), {})()
+    for kept in ({}, {0: None}, [], [("a", 1)], (), "a", (None, 1)):
+        several.loaded_lora = kept
+        assert several.loaded_lora is kept
