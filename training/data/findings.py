@@ -78,7 +78,8 @@ def enlarged(entries: Sequence[Entry]) -> list[str]:
 
 def masked_out(entries: Sequence[Entry]) -> list[str]:
     """Names of images of which the mask leaves nothing to train on."""
-    masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in entries)
+    masked = [e for e in entries if e.item.mask is not None or e.subset.buckets.use_alpha_masks]  # reading takes long
+    masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in masked)
     return [name for name, mask in masks if mask is not None and mask.getbbox() is None]
 
 

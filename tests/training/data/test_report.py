@@ -7,7 +7,7 @@ from pack.tests.training.data.pictures import dataset, picture, save, subset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, combine, with_buckets, with_captions
-from pack.training.data.findings import unique_images
+from pack.training.data.findings import masked_out, unique_images
 from pack.training.data.folder import scan_folder
 from pack.training.data.gallery import draw_gallery
 from pack.training.data.prepare import place_images, prepare
@@ -136,3 +136,7 @@ def test_masks_that_leave_nothing_are_named(tmp_path):
     save(tmp_path / "masks" / "1.png", picture(9)[..., 0])
     lines = found(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"))
     assert about(lines, "mask") == ["the mask is black all over, so nothing is trained: 0.png"]
+    unmasked = place_images(scan_folder(tmp_path / "set"), "sd15")
+    for entry in unmasked:
+        entry.item.source.unlink()
+    assert masked_out(unmasked) == []  # without a mask no picture is read again
