@@ -28,7 +28,7 @@ EncodeImages = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 MAX_PIXELS_AT_ONCE = 2**21
 MAX_IMAGES_AT_ONCE = 16
 
