@@ -9,7 +9,8 @@ import { TrainPanel } from "./widgets/train_panel.js";
 
 const NODE = "BakeryTrain";
 const MIN_WIDTH = 470;
-/** Mode of a node that the host leaves out. */
+/** Modes of nodes that the host leaves out: with what hangs on them, and passing on what comes in. */
+const MUTED = 2;
 const BYPASSED = 4;
 /** A name that comes through a link is known only once the node runs; the node keeps it for a reloaded page. */
 const PROPERTY = "bakery_run_name";
@@ -49,7 +50,7 @@ function addPanel(node) {
 const isConnected = (node, name) => Boolean(node.inputs?.some((input) => input.name === name && input.link != null));
 
 /**
- * Whether an input gets something: behind nodes that are bypassed there may be nothing.
+ * Whether an input gets something: of a muted node it gets nothing, behind bypassed ones there may be nothing.
  * @param {any} node
  * @param {string} name of the input; a bypassed node passes on what comes in under the same name
  * @returns {boolean}
@@ -57,7 +58,8 @@ const isConnected = (node, name) => Boolean(node.inputs?.some((input) => input.n
 function hasSource(node, name) {
   const link = node.graph?.getLink?.(node.inputs?.find((input) => input.name === name)?.link);
   const origin = link && node.graph.getNodeById(link.origin_id);
-  return origin?.mode === BYPASSED ? hasSource(origin, name) : isConnected(node, name);
+  if (origin?.mode === BYPASSED) return hasSource(origin, name);
+  return origin?.mode !== MUTED && isConnected(node, name);
 }
 
 /**

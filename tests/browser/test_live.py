@@ -303,6 +303,11 @@ def test_that_stages_overrule_the_nodes_own_length_is_said(page, folder, pocket_
     wait(page, f"{texts_of('BakeryTrain')}.includes('{said}')")
     wait_for_text(page, ".bakery-plan", decide)
     stage = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryStage')"
+    train = stage.replace("BakeryStage", "BakeryTrain")
+    steps = f"{train}.widgets.find((widget) => widget.name === 'steps')"
+    for mode, is_hidden in ((2, True), (0, False), (4, True), (0, False)):  # muted, bypassed: the host leaves it out
+        page.evaluate(f"() => {{ {stage}.mode = {mode}; {steps}.callback({steps}.value); }}")
+        wait(page, f"document.querySelector('.bakery-plan').hidden === {str(is_hidden).lower()}")
     page.evaluate(f"() => window.app.graph.remove({stage})")
     wait(page, "document.querySelector('.bakery-plan').hidden")
     page.wait_for_timeout(300)
