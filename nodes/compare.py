@@ -100,6 +100,8 @@ class BakeryCompare(io.ComfyNode):
             save_comparison(folder, drawn, pictures)
         best, why = _best(values, drawn, load_choice(folder, drawn))
         report = drawn.report(best, why)
+        if others and not drawn.others_changed:
+            report += "\nother_prompts need the base model's pictures beside them: turn include_base on"
         sheets = draw_pages(pages, dict(zip(drawn.cells, pictures, strict=True)), drawn.by_cell(), best)
         shown = {"text": [report], "bakery_compare": [{"id": folder.name}]}
         load = loras[best].load

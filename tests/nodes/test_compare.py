@@ -98,6 +98,7 @@ def test_prompts_of_other_subjects_are_drawn_beside_the_base_models(comfy, graph
         node = compare(**strong, other_prompts=f"\n{COMPARE['prompts']}\n", **changes)
         report = run(comfy, graph, **{"6": node, "7": show("6")}).outputs["6"]["text"][0]
         assert (f"step 3: {said}" in report) == is_said, report
+        assert ("turn include_base on" in report) != is_said, report
 
 
 def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
