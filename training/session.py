@@ -155,7 +155,8 @@ def opening_message(found: FoundRun) -> str:
         return f"continued from step {step} of {total}{added if found.kept_steps else ''}{damaged}{taken}"
     if found.record.parent:
         return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
-    return f"new run of {total} steps{damaged}"
+    steered = f"; {found.steered!r} is not copied: its learning rate was changed by hand" if found.steered else ""
+    return f"new run of {total} steps{damaged}{steered}"
 
 
 def closing_message(found: FoundRun, state: TrainState) -> str:

@@ -47,6 +47,8 @@ class FoundRun:
     """Step of a later state that is on the disk but cannot be read; 0 where there is none."""
     taken_from: str = ""
     """Name it was trained under until now; empty where that is its own."""
+    steered: str = ""
+    """Name of a run like this new one whose rate was changed by hand, which is why it is not copied; empty: none."""
 
     @property
     def total_steps(self) -> int:
@@ -126,7 +128,17 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
 def _begun(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
     parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
     taken = None if parent else _taken_over(root, key, settings)
-    return taken or _new_run(root, key, parent, description)
+    if taken is not None:
+        return taken
+    return replace(_new_run(root, key, parent, description), steered="" if parent else _steered_elsewhere(root, key))
+
+
+def _steered_elsewhere(root: Path, key: RunKey) -> str:
+    for folder in runs_elsewhere(root):
+        record = load_record(folder.record)
+        if record is not None and record.rate_changes and record.is_of(key):
+            return folder.name
+    return ""
 
 
 def _taken_over(root: Path, key: RunKey, settings: FindSettings) -> FoundRun | None:

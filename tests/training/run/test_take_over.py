@@ -96,7 +96,9 @@ def test_another_run_and_one_steered_by_hand_are_not_taken(request_):
     steered = record.read_text().replace('"rate_changes": []', '"rate_changes": [[1, 0.5]]')
     assert steered != record.read_text()
     record.write_text(steered)
-    assert run(named(request_, "unsteered")).message == "new run of 4 steps"
+    assert run(named(request_, "unsteered")).message == (
+        f"new run of 4 steps; {request_.root.name!r} is not copied: its learning rate was changed by hand"
+    )
 
 
 def test_a_copy_that_was_cut_short_is_made_anew(request_):
