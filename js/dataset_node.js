@@ -28,7 +28,10 @@ function addPanel(node) {
   widget.serialize = false;
   chain(folder, "callback", () => panel.setFolder(folder.value));
   chain(node, "onConfigure", () => panel.setFolder(folder.value));
-  chain(node, "onExecuted", () => panel.load());
+  chain(node, "onExecuted", (output) => {
+    panel.setNotes((output?.text ?? []).slice(1)); // behind the summary, which the panel has itself
+    void panel.load();
+  });
   panels.set(node, panel);
   growTo(node, MIN_SIZE);
   panel.setFolder(folder.value);

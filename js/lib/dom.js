@@ -79,16 +79,16 @@ export function growTo(node, [width, height]) {
 }
 
 /**
- * Calls `act` after what a handler did before.
+ * Calls `act` after what a handler did before, with the same values.
  * @param {any} owner
  * @param {string} name
- * @param {() => void} act
+ * @param {(...values: any[]) => void} act
  */
 export function chain(owner, name, act) {
   const before = owner[name];
   owner[name] = function (/** @type {any[]} */ ...values) {
     const result = before?.apply(this, values);
-    act();
+    act(...values);
     return result;
   };
 }

@@ -28,6 +28,7 @@ export class DatasetPanel {
     this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt", hidden: true, onchange: () => this.#add([...this.files.files]) });
     this.addButton = element("button", { type: "button", class: "bakery-add", onclick: () => this.files.click() });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
+    this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.tags = element("div", { class: "bakery-tags", role: "group", "aria-label": t("tags") });
     this.tagActions = element("div", { class: "bakery-row", hidden: true });
     this.list = element("div", { class: "bakery-images", role: "list" });
@@ -41,7 +42,7 @@ export class DatasetPanel {
         ondrop: (/** @type {DragEvent} */ event) => this.#drop(event),
       },
       element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
-      this.message, this.tags, this.tagActions, this.list, this.hint,
+      this.message, this.notes, this.tags, this.tagActions, this.list, this.hint,
     );
   }
 
@@ -56,7 +57,14 @@ export class DatasetPanel {
     this.#chosen.clear();
     this.#history = new History();
     this.message.hidden = true;
+    this.setNotes([]);
     void this.load();
+  }
+
+  /** @param {string[]} notes what the node found in the folder when it ran; true until something is changed */
+  setNotes(notes) {
+    setText(this.notes, notes.join("\n"));
+    this.notes.hidden = !notes.length;
   }
 
   async load() {
@@ -125,6 +133,7 @@ export class DatasetPanel {
   #row(image, key) {
     const text = element("textarea", {
       rows: 3, maxlength: 20000, "aria-label": this.t("caption_of", { name: image.name }), "data-name": image.name, text: image.caption,
+      placeholder: this.t("no_caption"),
       onchange: () => this.#save(image, text.value),
       onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
     });
@@ -175,6 +184,7 @@ export class DatasetPanel {
     const isDone = await this.#attempt(async () => {
       const answer = await edit(action, { folder: this.folder, ...values });
       if (isKept) history.add(inverse({ action, values }, answer));
+      this.setNotes([]);
       this.onChange();
     });
     if (!isDone && action !== "captions") this.list.replaceChildren(); // shows again what is so; a typed caption stays
@@ -211,6 +221,7 @@ export class DatasetPanel {
       if (!isDone) failed.push(file.name);
     }
     this.files.value = "";
+    this.setNotes([]);
     this.onChange();
     await this.load();
     if (folder !== this.folder) return;

@@ -35,10 +35,31 @@ def caption(page, number):
 
 def until_file(page, path, text):
     for _ in range(100):
-        if path.read_text() == text:
+        if path.is_file() and path.read_text() == text:
             return
         page.wait_for_timeout(100)
     raise AssertionError(f"{path.name}: {path.read_text()!r}, wanted {text!r}")
+
+
+def test_what_the_node_found_is_read_on_it_until_something_changes(page, folder):
+    (folder / "1.txt").unlink()
+    show_dataset(page, folder)
+    assert "folder's name" in caption(page, 1).get_attribute("placeholder")
+    page.evaluate("""() => {
+        const { graph } = window.app;
+        const [load] = graph._nodes;
+        const shown = LiteGraph.createNode("PreviewAny");
+        graph.add(shown);
+        load.connect(0, shown, 0);
+        return window.app.queuePrompt(0);
+    }""")
+    notes = page.locator(".bakery-notes")
+    notes.wait_for(timeout=60_000)
+    assert "no caption" in notes.inner_text() and "1.png" in notes.inner_text()
+    caption(page, 1).fill("fox, night")
+    caption(page, 1).blur()
+    until_file(page, folder / "1.txt", "fox, night")
+    notes.wait_for(state="hidden")
 
 
 def test_captions_and_tags_are_edited_and_taken_back(page, folder):
