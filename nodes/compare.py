@@ -59,6 +59,7 @@ class BakeryCompare(io.ComfyNode):
             description="Draws the same prompts from the same seed with several steps, LoRAs and strengths, in one "
             "labelled picture. With reference images each cell is scored and the best LoRA is given out.",
             search_aliases=["xy plot", "lora grid", "compare checkpoints", "strength grid"],
+            is_output_node=True,  # its pictures are on the node: nothing need be connected behind it
             inputs=compare_inputs(),
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The labelled grid; further axes make further pages."),

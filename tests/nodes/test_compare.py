@@ -68,6 +68,11 @@ def show(node):
     return {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}}
 
 
+def test_it_draws_with_nothing_connected_behind_it(comfy, graph):
+    result = run(comfy, graph, **{"6": compare(num_steps=1, prompts="fox")})
+    assert result.outputs["6"]["bakery_compare"][0]["id"], "shown on the node"
+
+
 def test_grid_report_pick_and_plot_of_a_run(comfy, graph):
     plot = defaults(comfy, "BakeryPlotRun", run=["5", 3])
     result = run(
