@@ -4,7 +4,7 @@ from ..networks.settings import NetworkSettings
 from ..optimizers.settings import OptimizerSettings
 from .choices import HARD_GRADES
 from .estimate import Estimate
-from .request import RecipeRequest
+from .request import LOW_VRAM, LOW_VRAM_RANKS, RecipeRequest
 from .subjects import NO_FIT
 
 LOWEST_SCALE = 0.05
@@ -88,11 +88,24 @@ def _scale(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
 def _memory(request: RecipeRequest, estimate: Estimate) -> str:
     if estimate.memory_gib <= request.vram_gib:
         return ""
-    remedy = "lower the rank, or turn gradient_checkpointing on" if not request.is_low_vram else "close other programs"
     return (
         f"memory of roughly {estimate.memory_gib:.1f} GiB is above the {request.vram_gib:g} GiB of the GPU; parts of "
-        f"the model will have to wait in main memory, which is slow: {remedy}"
+        f"the model will have to wait in main memory, which is slow: {_less_memory(request)}"
     )
+
+
+def _less_memory(request: RecipeRequest) -> str:
+    """What to set; for SDXL checkpointing is in the estimate already, so it is what bars the low-VRAM profile."""
+    if request.is_low_vram:
+        return "close other programs"
+    if request.family != "sdxl":
+        return "lower the rank, or turn gradient_checkpointing on"
+    barring = {
+        "text_encoder auto": request.text_encoder == "trained",
+        f"rank 0 to {LOW_VRAM_RANKS[1]}": request.rank > LOW_VRAM_RANKS[1],
+        "algorithm auto": request.algorithm not in ("auto", "lora"),
+    }
+    return f"choose {', '.join([f'profile {LOW_VRAM}', *(setting for setting, is_so in barring.items() if is_so)])}"
 
 
 def _poor_images(request: RecipeRequest) -> str:

@@ -153,6 +153,12 @@ def test_answers_out_of_range_are_refused_by_name(name, value):
         ({"subject": "character A", "rank": 64}, "rank 64 is wasted on character A"),
         ({"subject": "character G", "rank": 16}, "rank 16 is little for character G"),
         ({"subject": "character I", "family": "sdxl", "vram_gib": 12.0}, "above the 12 GiB"),
+        ({"family": "sdxl", "vram_gib": 8.0, "rank": 64}, "choose profile low VRAM (SDXL), rank 0 to 8"),
+        (
+            {"family": "sdxl", "vram_gib": 8.0, "text_encoder": "trained"},
+            "choose profile low VRAM (SDXL), text_encoder auto",
+        ),
+        ({"family": "sd15", "vram_gib": 1.0}, "turn gradient_checkpointing on"),
         ({"image_quality": "poor"}, "poor images without regularization images"),
     ],
 )
