@@ -1,6 +1,7 @@
 """Merging LoRAs, with each other and into a model; the inputs that the LoRA tools share."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -8,6 +9,7 @@ from comfy_api.latest import io
 from ..training.files.lora_file import LoraTensors
 from ..training.tools.merge import MERGE_METHODS, MergeSettings, merge
 from ..training.tools.ranks import RANK_METHODS, RankChoice
+from ..training.tools.report import unsaved_notes
 from ..training.tools.result_metadata import merged_metadata
 from ..training.tools.strengths import Strengths
 from . import sockets
@@ -119,7 +121,8 @@ class BakeryMergeLoRAs(io.ComfyNode):
         choice = rank_choice(rank, **rest) if rank else None
         settings = MergeSettings(method=method, choice=choice, density=density, seed=seed)
         family = lora_family(pairs[0][0], model)
-        merged, report = merge(pairs, family, settings, weight_source(model, clip))
+        merged, found = merge(pairs, family, settings, weight_source(model, clip))
+        report = replace(found, notes=(*found.notes, *unsaved_notes(merged)))
         comment = f"{method} at strengths {', '.join(f'{strengths.unet:g}' for _, strengths, _ in loras)}"
         metadata = merged_metadata([(name, metadata_of(lora)) for lora, _, name in loras], merged, family, comment)
         return io.NodeOutput(LoraTensors(merged, metadata, "merged"), report.text(), ui={"text": [report.text()]})

@@ -65,6 +65,12 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+def unsaved_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """That a result is kept in float32 until it is saved, so that its size is not that of most files."""
+    is_full = {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    return ("the size is that of float32; saved as fp16, the usual, it is half",) if is_full else ()
+
+
 def rounding_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """What the layers' errors leave out: that a result's numbers are rounded to their type."""
     types = {tensor.dtype for tensor in tensors.values()}
