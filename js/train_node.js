@@ -42,6 +42,7 @@ function addPanel(node) {
     panel.render();
   });
   for (const name of ["steps", "batch_size"]) chain(node.widgets.find((widget) => widget.name === name), "callback", panel.render);
+  chain(node, "onExecuted", (output) => panel.setNotes((output?.text ?? []).slice(1)));
   chain(node, "onRemoved", () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
   showName();

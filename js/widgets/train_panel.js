@@ -39,11 +39,12 @@ export class TrainPanel {
     this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
     this.overlay = new PreviewOverlay(t, () => this.run, (step) => this.#send("pick", { step }));
     this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
+    this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
     this.chart.element.hidden = true;
     this.element = element(
       "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel") },
-      this.plan, this.empty, this.controls.element, this.chart.element, this.strip.element,
+      this.plan, this.empty, this.controls.element, this.notes, this.chart.element, this.strip.element,
     );
     this.render = oncePerFrame(() => this.#render());
     this.#watch();
@@ -80,8 +81,15 @@ export class TrainPanel {
     if (name === this.name) return;
     this.name = name;
     this.run = null; // what is shown, and steered by the buttons, is of this name or nothing
+    this.setNotes([]);
     this.render();
     void this.load();
+  }
+
+  /** @param {string[]} notes what the node said at the end, behind its first line, which the host shows */
+  setNotes(notes) {
+    setText(this.notes, notes.join("\n"));
+    this.notes.hidden = !notes.length;
   }
 
   /** Asks the server for the run; calls while one answer is awaited become one more. */
@@ -114,6 +122,7 @@ export class TrainPanel {
 
   #onStep(event) {
     if (!this.#isMine(event)) return;
+    this.setNotes([]);
     if (this.run?.id !== event.run || this.run?.name !== event.name) return void this.load();
     const { loras, file } = this.run;
     this.run = withSteps(this.run, event);

@@ -160,6 +160,21 @@ def test_what_is_pressed_while_pictures_are_drawn_is_heard_at_once(page, folder,
     wait(page, f"{texts_of('BakeryTrain')}.some((text) => text.includes('stopped at step'))")
 
 
+def test_what_the_node_says_at_the_end_is_read_on_it_until_the_name_changes(server, page):
+    show_saved_run(server, "said")
+    show_node(page, "said")
+    texts = ["trained", "Loss on 8 images: 27 %", "hat: hardly learned"]
+    page.evaluate(f"text => {TRAIN_NODE}.onExecuted({{ text }})", texts)
+    notes = page.locator(".bakery-training .bakery-notes")
+    assert notes.inner_text() == "Loss on 8 images: 27 %\nhat: hardly learned"
+    page.evaluate(f"""() => {{
+        const name = {TRAIN_NODE}.widgets.find((widget) => widget.name === "name");
+        name.value = "another";
+        name.callback("another");
+    }}""")
+    notes.wait_for(state="hidden")
+
+
 @pytest.mark.slow
 def test_steps_of_a_run_are_listed_by_the_hosts_own_loader(server, page, folder, pocket_checkpoint):
     """After the page's own refresh (R) the core loader offers them, and one that is chosen there is sampled with."""
