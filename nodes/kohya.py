@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..training.data.dataset import Dataset
-from ..training.kohya import export_datasets, export_kohya, import_kohya
+from ..training.kohya import export_datasets, export_kohya, import_kohya, with_installed_optimizer
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers import check_optimizer
@@ -45,7 +45,7 @@ class BakeryImportKohya(io.ComfyNode):
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
-        setup = import_kohya(text)
+        setup = with_installed_optimizer(import_kohya(text))
         notes = setup.text()
         return io.NodeOutput(
             setup.network, check_optimizer(setup.optimizer), setup.objective, setup.stages, notes, ui={"text": [notes]}

@@ -1,5 +1,6 @@
 """Kohya datasets on the real folders: paths of another machine, what is missing, and back again."""
 
+import importlib.util
 import json
 
 import pytest
@@ -82,3 +83,15 @@ def test_a_dataset_goes_out_and_comes_back(nodes, images):
     assert [(s.repeats, s.is_regularization, s.captions.shuffle_tags) for s in back.subsets] == [(2, True, True)] * len(
         captions.subsets
     )
+
+
+def test_eight_bit_adamw_without_its_package_becomes_adamw_and_says_so(nodes):
+    network, optimizer, _, _, notes = (
+        nodes["BakeryImportKohya"]
+        .execute(text="--network_dim=8 --learning_rate=1e-4 --optimizer_type=AdamW8bit --optimizer_args betas=0.9,0.99")
+        .args
+    )
+    expected = "AdamW8bit" if importlib.util.find_spec("bitsandbytes") else "AdamW"
+    assert (network.rank, optimizer.optimizer, optimizer.learning_rate) == (8, expected, 1e-4)
+    assert optimizer.arguments == "betas=0.9,0.99"
+    assert ("optimizer_type AdamW8bit: needs the package bitsandbytes" in notes) == (expected == "AdamW")

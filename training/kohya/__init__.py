@@ -2,7 +2,7 @@
 
 from .datasets import KohyaDatasets, build_dataset, import_datasets
 from .export_datasets import export_datasets
-from .setup import KohyaCommands, KohyaSetup, export_kohya, import_kohya
+from .setup import KohyaCommands, KohyaSetup, export_kohya, import_kohya, with_installed_optimizer
 
 __all__ = [
     "KohyaCommands",
@@ -13,4 +13,5 @@ __all__ = [
     "export_kohya",
     "import_datasets",
     "import_kohya",
+    "with_installed_optimizer",
 ]
