@@ -91,7 +91,7 @@ def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[st
     """Measure entries against the first of them, the bound, a few at a time so that all fit into memory."""
     bound, others = entries[0], entries[1:]
     results: dict[str, Measurement] = {}
-    is_large = bound.case.batch > 1 or bound.case.targets == "all"
+    is_large = bound.case.batch > 1 or bound.case.targets == "all" or bound.case.latent > 32
     at_once = OTHERS_AT_ONCE_OF_LARGE if is_large else OTHERS_AT_ONCE
     for start in range(0, len(others), at_once):
         group = _side_by_side([bound, *others[start : start + at_once]], weights, num_rounds)
