@@ -41,7 +41,7 @@ class BakeryRound(io.ComfyNode):
                 io.Float.Input(
                     "rate_factor", default=1.0, min=0.0, max=1.0, step=0.05,
                     tooltip="Each round's learning rate is that of the round before times this. 1 = always the same; "
-                    "0.5 changes other subjects less and takes more rounds.",
+                    "0.5 learns more slowly in later rounds.",
                 ),
             ],
             outputs=[
