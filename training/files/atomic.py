@@ -1,6 +1,7 @@
 """Writing files so that a reader never sees half of one, whatever ends the process."""
 
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -43,6 +44,15 @@ def write_text_atomic(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
     write_atomic(path, write)
+
+
+def copy_atomic(source: Path, target: Path) -> None:
+    """Put a copy of a file at `target` with `write_atomic`."""
+
+    def write(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    write_atomic(target, write)
 
 
 def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> list[Path]:

@@ -42,7 +42,7 @@ ELSEWHERE: Mapping[str, str] = {
 WITHOUT_EQUIVALENT: Mapping[str, str] = {
     "color_aug": tables.WITHOUT_EQUIVALENT["color_aug"],
     "face_crop_aug_range": tables.WITHOUT_EQUIVALENT["face_crop_aug_range"],
-    "resize_interpolation": "area when shrinking, Lanczos when enlarging",
+    "resize_interpolation": "bicubic when shrinking, Lanczos when enlarging",
     "cache_info": "images are looked at once each time, which takes little",
     "custom_attributes": "see prior_preservation of Objective",
     "network_multiplier": "without effect in sd-scripts too",

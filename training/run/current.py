@@ -6,10 +6,9 @@ noted in the run's own folder and removed when it can be.
 
 import filecmp
 import logging
-import shutil
 from pathlib import Path
 
-from ..files.atomic import sync_folder, write_atomic, write_text_atomic
+from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from .folder import RunFolder, current_run, lora_files
 
 LEFT_FILE = "left"
@@ -54,12 +53,8 @@ def _move(path: Path, target: Path) -> bool:
 
 def copy_or_warn(path: Path, target: Path) -> None:
     """Puts a copy in place of `target` in one step; where that cannot be done, the log says so."""
-
-    def write(temporary: Path) -> None:
-        shutil.copyfile(path, temporary)
-
     try:
-        write_atomic(target, write)
+        copy_atomic(path, target)
     except OSError as error:
         logging.warning("LoRA Bakery: %s cannot be copied to %s: %s", path, target, error.strerror or error)
 

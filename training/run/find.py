@@ -13,7 +13,7 @@ from .identity import OnMoreSteps, RunKey, Segment, continue_segments
 from .lock import locked
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
-from .take_over import copy_run, runs_elsewhere
+from .take_over import copy_run, same_elsewhere
 
 OnDatasetChange = Literal["start over", "continue"]
 AfterStop = Literal["go on", "stay"]
@@ -127,41 +127,33 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
 
 def _begun(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
     parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
-    taken = None if parent else _taken_over(root, key, settings)
-    if taken is not None:
-        return taken
-    return replace(_new_run(root, key, parent, description), steered="" if parent else _steered_elsewhere(root, key))
+    new = _new_run(root, key, parent, description)
+    if parent:
+        return new
+    steered = ""
+    for folder, record in same_elsewhere(root, key):
+        # A new name is how to train without what was changed by hand.
+        if record.rate_changes:
+            steered = steered or folder.name
+        elif taken := _taken_over(root, folder, key, settings):
+            return taken
+    return replace(new, steered=steered)
 
 
-def _steered_elsewhere(root: Path, key: RunKey) -> str:
-    for folder in runs_elsewhere(root):
-        record = load_record(folder.record)
-        if record is not None and record.rate_changes and record.is_of(key):
-            return folder.name
-    return ""
-
-
-def _taken_over(root: Path, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A run of another name. Not one whose rate was changed by hand: a new name is how to train without that.
-
-    Nor one that is being trained right now, whose files come and go.
-    """
-    for folder in runs_elsewhere(root):
-        record = load_record(folder.record)
-        if record is None or record.rate_changes or not record.is_of(key):
-            continue
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(folder.root))
-            except (RuntimeError, OSError) as error:
-                logging.info("LoRA Bakery: nothing is copied from %r: %s", folder.name, error)
-                continue
-            run = _continued(folder, key, settings)
-            if run is not None and run.step:
-                copy = _free_folder(root, folder.run_id)
-                copy_run(folder, run.step, copy)
-                return replace(run, folder=copy, taken_from=folder.name)
-    return None
+def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
+    """A copy of another name's run; None for one that is being trained right now, whose files come and go."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(source.root))
+        except (RuntimeError, OSError) as error:
+            logging.info("LoRA Bakery: nothing is copied from %r: %s", source.name, error)
+            return None
+        run = _continued(source, key, settings)
+        if run is None or not run.step:
+            return None
+        copy = _free_folder(root, source.run_id)
+        copy_run(source, run.step, copy)
+        return replace(run, folder=copy, taken_from=source.name)
 
 
 def _new_run(

@@ -4,18 +4,21 @@ import logging
 import shutil
 from pathlib import Path
 
-from ..files.atomic import write_atomic
+from ..files.atomic import copy_atomic
 from ..files.lora_file import load_lora, save_lora
 from .folder import STOPS_FILE, RunFolder
+from .identity import RunKey
+from .record import RunRecord, load_record
 
 _TITLES = ("ss_output_name", "modelspec.title")
 
 
-def runs_elsewhere(root: Path) -> list[RunFolder]:
-    """Runs of all other names beside `root`, those with most steps first."""
-    folders = (RunFolder(path.parents[2], path.parent.name) for path in root.parent.glob("*/.run/*/run.json"))
-    others = [folder for folder in folders if not folder.root.samefile(root)]
-    return sorted(others, key=lambda folder: max(folder.states(), default=0), reverse=True)
+def same_elsewhere(root: Path, key: RunKey) -> list[tuple[RunFolder, RunRecord]]:
+    """Runs of this identity under other names beside `root`, those with most steps first."""
+    paths = (path for path in root.parent.glob("*/.run/*/run.json") if not path.parents[2].samefile(root))
+    found = ((RunFolder(path.parents[2], path.parent.name), load_record(path)) for path in paths)
+    same = [(folder, record) for folder, record in found if record is not None and record.is_of(key)]
+    return sorted(same, key=lambda run: max(run[0].states(), default=0), reverse=True)
 
 
 def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
@@ -33,10 +36,10 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
             _copy_lora(path, target.private / target.step_lora(saved).name, source.name, target.name)
     for path in (source.metrics, source.base_losses, source.report, source.private / STOPS_FILE):
         if path.is_file():
-            _copy(path, target.private / path.name)
+            copy_atomic(path, target.private / path.name)
     if source.previews.is_dir():
         shutil.copytree(source.previews, target.previews, dirs_exist_ok=True)
-    _copy(source.state(step), target.state(step))
+    copy_atomic(source.state(step), target.state(step))
 
 
 def _copy_lora(source: Path, target: Path, old_name: str, new_name: str) -> None:
@@ -47,10 +50,3 @@ def _copy_lora(source: Path, target: Path, old_name: str, new_name: str) -> None
         return
     titles = {key: new_name for key in _TITLES if file.metadata.get(key) == old_name}
     save_lora(target, file.tensors, {**file.metadata, **titles})
-
-
-def _copy(source: Path, target: Path) -> None:
-    def write(temporary: Path) -> None:
-        shutil.copyfile(source, temporary)
-
-    write_atomic(target, write)
