@@ -14,8 +14,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from comfy.ops import CastWeightBiasOp, cast_bias_weight, uncast_bias_weight
+from comfy.ops import CastWeightBiasOp, cast_bias_weight, disable_weight_init, uncast_bias_weight
 from torch import Tensor, nn
+
+from ...training.networks.low_rank import PlainTensors
+from ...training.networks.products import layer_product
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -25,8 +28,7 @@ class _FrozenLinear(torch.autograd.Function):
         weight_OI, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
         output = F.linear(x, weight_OI, bias_O)
         uncast_bias_weight(module, weight_OI, bias_O, stream)
-        # With a batch dimension the product is a view, which an adapter could not add to in place.
-        return torch.ops.aten._unsafe_view(output, output.shape)
+        return _own(output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
@@ -34,6 +36,11 @@ class _FrozenLinear(torch.autograd.Function):
         grad_x = grads[0] @ weight_OI
         uncast_bias_weight(ctx.module, weight_OI, bias_O, stream)
         return grad_x, None
+
+
+def _own(output: Tensor) -> Tensor:
+    """A linear layer's output as no view of another tensor, which adapters add to in place at no cost."""
+    return torch.ops.aten._unsafe_view(output, output.shape)
 
 
 class _FrozenConv2d(torch.autograd.Function):
@@ -59,11 +66,44 @@ class _FrozenConv2d(torch.autograd.Function):
         return grad_x, None
 
 
-def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> Callable[..., Tensor] | None:
-    """A forward that keeps no cast weight while the host casts it, or None for a kind of layer that is never cast.
+PLAIN_FORWARDS = (disable_weight_init.Linear.forward, disable_weight_init.Conv2d.forward)
+"""Of the host's layers that, unless they cast, are torch's own."""
 
-    Asked anew in every pass: the host may move weights off the device, and back, while a run goes on.
+
+class _FrozenForward:
+    """A layer's forward inside training, which keeps no cast weight for the backward pass.
+
+    What it does is asked anew in every pass: the host may move weights off the device, and back, while a run goes on.
     """
+
+    def __init__(self, module: nn.Module, forward: Callable[..., Tensor], frozen: Callable[[Tensor], Tensor]) -> None:
+        self._module: Any = module
+        self._forward, self._frozen = forward, frozen
+        self._is_plain = getattr(forward, "__func__", None) in PLAIN_FORWARDS
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._forward(x)
+        if needs_cast(self._module):
+            return self._frozen(x)
+        if isinstance(self._module, nn.Linear):
+            tensors = self.plain_tensors()
+            return _own(self._forward(x)) if tensors is None else layer_product(x, *tensors, None)
+        return self._forward(x)
+
+    def plain_tensors(self) -> PlainTensors | None:
+        """Weight and bias of a linear layer or convolution that the host multiplies with as they are."""
+        module = self._module
+        if not self._is_plain or needs_cast(module):
+            return None
+        # Nodes for seamless pictures pad convolutions in their own way.
+        if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or "_conv_forward" in module.__dict__):
+            return None
+        return module.weight, module.bias
+
+
+def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> _FrozenForward | None:
+    """A forward that keeps no cast weight while the host casts it, or None for a kind of layer that is never cast."""
     frozen: Callable[[Tensor], Tensor]
     if isinstance(module, nn.Linear):
         frozen = partial(_apply, _FrozenLinear, module)
@@ -75,7 +115,7 @@ def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> Callable[..., 
         frozen = partial(_layer_norm, module)
     else:
         return None
-    return lambda x: frozen(x) if torch.is_grad_enabled() and needs_cast(module) else forward(x)
+    return _FrozenForward(module, forward, frozen)
 
 
 def _apply(function: type[torch.autograd.Function], module: nn.Module, x: Tensor) -> Tensor:
@@ -108,14 +148,16 @@ def needs_cast(module: Any) -> bool:
 @contextmanager
 def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
     """Inside, layers whose weight is cast keep nothing of it for backward."""
-    changed: list[nn.Module] = []
+    changed: list[tuple[nn.Module, Any]] = []
     try:
         for module in root.modules():
             forward = _frozen(module, module.forward) if isinstance(module, CastWeightBiasOp) else None
             if forward is not None:
+                changed.append((module, module.__dict__.get("forward")))
                 module.forward = forward
-                changed.append(module)
         yield
     finally:
-        for module in changed:
+        for module, own in changed:
             module.__dict__.pop("forward", None)
+            if own is not None:  # another node's
+                module.forward = own

@@ -83,6 +83,7 @@ def _compared(comparison: Comparison) -> Part:
         return {
             "title": comparison.title,
             "batch": comparison.entries[0].case.batch,
+            "threads": int(os.environ.get("OMP_NUM_THREADS", "2")),
             "entries": {label: asdict(one) for label, one in measured.items()},
         }
 

@@ -12,7 +12,7 @@ Bar = tuple[str, float, str]
 
 def colour(label: str) -> str:
     """Of a bar, by what it stands for."""
-    return COLOURS["bound" if label == "bound" else "pack" if "Bakery" in label else "other"]
+    return COLOURS["bound" if label.startswith("bound") else "pack" if "Bakery" in label else "other"]
 
 
 def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:

@@ -112,14 +112,19 @@ def _prepared(case: Case) -> PreparedDataset:
     return prepare(dataset, lambda pixels: torch.cat(latents)[: len(pixels)], case.layout.family)
 
 
-def run_bound(case: Case, model: Any, gate: Gate) -> None:
-    """The frozen U-Net's forward pass and its backward pass to the first adapted layer's input, nothing else."""
+def run_bound(case: Case, model: Any, gate: Gate, *, is_products_own: bool) -> None:
+    """The frozen U-Net's forward pass and its backward pass to the first adapted layer's input, nothing else.
+
+    As the host computes it, or with the products of linear layers as this pack computes them.
+    """
     base = base_model(case, model)
     root = base.parts()["unet"]
     texts, images = _Texts(case), case.images()
     timestep_B = torch.full((case.batch,), 500)
     with ExitStack() as stack:
         stack.enter_context(base.training(is_text_trained=False))
+        if not is_products_own:
+            _give_back_forwards(root)
         first = _first_called(case, base, root)
         stack.callback(first.register_forward_pre_hook(_begin_graph).remove)
         step = 0
@@ -137,6 +142,11 @@ def sizes(case: Case) -> list[ImageSize]:
     """Size conditioning of a batch."""
     side = 8 * case.latent
     return [ImageSize((side, side), (0, 0), (side, side))] * case.batch
+
+
+def _give_back_forwards(root: nn.Module) -> None:
+    for module in root.modules():
+        module.__dict__.pop("forward", None)
 
 
 def _begin_graph(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from .contest import Case
 from .rounds import Entry
 
 BOUND = "bound"
+BOUND_WITH_PRODUCTS = "bound, this pack's products"
 PACK = "LoRA Bakery"
 CHECKPOINTING = f"{PACK}, checkpointing"
 PEERS = {
@@ -14,6 +15,8 @@ PEERS = {
     "diffusers + peft": "peft",
     "LyCORIS default": "lycoris",
 }
+SMALL_PEERS = ("diffusers + peft", "LyCORIS default")
+"""Those that fit into 24 GB with a batch of 4 large pictures; the host's trainer makes 16 samples of them."""
 ALGORITHMS = ("loha", "lokr", "dylora", "glora", "ia3", "diag-oft", "boft", "full")
 BOFT_RANK = 16
 
@@ -32,7 +35,11 @@ def against_peers(
     name: str, title: str, case: Case, num_rounds: int, peers: tuple[str, ...] = tuple(PEERS)
 ) -> Comparison:
     """The bound, this pack, then others."""
-    entries = [Entry(BOUND, "bound", case), Entry(PACK, "pack", case)]
+    entries = [
+        Entry(BOUND, "bound", case),
+        Entry(BOUND_WITH_PRODUCTS, "bound_products", case),
+        Entry(PACK, "pack", case),
+    ]
     if case.targets != "all" and case.batch == 1:
         entries.append(Entry(CHECKPOINTING, "pack", replace(case, checkpointing="on")))
         entries.append(Entry(f"{CHECKPOINTING} finer", "pack", replace(case, checkpointing="finer")))
@@ -69,6 +76,12 @@ def comparisons(*, layout_name: str, is_full: bool) -> list[Comparison]:
         found.append(every_algorithm(narrow, 5))
         found.append(against_peers("large 1", f"Attention and feed-forward, rank 16, {size}, batch 1", large, 4))
         found.append(
-            against_peers("large 4", f"Attention and feed-forward, {size}, batch 4", replace(large, batch=4), 3, ())
+            against_peers(
+                "large 4",
+                f"Attention and feed-forward, rank 16, {size}, batch 4",
+                replace(large, batch=4),
+                2,
+                SMALL_PEERS,
+            )
         )
     return found

@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
 from ..host.alias import ROOT
 from .chart import Bar, bar_chart
 from .meters import GIB, MIB
@@ -30,7 +28,7 @@ def write_report(results: Results) -> None:
     compared = {name: result for name, result in results.items() if "entries" in result}
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     IMAGE.write_text(bar_chart([group for result in compared.values() for group in _bars(result)]), encoding="utf-8")
-    sections = [_opening(), *(f"## {r['title']}\n\n{comparison_table(r)}" for r in compared.values())]
+    sections = [_opening(compared), *(f"## {r['title']}\n\n{comparison_table(r)}" for r in compared.values())]
     sections += [
         _outside(compared),
         _memory(results),
@@ -43,11 +41,12 @@ def write_report(results: Results) -> None:
     DOCS.write_text("\n\n".join(section.strip() for section in sections if section) + "\n", encoding="utf-8")
 
 
-def _opening() -> str:
+def _opening(compared: Results) -> str:
+    threads = " and ".join(sorted({_threads(result["threads"]) for result in compared.values()}))
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return f"""# Performance
 
-Written by `python dev.py bench` ({date.today().isoformat()}) on {_processor()}, {torch.get_num_threads()} threads,
+Written by `python dev.py bench` ({date.today().isoformat()}) on {_processor()}, {threads},
 {platform.system()}, Python {platform.python_version()}, {versions}, ComfyUI 0.30.0 with PyTorch attention.
 
 Each line of a table is a process of its own that trains in its own loop; with the bound they take one step in turn, in
@@ -56,11 +55,16 @@ chart shows processor time, of all threads of a process, which sleep when idle: 
 clock's time, but hardly this. All have the same U-Net (random weights of the
 real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
 
-The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, without
-adapters, loss or optimizer. Memory is the most that lived at once besides
-the loaded model, counted tensor by tensor.
+The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, as the host
+computes them, without adapters, loss or optimizer. This pack can be faster, since it computes the products of frozen
+linear layers in another way (see below); the bound with those products is a line of its own. Memory is the most that
+lived at once besides the loaded model, counted tensor by tensor.
 
 ![Time and memory](images/performance.svg)"""
+
+
+def _threads(count: int) -> str:
+    return "one thread (`OMP_NUM_THREADS=1`)" if count == 1 else f"{count} threads"
 
 
 def _processor() -> str:

@@ -23,7 +23,7 @@ from .meters import LiveMeter
 
 MOMENTS_SHARE = 2 / 3
 """Of what lives between steps (parameters and AdamW's two moments): it is made after the first step's peak."""
-CONTESTANTS = ("bound", "pack", "outside", "host_weight", "host_bypass", "peft", "lycoris")
+CONTESTANTS = ("bound", "bound_products", "pack", "outside", "host_weight", "host_bypass", "peft", "lycoris")
 
 
 class Finished(BaseException):
@@ -63,7 +63,8 @@ def contestant(name: str, case: Case, weights_path: Path) -> tuple[Callable[[Wor
     model = host_model(case.layout, weights)
     known += [*model.model.parameters(), *model.model.buffers()]
     functions: dict[str, Callable[..., None]] = {
-        "bound": pack_trainer.run_bound,
+        "bound": partial(pack_trainer.run_bound, is_products_own=False),
+        "bound_products": partial(pack_trainer.run_bound, is_products_own=True),
         "pack": pack_trainer.train_with_pack,
         "outside": pack_trainer.train_without_model,
         "host_weight": partial(peers.train_with_host, is_bypass=False),

@@ -379,3 +379,34 @@ def test_scaled_loss_keeps_the_small_gradients_of_an_fp16_unet(comfy, tiny_sd15)
 
     assert likeness("scaled") > 0.99
     assert likeness("scaled") > likeness("plain")
+
+
+def test_only_layers_that_the_host_computes_plainly_are_computed_by_us(loaded):
+    """A node may pad convolutions, patch weights as they are used, or put a forward of its own before a layer."""
+    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+    from pack.training.networks.low_rank import plain_tensors
+
+    base: ComfyBaseModel = base_model(loaded)
+    modules = dict(base.parts()["unet"].named_modules())
+    linear = next(module for module in modules.values() if isinstance(module, torch.nn.Linear))
+    convs = [module for module in modules.values() if isinstance(module, torch.nn.Conv2d)]
+    x = torch.randn(2, linear.in_features)
+    called = []
+    own = convs[2].forward
+    convs[0].padding_mode = "circular"
+    convs[1]._conv_forward = convs[1]._conv_forward
+    convs[2].forward = others = lambda x: (called.append(1), own(x))[1]
+    try:
+        with base.training(False):
+            assert plain_tensors(linear.forward, x)[0] is linear.weight
+            image = torch.zeros(1, convs[3].in_channels, 4, 4)
+            assert [plain_tensors(conv.forward, image) is not None for conv in convs[:4]] == [False] * 3 + [True]
+            linear.weight_function.append(lambda weight: 2 * weight)
+            assert plain_tensors(linear.forward, x) is None
+            convs[2](torch.zeros(1, convs[2].in_channels, 4, 4))
+            assert called
+        assert convs[2].__dict__["forward"] is others, "another node's forward is there after training"
+    finally:
+        convs[0].padding_mode = "zeros"
+        del convs[1]._conv_forward, convs[2].forward
+        linear.weight_function.clear()

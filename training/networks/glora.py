@@ -5,11 +5,14 @@ Chavan et al. 2023, https://arxiv.org/abs/2306.07967, in the form of LyCORIS.
 Shapes: R rank, O out, I in.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, kaiming, pop_alpha
 from .layer import Layer
+from .products import POINT, layer_product
 
 
 class GloraAdapter(Adapter):
@@ -56,7 +59,7 @@ class GloraAdapter(Adapter):
         if self.is_dropped:
             return base(x)
         scale = self.strength * self.alpha / self.rank
-        point = torch.conv2d if self.layer.is_conv else torch.nn.functional.linear
+        point = partial(layer_product, bias_O=None, geometry=POINT if self.layer.is_conv else None)
         hidden_a, hidden_b = point(x, self.a2.to(x.dtype)), self.operation(x, self.b2.to(x.dtype))
         if self.training:
             hidden_a, hidden_b = self._drop("a", hidden_a), self._drop("b", hidden_b)

@@ -5,14 +5,15 @@ Shapes: O out, I in (channels or features), K kernel rows and columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .products import Geometry, layer_product
+
 Operation = Callable[[Tensor, Tensor], Tensor]
-Pair = tuple[int, ...]
 ReadTensor = Callable[[nn.Module, str], Tensor]
 """(module, `weight` or `bias`) to the tensor that the frozen model computes with, on any device and in any type."""
 
@@ -78,18 +79,17 @@ class Layer:
         """Dimension of the layer's output that holds O."""
         return 1 if self.is_conv else -1
 
-    def geometry(self) -> tuple[Pair, Pair, Pair]:
-        """Stride, padding and dilation of a convolution."""
+    def geometry(self) -> Geometry | None:
+        """Stride, padding and dilation of a convolution, None of other layers."""
         module = self.module
+        if not self.is_conv:
+            return None
         assert isinstance(module, nn.Conv2d) and not isinstance(module.padding, str)
         return module.stride, module.padding, module.dilation
 
     def operation(self) -> Operation:
         """Function (x, weight) that applies a weight of any O with this layer's geometry, without bias."""
-        if not self.is_conv:
-            return F.linear
-        stride, padding, dilation = self.geometry()
-        return lambda x, weight: F.conv2d(x, weight, None, stride, padding, dilation)
+        return partial(layer_product, bias_O=None, geometry=self.geometry())
 
     def weight(self, device: torch.device) -> Tensor:
         """The frozen weight, detached, at least float32, dequantized where the host keeps it quantized."""

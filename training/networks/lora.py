@@ -8,11 +8,11 @@ Shapes: R rank, O out, I in, N rows of the flattened input.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
 from .layer import Layer
+from .low_rank import AddLowRank, LowRankLayer, plain_tensors
 
 
 class LoraAdapter(Adapter):
@@ -27,7 +27,7 @@ class LoraAdapter(Adapter):
         self.alpha = alpha
         self.rank = down.shape[0]
         self.scale = self.base_scale = alpha / self.rank
-        self.operation = layer.operation()
+        self.geometry, self.operation = layer.geometry(), layer.operation()
 
     @classmethod
     def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "LoraAdapter":
@@ -55,20 +55,21 @@ class LoraAdapter(Adapter):
         """Frozen output plus the low-rank path in the input's dtype; the frozen weight is never touched."""
         if self.is_dropped:
             return base(x)
-        hidden = self.operation(x, self.lora_down.to(x.dtype))
+        down, up = self.lora_down.to(x.dtype), self.lora_up.to(x.dtype)
+        has_dropout = self.training and (self.dropout or self.rank_dropout)
+        plain = None if has_dropout else plain_tensors(base, x)
+        if plain is not None:
+            x_rows = x if self.geometry else x.flatten(0, -2)
+            output = LowRankLayer.apply(x_rows, *plain, down, up, self.scale, self.geometry)
+            return output if self.geometry else output.unflatten(0, x.shape[:-1])
+        hidden = self.operation(x, down)
         if self.training:
             hidden = self.drop(hidden)
-        return self.add_up(base(x), hidden, self.lora_up.to(x.dtype))
+        return self.add_up(base(x), hidden, up)
 
     def add_up(self, output: Tensor, hidden: Tensor, up: Tensor) -> Tensor:
-        """Add scale * up(hidden) to the frozen output.
-
-        In place: autograd needs no frozen layer's output, and this saves a tensor of the output's size per layer.
-        """
-        if output.dim() == 4:
-            return output.add_(F.conv2d(hidden, up), alpha=self.scale)
-        output.view(-1, output.shape[-1]).addmm_(hidden.view(-1, hidden.shape[-1]), up.t(), alpha=self.scale)
-        return output
+        """Add scale * up(hidden) to the frozen output, in place: this saves a tensor of its size per layer."""
+        return AddLowRank.apply(output, hidden, up, self.scale)
 
     def drop(self, hidden: Tensor) -> Tensor:
         """Dropout of activations between down and up, and of whole ranks per sample."""

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from .adapter import Adapter, Forward
 from .layer import Layer
+from .products import gradients
 
 
 class Context(Protocol):
@@ -47,25 +48,20 @@ class RebuiltLayer(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             weight = ctx.build()
-        grad_x, grad_weight = layer_gradients(ctx.layer, x, weight.detach(), grad, ctx.needs_input_grad[0])
+        geometry = ctx.layer.geometry()
+        rows, x_rows = (grad.flatten(0, -2), x.flatten(0, -2)) if geometry is None else (grad, x)
+        grad_x, grad_weight = gradients(
+            rows, x_rows, weight.detach().to(x.dtype), geometry, needs_x=ctx.needs_input_grad[0], needs_weight=True
+        )
+        assert grad_weight is not None
         trained = [parameter for parameter in ctx.parameters if parameter.requires_grad]
         grads = iter(torch.autograd.grad(weight, trained, grad_weight.to(weight.dtype)))
-        return grad_x, None, None, *(next(grads) if p.requires_grad else None for p in ctx.parameters)
-
-
-def layer_gradients(
-    layer: Layer, x: Tensor, weight: Tensor, grad: Tensor, needs_x: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Gradients of a linear layer's or a convolution's input and weight, in the dtype of x."""
-    weight = weight.to(x.dtype)
-    if layer.is_conv:
-        stride, padding, dilation = layer.geometry()
-        wanted = [needs_x, True, False]
-        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-            grad, x, weight, None, stride, padding, dilation, False, [0, 0], 1, wanted
+        return (
+            None if grad_x is None else grad_x.view(x.shape),
+            None,
+            None,
+            *(next(grads) if p.requires_grad else None for p in ctx.parameters),
         )
-        return grad_x, grad_weight
-    return (grad @ weight if needs_x else None), grad.flatten(0, -2).mT @ x.flatten(0, -2)
 
 
 class RebuiltAdapter(Adapter):

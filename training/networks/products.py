@@ -1,0 +1,127 @@
+"""What linear layers and convolutions compute, and the gradients of it, for backward passes of our own.
+
+Shapes: N rows, I in, O out, K kernel, B batch, H W rows and columns.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Pair = tuple[int, ...]
+Geometry = tuple[Pair, Pair, Pair]
+"""Stride, padding and dilation of a convolution."""
+POINT: Geometry = (1, 1), (0, 0), (1, 1)
+"""Of a 1 x 1 convolution."""
+
+
+ONEDNN_FROM = 1 << 19
+"""Multiplications of a product, below which calling oneDNN costs more than it saves."""
+
+
+def _onednn_linear() -> Callable[..., Tensor] | None:
+    """Linear layers by oneDNN, which PyTorch brings along but uses for half precision only, or None."""
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+_ONEDNN = _onednn_linear()
+
+
+def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """A linear layer's x W^T + b, not differentiable.
+
+    In float32 on a processor by oneDNN: half the time of the library that PyTorch takes by itself where the processor
+    is AMD's. Differs by rounding only.
+    """
+    if _ONEDNN is not None and _is_onednn_faster(x_NI, weight_OI):
+        return _ONEDNN(x_NI, weight_OI, bias_O, "none", [], "")  # no activation after it
+    return F.linear(x_NI, weight_OI, bias_O)
+
+
+def _is_onednn_faster(x: Tensor, weight: Tensor) -> bool:
+    is_large = x.numel() * weight.shape[0] >= ONEDNN_FROM
+    is_float32 = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
+    return is_large and is_float32 and not torch.compiler.is_compiling()
+
+
+def product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
+    """A linear layer's output, or a convolution's where a geometry is given; not differentiable."""
+    if geometry is None:
+        return linear(x, weight, bias_O)
+    if _is_pointwise(x, weight, geometry):
+        output = _by_sample(x, weight.flatten(1))
+        return output if bias_O is None else output.add_(bias_O[:, None, None])
+    return F.conv2d(x, weight, bias_O, *geometry)
+
+
+def gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, *, needs_x: bool, needs_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of x and weight. `grad` (N, O), `x` (N, I) of a linear layer, (B, O, H, W), (B, I, H, W) of others."""
+    if geometry is None:
+        return (linear(grad, weight.mT) if needs_x else None), (_outer(grad, x) if needs_weight else None)
+    if not (needs_x or needs_weight):
+        return None, None
+    if _is_pointwise(x, weight, geometry):
+        grad_x = _by_sample(grad, weight.flatten(1).mT) if needs_x else None
+        samples = zip(grad.flatten(2).mT, x.flatten(2).mT, strict=True)
+        grad_weight = sum(_outer(*sample) for sample in samples) if needs_weight else None
+        return grad_x, grad_weight.view(weight.shape) if isinstance(grad_weight, Tensor) else None
+    stride, padding, dilation = geometry
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, stride, padding, dilation, False, [0, 0], 1, [needs_x, needs_weight, False]
+    )
+    return grad_x, grad_weight
+
+
+def _is_pointwise(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
+    """Whether a convolution is the product of a matrix with each sample, and better computed so."""
+    return geometry == POINT and weight.shape[2:] == (1, 1) and x.is_contiguous() and _is_onednn_faster(x, weight)
+
+
+def _by_sample(x_BIHW: Tensor, weight_OI: Tensor) -> Tensor:
+    """A 1 x 1 convolution, (B, O, H, W)."""
+    samples_BNI = x_BIHW.flatten(2).mT
+    # A first factor that is transposed is copied: let it be the smaller one.
+    if weight_OI.is_contiguous() or weight_OI.numel() <= samples_BNI[0].numel():
+        outputs = [linear(weight_OI, sample_NI) for sample_NI in samples_BNI]
+    else:
+        outputs = [linear(sample_NI, weight_OI).mT for sample_NI in samples_BNI]
+    return torch.stack(outputs).view(-1, weight_OI.shape[0], *x_BIHW.shape[2:])
+
+
+def _outer(grad_NO: Tensor, x_NI: Tensor) -> Tensor:
+    """Grad^T x. With the narrow matrix first: a quarter faster where the other has many columns."""
+    if grad_NO.shape[1] <= x_NI.shape[1]:
+        return linear(grad_NO.mT, x_NI.mT)
+    return linear(x_NI.mT, grad_NO.mT).mT
+
+
+def layer_product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
+    """The same, differentiable in x (..., I) or (B, I, H, W) and in the weight. A frozen weight keeps no x."""
+    if geometry is not None:
+        return F.conv2d(x, weight, bias_O, *geometry)
+    return cast("Tensor", _Linear.apply(x, weight, bias_O))
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight_OI)
+        ctx.shape = x.shape
+        return linear(x.flatten(0, -2), weight_OI, bias_O).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight_OI = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        grad_NO = grad.flatten(0, -2)
+        x_NI = x.flatten(0, -2) if needs_weight else grad_NO
+        grad_x, grad_weight = gradients(grad_NO, x_NI, weight_OI, None, needs_x=needs_x, needs_weight=needs_weight)
+        return None if grad_x is None else grad_x.view(cast("torch.Size", ctx.shape)), grad_weight, None
