@@ -70,6 +70,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
     for batch in (1, 4):
         parts[f"memory {batch}"] = _started("memory", json.dumps(asdict(Case(**{**asdict(case), "batch": batch}))))
     parts["previews"] = _started("previews", layout_name)
+    parts["profile"] = _started("profiled", layout_name)
     if layout_name == "sd15":
         for dtype in ("bf16", "fp8"):
             parts[f"sdxl {dtype}"] = _started("sdxl", dtype, "128")

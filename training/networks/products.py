@@ -18,7 +18,7 @@ POINT: Geometry = (1, 1), (0, 0), (1, 1)
 """Of a 1 x 1 convolution."""
 
 
-ONEDNN_FROM = 1 << 19
+ONEDNN_FROM = 1 << 20
 """Multiplications of a product, below which calling oneDNN costs more than it saves."""
 
 
