@@ -28,7 +28,8 @@ class _FrozenLinear(torch.autograd.Function):
         weight_OI, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
         output = F.linear(x, weight_OI, bias_O)
         uncast_bias_weight(module, weight_OI, bias_O, stream)
-        return _own(output)
+        # With a batch dimension the product is a view, which an adapter could not add to in place.
+        return torch.ops.aten._unsafe_view(output, output.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
@@ -36,11 +37,6 @@ class _FrozenLinear(torch.autograd.Function):
         grad_x = grads[0] @ weight_OI
         uncast_bias_weight(ctx.module, weight_OI, bias_O, stream)
         return grad_x, None
-
-
-def _own(output: Tensor) -> Tensor:
-    """A linear layer's output as no view of another tensor, which adapters add to in place at no cost."""
-    return torch.ops.aten._unsafe_view(output, output.shape)
 
 
 class _FrozenConv2d(torch.autograd.Function):
@@ -79,27 +75,33 @@ class _FrozenForward:
     def __init__(self, module: nn.Module, forward: Callable[..., Tensor], frozen: Callable[[Tensor], Tensor]) -> None:
         self._module: Any = module
         self._forward, self._frozen = forward, frozen
-        self._is_plain = getattr(forward, "__func__", None) in PLAIN_FORWARDS
+        function = getattr(forward, "__func__", None)
+        self._is_foreign = function is not type(module).forward
+        self._is_plain = function in PLAIN_FORWARDS and function.__module__ == "comfy.ops"
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self._is_foreign:
+            return self._forward(x).clone()  # another node may keep its output, and adapters add to it in place
         if not torch.is_grad_enabled():
             return self._forward(x)
         if needs_cast(self._module):
             return self._frozen(x)
-        if isinstance(self._module, nn.Linear):
-            tensors = self.plain_tensors()
-            return _own(self._forward(x)) if tensors is None else layer_product(x, *tensors, None)
-        return self._forward(x)
+        tensors = self.plain_tensors() if isinstance(self._module, nn.Linear) else None
+        return self._forward(x) if tensors is None else layer_product(x, *tensors, None)
 
     def plain_tensors(self) -> PlainTensors | None:
         """Weight and bias of a linear layer or convolution that the host multiplies with as they are."""
         module = self._module
         if not self._is_plain or needs_cast(module):
             return None
-        # Nodes for seamless pictures pad convolutions in their own way.
-        if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or "_conv_forward" in module.__dict__):
+        if isinstance(module, nn.Conv2d) and not _pads_with_zeros(module):
             return None
         return module.weight, module.bias
+
+
+def _pads_with_zeros(module: nn.Conv2d) -> bool:
+    """Nodes for seamless pictures set another mode, or patch what pads, of the layer or of torch's class."""
+    return module.padding_mode == "zeros" and module._conv_forward.__module__ == "torch.nn.modules.conv"
 
 
 def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> _FrozenForward | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
 from .layer import Layer
 from .low_rank import AddLowRank, LowRankLayer, plain_tensors
+from .products import as_rows
 
 
 class LoraAdapter(Adapter):
@@ -27,7 +28,7 @@ class LoraAdapter(Adapter):
         self.alpha = alpha
         self.rank = down.shape[0]
         self.scale = self.base_scale = alpha / self.rank
-        self.geometry, self.operation = layer.geometry(), layer.operation()
+        self.operation = layer.operation()
 
     @classmethod
     def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "LoraAdapter":
@@ -59,9 +60,10 @@ class LoraAdapter(Adapter):
         has_dropout = self.training and (self.dropout or self.rank_dropout)
         plain = None if has_dropout else plain_tensors(base, x)
         if plain is not None:
-            x_rows = x if self.geometry else x.flatten(0, -2)
-            output = LowRankLayer.apply(x_rows, *plain, down, up, self.scale, self.geometry)
-            return output if self.geometry else output.unflatten(0, x.shape[:-1])
+            geometry = self.layer.geometry()
+            x_rows = x if geometry else as_rows(x)
+            output = LowRankLayer.apply(x_rows, *plain, down, up, self.scale, geometry)
+            return output if geometry else output.view(*x.shape[:-1], self.layer.out_size)
         hidden = self.operation(x, down)
         if self.training:
             hidden = self.drop(hidden)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .products import POINT, Geometry, gradients, product
+from .products import POINT, Geometry, as_rows, gradients, product
 
 PlainTensors = tuple[Tensor, Tensor | None]
 MERGED_FROM = 3
@@ -73,8 +73,8 @@ class LowRankLayer(torch.autograd.Function):
         geometry: Geometry | None = ctx.geometry
         grad_hidden, grad_up = _up_gradients(grad, hidden, up, ctx.scale, geometry, needs_up=needs_up)
         is_merged = _is_merged(x, weight)
-        if is_merged:
-            weight = _merged(weight, down, up, ctx.scale) if needs_x else weight
+        if is_merged and needs_x:
+            weight = _merged(weight, down, up, ctx.scale)
         grad_x, _ = gradients(grad, x, weight, geometry, needs_x=needs_x, needs_weight=False)
         needs_rest = needs_x and not is_merged
         if geometry is None and needs_rest:
@@ -105,7 +105,7 @@ class AddLowRank(torch.autograd.Function):
         hidden, up = ctx.saved_tensors
         _, needs_hidden, needs_up, _ = ctx.needs_input_grad
         is_conv = up.dim() == 4
-        rows, hidden_rows = (grad, hidden) if is_conv else (grad.flatten(0, -2), hidden.flatten(0, -2))
+        rows, hidden_rows = (grad, hidden) if is_conv else (as_rows(grad), as_rows(hidden))
         grad_hidden, grad_up = _up_gradients(
             rows, hidden_rows, up, ctx.scale, POINT if is_conv else None, needs_up=needs_up
         )
@@ -116,7 +116,7 @@ def add_up_(output: Tensor, hidden: Tensor, up: Tensor, scale: float) -> Tensor:
     """Add scale * up(hidden) in place. Autograd needs no frozen layer's output."""
     if up.dim() == 4:
         return output.add_(product(hidden, up, None, POINT), alpha=scale)
-    output.view(-1, output.shape[-1]).addmm_(hidden.flatten(0, -2), up.mT, alpha=scale)
+    output.view(-1, output.shape[-1]).addmm_(as_rows(hidden), up.mT, alpha=scale)
     return output
 
 
@@ -131,8 +131,9 @@ def _up_gradients(
 
 
 def _is_merged(x: Tensor, weight: Tensor) -> bool:
-    """Half precision would round a small change of the weight away."""
-    if weight.dtype not in (torch.float32, torch.float64):
+    """Not in half precision, nor on graphics cards, which may round float32 factors: small changes would be lost."""
+    is_exact = weight.dtype in (torch.float32, torch.float64) and weight.device.type == "cpu"
+    if not is_exact or not weight.is_contiguous():
         return False
     size_out, size_in = weight.shape[0], weight[0].numel()
     num_rows = x.numel() // weight.shape[1]

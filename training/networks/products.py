@@ -3,6 +3,7 @@
 Shapes: N rows, I in, O out, K kernel, B batch, H W rows and columns.
 """
 
+import platform
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,13 +21,23 @@ POINT: Geometry = (1, 1), (0, 0), (1, 1)
 
 ONEDNN_FROM = 1 << 20
 """Multiplications of a product, below which calling oneDNN costs more than it saves."""
+ONEDNN_ROWS = 16
+"""Rows and outputs below which it is slower."""
 
 
 def _onednn_linear() -> Callable[..., Tensor] | None:
-    """Linear layers by oneDNN, which PyTorch brings along but uses for half precision only, or None."""
-    if not torch.backends.mkldnn.is_available():
+    """Linear layers by oneDNN, which PyTorch brings along but uses for half precision only; None where it is not.
+
+    The operation is what compiled models call, not a public one: it is tried once.
+    """
+    operation = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if operation is None or platform.machine().lower() not in ("x86_64", "amd64"):
         return None
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    try:
+        operation(torch.ones(2, 3), torch.ones(3, 4).mT, None, "none", [], "")
+    except (RuntimeError, NotImplementedError, TypeError):
+        return None
+    return operation
 
 
 _ONEDNN = _onednn_linear()
@@ -38,15 +49,17 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
     In float32 on a processor by oneDNN: half the time of the library that PyTorch takes by itself where the processor
     is AMD's. Differs by rounding only.
     """
-    if _ONEDNN is not None and _is_onednn_faster(x_NI, weight_OI):
+    if _ONEDNN is not None and _is_onednn_faster(x_NI, weight_OI, x_NI.shape[0]):
         return _ONEDNN(x_NI, weight_OI, bias_O, "none", [], "")  # no activation after it
     return F.linear(x_NI, weight_OI, bias_O)
 
 
-def _is_onednn_faster(x: Tensor, weight: Tensor) -> bool:
-    is_large = x.numel() * weight.shape[0] >= ONEDNN_FROM
+def _is_onednn_faster(x: Tensor, weight: Tensor, num_rows: int) -> bool:
+    num_outputs = weight.shape[0]
+    is_large = x.numel() * num_outputs >= ONEDNN_FROM and min(num_rows, num_outputs) >= ONEDNN_ROWS
     is_float32 = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
-    return is_large and is_float32 and not torch.compiler.is_compiling()
+    is_allowed = getattr(torch.backends.mkldnn, "enabled", True) and not torch.compiler.is_compiling()
+    return is_large and is_float32 and is_allowed
 
 
 def product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
@@ -81,7 +94,9 @@ def gradients(
 
 def _is_pointwise(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     """Whether a convolution is the product of a matrix with each sample, and better computed so."""
-    return geometry == POINT and weight.shape[2:] == (1, 1) and x.is_contiguous() and _is_onednn_faster(x, weight)
+    if geometry != POINT or weight.shape[2:] != (1, 1) or not x.is_contiguous():
+        return False
+    return _ONEDNN is not None and _is_onednn_faster(x, weight, x[0, 0].numel())
 
 
 def _by_sample(x_BIHW: Tensor, weight_OI: Tensor) -> Tensor:
@@ -92,7 +107,8 @@ def _by_sample(x_BIHW: Tensor, weight_OI: Tensor) -> Tensor:
         outputs = [linear(weight_OI, sample_NI) for sample_NI in samples_BNI]
     else:
         outputs = [linear(sample_NI, weight_OI).mT for sample_NI in samples_BNI]
-    return torch.stack(outputs).view(-1, weight_OI.shape[0], *x_BIHW.shape[2:])
+    stacked = torch.stack(outputs) if len(outputs) > 1 else outputs[0].contiguous()
+    return stacked.view(len(outputs), weight_OI.shape[0], *x_BIHW.shape[2:])
 
 
 def _outer(grad_NO: Tensor, x_NI: Tensor) -> Tensor:
@@ -114,14 +130,21 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight_OI)
         ctx.shape = x.shape
-        return linear(x.flatten(0, -2), weight_OI, bias_O).view(*x.shape[:-1], -1)
+        y_NO = linear(as_rows(x), weight_OI, bias_O)
+        # No view of a tensor made here: adapters add to it in place.
+        return torch.ops.aten._unsafe_view(y_NO, (*x.shape[:-1], weight_OI.shape[0]))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight_OI = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
         needs_x, needs_weight, _ = ctx.needs_input_grad
-        grad_NO = grad.flatten(0, -2)
-        x_NI = x.flatten(0, -2) if needs_weight else grad_NO
+        grad_NO = as_rows(grad)
+        x_NI = as_rows(x) if needs_weight else grad_NO
         grad_x, grad_weight = gradients(grad_NO, x_NI, weight_OI, None, needs_x=needs_x, needs_weight=needs_weight)
         return None if grad_x is None else grad_x.view(cast("torch.Size", ctx.shape)), grad_weight, None
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """(..., I) as (N, I)."""
+    return x.reshape(-1, x.shape[-1])

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from .adapter import Adapter, Forward
 from .layer import Layer
-from .products import gradients
+from .products import as_rows, gradients
 
 
 class Context(Protocol):
@@ -49,7 +49,7 @@ class RebuiltLayer(torch.autograd.Function):
         with torch.enable_grad():
             weight = ctx.build()
         geometry = ctx.layer.geometry()
-        rows, x_rows = (grad.flatten(0, -2), x.flatten(0, -2)) if geometry is None else (grad, x)
+        rows, x_rows = (as_rows(grad), as_rows(x)) if geometry is None else (grad, x)
         grad_x, grad_weight = gradients(
             rows, x_rows, weight.detach().to(x.dtype), geometry, needs_x=ctx.needs_input_grad[0], needs_weight=True
         )

@@ -87,6 +87,14 @@ def test_half_precision_is_never_merged(dtype: torch.dtype, monkeypatch: pytest.
     torch.testing.assert_close(output.float(), torch.full((100, 64), 32e-4), rtol=1e-2, atol=0)
 
 
+def test_nothing_is_merged_on_graphics_cards(monkeypatch: pytest.MonkeyPatch):
+    """They may round float32 factors of a product to 10 bits of mantissa."""
+    monkeypatch.setattr(low_rank, "MERGED_FROM", 0)
+    x, weight = torch.ones(100, 8), torch.ones(8, 8)
+    assert low_rank._is_merged(x, weight)
+    assert not low_rank._is_merged(x.to("meta"), weight.to("meta"))
+
+
 def test_plain_tensors_are_those_of_a_forward_that_does_no_more():
     module, x = nn.Linear(4, 3), torch.randn(2, 4)
     found = low_rank.plain_tensors(module.forward, x)

@@ -43,7 +43,7 @@ def reference(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: products
 
 def close(found: Tensor | None, wanted: Tensor) -> None:
     assert found is not None and found.shape == wanted.shape
-    assert (found.double() - wanted).norm() < 1e-5 * wanted.norm()
+    assert (found.double() - wanted).norm() <= 1e-5 * wanted.norm()
 
 
 @libraries
@@ -73,10 +73,8 @@ def test_products_and_gradients_are_those_of_float64(case: str, layout: str, lib
 
 
 @libraries
-@pytest.mark.parametrize("shape", [(700, 48), (3, 250, 48), (2, 5, 90, 48), (48,)])
+@pytest.mark.parametrize("shape", [(700, 48), (3, 250, 48), (2, 5, 90, 48), (48,), (0, 48), (2, 0, 48)])
 def test_layer_product_is_differentiable(shape: tuple[int, ...], library: str):
-    if len(shape) == 1:
-        shape = (1, *shape)
     x, weight, bias = drawn(shape, 1), drawn((64, 48), 2), drawn((64,), 3)
     inputs = [x.requires_grad_(), weight.requires_grad_()]
     wide = [one.detach().double().requires_grad_() for one in inputs]
@@ -113,7 +111,10 @@ def test_onednn_is_asked_for_large_float32_alone(monkeypatch: pytest.MonkeyPatch
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         products.linear(x.to(dtype), weight.to(dtype))
     products.linear(x[:7], weight)
+    products.linear(x.repeat(100, 1), weight[:4])
     products.linear(x.to("meta"), weight.to("meta"))
+    with torch.backends.mkldnn.flags(enabled=False):
+        products.linear(x, weight)
     assert asked == []
     products.linear(x, weight)
     assert asked == [torch.float32]
