@@ -74,12 +74,12 @@ class LoraAdapter(Adapter):
         return AddLowRank.apply(output, hidden, up, self.scale)
 
     def drop(self, hidden: Tensor) -> Tensor:
-        """Dropout of activations between down and up, and of whole ranks per sample."""
+        """Dropout of activations between down and up, and of whole ranks per sample; DyLoRA gives fewer than all."""
         if self.dropout:
             hidden = hidden * self.draws.keep_mask_of_samples("dropout", self.index, hidden.shape, self.dropout, hidden)
         if self.rank_dropout:
             shape = [1] * hidden.dim()
-            shape[0], shape[self.layer.channel_dim] = hidden.shape[0], self.rank
+            shape[0], shape[self.layer.channel_dim] = hidden.shape[0], hidden.shape[self.layer.channel_dim]
             hidden = hidden * self.draws.keep_mask_of_samples(
                 "rank_dropout", self.index, shape, self.rank_dropout, hidden
             )
