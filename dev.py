@@ -10,7 +10,7 @@
     python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use
-    python dev.py bench         measure speed and memory; --quick: on a small model
+    python dev.py bench         measure speed and memory; bench -h tells how
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
     python dev.py rounds        make a character from one image in rounds; --quick: a few steps
 
@@ -283,19 +283,28 @@ def check_javascript() -> list[str]:
     return [] if not files or checked("node --test", [node, "--test", *files]) else ["node --test"]
 
 
+COMMANDS_WITH_HELP = set(MODULES) - {"translations", "sketches"}
+"""Those that take options of their own; `-h` behind them is theirs."""
 COMMANDS = {**dict.fromkeys(MODULES, run_module), "test": test, "lint": lint, "pretrain": pretrain}
 
 
 def main() -> int:
     """Read the command line and run one command."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False, add_help=False)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
     parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; others: only a part")
     parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        parser.print_help()
+        return 0
     options, rest = parser.parse_known_args()
+    is_help_wanted = bool({"-h", "--help"} & set(rest))
+    if is_help_wanted and options.command not in COMMANDS_WITH_HELP:
+        parser.print_help()
+        return 0
     try:
         return COMMANDS[options.command](options, rest)
     except KeyboardInterrupt:

@@ -25,6 +25,9 @@ POLL_S = 0.2
 
 def main() -> None:
     """Exit status 0 when all is trained, 1 with the reason on standard error."""
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__)
+        sys.exit()
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     prompt = read_prompt(Path(sys.argv[1]))
@@ -47,7 +50,7 @@ def read_prompt(path: Path) -> dict[str, Any]:
         sys.exit(f"{path} cannot be read: {error}")
     is_prompt = isinstance(prompt, dict) and all(isinstance(n, dict) and "class_type" in n for n in prompt.values())
     if not is_prompt:
-        sys.exit(f"{path} is no workflow in API form: in ComfyUI choose Workflow, Export (API).")
+        sys.exit(f"{path} is no workflow in API form: in ComfyUI's menu choose Export (API).")
     if not any(node["class_type"] == TRAIN_NODE for node in prompt.values()):
         sys.exit(f"{path} has no Train LoRA (Bakery) node, so there is nothing to train.")
     return prompt
@@ -66,6 +69,8 @@ def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
     own = ["--disable-auto-launch", "--temp-directory", temporary]
     if "--database-url" not in options:
         own += ["--database-url", "sqlite:///:memory:"]
+    if not is_first_process() and "--verbose" not in options:
+        own += ["--verbose", "ERROR"]  # the first one says it all
     local_rank = os.environ.get("LOCAL_RANK")
     if local_rank is not None and "--cpu" not in options and "--cuda-device" not in options:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -93,24 +98,46 @@ def train(prompt: dict[str, Any]) -> str:
         execution.validate_prompt(identity, prompt, trained)
     )
     if not is_valid or node_errors:
-        return f"ComfyUI refuses the workflow: {json.dumps(error or node_errors, ensure_ascii=False, default=str)}"
+        return f"ComfyUI refuses the workflow: {what_is_refused(error, node_errors)}"
     data = {"client_id": None, "create_time": int(time.time() * 1000)}
     server.prompt_queue.put((0, identity, prompt, data, outputs, {}))
     try:
-        status = loop.run_until_complete(finished(server, identity))
+        done = loop.run_until_complete(finished(server, identity))
     except KeyboardInterrupt:  # as the cancel button: what was trained is saved
         nodes.interrupt_processing()
-        status = loop.run_until_complete(finished(server, identity))
-    return what_failed(status)
+        done = loop.run_until_complete(finished(server, identity))
+    if is_first_process():
+        for key in trained:
+            for text in done["outputs"].get(key, {}).get("text", []):
+                print(f"LoRA Bakery: {prompt[key]['inputs'].get('name', key)}: {text}")
+        print(
+            f"LoRA Bakery: runs lie in {importlib.import_module(f'{pack}.nodes.comfy_bridge.run_folders').loras_output()}"
+        )
+    return what_failed(done["status"])
+
+
+def is_first_process() -> bool:
+    """Of those that torchrun started; the only one without it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def what_is_refused(error: dict[str, Any] | None, node_errors: dict[str, Any]) -> str:
+    """Node, input and reason of each, as ComfyUI names them; without them what it says of the whole."""
+    reasons = [
+        f"{found['class_type']} ({key}): {reason['details'] or reason['message']}"
+        for key, found in node_errors.items()
+        for reason in found["errors"]
+    ]
+    return "; ".join(reasons) if reasons else f"{(error or {}).get('message')} {(error or {}).get('details')}".strip()
 
 
 async def finished(server: Any, identity: str) -> dict[str, Any]:
-    """The status of the prompt once it is done; what is meant for pages goes to nobody."""
+    """What the history says of the prompt once it is done; what is meant for pages goes to nobody."""
     pages = asyncio.ensure_future(server.publish_loop())
     while not (history := server.prompt_queue.get_history(prompt_id=identity)):
         await asyncio.sleep(POLL_S)
     pages.cancel()
-    return history[identity]["status"]
+    return history[identity]
 
 
 def what_failed(status: dict[str, Any]) -> str:

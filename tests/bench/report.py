@@ -1,35 +1,34 @@
 """docs/performance.md, written from what was measured."""
 
+import importlib
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..host.alias import ROOT
 from .chart import Bar, bar_chart
 from .kinds import KINDS, REST
 from .meters import GIB, MIB
 from .plan import BOUND, BOUND_WITH_PRODUCTS, CHECKPOINTING, PACK
 
-DOCS = ROOT / "docs" / "performance.md"
 NOTES = Path(__file__).with_name("notes.md")
 """What the figures mean, in words; placed below the tables."""
-IMAGE = ROOT / "docs" / "images" / "performance.svg"
+PAGE, IMAGE = "performance.md", "images/performance.svg"
 SDXL_LIMIT_GIB = 7.5
 PACKAGES = ("torch", "diffusers", "peft", "lycoris-lora")
 
 Results = Mapping[str, Any]
 
 
-def write_report(results: Results) -> None:
-    """Write the page and its chart."""
+def write_report(results: Results, folder: Path) -> Path:
+    """Write the page and its chart into a folder; returns the page."""
     compared = {name: result for name, result in results.items() if "entries" in result}
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    IMAGE.write_text(bar_chart([group for result in compared.values() for group in _bars(result)]), encoding="utf-8")
-    sections = [_opening(compared), *(f"## {r['title']}\n\n{comparison_table(r)}" for r in compared.values())]
+    image = folder / IMAGE
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.write_text(bar_chart([group for result in compared.values() for group in _bars(result)]), encoding="utf-8")
+    sections = [_opening(results, compared), *(_comparison(name, result) for name, result in compared.items())]
     sections += [
         _outside(compared),
         _memory(results),
@@ -40,16 +39,34 @@ def write_report(results: Results) -> None:
         _profile(results),
     ]
     sections.append(NOTES.read_text(encoding="utf-8"))
-    DOCS.write_text("\n\n".join(section.strip() for section in sections if section) + "\n", encoding="utf-8")
+    page = folder / PAGE
+    page.write_text("\n\n".join(section.strip() for section in sections if section) + "\n", encoding="utf-8")
+    return page
 
 
-def _opening(compared: Results) -> str:
-    threads = " and ".join(sorted({_threads(result["threads"]) for result in compared.values()}))
+def _comparison(name: str, result: Results) -> str:
+    return f'## {result["title"]}\n\n`--only "{name}"`\n\n{comparison_table(result)}'
+
+
+def machine() -> str:
+    """What figures depend on: processor, system and versions."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{_processor()}, {system}, {versions}, ComfyUI {_comfyui_version()}"
+
+
+def _comfyui_version() -> str:
+    return str(importlib.import_module("comfyui_version").__version__)
+
+
+def _opening(results: Results, compared: Results) -> str:
+    threads = " and ".join(sorted({_threads(result["threads"]) for result in compared.values()}))
+    dates = sorted({result["date"] for name, result in results.items() if name != "machine"})
     return f"""# Performance
 
-Written by `python dev.py bench` ({date.today().isoformat()}) on {_processor()}, {threads},
-{platform.system()}, Python {platform.python_version()}, {versions}, ComfyUI 0.30.0 with PyTorch attention.
+Written by `python dev.py bench --full`, or part by part with `--only` ({" to ".join(sorted({dates[0], dates[-1]}))}),
+on {results["machine"]},
+with PyTorch attention and {threads}, unless another number is named. A table is measured again by naming its part.
 
 Each line of a table is a process of its own that trains in its own loop; with the bound they take one step in turn, in
 alternating order, a few at a time so that all fit into memory, and the medians of the same rounds are compared. The
@@ -62,7 +79,7 @@ computes them, without adapters, loss or optimizer. This pack can be faster, sin
 linear layers in another way (see below); the bound with those products is a line of its own. Memory is the most that
 lived at once besides the loaded model, counted tensor by tensor.
 
-![Time and memory](images/performance.svg)"""
+![Time and memory]({IMAGE})"""
 
 
 def _threads(count: int) -> str:

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from pack.tests.host.paths import ROOT, comfyui_folder
 from pack.tests.host.server import free_port, make_base_folder, model_paths
 from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
@@ -55,7 +57,7 @@ def base(comfy, pocket_checkpoint, tmp_path):
     return tmp_path
 
 
-def test_two_processes_train_a_workflow_that_one_finds_finished(base):
+def test_two_processes_train_a_workflow_that_one_finds_finished(base, tmp_path):
     result = headless(base, plan(), processes=2)
     assert result.returncode == 0, result.stderr[-3000:]
     root = base / "output" / "loras" / "many"
@@ -68,12 +70,19 @@ def test_two_processes_train_a_workflow_that_one_finds_finished(base):
 
     again = headless(base, plan(), processes=0)
     assert again.returncode == 0, again.stderr[-3000:]
+    assert "LoRA Bakery: many: already trained: 3 steps" in again.stdout
+    assert f"LoRA Bakery: runs lie in {root.parent}" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")} == before
     assert current_run(root) == folder.run_id and len(list((root / ".run").glob("*/run.json"))) == 1
 
-    alone = {**plan(), "train": {**plan()["train"], "inputs": {**plan()["train"]["inputs"], "name": "one"}}}
-    assert headless(base, alone, processes=0).returncode == 0
-    one, two = (load_lora(root.parent / name / f"{name}.safetensors").tensors for name in ("one", "many"))
+    other = tmp_path / "elsewhere"  # where no run of the same settings can be copied
+    make_base_folder(other)
+    write_oc_dataset(other / "input" / "zorblax set", CHARACTERS["zorblax"])
+    alone = headless(other, plan(), processes=0)
+    assert alone.returncode == 0 and "new run of 3 steps" in alone.stdout
+    file = Path("output", "loras", "many", "many.safetensors")
+    one, two = (load_lora(folder / file).tensors for folder in (other, base))
+    assert any(not torch.equal(one[name], two[name]) for name in one), "sums of two have another order"
     assert max(float((one[name] - two[name]).abs().max()) for name in one) <= 1e-4
 
 
@@ -83,3 +92,10 @@ def test_what_cannot_be_trained_is_said(base):
     assert "batch_size must be at least the number of processes, 2, got 1" in refused.stderr
     nothing = headless(base, {"a": node("EmptyLatentImage", width=64, height=64, batch_size=1)}, processes=0)
     assert nothing.returncode == 1 and "no Train LoRA (Bakery) node" in nothing.stderr
+    missing = plan()
+    missing["checkpoint"]["inputs"]["ckpt_name"] = "missing.safetensors"
+    invalid = headless(base, missing, processes=0)
+    assert invalid.returncode == 1
+    said = invalid.stderr.splitlines()[-1]
+    assert said.startswith("LoRA Bakery: ComfyUI refuses the workflow: CheckpointLoaderSimple (checkpoint): ")
+    assert "missing.safetensors" in said
