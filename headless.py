@@ -110,9 +110,8 @@ def train(prompt: dict[str, Any]) -> str:
         for key in trained:
             for text in done["outputs"].get(key, {}).get("text", []):
                 print(f"LoRA Bakery: {prompt[key]['inputs'].get('name', key)}: {text}")
-        print(
-            f"LoRA Bakery: runs lie in {importlib.import_module(f'{pack}.nodes.comfy_bridge.run_folders').loras_output()}"
-        )
+        folders = importlib.import_module(f"{pack}.nodes.comfy_bridge.run_folders")
+        print(f"LoRA Bakery: runs lie in {folders.loras_output()}")
     return what_failed(done["status"])
 
 

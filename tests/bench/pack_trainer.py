@@ -63,10 +63,23 @@ def train_without_model(case: Case, model: Any, gate: Gate) -> None:
     parameters = [parameter for _, parameter in job.network.named_parameters()]
 
     def denoise(noisy_BCHW: Tensor, *_: object) -> Tensor:
-        return noisy_BCHW * torch.stack([parameter.flatten()[0] for parameter in parameters]).sum()
+        return _GivenGradients.apply(noisy_BCHW, *parameters)
 
     base.denoise = denoise
     train(job, TrainState(), [GateCallback(gate)])
+
+
+class _GivenGradients(torch.autograd.Function):
+    """Noise as it came, and small gradients for every parameter, written and not computed."""
+
+    @staticmethod
+    def forward(ctx: Any, noisy_BCHW: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.shapes = [parameter.shape for parameter in parameters]
+        return noisy_BCHW.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        return None, *(grads[0].new_full(shape, 1e-3) for shape in ctx.shapes)
 
 
 def base_model(case: Case, model: Any) -> ComfyBaseModel:

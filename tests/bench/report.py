@@ -229,7 +229,7 @@ def _tools(results: Results) -> str:
         f"fp16); extraction from two files of {tools['unet_gib']:.1f} GiB that differ by a known change of rank 4, "
         f"which it finds to {100 * tools['extract_error']:.1f} %. Memory above what Python and PyTorch take. "
         "Mapped pages of input files count, which the system takes back when it needs them: extraction itself holds "
-        "one layer. TIES and DARE work on every element of the full change, a few rows at a time. One core.\n\n"
+        "one layer. TIES and DARE work on every element of the full change, a few rows at a time.\n\n"
         "| | s | CPU s | MiB | times the files read |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
 
