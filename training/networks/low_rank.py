@@ -73,17 +73,16 @@ class LowRankLayer(torch.autograd.Function):
         geometry: Geometry | None = ctx.geometry
         grad_hidden, grad_up = _up_gradients(grad, hidden, up, ctx.scale, geometry, needs_up=needs_up)
         is_merged = _is_merged(x, weight)
-        if is_merged and needs_x:
-            weight = _merged(weight, down, up, ctx.scale)
-        grad_x, _ = gradients(grad, x, weight, geometry, needs_x=needs_x, needs_weight=False)
-        needs_rest = needs_x and not is_merged
-        if geometry is None and needs_rest:
-            assert grad_x is not None
-            grad_x, needs_rest = grad_x.addmm_(grad_hidden, down), False
-        rest, grad_down = gradients(grad_hidden, x, down, geometry, needs_x=needs_rest, needs_weight=needs_down)
-        if rest is not None:
-            assert grad_x is not None
-            grad_x.add_(rest)
+        frozen = _merged(weight, down, up, ctx.scale) if is_merged and needs_x else weight
+        grad_x, _ = gradients(grad, x, frozen, geometry, needs_x=needs_x, needs_weight=False)
+        needs_beside = needs_x and not is_merged
+        beside, grad_down = gradients(
+            grad_hidden, x, down, geometry, needs_x=needs_beside and geometry is not None, needs_weight=needs_down
+        )
+        if grad_x is not None and beside is not None:
+            grad_x.add_(beside)
+        elif grad_x is not None and needs_beside:
+            grad_x.addmm_(grad_hidden, down)  # one pass over it instead of two
         return grad_x, None, None, grad_down, grad_up, None, None
 
 

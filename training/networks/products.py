@@ -82,9 +82,10 @@ def gradients(
         return None, None
     if _is_pointwise(x, weight, geometry):
         grad_x = _by_sample(grad, weight.flatten(1).mT) if needs_x else None
+        if not needs_weight:
+            return grad_x, None
         samples = zip(grad.flatten(2).mT, x.flatten(2).mT, strict=True)
-        grad_weight = sum(_outer(*sample) for sample in samples) if needs_weight else None
-        return grad_x, grad_weight.view(weight.shape) if isinstance(grad_weight, Tensor) else None
+        return grad_x, torch.stack([_outer(*sample) for sample in samples]).sum(0).view(weight.shape)
     stride, padding, dilation = geometry
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
         grad, x, weight, None, stride, padding, dilation, False, [0, 0], 1, [needs_x, needs_weight, False]
@@ -119,7 +120,10 @@ def _outer(grad_NO: Tensor, x_NI: Tensor) -> Tensor:
 
 
 def layer_product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
-    """The same, differentiable in x (..., I) or (B, I, H, W) and in the weight. A frozen weight keeps no x."""
+    """The same, differentiable in x (..., I) or (B, I, H, W) and in the weight. A frozen weight keeps no x.
+
+    Convolutions are PyTorch's.
+    """
     if geometry is not None:
         return F.conv2d(x, weight, bias_O, *geometry)
     return cast("Tensor", _Linear.apply(x, weight, bias_O))

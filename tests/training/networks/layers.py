@@ -76,3 +76,11 @@ def merged(module: nn.Module, adapter: Adapter, x: torch.Tensor, share: float = 
     if isinstance(module, nn.Conv2d):
         return F.conv2d(x, weight, bias, module.stride, module.padding, module.dilation)
     return F.linear(x, weight, bias)
+
+
+def assert_equal_gradients(found: torch.Tensor, wanted: torch.Tensor, inputs: list[torch.Tensor]) -> None:
+    """The gradients of two float64 outputs, weighted by one random direction, are the same."""
+    direction = torch.randn(wanted.shape, dtype=torch.float64)
+    grads = torch.autograd.grad((found * direction).sum(), inputs)
+    for grad, expected in zip(grads, torch.autograd.grad((wanted * direction).sum(), inputs), strict=True):
+        torch.testing.assert_close(grad, expected, rtol=1e-8, atol=1e-8)
