@@ -113,7 +113,7 @@ def _by_sample(x_BIHW: Tensor, weight_OI: Tensor) -> Tensor:
 
 
 def _outer(grad_NO: Tensor, x_NI: Tensor) -> Tensor:
-    """Grad^T x. With the narrow matrix first: a quarter faster where the other has many columns."""
+    """Grad^T x. With the narrow matrix first, which is faster where the other has many columns."""
     if grad_NO.shape[1] <= x_NI.shape[1]:
         return linear(grad_NO.mT, x_NI.mT)
     return linear(x_NI.mT, grad_NO.mT).mT
