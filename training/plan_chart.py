@@ -7,11 +7,11 @@ from math import nan
 from PIL import Image
 
 from .base_model import ModelFamily, PartName
-from .charts import COLOURS, Line, Panel, draw_panels
 from .data.dataset import Dataset
 from .data.order import count_batches
 from .data.prepare import place_images
 from .data.prepared import order_entries
+from .drawing.charts import COLOURS, Line, Panel, draw_panels
 from .optimizers import RateSource, part_rate, rate_source, schedule_multiplier
 from .optimizers.settings import OptimizerSettings
 from .run_plan import at_resolution

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from .charts import COLOURS, Line, Panel, draw_panels, faint
+from .drawing.charts import COLOURS, Line, Panel, draw_panels, faint
 from .run.metrics import read_metrics
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))

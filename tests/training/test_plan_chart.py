@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from pack.tests.toy_model import ToyBase, other_dataset, run, toy_dataset, toy_request
-from pack.training.charts import COLOURS
+from pack.training.drawing.charts import COLOURS
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers import OptimizerSettings, ScheduleSettings
 from pack.training.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
