@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..training.compare import (
+from ..training.compare.layout import (
     MAX_CELLS,
     NO_LORA,
     Cell,
@@ -22,8 +22,10 @@ from ..training.compare import (
     parse_numbers,
     without_trigger,
 )
-from ..training.compare_sheet import draw_pages
-from ..training.comparison import (
+from ..training.compare.likeness import likeness
+from ..training.compare.overfit import change, share_of_others
+from ..training.compare.sheet import draw_pages
+from ..training.compare.store import (
     Comparison,
     choices_state,
     load_choice,
@@ -33,8 +35,6 @@ from ..training.comparison import (
 )
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
-from ..training.likeness import likeness
-from ..training.overfit import change, share_of_others
 from ..training.picks import chosen_step, picks_state
 from ..training.previews import PreviewSettings
 from ..training.run.folder import RunFolder

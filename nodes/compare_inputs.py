@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..training.compare import AXES
+from ..training.compare.layout import AXES
 from . import sockets
 from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
 

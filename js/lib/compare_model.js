@@ -3,7 +3,7 @@
 
 import { short } from "./chart_math.js";
 
-/** Share of other subjects' change from which a LoRA is called overfit; as training/overfit.py has it. */
+/** Share of other subjects' change from which a LoRA is called overfit; as training/compare/overfit.py has it. */
 export const OVERFIT = 0.25;
 /** The server's name of the base model. */
 const NO_LORA = "no LoRA";

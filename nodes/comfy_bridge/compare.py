@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...training.compare import Cell
-from ...training.likeness import describe
+from ...training.compare.layout import Cell
+from ...training.compare.likeness import describe
 from ...training.previews import PreviewSettings
 from ...training.tools.strengths import Strengths
 from .lora import apply_lora

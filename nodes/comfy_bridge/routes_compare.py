@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ...training.comparison import (
+from ...training.compare.store import (
     COMPARISON_ID,
     PICTURE_FILE,
     Comparison,

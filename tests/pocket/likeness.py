@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...training.compare.likeness import describe, likeness
 from ...training.data.images import pixels_HWC
-from ...training.likeness import describe, likeness
 from .characters import CHARACTERS, OriginalCharacter, draw_character, reference_images
 from .world import BACKGROUNDS, draw_creature, random_creature
 

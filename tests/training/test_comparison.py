@@ -5,8 +5,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from pack.training.compare import NO_LORA, Cell
-from pack.training.comparison import (
+from pack.training.compare.layout.layout import NO_LORA, Cell
+from pack.training.compare.layout.store import (
     Comparison,
     choices_state,
     comparison_view,
@@ -115,7 +115,7 @@ def test_a_lora_that_changes_other_subjects_is_called_overfit():
 
 
 def test_the_oldest_are_deleted_beyond_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("pack.training.comparison.MAX_KEPT", 2)
+    monkeypatch.setattr("pack.training.compare.store.MAX_KEPT", 2)
     for number in range(4):
         save_comparison(tmp_path / str(number), comparison(), pictures())
         os.utime(tmp_path / str(number) / "comparison.json", (number, number))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
-from .compare import Cell, Page
-from .drawing.lettering import font_of_size, wrapped
+from ..drawing.lettering import font_of_size, wrapped
+from .layout import Cell, Page
 
 BACKGROUND, TEXT, QUIET, MARK = (24, 24, 27), (235, 235, 235), (160, 160, 165), (99, 179, 237)
 GAP_PX = 4

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from PIL import Image
 
-from .compare import NO_LORA, Cell
-from .files.atomic import write_atomic, write_text_atomic
+from ..files.atomic import write_atomic, write_text_atomic
+from .layout import NO_LORA, Cell
 from .overfit import OVERFIT
 from .strength_advice import strength_advice
 
@@ -50,7 +50,7 @@ class Comparison:
     plain_scores: tuple[float, ...]
     """Mean likeness by LoRA with the trigger word left out; empty without one."""
     others_changed: tuple[float | None, ...] = ()
-    """By LoRA, what it changes in other subjects, as training/overfit.py has it; empty where none were drawn."""
+    """By LoRA, what it changes in other subjects, as training/compare/overfit.py has it; empty where none were drawn."""
 
     def by_cell(self) -> dict[Cell, float]:
         """Scores; empty without references."""

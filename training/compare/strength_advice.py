@@ -6,7 +6,7 @@ turned up too little; with strengths of their own this can be told of U-Net and 
 
 from collections.abc import Mapping, Sequence
 
-from .compare import Cell
+from .layout import Cell
 
 MIN_GAIN = 0.02
 """Likeness that another strength must bring over strength 1 to count."""
