@@ -36,9 +36,9 @@ from ..training.compare.store import (
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
 from ..training.picks import chosen_step, picks_state
-from ..training.previews import PreviewSettings
 from ..training.run.folder import RunFolder
 from ..training.run.rounds import rounds_up_to
+from ..training.watch.previews import PreviewSettings
 from . import sockets
 from .comfy_bridge.compare import CellSampler, LoadLora, describer
 from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key

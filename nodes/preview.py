@@ -4,7 +4,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.previews import PreviewSettings
+from ..training.watch.previews import PreviewSettings
 from . import sockets
 from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
 

@@ -12,13 +12,13 @@ from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers.settings import OptimizerSettings
 from ..training.picks import load_pick, picks_state
-from ..training.previews import PreviewSettings
 from ..training.run.folder import stops_state
 from ..training.run.saver import SaveSettings
 from ..training.run_plan import hold_out, place_data, stage_plans, trained_dataset
 from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
+from ..training.watch.previews import PreviewSettings
 from . import sockets
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.given_runs import given_state, note_given

@@ -12,8 +12,6 @@ from pathlib import Path
 import torch
 
 from .data.prepared import PreparedDataset
-from .diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
-from .divergence import DivergenceGuard
 from .ema import Ema
 from .job import Callback, StagePlan, StopTraining, TrainJob, TrainState
 from .lockstep import Follow, Lead
@@ -33,7 +31,9 @@ from .run_plan import hold_out, place_data, place_validation, run_key, stage_pla
 from .session_types import Hooks, Session, TrainRequest, TrainResult
 from .texts import FrozenTexts, TextSource, TrainedTexts
 from .trainer import train
-from .validation import Validator
+from .watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
+from .watch.divergence import DivergenceGuard
+from .watch.validation import Validator
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:

@@ -12,7 +12,6 @@ from torch import Tensor
 from .base_model import BaseModel, Checkpointing
 from .data.dataset import Dataset
 from .data.prepared import PreparedDataset
-from .diagnosis import Diagnosis
 from .job import Callback, TrainJob, TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
@@ -23,6 +22,7 @@ from .run.folder import RunFolder
 from .run.identity import OnMoreSteps
 from .run.saver import Saver, SaveSettings
 from .stages import Stage
+from .watch.diagnosis import Diagnosis
 
 
 class TrainableBase(BaseModel, Protocol):

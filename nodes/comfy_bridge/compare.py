@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...training.compare.layout import Cell
 from ...training.compare.likeness import describe
-from ...training.previews import PreviewSettings
 from ...training.tools.strengths import Strengths
+from ...training.watch.previews import PreviewSettings
 from .lora import apply_lora
 from .previews import HostSampler
 from .progress import NodeProgress, interrupt_if_cancelled

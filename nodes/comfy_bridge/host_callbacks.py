@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 
 from ...training.files.atomic import write_atomic, write_text_atomic
 from ...training.job import TrainJob, TrainState
-from ...training.previews import PreviewSettings
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
 from ...training.run.saver import Saver
+from ...training.watch.previews import PreviewSettings
 from .live import RunEvents
 from .progress import NodeProgress, interrupt_if_cancelled, to_pil
 from .spill import spill_warning

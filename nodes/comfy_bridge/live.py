@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...training.control import RunControl
 from ...training.job import TrainJob, TrainState
 from ...training.report import StepReport
 from ...training.run.folder import RunFolder, note_stop
+from ...training.watch.control import RunControl
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2

@@ -8,7 +8,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...training.previews import PreviewSettings
+from ...training.watch.previews import PreviewSettings
 
 SAMPLERS: list[str] = list(comfy.samplers.KSampler.SAMPLERS)
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...training.control import ControlCallback, RunControl, TryPrompt
 from ...training.files.facts import Description, GraphFacts, ModelFacts
 from ...training.files.metadata import build_metadata
 from ...training.job import Callback, StopTraining, TrainJob, TrainState
-from ...training.previews import Previewer, PreviewSettings
 from ...training.rate_changes import described
 from ...training.run.saver import Saver
 from ...training.run_plan import trained_dataset
 from ...training.session import opening_message, run_training
 from ...training.session_metadata import dataset_facts, network_facts, training_facts
 from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
+from ...training.watch.control import ControlCallback, RunControl, TryPrompt
+from ...training.watch.previews import Previewer, PreviewSettings
 from . import live
 from .base_model import ComfyBaseModel
 from .host_callbacks import HostProgress, PreviewStore, SaveShown, idle

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...training.networks.network import Network
-from ...training.previews import PreviewSettings
+from ...training.watch.previews import PreviewSettings
 from .contest import Case
 from .layouts import host_model, map_weights
 from .pack_trainer import base_model

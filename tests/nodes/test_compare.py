@@ -154,7 +154,7 @@ def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
     """Each strength moves its own part only; both text encoders follow theirs."""
     from pack.nodes.comfy_bridge.compare import CellSampler
     from pack.training.compare.layout.layout import Cell
-    from pack.training.previews import PreviewSettings
+    from pack.training.watch.previews import PreviewSettings
 
     models = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
     lora = random_lora(comfy, models)
@@ -267,7 +267,7 @@ def test_cells_are_what_cores_nodes_draw_with_the_saved_file(comfy, graph, pocke
     from pack.nodes.comfy_bridge.compare import CellSampler
     from pack.training.compare.layout.layout import Cell
     from pack.training.files.lora_file import load_lora
-    from pack.training.previews import PreviewSettings
+    from pack.training.watch.previews import PreviewSettings
 
     run(comfy, graph, **{"11": defaults(comfy, "BakeryPlotRun", run=["5", 3]), "12": show("11")})
     path = comfy.base / "output" / "loras" / NAME / f"{NAME}-step000003.safetensors"

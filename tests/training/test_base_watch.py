@@ -5,8 +5,8 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from pack.training.base_watch import BaseWatch
 from pack.training.report import SampleLoss
+from pack.training.watch.base_watch import BaseWatch
 
 
 @dataclass

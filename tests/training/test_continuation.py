@@ -12,10 +12,10 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.previews import Previewer, PreviewSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.session_types import ValidationSettings
 from pack.training.stages import Stage
+from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

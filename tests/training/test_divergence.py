@@ -8,8 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.toy_model import At, raising, run, toy_request, with_steps
-from pack.training.base_losses import base_losses
-from pack.training.divergence import FACTOR, LossWatch
 from pack.training.divergence_cause import likely_cause
 from pack.training.job import StopTraining, TrainingDiverged
 from pack.training.networks.settings import NetworkSettings
@@ -22,6 +20,8 @@ from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
 from pack.training.session_types import LoraStart
 from pack.training.stages import Stage
+from pack.training.watch.base_losses import base_losses
+from pack.training.watch.divergence import FACTOR, LossWatch
 
 
 def sample_of(draws: random.Random, factor: float = 1.0) -> SampleLoss:
@@ -149,7 +149,7 @@ def test_a_run_that_goes_on_is_judged_as_if_it_had_never_stopped(request_, tmp_p
 
 def test_a_run_without_a_fault_is_the_same_with_the_guard(request_, monkeypatch):
     watched = run(request_).tensors
-    monkeypatch.setattr("pack.training.divergence.DivergenceGuard.on_step", lambda *_: None)
+    monkeypatch.setattr("pack.training.watch.divergence.DivergenceGuard.on_step", lambda *_: None)
     plain = run(replace(request_, root=request_.root.parent / "other" / "run")).tensors
     assert all(torch.equal(plain[name], tensor) for name, tensor in watched.items())
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
-from pack.training.control import ControlCallback, RunControl
 from pack.training.job import StopTraining, TrainingDiverged
 from pack.training.networks.settings import NetworkSettings
 from pack.training.out_of_memory import advice
@@ -17,6 +16,7 @@ from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
 from pack.training.session import run_training
 from pack.training.stages import Stage
+from pack.training.watch.control import ControlCallback, RunControl
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -180,7 +180,7 @@ def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
     """Judged from the sixth sample on, the first of step 4, where anything is an excess."""
     quick = {"WINDOW": 2, "MIN_EXPECTING": 4, "MIN_IN_BAND": 1, "CHECK_EVERY": 1, "CHECKS": 1, "FACTOR": 0.0}
     for name, value in quick.items():
-        monkeypatch.setattr(f"pack.training.divergence.{name}", value)
+        monkeypatch.setattr(f"pack.training.watch.divergence.{name}", value)
     errors = []
     for _ in range(2):
         with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 2 samples") as caught:

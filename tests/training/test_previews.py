@@ -5,8 +5,8 @@ import torch
 from pack.tests.toy_model import ToyBase, raising, run, toy_request
 from pack.training.job import StopTraining
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.previews import Previewer, PreviewSettings
 from pack.training.stages import Stage
+from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 from pack.tests.toy_model import ToyBase, ToyHooks, other_dataset, raising, run, toy_dataset, toy_request
 from pack.training.data.dataset import split
-from pack.training.diagnosis import Diagnosis, Learned, load_diagnosis
 from pack.training.job import StopTraining
-from pack.training.measure import fixed_timesteps, image_losses
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
@@ -16,6 +14,8 @@ from pack.training.run.metrics import read_metrics
 from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
 from pack.training.stages import Stage
+from pack.training.watch.diagnosis import Diagnosis, Learned, load_diagnosis
+from pack.training.watch.measure import fixed_timesteps, image_losses
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -98,8 +98,8 @@ def test_losses_are_those_of_the_definition(request_):
     session = hooks.sessions[0]
     with session.job.network.disabled():
         measured = image_losses(session.job, session.validation)
-    from pack.training.measure import NOISE_SEED
     from pack.training.rng import generator
+    from pack.training.watch.measure import NOISE_SEED
 
     plans = session.validation.epoch(4, NOISE_SEED, 0)
     for image in measured:

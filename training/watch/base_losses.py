@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from .job import TrainJob
+from ..job import TrainJob
+from ..objective.objective import Draws, diffusion_loss
+from ..parallel import rows_of, to_list
+from ..share import Share
+from ..trainer import batch_at
 from .measure import MAX_BATCH
-from .objective.objective import Draws, diffusion_loss
-from .parallel import rows_of, to_list
-from .share import Share
-from .trainer import batch_at
 
 
 @torch.no_grad()

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from .data.prepared import PreparedDataset
-from .files.atomic import write_text_atomic
-from .job import TrainJob, TrainState
+from ..data.prepared import PreparedDataset
+from ..files.atomic import write_text_atomic
+from ..job import TrainJob, TrainState
 from .measure import ImageLoss, image_losses
 from .validation import measure_final
 

@@ -7,13 +7,13 @@ of earlier samples of its own band of timesteps, many are taken together, and no
 from collections import deque
 from collections.abc import Sequence
 
+from ..divergence_cause import likely_cause
+from ..job import TrainingDiverged, TrainJob, TrainState
+from ..report import SampleLoss, StepReport
+from ..run.folder import RunFolder
+from ..run.metrics import append_line, read_metrics
 from .base_losses import base_losses
 from .base_watch import BaseWatch, Excess
-from .divergence_cause import likely_cause
-from .job import TrainingDiverged, TrainJob, TrainState
-from .report import SampleLoss, StepReport
-from .run.folder import RunFolder
-from .run.metrics import append_line, read_metrics
 
 BAND_WIDTH = 100
 """Timesteps that share one expected loss."""

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .job import TrainJob, TrainState
-from .report import StepReport
-from .run.saver import final_weights
+from ..job import TrainJob, TrainState
+from ..report import StepReport
+from ..run.saver import final_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from .data.prepared import PreparedDataset
-from .job import TrainJob, TrainState
+from ..data.prepared import PreparedDataset
+from ..job import TrainJob, TrainState
+from ..report import StepReport
+from ..run.metrics import read_metrics
+from ..run.saver import Saver, final_weights
 from .measure import ImageLoss, image_losses
-from .report import StepReport
-from .run.metrics import read_metrics
-from .run.saver import Saver, final_weights
 
 
 def measure_final(
