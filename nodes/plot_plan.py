@@ -7,10 +7,10 @@ from comfy_api.latest import io, ui
 from ..training.base_model import ModelFamily
 from ..training.data.dataset import Dataset
 from ..training.data.images import pixels_HWC
+from ..training.loop.stages import Plan, Stage
 from ..training.optimizers import check_optimizer
 from ..training.optimizers.settings import OptimizerSettings
 from ..training.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
-from ..training.stages import Plan, Stage
 from . import sockets
 
 

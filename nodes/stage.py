@@ -4,7 +4,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.stages import Plan, Stage
+from ..training.loop.stages import Plan, Stage
 from . import sockets
 
 STAGE = Stage()

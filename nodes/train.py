@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..training.data.prepare import place_images
 from ..training.files.lora_file import load_lora
+from ..training.loop.stages import Stage
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers.settings import OptimizerSettings
@@ -16,7 +17,6 @@ from ..training.run.folder import stops_state
 from ..training.run.saver import SaveSettings
 from ..training.run_plan import hold_out, place_data, stage_plans, trained_dataset
 from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
-from ..training.stages import Stage
 from ..training.tools.strengths import Strengths
 from ..training.watch.previews import PreviewSettings
 from . import sockets

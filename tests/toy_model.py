@@ -14,17 +14,17 @@ from pack.training.base_model import ImageSize, ModelFamily, PartName, Predictio
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, with_buckets, with_captions
-from pack.training.job import Callback, TrainJob, TrainState
+from pack.training.loop.job import Callback, TrainJob, TrainState
+from pack.training.loop.report import StepReport
+from pack.training.loop.stages import Stage
 from pack.training.networks.layer import own_tensor
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.report import StepReport
 from pack.training.run.saver import Saver, SaveSettings
 from pack.training.session import run_training
 from pack.training.session_types import Hooks, Session, TrainRequest, TrainResult
-from pack.training.stages import Stage
 from torch import Tensor, nn
 
 WIDTH = 16

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from .loop.rate_changes import totals
 from .picks import load_pick
-from .rate_changes import totals
 from .run.folder import RunFolder
 from .run.metrics import read_metrics
 from .run.record import load_record

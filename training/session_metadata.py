@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from .data.dataset import Dataset, Subset
 from .data.prepared import PreparedDataset
 from .files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
-from .job import TrainState
+from .loop.job import TrainState
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.schedules import length_in_steps

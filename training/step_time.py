@@ -7,16 +7,16 @@ from .data.buckets import BucketSettings
 from .data.dataset import Dataset, with_buckets
 from .data.from_images import subset_from_images
 from .data.prepare import place_dataset
-from .job import StagePlan, TrainJob, TrainState
+from .loop.job import StagePlan, TrainJob, TrainState
+from .loop.stages import Stage
+from .loop.texts import FrozenTexts, TrainedTexts
+from .loop.trainer import train_step
 from .networks.network import Network
 from .networks.settings import NetworkSettings
 from .objective.settings import ObjectiveSettings
 from .optimizers.settings import OptimizerSettings
 from .session import is_text_trained
 from .session_types import TrainableBase
-from .stages import Stage
-from .texts import FrozenTexts, TrainedTexts
-from .trainer import train_step
 
 WARM_UP, TIMED = 1, 2
 """The first step builds the optimizer and lets the device choose its kernels."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ...training.files.atomic import write_atomic, write_text_atomic
-from ...training.job import TrainJob, TrainState
-from ...training.report import StepReport
+from ...training.loop.job import TrainJob, TrainState
+from ...training.loop.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
 from ...training.run.saver import Saver

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ...training.job import TrainJob, TrainState
-from ...training.report import StepReport
+from ...training.loop.job import TrainJob, TrainState
+from ...training.loop.report import StepReport
 from ...training.run.folder import RunFolder, note_stop
 from ...training.watch.control import RunControl
 from .progress import NodeProgress, memory_gib, to_pil

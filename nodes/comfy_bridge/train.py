@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate
 
 from ...training.files.facts import Description, GraphFacts, ModelFacts
 from ...training.files.metadata import build_metadata
-from ...training.job import Callback, StopTraining, TrainJob, TrainState
-from ...training.rate_changes import described
+from ...training.loop.job import Callback, StopTraining, TrainJob, TrainState
+from ...training.loop.rate_changes import described
 from ...training.run.saver import Saver
 from ...training.run_plan import trained_dataset
 from ...training.session import opening_message, run_training

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ...training.job import TrainState
-from ...training.trainer import train_step
+from ...training.loop.job import TrainState
+from ...training.loop.trainer import train_step
 from . import pack_trainer, paper
 from .contest import Case, stacked
 from .layouts import host_model, map_weights

@@ -17,14 +17,14 @@ from ...training.data.dataset import Dataset, with_buckets
 from ...training.data.from_images import subset_from_images
 from ...training.data.prepare import prepare
 from ...training.data.prepared import PreparedDataset
-from ...training.job import StagePlan, TrainJob, TrainState
+from ...training.loop.job import StagePlan, TrainJob, TrainState
+from ...training.loop.report import StepReport
+from ...training.loop.stages import Stage
+from ...training.loop.trainer import train
 from ...training.networks.network import Network
 from ...training.networks.targets import select_targets
 from ...training.objective.settings import ObjectiveSettings
 from ...training.optimizers.settings import OptimizerSettings
-from ...training.report import StepReport
-from ...training.stages import Stage
-from ...training.trainer import train
 from .contest import STEPS, Case, Gate, stacked
 
 POOLED_WIDTH = 1280

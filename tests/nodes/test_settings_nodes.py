@@ -23,9 +23,9 @@ def run(comfy):
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_defaults_are_those_of_the_settings(run, everything):
+    from pack.training.loop.stages import Stage
     from pack.training.objective.settings import ObjectiveSettings
     from pack.training.optimizers import OptimizerSettings
-    from pack.training.stages import Stage
 
     assert run("optimizer", "BakeryOptimizer", everything=everything) == OptimizerSettings()
     assert run("objective", "BakeryObjective", everything=everything) == ObjectiveSettings()
@@ -38,9 +38,9 @@ def test_every_field_of_the_settings_has_an_input(comfy):
     from pack.nodes.objective import BakeryObjective
     from pack.nodes.optimizer import BakeryOptimizer
     from pack.nodes.stage import BakeryStage
+    from pack.training.loop.stages import Stage
     from pack.training.objective.settings import ObjectiveSettings
     from pack.training.optimizers import OptimizerSettings, ScheduleSettings
-    from pack.training.stages import Stage
 
     for node, *settings in (
         (BakeryOptimizer, OptimizerSettings, ScheduleSettings),

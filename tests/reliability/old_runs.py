@@ -17,12 +17,12 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 from pack.tests.toy_model import ToyBase, raising, run, toy_request  # noqa: E402
-from pack.training.job import StopTraining  # noqa: E402
+from pack.training.loop.job import StopTraining  # noqa: E402
+from pack.training.loop.stages import Stage  # noqa: E402
 from pack.training.networks.settings import NetworkSettings  # noqa: E402
 from pack.training.optimizers.settings import OptimizerSettings  # noqa: E402
 from pack.training.run.saver import SaveSettings  # noqa: E402
 from pack.training.session_types import TrainRequest  # noqa: E402
-from pack.training.stages import Stage  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 OLD_RUNS = Path(__file__).resolve().parent / "old_runs"

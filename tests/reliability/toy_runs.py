@@ -13,7 +13,8 @@ import torch
 from pack.tests.toy_model import ToyBase, run, toy_request
 from pack.training.files import atomic, lora_file
 from pack.training.files.lora_file import load_lora
-from pack.training.job import Callback
+from pack.training.loop.job import Callback
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run import state
@@ -23,7 +24,6 @@ from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
 from pack.training.session_types import TrainRequest
-from pack.training.stages import Stage
 
 STEPS, SAVE_EVERY = 12, 4
 BASE = ToyBase()

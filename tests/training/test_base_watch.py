@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from pack.training.report import SampleLoss
+from pack.training.loop.report import SampleLoss
 from pack.training.watch.base_watch import BaseWatch
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_dataset, toy_request
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.session_types import ValidationSettings
-from pack.training.stages import Stage
 from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

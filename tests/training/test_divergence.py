@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.toy_model import At, raising, run, toy_request, with_steps
-from pack.training.divergence_cause import likely_cause
-from pack.training.job import StopTraining, TrainingDiverged
+from pack.training.loop.divergence_cause import likely_cause
+from pack.training.loop.job import StopTraining, TrainingDiverged
+from pack.training.loop.rate_changes import with_change
+from pack.training.loop.report import SampleLoss
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.build import effective_rates
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.rate_changes import with_change
-from pack.training.report import SampleLoss
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
 from pack.training.session_types import LoraStart
-from pack.training.stages import Stage
 from pack.training.watch.base_losses import base_losses
 from pack.training.watch.divergence import FACTOR, LossWatch
 

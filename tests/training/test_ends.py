@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
-from pack.training.job import StopTraining, TrainingDiverged
+from pack.training.loop.job import StopTraining, TrainingDiverged
+from pack.training.loop.out_of_memory import advice
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
-from pack.training.out_of_memory import advice
 from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
 from pack.training.session import run_training
-from pack.training.stages import Stage
 from pack.training.watch.control import ControlCallback, RunControl
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -12,15 +12,15 @@ import torch.distributed as dist
 from pack.tests.reliability.toy_runs import exit_code, forked, left_in
 from pack.tests.toy_model import At, ToyHooks, run, toy_dataset, toy_request
 from pack.training.data.dataset import Dataset
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.parallel import ALONE, TorchRanks, check_batch_size
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.parallel import ALONE, TorchRanks, check_batch_size
 from pack.training.run.metrics import read_metrics
 from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the processes are forked")
 TOLERANCE = 2e-5

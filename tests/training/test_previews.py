@@ -3,9 +3,9 @@
 import pytest
 import torch
 from pack.tests.toy_model import ToyBase, raising, run, toy_request
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.stages import Stage
 from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from pack.training.loop.report import SampleLoss, StepReport
 from pack.training.picks import chosen_step, forget_pick, load_pick, picks_state, save_pick
-from pack.training.report import SampleLoss, StepReport
 from pack.training.run.folder import RunFolder
 from pack.training.run.identity import Segment
 from pack.training.run.metrics import append_line, append_metrics

@@ -3,12 +3,12 @@
 import pytest
 from pack.tests.toy_model import ToyBase, ToyHooks, other_dataset, run, toy_dataset, toy_request
 from pack.training.data.dataset import combine
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
 from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -1,8 +1,8 @@
 """A plan of stages: lengths, and the stage of a step."""
 
 import pytest
+from pack.training.loop.stages import Stage, locate, stage_optimizers, stage_steps, total_steps
 from pack.training.optimizers import OptimizerSettings
-from pack.training.stages import Stage, locate, stage_optimizers, stage_steps, total_steps
 
 
 def twelve_images(stage):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from pack.tests.toy_model import ToyBase
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.stages import Stage
 from pack.training.step_time import seconds_per_step
 
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request
 from pack.training.data.dataset import combine
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
+from pack.training.loop.trainer import batch_at, epoch_at
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.objective import Draws, diffusion_loss
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.saver import SaveSettings
-from pack.training.stages import Stage
-from pack.training.trainer import batch_at, epoch_at
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from pack.tests.toy_model import ToyBase, ToyHooks, other_dataset, raising, run, toy_dataset, toy_request
 from pack.training.data.dataset import split
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.session import run_training
 from pack.training.session_types import ValidationSettings
-from pack.training.stages import Stage
 from pack.training.watch.diagnosis import Diagnosis, Learned, load_diagnosis
 from pack.training.watch.measure import fixed_timesteps, image_losses
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
+from ..loop.stages import Plan, Stage, stage_optimizers
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.catalog import find_optimizer
 from ..optimizers.settings import OptimizerSettings
-from ..stages import Plan, Stage, stage_optimizers
 from .networks import export_network, import_network
 from .optimizers import LORAPLUS, export_optimizer, import_optimizer
 from .options import Options

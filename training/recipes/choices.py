@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..base_model import ModelFamily, PartName
+from ..loop.stages import Plan, Stage
 from ..networks.settings import Algorithm, NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
-from ..stages import Plan, Stage
 from .request import LOW_VRAM_RANKS, Accuracy, RecipeRequest
 from .subjects import Subject
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..base_model import ModelFamily
+from ..loop.stages import Plan
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.settings import OptimizerSettings
-from ..stages import Plan
 from .cautions import cautions
 from .choices import choose_batch_size, choose_network, choose_objective, choose_optimizer, choose_stages
 from .estimate import Estimate, file_size_mb, memory_gib

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
-from ..report import StepReport
+from ..loop.report import StepReport
 
 
 def append_metrics(path: Path, report: StepReport) -> None:

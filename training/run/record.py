@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
-from ..rate_changes import RateChanges, read_changes
+from ..loop.rate_changes import RateChanges, read_changes
 from .identity import RunKey, Segment, StageKey, fingerprint
 
 FORMAT = 1

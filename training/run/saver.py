@@ -21,10 +21,10 @@ from torch import Tensor
 
 from ..files.lora_file import save_lora
 from ..files.reading import open_tensors
-from ..job import TrainingDiverged, TrainJob, TrainState
+from ..loop.job import TrainingDiverged, TrainJob, TrainState
+from ..loop.report import StepReport
+from ..loop.trainer import epoch_at
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
-from ..report import StepReport
-from ..trainer import epoch_at
 from .current import copy_or_warn
 from .folder import RunFolder
 from .metrics import append_line, append_metrics, best_step, sync_metrics

@@ -17,9 +17,9 @@ from torch import Tensor
 from ..files.atomic import write_atomic
 from ..files.layout import header_bytes, tensor_area
 from ..files.reading import open_tensors
-from ..job import TrainJob, TrainState
+from ..loop.job import TrainJob, TrainState
+from ..loop.trainer import optimizer_for_stage
 from ..optimizers.state import load_optimizer_state, optimizer_state
-from ..trainer import optimizer_for_stage
 
 FORMAT = "1"
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from ..job import TrainJob
+from ..loop.job import TrainJob
+from ..loop.parallel import rows_of, to_list
+from ..loop.trainer import batch_at
 from ..objective.objective import Draws, diffusion_loss
-from ..parallel import rows_of, to_list
 from ..share import Share
-from ..trainer import batch_at
 from .measure import MAX_BATCH
 
 

@@ -19,7 +19,7 @@ from statistics import fmean, geometric_mean, median, variance
 
 import numpy as np
 
-from ..report import SampleLoss
+from ..loop.report import SampleLoss
 
 MIN_SAMPLES, MIN_STEPS = 24, 6
 """Of a window that is judged, and of the first steps that tell what to expect."""

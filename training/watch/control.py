@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..job import StopTraining, TrainJob, TrainState
-from ..rate_changes import with_change
-from ..report import StepReport
+from ..loop.job import StopTraining, TrainJob, TrainState
+from ..loop.rate_changes import with_change
+from ..loop.report import StepReport
 
 Command = Literal["pause", "resume", "save", "sample", "stop", "rate"]
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "rate")

@@ -12,7 +12,7 @@ from statistics import median
 
 from ..data.prepared import PreparedDataset
 from ..files.atomic import write_text_atomic
-from ..job import TrainJob, TrainState
+from ..loop.job import TrainJob, TrainState
 from .measure import ImageLoss, image_losses
 from .validation import measure_final
 

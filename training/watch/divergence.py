@@ -7,9 +7,9 @@ of earlier samples of its own band of timesteps, many are taken together, and no
 from collections import deque
 from collections.abc import Sequence
 
-from ..divergence_cause import likely_cause
-from ..job import TrainingDiverged, TrainJob, TrainState
-from ..report import SampleLoss, StepReport
+from ..loop.divergence_cause import likely_cause
+from ..loop.job import TrainingDiverged, TrainJob, TrainState
+from ..loop.report import SampleLoss, StepReport
 from ..run.folder import RunFolder
 from ..run.metrics import append_line, read_metrics
 from .base_losses import base_losses

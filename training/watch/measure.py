@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..data.prepared import PreparedDataset
-from ..job import TrainJob
+from ..loop.job import TrainJob
 from ..objective.objective import Draws, ObjectiveSettings, captions_to_encode, diffusion_loss
 
 NOISE_SEED = 20_240_519

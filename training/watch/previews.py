@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..job import TrainJob, TrainState
-from ..report import StepReport
+from ..loop.job import TrainJob, TrainState
+from ..loop.report import StepReport
 from ..run.saver import final_weights
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..data.prepared import PreparedDataset
-from ..job import TrainJob, TrainState
-from ..report import StepReport
+from ..loop.job import TrainJob, TrainState
+from ..loop.report import StepReport
 from ..run.metrics import read_metrics
 from ..run.saver import Saver, final_weights
 from .measure import ImageLoss, image_losses

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from pack.training.kohya import export_kohya, import_kohya
 from pack.training.kohya.reading import read_kohya
+from pack.training.loop.stages import Stage
 from pack.training.networks.block_weights import BlockWeights
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers import check_optimizer, find_optimizer
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.stages import Stage
 
 ALL_PARTS = ("unet", "text_encoder", "text_encoder_2")
 COMMAND = r"""

@@ -4,10 +4,10 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from pack.training.loop.stages import stage_optimizers
 from pack.training.optimizers import check_optimizer
 from pack.training.recipes import SUBJECTS, RecipeRequest, find_subject, make_recipe
 from pack.training.recipes.choices import RATE_SHARE
-from pack.training.stages import stage_optimizers
 
 GRADES = [f"character {grade}" for grade in "ABCDEFGHI"]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request, with_steps
 from pack.training.files.lora_file import load_lora
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.run.current import make_current
 from pack.training.run.folder import current_run, lora_files, step_files
 from pack.training.run.saver import SaveFailed, SaveSettings
 from pack.training.run.state import load_state
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -9,7 +9,8 @@ from pack.tests.training.data.pictures import dataset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.dataset import combine
 from pack.training.files.lora_file import load_lora
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
@@ -19,7 +20,6 @@ from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.run_plan import hold_out, place_data, run_key, stage_plans
 from pack.training.session_types import LoraStart, ValidationSettings
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

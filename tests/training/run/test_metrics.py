@@ -1,6 +1,6 @@
 """One line a step; broken and later lines go."""
 
-from pack.training.report import SampleLoss, StepReport
+from pack.training.loop.report import SampleLoss, StepReport
 from pack.training.run.metrics import append_line, append_metrics, best_step, cut_metrics, read_metrics
 
 

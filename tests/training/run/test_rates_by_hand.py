@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.toy_model import At, SteeredHooks, ToyBase, other_dataset, run, toy_request, with_steps
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.rate_changes import described, factor_after, totals, with_change
+from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.rate_changes import described, factor_after, totals, with_change
 from pack.training.run.folder import run_ids
 from pack.training.run.identity import Segment
 from pack.training.run.record import RunRecord, load_record
 from pack.training.session import run_training
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from pack.tests.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request
 from pack.training.files.lora_file import load_lora
-from pack.training.job import StopTraining
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import check_name, is_too_long, step_files
 from pack.training.run.metrics import best_step
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
 from pack.training.session_types import ValidationSettings
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

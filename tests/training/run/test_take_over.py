@@ -6,12 +6,12 @@ import pytest
 import torch
 from pack.tests.toy_model import ToyBase, other_dataset, raising, run, toy_request, with_steps
 from pack.training.files.lora_file import load_lora
+from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import RunFolder, current_run
 from pack.training.run.lock import locked
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
-from pack.training.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

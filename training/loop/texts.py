@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from .base_model import BaseModel, TextConditioning
+from ..base_model import BaseModel, TextConditioning
 from .job import TextSource
 
 __all__ = ["FrozenTexts", "TextSource", "TrainedTexts"]

@@ -1,10 +1,10 @@
 """Why a run most likely went wrong, and what to change: read from its settings."""
 
+from ..optimizers.arguments import parse_arguments
+from ..optimizers.catalog import find_optimizer
+from ..optimizers.rates import rate_source
+from ..optimizers.settings import OptimizerSettings
 from .job import TrainJob
-from .optimizers.arguments import parse_arguments
-from .optimizers.catalog import find_optimizer
-from .optimizers.rates import rate_source
-from .optimizers.settings import OptimizerSettings
 
 FAR_ABOVE_USUAL = 3.0
 

@@ -4,8 +4,8 @@ import traceback
 
 import torch
 
-from .base_model import Checkpointing
-from .networks.network import Network
+from ..base_model import Checkpointing
+from ..networks.network import Network
 from .stages import Stage
 
 _CPU_MESSAGES = ("can't allocate memory", "not enough memory")

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from .data.batch import Batch
+from ..data.batch import Batch
+from ..networks.network import NormReport
+from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
+from ..optimizers.build import build_optimizer, effective_rates, set_rates
+from ..optimizers.schedules import schedule_multiplier
+from ..optimizers.state import load_optimizer_state, optimizer_state
 from .divergence_cause import likely_cause
 from .job import Callback, StagePlan, StopTraining, TrainingDiverged, TrainJob, TrainState
-from .networks.network import NormReport
-from .objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
-from .optimizers.build import build_optimizer, effective_rates, set_rates
-from .optimizers.schedules import schedule_multiplier
-from .optimizers.state import load_optimizer_state, optimizer_state
 from .out_of_memory import is_out_of_memory, release_step
 from .parallel import Part, add_up_gradients, joined, rows_of, share_of, to_list
 from .report import SampleLoss, StepReport

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .data.dataset import Dataset
-from .optimizers.settings import OptimizerSettings
+from ..data.dataset import Dataset
+from ..optimizers.settings import OptimizerSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,9 +13,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .data.batch import Batch
-from .objective.objective import LossResult
-from .share import Share
+from ..data.batch import Batch
+from ..objective.objective import LossResult
+from ..share import Share
 
 T = TypeVar("T")
 
