@@ -10,7 +10,7 @@ from ..training.data.images import pixels_HWC
 from ..training.loop.stages import Plan, Stage
 from ..training.optimizers import check_optimizer
 from ..training.optimizers.settings import OptimizerSettings
-from ..training.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
+from ..training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
 from . import sockets
 
 

@@ -13,7 +13,7 @@ from ..training.networks.settings import Algorithm
 from ..training.recipes import SUBJECTS, RecipeRequest, make_recipe
 from ..training.recipes.recipe import Recipe
 from ..training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
-from ..training.step_time import seconds_per_step
+from ..training.session.step_time import seconds_per_step
 from . import sockets
 from .comfy_bridge.base_model import ComfyBaseModel
 from .comfy_bridge.identity import clip_key, patcher_key

@@ -15,8 +15,8 @@ from ..training.optimizers.settings import OptimizerSettings
 from ..training.picks import load_pick, picks_state
 from ..training.run.folder import stops_state
 from ..training.run.saver import SaveSettings
-from ..training.run_plan import hold_out, place_data, stage_plans, trained_dataset
-from ..training.session_types import LoraStart, TrainRequest, TrainResult, ValidationSettings
+from ..training.session.plan import hold_out, place_data, stage_plans, trained_dataset
+from ..training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ..training.tools.strengths import Strengths
 from ..training.watch.previews import PreviewSettings
 from . import sockets

@@ -14,10 +14,10 @@ from ...training.files.metadata import build_metadata
 from ...training.loop.job import Callback, StopTraining, TrainJob, TrainState
 from ...training.loop.rate_changes import described
 from ...training.run.saver import Saver
-from ...training.run_plan import trained_dataset
-from ...training.session import opening_message, run_training
-from ...training.session_metadata import dataset_facts, network_facts, training_facts
-from ...training.session_types import Hooks, Session, TrainRequest, TrainResult
+from ...training.session.metadata import dataset_facts, network_facts, training_facts
+from ...training.session.plan import trained_dataset
+from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
+from ...training.session.session import opening_message, run_training
 from ...training.watch.control import ControlCallback, RunControl, TryPrompt
 from ...training.watch.previews import Previewer, PreviewSettings
 from . import live

@@ -3,14 +3,14 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from .data.dataset import Dataset, marked_for_validation, split, union, without
-from .data.prepare import place_dataset
-from .data.prepared import PreparedDataset
-from .loop.job import StagePlan
-from .loop.stages import NumBatches, Stage, stage_optimizers, stage_steps
-from .optimizers.schedules import ScheduleSettings
-from .run.identity import RunKey, StageKey, fingerprint
-from .session_types import TrainRequest
+from ..data.dataset import Dataset, marked_for_validation, split, union, without
+from ..data.prepare import place_dataset
+from ..data.prepared import PreparedDataset
+from ..loop.job import StagePlan
+from ..loop.stages import NumBatches, Stage, stage_optimizers, stage_steps
+from ..optimizers.schedules import ScheduleSettings
+from ..run.identity import RunKey, StageKey, fingerprint
+from .request import TrainRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from math import sqrt
 
 import torch
 
-from .networks.settings import NetworkSettings
+from ..networks.settings import NetworkSettings
 
 
 def check_fits(network: NetworkSettings, dtype: torch.dtype) -> None:

@@ -5,15 +5,15 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from .data.dataset import Dataset, Subset
-from .data.prepared import PreparedDataset
-from .files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
-from .loop.job import TrainState
-from .networks.settings import NetworkSettings
-from .objective.settings import ObjectiveSettings
-from .optimizers.schedules import length_in_steps
-from .optimizers.settings import OptimizerSettings
-from .session_types import Session
+from ..data.dataset import Dataset, Subset
+from ..data.prepared import PreparedDataset
+from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from ..loop.job import TrainState
+from ..networks.settings import NetworkSettings
+from ..objective.settings import ObjectiveSettings
+from ..optimizers.schedules import length_in_steps
+from ..optimizers.settings import OptimizerSettings
+from .request import Session
 
 
 def network_facts(settings: NetworkSettings) -> NetworkFacts:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..files.atomic import write_text_atomic
-from .folder import MAX_NAME_LENGTH, check_name
+from ..run.folder import MAX_NAME_LENGTH, check_name
 
 _ROUND = re.compile(r"(.+)_round_(\d+)")
 _LONGEST_SUFFIX = len("_round_9999")

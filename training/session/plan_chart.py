@@ -6,16 +6,16 @@ from math import nan
 
 from PIL import Image
 
-from .base_model import ModelFamily, PartName
-from .data.dataset import Dataset
-from .data.order import count_batches
-from .data.prepare import place_images
-from .data.prepared import order_entries
-from .drawing.charts import COLOURS, Line, Panel, draw_panels
-from .loop.stages import NumBatches, Plan, Stage, stage_optimizers, stage_steps
-from .optimizers import RateSource, part_rate, rate_source, schedule_multiplier
-from .optimizers.settings import OptimizerSettings
-from .run_plan import at_resolution
+from ..base_model import ModelFamily, PartName
+from ..data.dataset import Dataset
+from ..data.order import count_batches
+from ..data.prepare import place_images
+from ..data.prepared import order_entries
+from ..drawing.charts import COLOURS, Line, Panel, draw_panels
+from ..loop.stages import NumBatches, Plan, Stage, stage_optimizers, stage_steps
+from ..optimizers import RateSource, part_rate, rate_source, schedule_multiplier
+from ..optimizers.settings import OptimizerSettings
+from .plan import at_resolution
 
 MAX_POINTS = 1000
 """Points of a stage's curve; more than the chart has pixels is of no use."""

@@ -11,29 +11,29 @@ from pathlib import Path
 
 import torch
 
-from .data.prepared import PreparedDataset
-from .ema import Ema
-from .loop.job import Callback, StagePlan, StopTraining, TrainJob, TrainState
-from .loop.lockstep import Follow, Lead
-from .loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
-from .loop.parallel import Ranks, check_batch_size
-from .loop.rate_changes import described
-from .loop.report import StepReport
-from .loop.texts import FrozenTexts, TextSource, TrainedTexts
-from .loop.trainer import train
-from .networks.network import Network
+from ..data.prepared import PreparedDataset
+from ..ema import Ema
+from ..loop.job import Callback, StagePlan, StopTraining, TrainJob, TrainState
+from ..loop.lockstep import Follow, Lead
+from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
+from ..loop.parallel import Ranks, check_batch_size
+from ..loop.rate_changes import described
+from ..loop.report import StepReport
+from ..loop.texts import FrozenTexts, TextSource, TrainedTexts
+from ..loop.trainer import train
+from ..networks.network import Network
+from ..run.find import FoundRun, find_run
+from ..run.folder import check_name, check_names_fit
+from ..run.lock import locked
+from ..run.metrics import cut_metrics
+from ..run.saver import SaveFailed, Saver, final_tensors
+from ..run.state import restore
+from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
+from ..watch.divergence import DivergenceGuard
+from ..watch.validation import Validator
+from .plan import hold_out, place_data, place_validation, run_key, stage_plans
 from .precision import check_fits
-from .run.find import FoundRun, find_run
-from .run.folder import check_name, check_names_fit
-from .run.lock import locked
-from .run.metrics import cut_metrics
-from .run.saver import SaveFailed, Saver, final_tensors
-from .run.state import restore
-from .run_plan import hold_out, place_data, place_validation, run_key, stage_plans
-from .session_types import Hooks, Session, TrainRequest, TrainResult
-from .watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
-from .watch.divergence import DivergenceGuard
-from .watch.validation import Validator
+from .request import Hooks, Session, TrainRequest, TrainResult
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:

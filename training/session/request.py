@@ -9,20 +9,20 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .base_model import BaseModel, Checkpointing
-from .data.dataset import Dataset
-from .data.prepared import PreparedDataset
-from .loop.job import Callback, TrainJob, TrainState
-from .loop.parallel import ALONE, Ranks
-from .loop.stages import Stage
-from .networks.settings import NetworkSettings
-from .objective.settings import ObjectiveSettings
-from .optimizers.settings import OptimizerSettings
-from .run.find import AfterStop, FindSettings, FoundRun, OnDatasetChange
-from .run.folder import RunFolder
-from .run.identity import OnMoreSteps
-from .run.saver import Saver, SaveSettings
-from .watch.diagnosis import Diagnosis
+from ..base_model import BaseModel, Checkpointing
+from ..data.dataset import Dataset
+from ..data.prepared import PreparedDataset
+from ..loop.job import Callback, TrainJob, TrainState
+from ..loop.parallel import ALONE, Ranks
+from ..loop.stages import Stage
+from ..networks.settings import NetworkSettings
+from ..objective.settings import ObjectiveSettings
+from ..optimizers.settings import OptimizerSettings
+from ..run.find import AfterStop, FindSettings, FoundRun, OnDatasetChange
+from ..run.folder import RunFolder
+from ..run.identity import OnMoreSteps
+from ..run.saver import Saver, SaveSettings
+from ..watch.diagnosis import Diagnosis
 
 
 class TrainableBase(BaseModel, Protocol):

@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from .data.buckets import BucketSettings
-from .data.dataset import Dataset, with_buckets
-from .data.from_images import subset_from_images
-from .data.prepare import place_dataset
-from .loop.job import StagePlan, TrainJob, TrainState
-from .loop.stages import Stage
-from .loop.texts import FrozenTexts, TrainedTexts
-from .loop.trainer import train_step
-from .networks.network import Network
-from .networks.settings import NetworkSettings
-from .objective.settings import ObjectiveSettings
-from .optimizers.settings import OptimizerSettings
+from ..data.buckets import BucketSettings
+from ..data.dataset import Dataset, with_buckets
+from ..data.from_images import subset_from_images
+from ..data.prepare import place_dataset
+from ..loop.job import StagePlan, TrainJob, TrainState
+from ..loop.stages import Stage
+from ..loop.texts import FrozenTexts, TrainedTexts
+from ..loop.trainer import train_step
+from ..networks.network import Network
+from ..networks.settings import NetworkSettings
+from ..objective.settings import ObjectiveSettings
+from ..optimizers.settings import OptimizerSettings
+from .request import TrainableBase
 from .session import is_text_trained
-from .session_types import TrainableBase
 
 WARM_UP, TIMED = 1, 2
 """The first step builds the optimizer and lets the device choose its kernels."""

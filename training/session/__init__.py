@@ -1,0 +1,1 @@
+"""One call that trains: from a request to a plan, the run on disk, the loop and the result."""
