@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pack.training.ema import Ema
+from pack.training.optimizers.ema import Ema
 from torch import nn
 
 

@@ -8,9 +8,9 @@ import torch
 
 from ..base_model import BaseModel, TextConditioning
 from ..data.prepared import PreparedDataset
-from ..ema import Ema
 from ..networks.network import Network
 from ..objective.settings import ObjectiveSettings
+from ..optimizers.ema import Ema
 from ..optimizers.settings import OptimizerSettings
 from .parallel import ALONE, Ranks
 from .rate_changes import RateChanges, factor_after

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from ..data.prepared import PreparedDataset
-from ..ema import Ema
 from ..loop.job import Callback, StagePlan, StopTraining, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
 from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
@@ -22,6 +21,7 @@ from ..loop.report import StepReport
 from ..loop.texts import FrozenTexts, TextSource, TrainedTexts
 from ..loop.trainer import train
 from ..networks.network import Network
+from ..optimizers.ema import Ema
 from ..run.find import FoundRun, find_run
 from ..run.folder import check_name, check_names_fit
 from ..run.lock import locked
