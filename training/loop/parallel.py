@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..networks.share import Share
 from ..objective.objective import LossResult
-from ..share import Share
 
 T = TypeVar("T")
 

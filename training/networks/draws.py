@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..rng import generator
-from ..share import Share
+from .share import Share
 
 
 class Draws:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..base_model import ModelFamily, PartName
-from ..share import Share
 from .attachment import Attachment, create_attachments, read_attachments
 from .draws import Draws
 from .dylora import DyloraAdapter
 from .layer import ReadTensor, own_tensor
 from .settings import NetworkSettings
+from .share import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import torch
 from ..loop.job import TrainJob
 from ..loop.parallel import rows_of, to_list
 from ..loop.trainer import batch_at
+from ..networks.share import Share
 from ..objective.objective import Draws, diffusion_loss
-from ..share import Share
 from .measure import MAX_BATCH
 
 
