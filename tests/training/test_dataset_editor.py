@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from pack.training.data.folder import scan_folder
-from pack.training.dataset_editor import (
+from pack.training.data.editor import (
     edit_tag,
     image_path,
     keep_files,
@@ -15,6 +14,7 @@ from pack.training.dataset_editor import (
     set_removed,
     tag_counts,
 )
+from pack.training.data.folder import scan_folder
 from PIL import Image
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .data.folder import image_extensions, natural_key
-from .data.marks import Mark, read_marks, write_marks
-from .data.sidecars import CAPTION_EXTENSIONS, read_caption_file
-from .data.tags import TagEdits, count_tags, edit_captions
-from .files.atomic import write_atomic, write_text_atomic
+from ..files.atomic import write_atomic, write_text_atomic
+from .folder import image_extensions, natural_key
+from .marks import Mark, read_marks, write_marks
+from .sidecars import CAPTION_EXTENSIONS, read_caption_file
+from .tags import TagEdits, count_tags, edit_captions
 
 EXCLUDED, REMOVED = ".excluded", ".removed"
 MAX_ENTRIES = 5000
