@@ -35,8 +35,8 @@ from ..training.compare.store import (
 )
 from ..training.data.images import pixels_HWC
 from ..training.files.lora_file import load_lora
-from ..training.picks import chosen_step, picks_state
 from ..training.run.folder import RunFolder
+from ..training.run.picks import chosen_step, picks_state
 from ..training.session.rounds import rounds_up_to
 from ..training.watch.previews import PreviewSettings
 from . import sockets

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..training.data.images import pixels_HWC
+from ..training.run.charts import draw_run
 from ..training.run.folder import RunFolder
-from ..training.run_charts import draw_run
 from . import sockets
 
 

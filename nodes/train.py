@@ -12,8 +12,8 @@ from ..training.loop.stages import Stage
 from ..training.networks.settings import NetworkSettings
 from ..training.objective.settings import ObjectiveSettings
 from ..training.optimizers.settings import OptimizerSettings
-from ..training.picks import load_pick, picks_state
 from ..training.run.folder import stops_state
+from ..training.run.picks import load_pick, picks_state
 from ..training.run.saver import SaveSettings
 from ..training.session.plan import hold_out, place_data, stage_plans, trained_dataset
 from ..training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings

@@ -17,9 +17,9 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from ...training.picks import forget_pick, save_pick
 from ...training.run.folder import RunFolder, current_run, run_ids
-from ...training.run_view import PREVIEW_FILE, PREVIEW_SET, run_view
+from ...training.run.picks import forget_pick, save_pick
+from ...training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
 from ...training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from .live import live_run, live_status, tell_heard
 from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, number_of, read_body, text_of

@@ -108,8 +108,8 @@ def test_prompts_of_other_subjects_are_drawn_beside_the_base_models(comfy, graph
 
 def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
     from pack.nodes.comfy_bridge.run_folders import loras_output
-    from pack.training.picks import save_pick
     from pack.training.run.folder import RunFolder, current_run
+    from pack.training.run.picks import save_pick
 
     pick = {
         "11": defaults(comfy, "BakeryPickStep", run=["5", 3], pick="picked in the strip"),

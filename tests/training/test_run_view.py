@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 from pack.training.loop.report import SampleLoss, StepReport
-from pack.training.picks import chosen_step, forget_pick, load_pick, picks_state, save_pick
+from pack.training.run.charts import draw_run, smooth
 from pack.training.run.folder import RunFolder
 from pack.training.run.identity import Segment
 from pack.training.run.metrics import append_line, append_metrics
+from pack.training.run.picks import chosen_step, forget_pick, load_pick, picks_state, save_pick
 from pack.training.run.record import RunRecord, save_record
-from pack.training.run_charts import draw_run, smooth
-from pack.training.run_view import preview_sets, read_curves, run_view
+from pack.training.run.view import preview_sets, read_curves, run_view
 
 
 def report(step, loss):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ..picks import shown
+from ..run.picks import shown
 
 AXES = ("LoRA", "prompt", "strength", "text encoder")
 """`strength` is the U-Net's, and the text encoders' too unless they have strengths of their own."""

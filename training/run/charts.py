@@ -6,8 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from .drawing.charts import COLOURS, Line, Panel, draw_panels, faint
-from .run.metrics import read_metrics
+from ..drawing.charts import COLOURS, Line, Panel, draw_panels, faint
+from .metrics import read_metrics
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))
 """Timesteps, [from, to): little noise to much."""

@@ -9,9 +9,9 @@ from glob import escape
 from pathlib import Path
 from typing import Literal
 
-from .files.atomic import write_text_atomic
-from .run.folder import RunFolder
-from .run.metrics import best_step
+from ..files.atomic import write_text_atomic
+from .folder import RunFolder
+from .metrics import best_step
 
 PICK_FILE = "pick.json"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from .loop.rate_changes import totals
+from ..loop.rate_changes import totals
+from .folder import RunFolder
+from .metrics import read_metrics
 from .picks import load_pick
-from .run.folder import RunFolder
-from .run.metrics import read_metrics
-from .run.record import load_record
+from .record import load_record
 
 MAX_POINTS = 1500
 """Points of a curve; more than a chart has pixels is of no use."""
