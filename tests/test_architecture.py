@@ -36,8 +36,8 @@ SETTINGS = {
     "BakeryNetwork": ["networks.settings.NetworkSettings"],
     "BakeryObjective": ["objective.settings.ObjectiveSettings"],
     "BakeryOptimizer": ["optimizers.settings.OptimizerSettings", "optimizers.schedules.ScheduleSettings"],
-    "BakeryPreview": ["previews.PreviewSettings"],
-    "BakeryStage": ["stages.Stage"],
+    "BakeryPreview": ["watch.previews.PreviewSettings"],
+    "BakeryStage": ["loop.stages.Stage"],
     "BakeryTrain": ["run.saver.SaveSettings"],
 }
 """Node id -> the settings below training/ that its inputs fill in."""
@@ -78,7 +78,7 @@ def test_the_walk_sees_every_form_of_import():
 
 
 def test_training_knows_nothing_of_comfyui():
-    assert (ROOT / "training" / "trainer.py").is_file()
+    assert (ROOT / "training" / "loop" / "trainer.py").is_file()
     assert forbidden_imports("training", set()) == []
 
 

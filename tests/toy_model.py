@@ -23,8 +23,8 @@ from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.saver import Saver, SaveSettings
-from pack.training.session.session.request import Hooks, Session, TrainRequest, TrainResult
-from pack.training.session.session.session import run_training
+from pack.training.session.request import Hooks, Session, TrainRequest, TrainResult
+from pack.training.session.session import run_training
 from torch import Tensor, nn
 
 WIDTH = 16

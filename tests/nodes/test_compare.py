@@ -124,7 +124,7 @@ def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
 def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_again(comfy, graph, monkeypatch):
     from pack.nodes.comfy_bridge import compare as bridge
     from pack.nodes.comfy_bridge.run_folders import comparisons_folder
-    from pack.training.compare.layout.store import load_comparison, save_choice
+    from pack.training.compare.store import load_comparison, save_choice
 
     drawn = []
     sampler = bridge.HostSampler.__call__
@@ -153,7 +153,7 @@ def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_aga
 def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
     """Each strength moves its own part only; both text encoders follow theirs."""
     from pack.nodes.comfy_bridge.compare import CellSampler
-    from pack.training.compare.layout.layout import Cell
+    from pack.training.compare.layout import Cell
     from pack.training.watch.previews import PreviewSettings
 
     models = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
@@ -212,7 +212,7 @@ def test_an_image_encoder_of_the_host_scores_the_cells(comfy, graph):
     scored = compare(references=["9", 0], clip_vision=["13", 0], num_steps=1, prompts="fox")
     result = run(comfy, graph, **references, **{"6": scored, "7": show("6")})
     from pack.nodes.comfy_bridge.run_folders import comparisons_folder
-    from pack.training.compare.layout.store import load_comparison, load_pictures
+    from pack.training.compare.store import load_comparison, load_pictures
 
     folder = comparisons_folder() / result.outputs["6"]["bakery_compare"][0]["id"]
     found = load_comparison(folder)
@@ -265,7 +265,7 @@ def test_nothing_to_compare_is_said(comfy, graph):
 def test_cells_are_what_cores_nodes_draw_with_the_saved_file(comfy, graph, pocket_checkpoint):
     """One cell a LoRA, strength and prompt against LoraLoader, CLIPTextEncode, KSampler and VAEDecode."""
     from pack.nodes.comfy_bridge.compare import CellSampler
-    from pack.training.compare.layout.layout import Cell
+    from pack.training.compare.layout import Cell
     from pack.training.files.lora_file import load_lora
     from pack.training.watch.previews import PreviewSettings
 

@@ -289,8 +289,8 @@ def compared(site, comfy):
     """The routes of comparisons, one that was drawn, and a link out of its folder."""
     from pack.nodes.comfy_bridge import routes_compare
     from pack.nodes.comfy_bridge.run_folders import comparisons_folder
-    from pack.training.compare.layout.layout import Cell
-    from pack.training.compare.layout.store import Comparison, save_comparison
+    from pack.training.compare.layout import Cell
+    from pack.training.compare.store import Comparison, save_comparison
 
     folder = comparisons_folder() / ("0a" * 12)
     comparison = Comparison(

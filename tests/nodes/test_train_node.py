@@ -7,7 +7,7 @@ import torch
 from pack.tests.toy_model import toy_request
 from pack.training.loop.stages import Stage
 from pack.training.run.folder import RunFolder
-from pack.training.session.session.request import ValidationSettings
+from pack.training.session.request import ValidationSettings
 from pack.training.watch.previews import PreviewSettings
 
 pytestmark = pytest.mark.comfy

@@ -22,7 +22,7 @@ from pack.training.loop.stages import Stage  # noqa: E402
 from pack.training.networks.settings import NetworkSettings  # noqa: E402
 from pack.training.optimizers.settings import OptimizerSettings  # noqa: E402
 from pack.training.run.saver import SaveSettings  # noqa: E402
-from pack.training.session.session.request import TrainRequest  # noqa: E402
+from pack.training.session.request import TrainRequest  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 OLD_RUNS = Path(__file__).resolve().parent / "old_runs"

@@ -23,7 +23,7 @@ from pack.training.run.metrics import read_metrics
 from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
-from pack.training.session.session.request import TrainRequest
+from pack.training.session.request import TrainRequest
 
 STEPS, SAVE_EVERY = 12, 4
 BASE = ToyBase()

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from pack.training.compare.layout.layout import (
+from pack.training.compare.layout import (
     AXES,
     Cell,
     arrange,
@@ -12,7 +12,7 @@ from pack.training.compare.layout.layout import (
     parse_numbers,
     without_trigger,
 )
-from pack.training.compare.layout.sheet import draw_pages
+from pack.training.compare.sheet import draw_pages
 from PIL import Image
 
 LABELS = {"LoRA": ["a", "b", "c"], "prompt": ["p", "q"], "strength": ["1", "2"], "text encoder": ["same"]}

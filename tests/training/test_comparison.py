@@ -5,8 +5,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from pack.training.compare.layout.layout import NO_LORA, Cell
-from pack.training.compare.layout.store import (
+from pack.training.compare.layout import NO_LORA, Cell
+from pack.training.compare.store import (
     Comparison,
     choices_state,
     comparison_view,

@@ -7,7 +7,7 @@ import torch
 from pack.tests.toy_model import At, SteeredHooks, ToyBase, run, toy_request
 from pack.training.loop.stages import Stage
 from pack.training.run.saver import SaveSettings
-from pack.training.session.session.session import run_training
+from pack.training.session.session import run_training
 from pack.training.watch.control import ControlCallback, RunControl, TryPrompt
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

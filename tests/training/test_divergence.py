@@ -19,7 +19,7 @@ from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
-from pack.training.session.session.request import LoraStart
+from pack.training.session.request import LoraStart
 from pack.training.watch.base_losses import base_losses
 from pack.training.watch.divergence import FACTOR, LossWatch
 

@@ -15,7 +15,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
-from pack.training.session.session.session import run_training
+from pack.training.session.session import run_training
 from pack.training.watch.control import ControlCallback, RunControl
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

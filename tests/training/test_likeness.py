@@ -4,7 +4,7 @@ import pytest
 import torch
 from pack.tests.pocket.characters import CHARACTERS
 from pack.tests.pocket.likeness import separations
-from pack.training.compare.layout.likeness import describe, likeness
+from pack.training.compare.likeness import describe, likeness
 
 
 def picture(colour, top=20, size=96):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.training.compare.layout.overfit import OVERFIT, change, share_of_others
+from pack.training.compare.overfit import OVERFIT, change, share_of_others
 
 
 def flat(red, green, blue):

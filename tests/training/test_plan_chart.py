@@ -8,7 +8,7 @@ from pack.training.drawing.charts import COLOURS
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers import OptimizerSettings, ScheduleSettings
-from pack.training.session.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
+from pack.training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
 
 LINEAR = OptimizerSettings(learning_rate=2e-3, text_encoder_lr=5e-4, schedule=ScheduleSettings(schedule="linear"))
 COSINE = OptimizerSettings(

@@ -7,8 +7,8 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
-from pack.training.session.session.request import ValidationSettings
-from pack.training.session.session.session import run_training
+from pack.training.session.request import ValidationSettings
+from pack.training.session.session import run_training
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

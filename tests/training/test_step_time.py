@@ -7,7 +7,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.session.session.step_time import seconds_per_step
+from pack.training.session.step_time import seconds_per_step
 
 
 @pytest.mark.parametrize("parts", [("unet",), ("unet", "text_encoder")])

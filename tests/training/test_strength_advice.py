@@ -1,9 +1,9 @@
 """The strength at which a LoRA is most like its references says what to change; of one strength nothing is said."""
 
 import pytest
-from pack.training.compare.layout.layout import NO_LORA, Cell
-from pack.training.compare.layout.store import Comparison
-from pack.training.compare.layout.strength_advice import strength_advice
+from pack.training.compare.layout import NO_LORA, Cell
+from pack.training.compare.store import Comparison
+from pack.training.compare.strength_advice import strength_advice
 
 
 def advice(likeness, strengths, text_strengths=(None,)):

@@ -12,8 +12,8 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
-from pack.training.session.session.request import ValidationSettings
-from pack.training.session.session.session import run_training
+from pack.training.session.request import ValidationSettings
+from pack.training.session.session import run_training
 from pack.training.watch.diagnosis import Diagnosis, Learned, load_diagnosis
 from pack.training.watch.measure import fixed_timesteps, image_losses
 

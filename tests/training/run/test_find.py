@@ -18,8 +18,8 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import run_ids
 from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
-from pack.training.session.session.plan import hold_out, place_data, run_key, stage_plans
-from pack.training.session.session.request import LoraStart, ValidationSettings
+from pack.training.session.plan import hold_out, place_data, run_key, stage_plans
+from pack.training.session.request import LoraStart, ValidationSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

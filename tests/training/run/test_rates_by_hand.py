@@ -12,7 +12,7 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import run_ids
 from pack.training.run.identity import Segment
 from pack.training.run.record import RunRecord, load_record
-from pack.training.session.session.session import run_training
+from pack.training.session.session import run_training
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

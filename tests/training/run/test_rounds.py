@@ -1,7 +1,7 @@
 """Which round it is follows from what is on disk."""
 
 import pytest
-from pack.training.session.session.rounds import RoundNote, open_round, rate_of_round, rounds_up_to, trained_rounds
+from pack.training.session.rounds import RoundNote, open_round, rate_of_round, rounds_up_to, trained_rounds
 
 ONE, SEVEN = RoundNote("one picture", 1), RoundNote("seven pictures", 7)
 

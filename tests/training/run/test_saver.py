@@ -14,7 +14,7 @@ from pack.training.run.folder import check_name, is_too_long, step_files
 from pack.training.run.metrics import best_step
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
-from pack.training.session.session.request import ValidationSettings
+from pack.training.session.request import ValidationSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
