@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the pictures on Compare LoRAs (nodes/compare.py): look, vote, choose.
+// Puts the pictures on Compare LoRAs (nodes/tools/compare.py): look, vote, choose.
 
 import { app } from "./lib/comfy.js";
 import { chain, growTo, loadStyles } from "./lib/dom.js";

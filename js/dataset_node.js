@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the gallery on Load Dataset (nodes/dataset.py), and "Keep these for training" on nodes that show images.
+// Puts the gallery on Load Dataset (nodes/dataset/datasets.py), and "Keep these for training" on nodes that show images.
 
 import { api, app } from "./lib/comfy.js";
 import { promptOf } from "./lib/dataset_model.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the live panel on Train LoRA (nodes/train.py).
+// Puts the live panel on Train LoRA (nodes/training/train.py).
 
 import { app } from "./lib/comfy.js";
 import { chain, growTo, loadStyles } from "./lib/dom.js";

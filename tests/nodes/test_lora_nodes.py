@@ -74,7 +74,8 @@ def models(comfy, tiny_sd15):
 @pytest.fixture(scope="module")
 def node(comfy):
     """Runs a node of the pack with the defaults of its inputs and the values given."""
-    from pack.nodes import lora_files, lora_tools
+    from pack.nodes.lora import files as lora_files
+    from pack.nodes.lora import tools as lora_tools
 
     nodes = {one.__name__: one for one in (*lora_files.NODES, *lora_tools.NODES)}
 
@@ -258,7 +259,7 @@ def test_extracting_from_a_v_prediction_model_says_so(comfy, models, node):
 
 
 def test_save_load_and_core_loader_give_the_same_weights(comfy, models, node, monkeypatch):
-    from pack.nodes.lora_files import BakeryLoadLoRA, BakerySaveLoRA
+    from pack.nodes.lora.files import BakeryLoadLoRA, BakerySaveLoRA
 
     hidden = type("Hidden", (), {"prompt": {"1": {"class_type": "X"}}, "extra_pnginfo": {"workflow": {"nodes": []}}})
     monkeypatch.setattr(BakerySaveLoRA, "hidden", hidden, raising=False)
@@ -345,7 +346,8 @@ def test_inspect_shows_norms_and_the_words_that_change_most(models, node):
 
 
 def test_schemas_are_valid_and_explain_every_input(comfy):
-    from pack.nodes import lora_files, lora_tools
+    from pack.nodes.lora import files as lora_files
+    from pack.nodes.lora import tools as lora_tools
 
     ids = []
     for one in (*lora_files.NODES, *lora_tools.NODES):

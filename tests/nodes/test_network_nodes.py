@@ -7,7 +7,7 @@ pytestmark = pytest.mark.comfy
 
 @pytest.fixture
 def nodes(comfy):
-    return comfy.module("pack.nodes.network")
+    return comfy.module("pack.nodes.training.network")
 
 
 def run(node, **values):

@@ -21,7 +21,7 @@ def defaults(node):
 
 
 def test_defaults_are_those_of_the_request(comfy):
-    from pack.nodes.recipe import REQUEST, BakeryRecipe
+    from pack.nodes.training.recipe import REQUEST, BakeryRecipe
     from pack.training.recipes import make_recipe
 
     network, optimizer, objective, stages, notes = BakeryRecipe.execute(**defaults(BakeryRecipe)).args
@@ -35,7 +35,7 @@ def test_defaults_are_those_of_the_request(comfy):
 
 
 def test_images_of_a_dataset_are_counted_once_and_regularization_apart(comfy):
-    from pack.nodes.recipe import BakeryRecipe, count_images
+    from pack.nodes.training.recipe import BakeryRecipe, count_images
     from pack.training.data.dataset import combine
 
     joined = combine([dataset(5), dataset(5), dataset(9, is_regularization=True, fill=0.5)])
@@ -47,7 +47,7 @@ def test_images_of_a_dataset_are_counted_once_and_regularization_apart(comfy):
 
 
 def test_a_setup_goes_through_both_kohya_nodes(comfy):
-    from pack.nodes.kohya import BakeryExportKohya, BakeryImportKohya
+    from pack.nodes.training.kohya import BakeryExportKohya, BakeryImportKohya
 
     text = "--network_dim=8 --network_alpha=4 --learning_rate=0.0002 --max_train_steps=50 --keep_tokens=1"
     *settings, notes = BakeryImportKohya.execute(text).args
@@ -59,14 +59,14 @@ def test_a_setup_goes_through_both_kohya_nodes(comfy):
 
 
 def test_what_no_optimizer_could_do_is_said_by_the_import_node(comfy):
-    from pack.nodes.kohya import BakeryImportKohya
+    from pack.nodes.training.kohya import BakeryImportKohya
 
     with pytest.raises(ValueError, match="Prodigy does not take strange"):
         BakeryImportKohya.execute("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args strange=1")
 
 
 def test_time_is_measured_once_on_the_connected_model(comfy, pocket_checkpoint, monkeypatch):
-    from pack.nodes import recipe as recipe_node
+    from pack.nodes.training import recipe as recipe_node
 
     models = comfy.load_checkpoint(pocket_checkpoint)
     small = dataset(2)
@@ -83,7 +83,7 @@ def test_time_is_measured_once_on_the_connected_model(comfy, pocket_checkpoint, 
 
 
 def test_a_recipe_for_another_family_than_the_model_is_refused(comfy, pocket_checkpoint):
-    from pack.nodes.recipe import BakeryRecipe
+    from pack.nodes.training.recipe import BakeryRecipe
 
     models = comfy.load_checkpoint(pocket_checkpoint)
     answers = {**defaults(BakeryRecipe), "family": "sdxl", "model": models.model, "clip": models.clip}

@@ -35,9 +35,9 @@ def test_defaults_are_those_of_the_settings(run, everything):
 def test_every_field_of_the_settings_has_an_input(comfy):
     from dataclasses import fields
 
-    from pack.nodes.objective import BakeryObjective
-    from pack.nodes.optimizer import BakeryOptimizer
-    from pack.nodes.stage import BakeryStage
+    from pack.nodes.training.objective import BakeryObjective
+    from pack.nodes.training.optimizer import BakeryOptimizer
+    from pack.nodes.training.stage import BakeryStage
     from pack.training.loop.stages import Stage
     from pack.training.objective.settings import ObjectiveSettings
     from pack.training.optimizers import OptimizerSettings, ScheduleSettings

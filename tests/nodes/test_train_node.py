@@ -26,7 +26,7 @@ pytestmark = pytest.mark.comfy
     ],
 )
 def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, stages, changes, every, tmp_path):
-    from pack.nodes.train import default_preview
+    from pack.nodes.training.train import default_preview
 
     assert default_preview(toy_request(tmp_path, stages=stages, **changes)).every == every
 
@@ -70,7 +70,7 @@ def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):
 
 
 def test_stages_in_place_of_the_nodes_own_length_are_named(comfy):
-    from pack.nodes.train import overruled_note
+    from pack.nodes.training.train import overruled_note
 
     own = {"steps": 1000, "batch_size": 1}
     assert overruled_note(own) == overruled_note({**own, "stages": None}) == ""

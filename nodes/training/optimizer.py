@@ -5,8 +5,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
-from . import sockets
+from ...training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
+from .. import sockets
 
 SETTINGS = OptimizerSettings()
 SCHEDULE = ScheduleSettings()

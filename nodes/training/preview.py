@@ -4,9 +4,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.watch.previews import PreviewSettings
-from . import sockets
-from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
+from ...training.watch.previews import PreviewSettings
+from .. import sockets
+from ..comfy_bridge.previews import SAMPLERS, SCHEDULERS
 
 
 class BakeryPreview(io.ComfyNode):

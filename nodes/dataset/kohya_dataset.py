@@ -5,10 +5,10 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..training.kohya import KohyaDatasets, build_dataset, import_datasets
-from . import sockets
-from .comfy_bridge.folders import find_input_folder, input_folder
-from .dataset import CATEGORY, DATASET_OUTPUT, folder_state, summary
+from ...training.kohya import KohyaDatasets, build_dataset, import_datasets
+from .. import sockets
+from ..comfy_bridge.folders import find_input_folder, input_folder
+from .datasets import CATEGORY, DATASET_OUTPUT, folder_state, summary
 
 PLACEHOLDER = """[general]
 caption_extension = ".txt"

@@ -4,14 +4,14 @@ from typing import get_args
 
 from comfy_api.latest import io, ui
 
-from ..training.base_model import ModelFamily
-from ..training.data.dataset import Dataset
-from ..training.data.images import pixels_HWC
-from ..training.loop.stages import Plan, Stage
-from ..training.optimizers import check_optimizer
-from ..training.optimizers.settings import OptimizerSettings
-from ..training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
-from . import sockets
+from ...training.base_model import ModelFamily
+from ...training.data.dataset import Dataset
+from ...training.data.images import pixels_HWC
+from ...training.loop.stages import Plan, Stage
+from ...training.optimizers import check_optimizer
+from ...training.optimizers.settings import OptimizerSettings
+from ...training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
+from .. import sockets
 
 
 class BakeryPlotPlan(io.ComfyNode):

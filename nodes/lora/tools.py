@@ -7,20 +7,21 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..training.files.lora_file import LoraTensors
-from ..training.tools.chart import norm_chart
-from ..training.tools.cut import cut
-from ..training.tools.extract import ExtractSettings, extract, unpaired_modules
-from ..training.tools.inspection import inspect_lora
-from ..training.tools.resize import resize
-from ..training.tools.result_metadata import extracted_metadata, resized_metadata
-from . import lora_merge, sockets
-from .comfy_bridge.base_model import known_prediction_type
-from .comfy_bridge.lora import kohya_tensors, lora_family
-from .comfy_bridge.lora_weights import HostWeights, weight_pairs
-from .comfy_bridge.trigger_words import likely_trigger_words
-from .lora_files import CATEGORY
-from .lora_merge import lora_outputs, metadata_of, rank_choice, rank_inputs
+from ...training.files.lora_file import LoraTensors
+from ...training.tools.chart import norm_chart
+from ...training.tools.cut import cut
+from ...training.tools.extract import ExtractSettings, extract, unpaired_modules
+from ...training.tools.inspection import inspect_lora
+from ...training.tools.resize import resize
+from ...training.tools.result_metadata import extracted_metadata, resized_metadata
+from .. import sockets
+from ..comfy_bridge.base_model import known_prediction_type
+from ..comfy_bridge.lora import kohya_tensors, lora_family
+from ..comfy_bridge.lora_weights import HostWeights, weight_pairs
+from ..comfy_bridge.trigger_words import likely_trigger_words
+from . import merge as lora_merge
+from .files import CATEGORY
+from .merge import lora_outputs, metadata_of, rank_choice, rank_inputs
 
 
 class BakeryResizeLoRA(io.ComfyNode):

@@ -2,15 +2,15 @@
 
 from comfy_api.latest import io
 
-from ..training.data.dataset import Dataset
-from ..training.kohya import export_datasets, export_kohya, import_kohya, with_installed_optimizer
-from ..training.loop.stages import Plan, Stage
-from ..training.networks.settings import NetworkSettings
-from ..training.objective.settings import ObjectiveSettings
-from ..training.optimizers import check_optimizer
-from ..training.optimizers.settings import OptimizerSettings
-from . import sockets
-from .comfy_bridge.folders import input_name
+from ...training.data.dataset import Dataset
+from ...training.kohya import export_datasets, export_kohya, import_kohya, with_installed_optimizer
+from ...training.loop.stages import Plan, Stage
+from ...training.networks.settings import NetworkSettings
+from ...training.objective.settings import ObjectiveSettings
+from ...training.optimizers import check_optimizer
+from ...training.optimizers.settings import OptimizerSettings
+from .. import sockets
+from ..comfy_bridge.folders import input_name
 
 CATEGORY = "LoRA Bakery/Training"
 

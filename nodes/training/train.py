@@ -6,27 +6,27 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..training.data.prepare import place_images
-from ..training.files.lora_file import load_lora
-from ..training.loop.stages import Stage
-from ..training.networks.settings import NetworkSettings
-from ..training.objective.settings import ObjectiveSettings
-from ..training.optimizers.settings import OptimizerSettings
-from ..training.run.folder import stops_state
-from ..training.run.picks import load_pick, picks_state
-from ..training.run.saver import SaveSettings
-from ..training.session.plan import hold_out, place_data, stage_plans, trained_dataset
-from ..training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
-from ..training.tools.strengths import Strengths
-from ..training.watch.previews import PreviewSettings
-from . import sockets
-from .comfy_bridge.base_model import ComfyBaseModel
-from .comfy_bridge.given_runs import given_state, note_given
-from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from .comfy_bridge.lora import apply_lora, kohya_tensors
-from .comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
-from .comfy_bridge.stale_loaders import check_not_on_itself, stale_note
-from .comfy_bridge.train import GraphContext, HostSession
+from ...training.data.prepare import place_images
+from ...training.files.lora_file import load_lora
+from ...training.loop.stages import Stage
+from ...training.networks.settings import NetworkSettings
+from ...training.objective.settings import ObjectiveSettings
+from ...training.optimizers.settings import OptimizerSettings
+from ...training.run.folder import stops_state
+from ...training.run.picks import load_pick, picks_state
+from ...training.run.saver import SaveSettings
+from ...training.session.plan import hold_out, place_data, stage_plans, trained_dataset
+from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
+from ...training.tools.strengths import Strengths
+from ...training.watch.previews import PreviewSettings
+from .. import sockets
+from ..comfy_bridge.base_model import ComfyBaseModel
+from ..comfy_bridge.given_runs import given_state, note_given
+from ..comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
+from ..comfy_bridge.lora import apply_lora, kohya_tensors
+from ..comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
+from ..comfy_bridge.stale_loaders import check_not_on_itself, stale_note
+from ..comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
 
 DEFAULT_NAME = "my_lora"

@@ -2,12 +2,12 @@
 
 from comfy_api.latest import io, ui
 
-from ..training.base_model import ModelFamily
-from ..training.data.dataset import Dataset
-from ..training.data.gallery import draw_gallery
-from ..training.data.report import describe
-from . import sockets
-from .dataset import CATEGORY
+from ...training.base_model import ModelFamily
+from ...training.data.dataset import Dataset
+from ...training.data.gallery import draw_gallery
+from ...training.data.report import describe
+from .. import sockets
+from .datasets import CATEGORY
 
 
 class BakeryInspectDataset(io.ComfyNode):

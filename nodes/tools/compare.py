@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..training.compare.layout import (
+from ...training.compare.layout import (
     MAX_CELLS,
     NO_LORA,
     Cell,
@@ -22,10 +22,10 @@ from ..training.compare.layout import (
     parse_numbers,
     without_trigger,
 )
-from ..training.compare.likeness import likeness
-from ..training.compare.overfit import change, share_of_others
-from ..training.compare.sheet import draw_pages
-from ..training.compare.store import (
+from ...training.compare.likeness import likeness
+from ...training.compare.overfit import change, share_of_others
+from ...training.compare.sheet import draw_pages
+from ...training.compare.store import (
     Comparison,
     choices_state,
     load_choice,
@@ -33,17 +33,17 @@ from ..training.compare.store import (
     load_pictures,
     save_comparison,
 )
-from ..training.data.images import pixels_HWC
-from ..training.files.lora_file import load_lora
-from ..training.run.folder import RunFolder
-from ..training.run.picks import chosen_step, picks_state
-from ..training.session.rounds import rounds_up_to
-from ..training.watch.previews import PreviewSettings
-from . import sockets
-from .comfy_bridge.compare import CellSampler, LoadLora, describer
-from .comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from .comfy_bridge.progress import to_pil
-from .comfy_bridge.run_folders import comparisons_folder, loras_output
+from ...training.data.images import pixels_HWC
+from ...training.files.lora_file import load_lora
+from ...training.run.folder import RunFolder
+from ...training.run.picks import chosen_step, picks_state
+from ...training.session.rounds import rounds_up_to
+from ...training.watch.previews import PreviewSettings
+from .. import sockets
+from ..comfy_bridge.compare import CellSampler, LoadLora, describer
+from ..comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
+from ..comfy_bridge.progress import to_pil
+from ..comfy_bridge.run_folders import comparisons_folder, loras_output
 from .compare_inputs import MAX_LORAS, compare_inputs
 
 

@@ -5,18 +5,18 @@ from typing import Any, get_args
 
 from comfy_api.latest import io
 
-from ..training.base_model import ModelFamily
-from ..training.data.buckets import NATIVE_RESOLUTION
-from ..training.data.dataset import Dataset
-from ..training.data.prepare import place_images
-from ..training.networks.settings import Algorithm
-from ..training.recipes import SUBJECTS, RecipeRequest, make_recipe
-from ..training.recipes.recipe import Recipe
-from ..training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
-from ..training.session.step_time import seconds_per_step
-from . import sockets
-from .comfy_bridge.base_model import ComfyBaseModel
-from .comfy_bridge.identity import clip_key, patcher_key
+from ...training.base_model import ModelFamily
+from ...training.data.buckets import NATIVE_RESOLUTION
+from ...training.data.dataset import Dataset
+from ...training.data.prepare import place_images
+from ...training.networks.settings import Algorithm
+from ...training.recipes import SUBJECTS, RecipeRequest, make_recipe
+from ...training.recipes.recipe import Recipe
+from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
+from ...training.session.step_time import seconds_per_step
+from .. import sockets
+from ..comfy_bridge.base_model import ComfyBaseModel
+from ..comfy_bridge.identity import clip_key, patcher_key
 
 REQUEST = RecipeRequest()
 

@@ -8,12 +8,12 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..training.data.dataset import Dataset, balance, combine
-from ..training.data.export import write_dataset
-from ..training.data.folder import scan_folder
-from ..training.data.from_images import subset_from_images
-from . import sockets
-from .comfy_bridge.folders import input_folder, input_subfolders
+from ...training.data.dataset import Dataset, balance, combine
+from ...training.data.export import write_dataset
+from ...training.data.folder import scan_folder
+from ...training.data.from_images import subset_from_images
+from .. import sockets
+from ..comfy_bridge.folders import input_folder, input_subfolders
 
 CATEGORY = "LoRA Bakery/Dataset"
 EXAMPLE_FOLDER = "my_images"

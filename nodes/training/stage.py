@@ -4,8 +4,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.loop.stages import Plan, Stage
-from . import sockets
+from ...training.loop.stages import Plan, Stage
+from .. import sockets
 
 STAGE = Stage()
 

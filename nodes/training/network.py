@@ -5,10 +5,10 @@ from typing import Any, get_args
 
 from comfy_api.latest import io
 
-from ..training.base_model import PartName
-from ..training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
-from ..training.networks.settings import Algorithm, NetworkSettings, TargetPreset
-from . import sockets
+from ...training.base_model import PartName
+from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
+from ...training.networks.settings import Algorithm, NetworkSettings, TargetPreset
+from .. import sockets
 
 SETTINGS = NetworkSettings()
 BLOCKS = BlockWeights()

@@ -4,14 +4,14 @@ from typing import Any, get_args
 
 from comfy_api.latest import io
 
-from ..training.objective.settings import (
+from ...training.objective.settings import (
     HuberSchedule,
     LossType,
     ObjectiveSettings,
     PriorPreservation,
     TimestepDistribution,
 )
-from . import sockets
+from .. import sockets
 
 SETTINGS = ObjectiveSettings()
 

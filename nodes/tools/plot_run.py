@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..training.data.images import pixels_HWC
-from ..training.run.charts import draw_run
-from ..training.run.folder import RunFolder
-from . import sockets
+from ...training.data.images import pixels_HWC
+from ...training.run.charts import draw_run
+from ...training.run.folder import RunFolder
+from .. import sockets
 
 
 class BakeryPlotRun(io.ComfyNode):

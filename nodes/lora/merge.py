@@ -6,16 +6,16 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.files.lora_file import LoraTensors
-from ..training.tools.merge import MERGE_METHODS, MergeSettings, merge
-from ..training.tools.ranks import RANK_METHODS, RankChoice
-from ..training.tools.report import unsaved_notes
-from ..training.tools.result_metadata import merged_metadata
-from ..training.tools.strengths import Strengths
-from . import sockets
-from .comfy_bridge.lora import kohya_tensors, lora_family
-from .comfy_bridge.lora_weights import weight_source
-from .lora_files import BLOCKS_TOOLTIP, CATEGORY, apply_inputs, strength_inputs
+from ...training.files.lora_file import LoraTensors
+from ...training.tools.merge import MERGE_METHODS, MergeSettings, merge
+from ...training.tools.ranks import RANK_METHODS, RankChoice
+from ...training.tools.report import unsaved_notes
+from ...training.tools.result_metadata import merged_metadata
+from ...training.tools.strengths import Strengths
+from .. import sockets
+from ..comfy_bridge.lora import kohya_tensors, lora_family
+from ..comfy_bridge.lora_weights import weight_source
+from .files import BLOCKS_TOOLTIP, CATEGORY, apply_inputs, strength_inputs
 
 MAX_LORAS = 8
 MAX_RANK = 4096

@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..training.compare.layout import AXES
-from . import sockets
-from .comfy_bridge.previews import SAMPLERS, SCHEDULERS
+from ...training.compare.layout import AXES
+from .. import sockets
+from ..comfy_bridge.previews import SAMPLERS, SCHEDULERS
 
 MAX_LORAS = 4
 
