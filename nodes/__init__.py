@@ -52,8 +52,8 @@ class LoraBakery(ComfyExtension):
     """The pack as ComfyUI loads it."""
 
     async def on_load(self) -> None:
-        from .comfy_bridge.fresh_loaders import keep_loaders_fresh
-        from .comfy_bridge.routes_register import register
+        from .comfy_bridge.host.fresh_loaders import keep_loaders_fresh
+        from .comfy_bridge.page.routes_register import register
 
         register()
         keep_loaders_fresh()

@@ -11,9 +11,9 @@ from ...training.compare.layout import Cell
 from ...training.compare.likeness import describe
 from ...training.tools.strengths import Strengths
 from ...training.watch.previews import PreviewSettings
-from .lora import apply_lora
+from .model.lora import apply_lora
+from .page.progress import NodeProgress, interrupt_if_cancelled
 from .previews import HostSampler
-from .progress import NodeProgress, interrupt_if_cancelled
 
 LoadLora = Callable[[], Mapping[str, Tensor]]
 """Gives the tensors of a LoRA."""

@@ -19,9 +19,9 @@ from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
 from ...training.run.saver import Saver
 from ...training.watch.previews import PreviewSettings
-from .live import RunEvents
-from .progress import NodeProgress, interrupt_if_cancelled, to_pil
-from .spill import spill_warning
+from .host.spill import spill_warning
+from .page.live import RunEvents
+from .page.progress import NodeProgress, interrupt_if_cancelled, to_pil
 
 SMOOTHING_STEPS = 20
 SPILL_STEPS = 50

@@ -20,13 +20,13 @@ from ...training.session.request import Hooks, Session, TrainRequest, TrainResul
 from ...training.session.session import opening_message, run_training
 from ...training.watch.control import ControlCallback, RunControl, TryPrompt
 from ...training.watch.previews import Previewer, PreviewSettings
-from . import live
-from .base_model import ComfyBaseModel
+from .host.ranks import current_ranks
+from .host.terminate import SaveOnTerminate
 from .host_callbacks import HostProgress, PreviewStore, SaveShown, idle
+from .model.base_model import ComfyBaseModel
+from .page import live
+from .page.progress import NodeProgress, sheet
 from .previews import HostSampler
-from .progress import NodeProgress, sheet
-from .ranks import current_ranks
-from .terminate import SaveOnTerminate
 
 
 @dataclass(frozen=True, kw_only=True)

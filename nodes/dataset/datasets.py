@@ -13,7 +13,7 @@ from ...training.data.export import write_dataset
 from ...training.data.folder import scan_folder
 from ...training.data.from_images import subset_from_images
 from .. import sockets
-from ..comfy_bridge.folders import input_folder, input_subfolders
+from ..comfy_bridge.host.folders import input_folder, input_subfolders
 
 CATEGORY = "LoRA Bakery/Dataset"
 EXAMPLE_FOLDER = "my_images"

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ...training.kohya import KohyaDatasets, build_dataset, import_datasets
 from .. import sockets
-from ..comfy_bridge.folders import find_input_folder, input_folder
+from ..comfy_bridge.host.folders import find_input_folder, input_folder
 from .datasets import CATEGORY, DATASET_OUTPUT, folder_state, summary
 
 PLACEHOLDER = """[general]

@@ -12,8 +12,8 @@ from ...training.files.metadata import graph_entries
 from ...training.tools.result_metadata import resized_metadata
 from ...training.tools.strengths import Strengths
 from .. import sockets
-from ..comfy_bridge.lora import apply_lora, kohya_tensors, lora_family
-from ..comfy_bridge.lora_folders import SAVE_FOLDERS, lora_names, lora_state, new_lora_path, read_lora
+from ..comfy_bridge.host.lora_folders import SAVE_FOLDERS, lora_names, lora_state, new_lora_path, read_lora
+from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family
 
 CATEGORY = "LoRA Bakery/LoRA"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

@@ -13,8 +13,8 @@ from ...training.tools.report import unsaved_notes
 from ...training.tools.result_metadata import merged_metadata
 from ...training.tools.strengths import Strengths
 from .. import sockets
-from ..comfy_bridge.lora import kohya_tensors, lora_family
-from ..comfy_bridge.lora_weights import weight_source
+from ..comfy_bridge.model.lora import kohya_tensors, lora_family
+from ..comfy_bridge.model.lora_weights import weight_source
 from .files import BLOCKS_TOOLTIP, CATEGORY, apply_inputs, strength_inputs
 
 MAX_LORAS = 8

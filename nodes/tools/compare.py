@@ -41,9 +41,9 @@ from ...training.session.rounds import rounds_up_to
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.compare import CellSampler, LoadLora, describer
-from ..comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from ..comfy_bridge.progress import to_pil
-from ..comfy_bridge.run_folders import comparisons_folder, loras_output
+from ..comfy_bridge.host.run_folders import comparisons_folder, loras_output
+from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
+from ..comfy_bridge.page.progress import to_pil
 from .compare_inputs import MAX_LORAS, compare_inputs
 
 

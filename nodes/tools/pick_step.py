@@ -8,7 +8,7 @@ from ...training.files.lora_file import load_lora
 from ...training.run.folder import RunFolder
 from ...training.run.picks import PickRule, chosen_step, picks_state
 from .. import sockets
-from ..comfy_bridge.run_folders import loras_output
+from ..comfy_bridge.host.run_folders import loras_output
 
 RULES: list[str] = ["picked in the strip", "last", "best by validation", "step"]
 

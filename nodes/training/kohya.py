@@ -10,7 +10,7 @@ from ...training.objective.settings import ObjectiveSettings
 from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
 from .. import sockets
-from ..comfy_bridge.folders import input_name
+from ..comfy_bridge.host.folders import input_name
 
 CATEGORY = "LoRA Bakery/Training"
 

@@ -15,8 +15,8 @@ from ...training.recipes.recipe import Recipe
 from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
 from ...training.session.step_time import seconds_per_step
 from .. import sockets
-from ..comfy_bridge.base_model import ComfyBaseModel
-from ..comfy_bridge.identity import clip_key, patcher_key
+from ..comfy_bridge.model.base_model import ComfyBaseModel
+from ..comfy_bridge.model.identity import clip_key, patcher_key
 
 REQUEST = RecipeRequest()
 

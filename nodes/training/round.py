@@ -9,7 +9,7 @@ from ...training.files.lora_file import load_lora
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.session.rounds import Round, RoundNote, open_round, rate_of_round, trained_rounds
 from .. import sockets
-from ..comfy_bridge.run_folders import loras_output
+from ..comfy_bridge.host.run_folders import loras_output
 from .recipe import count_images
 from .run_name import accepted_name
 

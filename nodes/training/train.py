@@ -20,12 +20,12 @@ from ...training.session.request import LoraStart, TrainRequest, TrainResult, Va
 from ...training.tools.strengths import Strengths
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
-from ..comfy_bridge.base_model import ComfyBaseModel
-from ..comfy_bridge.given_runs import given_state, note_given
-from ..comfy_bridge.identity import clip_key, patcher_key, tensors_key, vae_key
-from ..comfy_bridge.lora import apply_lora, kohya_tensors
-from ..comfy_bridge.run_folders import latent_cache_folder, loras_output, run_root
-from ..comfy_bridge.stale_loaders import check_not_on_itself, stale_note
+from ..comfy_bridge.host.given_runs import given_state, note_given
+from ..comfy_bridge.host.run_folders import latent_cache_folder, loras_output, run_root
+from ..comfy_bridge.host.stale_loaders import check_not_on_itself, stale_note
+from ..comfy_bridge.model.base_model import ComfyBaseModel
+from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
+from ..comfy_bridge.model.lora import apply_lora, kohya_tensors
 from ..comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...nodes.comfy_bridge.base_model import ComfyBaseModel
+from ...nodes.comfy_bridge.model.base_model import ComfyBaseModel
 from ...training.base_model import ImageSize, TextConditioning
 from ...training.data.buckets import BucketSettings
 from ...training.data.dataset import Dataset, with_buckets

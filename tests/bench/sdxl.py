@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ...nodes.comfy_bridge import base_model as bridge
+from ...nodes.comfy_bridge.model import base_model as bridge
 from ...training.base_model import Checkpointing, TextConditioning
 from ...training.networks.network import Network
 from .contest import Case

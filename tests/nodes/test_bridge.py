@@ -21,7 +21,7 @@ def loaded(request, comfy):
 
 
 def base_model(loaded, **settings):
-    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+    from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
 
     return ComfyBaseModel(*loaded, **settings)
 
@@ -195,7 +195,7 @@ def test_v_prediction_and_zero_terminal_snr_are_read_from_the_model(comfy, loade
 
 
 def test_identity_sees_weights_and_patches_but_not_loading(comfy, loaded):
-    from pack.nodes.comfy_bridge.identity import patcher_key
+    from pack.nodes.comfy_bridge.model.identity import patcher_key
 
     model = loaded[0]
     key = patcher_key(model)
@@ -214,7 +214,7 @@ def test_identity_sees_weights_and_patches_but_not_loading(comfy, loaded):
 
 def test_identity_does_not_see_what_checkpoints_leave_out(loaded):
     """The host fills it with memory as it finds it; no conditioning depends on it."""
-    from pack.nodes.comfy_bridge.identity import NOT_IN_FILES, clip_key
+    from pack.nodes.comfy_bridge.model.identity import NOT_IN_FILES, clip_key
 
     clip = loaded.clip
     weights = clip.cond_stage_model.state_dict()
@@ -235,7 +235,7 @@ def test_identity_does_not_see_what_checkpoints_leave_out(loaded):
 
 
 def test_other_families_are_refused_by_name(loaded):
-    from pack.nodes.comfy_bridge.base_model import model_family
+    from pack.nodes.comfy_bridge.model.base_model import model_family
 
     class Other:
         class model:
@@ -383,7 +383,7 @@ def test_scaled_loss_keeps_the_small_gradients_of_an_fp16_unet(comfy, tiny_sd15)
 
 def test_only_layers_that_the_host_computes_plainly_are_computed_by_us(loaded, monkeypatch):
     """A node may pad convolutions, patch weights as they are used, or put a forward of its own before a layer."""
-    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+    from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
     from pack.training.networks.low_rank import plain_tensors
 
     base: ComfyBaseModel = base_model(loaded)

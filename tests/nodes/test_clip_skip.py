@@ -8,7 +8,7 @@ pytestmark = pytest.mark.comfy
 
 @pytest.mark.parametrize("layer", [-1, -2])
 def test_training_reads_captions_at_the_layer_that_was_set(comfy, tiny_sd15, layer):
-    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+    from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
 
     model, clip, vae = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
     skipped = comfy.module("nodes").CLIPSetLastLayer().set_last_layer(clip, layer)[0]

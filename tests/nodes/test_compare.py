@@ -107,7 +107,7 @@ def test_prompts_of_other_subjects_are_drawn_beside_the_base_models(comfy, graph
 
 
 def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
-    from pack.nodes.comfy_bridge.run_folders import loras_output
+    from pack.nodes.comfy_bridge.host.run_folders import loras_output
     from pack.training.run.folder import RunFolder, current_run
     from pack.training.run.picks import save_pick
 
@@ -123,7 +123,7 @@ def test_a_pick_on_the_page_changes_the_next_queue(comfy, graph):
 
 def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_again(comfy, graph, monkeypatch):
     from pack.nodes.comfy_bridge import compare as bridge
-    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.nodes.comfy_bridge.host.run_folders import comparisons_folder
     from pack.training.compare.store import load_comparison, save_choice
 
     drawn = []
@@ -211,7 +211,7 @@ def test_an_image_encoder_of_the_host_scores_the_cells(comfy, graph):
     }
     scored = compare(references=["9", 0], clip_vision=["13", 0], num_steps=1, prompts="fox")
     result = run(comfy, graph, **references, **{"6": scored, "7": show("6")})
-    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.nodes.comfy_bridge.host.run_folders import comparisons_folder
     from pack.training.compare.store import load_comparison, load_pictures
 
     folder = comparisons_folder() / result.outputs["6"]["bakery_compare"][0]["id"]

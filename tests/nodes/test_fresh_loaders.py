@@ -68,7 +68,7 @@ def test_a_hook_is_made_of_the_file_as_it_is(comfy, write):
 
 
 def test_a_name_from_a_link_and_a_loader_that_looks_itself_are_left_alone(comfy, write):
-    from pack.nodes.comfy_bridge.fresh_loaders import keep_loaders_fresh, notices_changes
+    from pack.nodes.comfy_bridge.host.fresh_loaders import keep_loaders_fresh, notices_changes
 
     mappings = comfy.module("nodes").NODE_CLASS_MAPPINGS
     assert mappings["LoraLoader"].IS_CHANGED(lora_name=None) == ""

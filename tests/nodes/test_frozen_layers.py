@@ -16,7 +16,7 @@ BIG = ("linear", "linear rows", "point")
 @pytest.fixture
 def root(comfy, request):
     """The host's layer inside training."""
-    from pack.nodes.comfy_bridge.frozen_layers import frozen_layers
+    from pack.nodes.comfy_bridge.model.frozen_layers import frozen_layers
 
     kind = request.getfixturevalue("kind")
     ops = comfy.module("comfy.ops").disable_weight_init
@@ -70,7 +70,7 @@ def test_trained_with_dropout(root, kind, algorithm, dropout):
 @pytest.mark.parametrize("kind", ["linear", "point"])
 def test_a_forward_of_another_node_that_keeps_its_output_is_not_changed_unseen(comfy, kind):
     """Tanh needs its output in the backward pass, and the change may not be added to that one."""
-    from pack.nodes.comfy_bridge.frozen_layers import frozen_layers
+    from pack.nodes.comfy_bridge.model.frozen_layers import frozen_layers
 
     ops = comfy.module("comfy.ops").disable_weight_init
     with torch.inference_mode(False):

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.comfy
 
 @pytest.fixture
 def given(comfy, monkeypatch):
-    from pack.nodes.comfy_bridge import given_runs
+    from pack.nodes.comfy_bridge.host import given_runs
 
     monkeypatch.setattr(given_runs, "_given", {})
     monkeypatch.setattr(given_runs, "_changes", {})

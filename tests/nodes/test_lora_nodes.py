@@ -91,7 +91,7 @@ def node(comfy):
 
 
 def weights(model, clip):
-    from pack.nodes.comfy_bridge.lora_weights import HostWeights
+    from pack.nodes.comfy_bridge.model.lora_weights import HostWeights
 
     return HostWeights(model, clip)
 
@@ -287,7 +287,7 @@ def test_save_load_and_core_loader_give_the_same_weights(comfy, models, node, mo
 
 
 def test_files_in_hidden_folders_are_not_listed(comfy):
-    from pack.nodes.comfy_bridge.lora_folders import lora_names
+    from pack.nodes.comfy_bridge.host.lora_folders import lora_names
 
     folder = Path(comfy.base) / "output" / "loras" / "run"
     for path in (folder / "shown.safetensors", folder / ".run" / "state.safetensors"):

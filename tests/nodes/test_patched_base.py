@@ -20,7 +20,7 @@ def loaded(comfy, tiny_sd15):
 @pytest.fixture
 def patched(comfy, loaded):
     """The same MODEL with a LoRA of the host's own kind on every linear layer, and on the biases."""
-    from pack.nodes.comfy_bridge.lora import key_map
+    from pack.nodes.comfy_bridge.model.lora import key_map
 
     weights, tensors = loaded.model.model.state_dict(), {}
     generator = torch.Generator().manual_seed(5)
@@ -52,7 +52,7 @@ def test_lora_in_bypass_mode_is_refused_with_the_way_out(comfy, loaded):
 
 
 def base_model(model):
-    from pack.nodes.comfy_bridge.base_model import ComfyBaseModel
+    from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
 
     return ComfyBaseModel(model, None, None)
 
@@ -128,7 +128,7 @@ def move(network, algorithm):
 @pytest.mark.parametrize("algorithm", NETWORKS)
 def test_result_on_the_patched_model_is_what_was_trained(comfy, loaded, patched, algorithm, place):
     """Made while other weights are loaded, moved away from zero, its file on the patched MODEL predicts the same."""
-    from pack.nodes.comfy_bridge.lora import apply_lora
+    from pack.nodes.comfy_bridge.model.lora import apply_lora
     from pack.training.tools.strengths import Strengths
 
     load(comfy, loaded.model)

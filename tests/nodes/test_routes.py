@@ -26,8 +26,8 @@ ATTACKS = (
 @pytest.fixture
 def site(comfy, request):
     """Routes on a server of their own, a run with one preview, and a file outside that must stay unread."""
-    from pack.nodes.comfy_bridge import live, routes
-    from pack.nodes.comfy_bridge.run_folders import loras_output
+    from pack.nodes.comfy_bridge.host.run_folders import loras_output
+    from pack.nodes.comfy_bridge.page import live, routes
     from pack.training.run.folder import RunFolder
 
     folder = RunFolder(loras_output() / NAME, RUN)
@@ -197,7 +197,7 @@ def test_no_path_leads_outside_or_breaks_a_route(site, comfy):
 
 
 def test_routes_are_registered_once(comfy):
-    from pack.nodes.comfy_bridge import routes_register as routes
+    from pack.nodes.comfy_bridge.page import routes_register as routes
 
     routes.register()
     routes.register()
@@ -208,7 +208,7 @@ def test_routes_are_registered_once(comfy):
 @pytest.fixture
 def dataset(site, comfy):
     """The dataset routes, a folder with an image below input, and a generated image in output."""
-    from pack.nodes.comfy_bridge import routes_dataset
+    from pack.nodes.comfy_bridge.page import routes_dataset
 
     folder = comfy.base / "input" / "set"
     folder.mkdir(exist_ok=True)
@@ -287,8 +287,8 @@ def test_no_request_leads_out_of_the_input_folder(dataset, comfy):
 @pytest.fixture
 def compared(site, comfy):
     """The routes of comparisons, one that was drawn, and a link out of its folder."""
-    from pack.nodes.comfy_bridge import routes_compare
-    from pack.nodes.comfy_bridge.run_folders import comparisons_folder
+    from pack.nodes.comfy_bridge.host.run_folders import comparisons_folder
+    from pack.nodes.comfy_bridge.page import routes_compare
     from pack.training.compare.layout import Cell
     from pack.training.compare.store import Comparison, save_comparison
 

@@ -16,7 +16,7 @@ GIB = 2**30
     [("nt", "cuda", 9, True), ("nt", "cuda", 7, False), ("posix", "cuda", 9, False), ("nt", "cpu", 9, False)],
 )
 def test_a_full_card_is_noticed_only_where_drivers_hide_it(comfy, monkeypatch, os_name, device, reserved_gib, is_said):
-    spill = importlib.import_module("pack.nodes.comfy_bridge.spill")
+    spill = importlib.import_module("pack.nodes.comfy_bridge.host.spill")
     # The card is the one thing that is not here.
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved_gib * GIB)

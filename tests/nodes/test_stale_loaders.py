@@ -38,7 +38,7 @@ def prompt(lora_name):
 
 @pytest.mark.parametrize("name", ["own/own.safetensors", "linked/own.safetensors"])
 def test_its_own_lora_is_refused_however_it_is_reached(root, linked, name):
-    from pack.nodes.comfy_bridge.stale_loaders import check_not_on_itself, loaders_below
+    from pack.nodes.comfy_bridge.host.stale_loaders import check_not_on_itself, loaders_below
 
     with pytest.raises(ValueError, match=r"LoraLoader \(9:1\) lays this run's own LoRA on it"):
         check_not_on_itself(prompt(name), "9:3", root)
@@ -46,7 +46,7 @@ def test_its_own_lora_is_refused_however_it_is_reached(root, linked, name):
 
 
 def test_another_runs_lora_and_one_that_leads_elsewhere_are_not(root):
-    from pack.nodes.comfy_bridge.stale_loaders import check_not_on_itself
+    from pack.nodes.comfy_bridge.host.stale_loaders import check_not_on_itself
 
     check_not_on_itself(prompt("own/own.safetensors"), "9:3", root.parent / "other")
     drawn_only = prompt("own/own.safetensors")

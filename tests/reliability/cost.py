@@ -71,7 +71,7 @@ def sdxl_vae(host: HostModules) -> Any:
 
 def measure_digests(host: HostModules, folder: Path) -> None:
     """Prints the time of each digest, and for comparison of reading every byte."""
-    from pack.nodes.comfy_bridge.identity import patcher_key
+    from pack.nodes.comfy_bridge.model.identity import patcher_key
 
     path = folder / "unet.safetensors"
     size = write_unet(path)

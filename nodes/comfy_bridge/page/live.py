@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...training.loop.job import TrainJob, TrainState
-from ...training.loop.report import StepReport
-from ...training.run.folder import RunFolder, note_stop
-from ...training.watch.control import RunControl
+from ....training.loop.job import TrainJob, TrainState
+from ....training.loop.report import StepReport
+from ....training.run.folder import RunFolder, note_stop
+from ....training.watch.control import RunControl
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2

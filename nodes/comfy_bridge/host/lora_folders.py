@@ -5,7 +5,7 @@ from typing import Literal
 
 import folder_paths
 
-from ...training.files.lora_file import LoraTensors, load_kohya
+from ....training.files.lora_file import LoraTensors, load_kohya
 from .folders import safe_join
 
 SaveFolder = Literal["output/loras", "models/loras"]

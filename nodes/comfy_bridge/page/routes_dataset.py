@@ -19,7 +19,7 @@ from typing import Any
 import folder_paths
 from aiohttp import web
 
-from ...training.data.editor import (
+from ....training.data.editor import (
     edit_tag,
     image_path,
     keep_files,
@@ -30,9 +30,9 @@ from ...training.data.editor import (
     set_removed,
     tag_counts,
 )
-from ...training.data.folder import image_extensions
-from ...training.data.marks import MARKS
-from .folders import input_folder, safe_join
+from ....training.data.folder import image_extensions
+from ....training.data.marks import MARKS
+from ..host.folders import input_folder, safe_join
 from .routes import PICTURE_HEADERS, thumbnail, thumbnail_size
 from .routes_checks import in_thread, json_answer, json_errors, read_body, text_of
 

@@ -6,7 +6,7 @@ run's folder may have been deleted since, or another run may have taken its name
 
 from pathlib import Path
 
-from ...training.run.folder import RunFolder, current_run
+from ....training.run.folder import RunFolder, current_run
 
 _given: dict[Path, RunFolder] = {}
 _changes: dict[Path, int] = {}

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ...training.base_model import ModelFamily, PartName
-from ...training.networks.names import file_keys
-from ...training.tools.extract import ExtractSettings, WeightPair
+from ....training.base_model import ModelFamily, PartName
+from ....training.networks.names import file_keys
+from ....training.tools.extract import ExtractSettings, WeightPair
 from .frozen_tensors import patched_weight
 from .lora import family_of
 

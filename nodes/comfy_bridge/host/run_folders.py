@@ -4,8 +4,8 @@ from pathlib import Path
 
 import folder_paths
 
-from ...training.data.cache_limit import limit_cache
-from ...training.run.folder import check_name
+from ....training.data.cache_limit import limit_cache
+from ....training.run.folder import check_name
 
 
 def loras_output() -> Path:

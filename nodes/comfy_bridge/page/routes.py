@@ -17,13 +17,13 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from ...training.run.folder import RunFolder, current_run, run_ids
-from ...training.run.picks import forget_pick, save_pick
-from ...training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
-from ...training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
+from ....training.run.folder import RunFolder, current_run, run_ids
+from ....training.run.picks import forget_pick, save_pick
+from ....training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
+from ....training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
+from ..host.run_folders import loras_output, run_root
 from .live import live_run, live_status, tell_heard
 from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, number_of, read_body, text_of
-from .run_folders import loras_output, run_root
 
 MAX_PROMPT_LENGTH = 4000
 MAX_SEED = 0xFFFFFFFFFFFFFFFF

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from comfy.ops import CastWeightBiasOp, cast_bias_weight, disable_weight_init, uncast_bias_weight
 from torch import Tensor, nn
 
-from ...training.networks.low_rank import PlainTensors
-from ...training.networks.products import layer_product
+from ....training.networks.low_rank import PlainTensors
+from ....training.networks.products import layer_product
 
 
 class _FrozenLinear(torch.autograd.Function):

@@ -6,8 +6,8 @@ import signal
 
 from server import PromptServer
 
-from ...training.loop.job import StopTraining, TrainJob, TrainState
-from ...training.loop.report import StepReport
+from ....training.loop.job import StopTraining, TrainJob, TrainState
+from ....training.loop.report import StepReport
 
 
 class SaveOnTerminate:

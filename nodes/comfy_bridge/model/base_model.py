@@ -15,7 +15,7 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
-from ...training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
+from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors

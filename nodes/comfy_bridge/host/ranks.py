@@ -7,7 +7,7 @@ import comfy.model_management
 import torch
 import torch.distributed as dist
 
-from ...training.loop.parallel import ALONE, Ranks, TorchRanks
+from ....training.loop.parallel import ALONE, Ranks, TorchRanks
 
 TIMEOUT = timedelta(hours=1)
 """The others wait so long while the first draws previews, or one encodes. A process that dies is noticed at once."""

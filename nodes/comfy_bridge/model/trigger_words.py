@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...training.files.formats import split_modules
-from ...training.tools.deltas import delta_weight, needs_weight
-from ...training.tools.metadata_text import tag_counts
-from ...training.tools.strengths import Strengths
+from ....training.files.formats import split_modules
+from ....training.tools.deltas import delta_weight, needs_weight
+from ....training.tools.metadata_text import tag_counts
+from ....training.tools.strengths import Strengths
 from .lora import apply_lora, kohya_tensors
 
 _FIRST_LAYER = "text_model_encoder_layers_0_self_attn_"

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ...training.compare.store import (
+from ....training.compare.store import (
     COMPARISON_ID,
     PICTURE_FILE,
     Comparison,
@@ -23,9 +23,9 @@ from ...training.compare.store import (
     save_choice,
     save_votes,
 )
+from ..host.run_folders import comparisons_folder
 from .routes import picture_response
 from .routes_checks import in_thread, is_below, json_answer, json_errors, read_body
-from .run_folders import comparisons_folder
 
 
 @json_errors

@@ -14,7 +14,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ...training.base_model import Checkpointing
+from ....training.base_model import Checkpointing
 
 
 def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:

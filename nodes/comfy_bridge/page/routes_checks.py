@@ -13,9 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
-from ...training.run.folder import RunFolder
+from ....training.run.folder import RunFolder
+from ..host.run_folders import loras_output, run_root
 from .live import live_run
-from .run_folders import loras_output, run_root
 
 RUN_ID = re.compile(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", re.ASCII)
 MAX_BODY_BYTES = 1 << 20

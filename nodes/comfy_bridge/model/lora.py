@@ -15,11 +15,11 @@ import torch
 from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
-from ...training.base_model import ModelFamily, PartName
-from ...training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
-from ...training.networks.block_weights import block_of
-from ...training.tools.deltas import Parts, algorithm_of, check_finite, delta_weight
-from ...training.tools.strengths import ResolvedStrengths, Strengths
+from ....training.base_model import ModelFamily, PartName
+from ....training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
+from ....training.networks.block_weights import block_of
+from ....training.tools.deltas import Parts, algorithm_of, check_finite, delta_weight
+from ....training.tools.strengths import ResolvedStrengths, Strengths
 from .base_model import model_family
 
 _UNET = "diffusion_model."
