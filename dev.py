@@ -47,9 +47,9 @@ ALIAS = ROOT / "tests" / "host" / "alias.py"
 POCKET = CACHE / "models" / "checkpoints" / "pocket.safetensors"
 MODULES = {
     "demo": "pack.tests.demo",
-    "ui": "pack.tests.host.ui",
+    "ui": "pack.workbench.ui",
     "workflows": "pack.tests.workflows",
-    "translations": "pack.tests.host.translations",
+    "translations": "pack.workbench.translations",
     **({"bench": "pack.tests.bench"} if (ROOT / "tests" / "bench").is_dir() else {}),
     "compare": "pack.tests.comparison",
     "rounds": "pack.tests.rounds",

@@ -2,7 +2,7 @@
 
 ComfyUI loads the pack's root as a package, so the root has an `__init__.py`; pytest would import that outside any
 package and fail. Tests therefore import everything through the module `pack` (`from pack.training.loss import ...`,
-`from pack.tests.host.server import ...`), and the root itself leaves `sys.path`, where our `nodes/` would hide
+`from pack.tests.support.server import ...`), and the root itself leaves `sys.path`, where our `nodes/` would hide
 ComfyUI's `nodes.py`.
 """
 
@@ -22,7 +22,7 @@ runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from pack.tests.host.fixtures import (  # noqa: E402, F401
+from pack.tests.support.fixtures import (  # noqa: E402, F401
     browser,
     comfy,
     comfy_page,

@@ -19,7 +19,7 @@ def server(comfy_server):
 @pytest.fixture(scope="session")
 def tab(server, browser):
     """One page for all tests: loading it takes longer than most of them."""
-    from pack.tests.host.browser import open_comfyui
+    from pack.tests.support.browser import open_comfyui
 
     page = open_comfyui(browser, server.url)
     page.complaints = []

@@ -65,6 +65,6 @@ def screenshot(page: Any, name: str, part: str | None = None) -> None:
 
 def open_again(browser: Any, server: Any) -> Any:
     """ComfyUI's page in a profile of its own, as another tab or a later day would show it."""
-    from pack.tests.host.browser import open_comfyui
+    from pack.tests.support.browser import open_comfyui
 
     return open_comfyui(browser, server.url)

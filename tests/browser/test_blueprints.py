@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from pack.tests.host.browser import load_workflow, prompt_of
-from pack.tests.host.paths import POCKET_CHECKPOINT
-from pack.tests.workflows.blueprints import BLUEPRINTS
-from pack.tests.workflows.data import add_example_data
+from pack.tests.support.browser import load_workflow, prompt_of
+from pack.tests.support.paths import POCKET_CHECKPOINT
+from pack.workbench.examples.blueprints import BLUEPRINTS
+from pack.workbench.examples.data import add_example_data
 
 pytestmark = pytest.mark.browser
 

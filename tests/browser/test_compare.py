@@ -5,9 +5,9 @@ import json
 
 import pytest
 from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_MS, open_again, screenshot, show_nodes, wait
-from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
 from pack.training.compare.layout import Cell
 from pack.training.compare.store import Comparison, save_comparison
+from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
 pytestmark = pytest.mark.browser

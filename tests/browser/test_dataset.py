@@ -6,7 +6,7 @@ import json
 
 import pytest
 from pack.tests.browser.page import screenshot, show_nodes, wait
-from pack.tests.pocket.characters import CHARACTERS, write_oc_dataset
+from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
 pytestmark = pytest.mark.browser

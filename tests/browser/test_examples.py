@@ -6,11 +6,11 @@ from itertools import combinations
 
 import pytest
 from pack.tests.browser.page import open_again, wait
-from pack.tests.host.browser import load_workflow
-from pack.tests.host.paths import ROOT
-from pack.tests.test_examples_run import FEW
-from pack.tests.workflows.data import add_example_data
-from pack.tests.workflows.examples import EXAMPLES
+from pack.tests.host.test_examples_run import FEW
+from pack.tests.support.browser import load_workflow
+from pack.tests.support.paths import ROOT
+from pack.workbench.examples.data import add_example_data
+from pack.workbench.examples.examples import EXAMPLES
 
 pytestmark = pytest.mark.browser
 ARE_GALLERIES_FULL = """[...document.querySelectorAll(".bakery-dataset")]

@@ -4,10 +4,10 @@ import base64
 import json
 
 import pytest
-from pack.tests.host.browser import load_workflow, prompt_of
-from pack.tests.host.paths import ROOT
-from pack.tests.host.workflow import to_api
-from pack.tests.workflows.data import add_example_data
+from pack.tests.support.browser import load_workflow, prompt_of
+from pack.tests.support.paths import ROOT
+from pack.tests.support.workflow import to_api
+from pack.workbench.examples.data import add_example_data
 
 pytestmark = pytest.mark.browser
 

@@ -20,7 +20,7 @@ def test_workflow_gives_history_image_and_events(comfy_server):
 
 
 def test_refused_workflow_says_why(comfy_server):
-    from pack.tests.host.client import PromptRejected
+    from pack.tests.support.client import PromptRejected
 
     wrong = {**BLUE_IMAGE, "1": {"class_type": "EmptyImage", "inputs": {"width": 64}}}
     with pytest.raises(PromptRejected, match="height"):
@@ -28,8 +28,8 @@ def test_refused_workflow_says_why(comfy_server):
 
 
 def test_restart_after_kill(tmp_path):
-    from pack.tests.host.fixtures import _comfyui
-    from pack.tests.host.server import ComfyServer
+    from pack.tests.support.fixtures import _comfyui
+    from pack.tests.support.server import ComfyServer
 
     server = ComfyServer(_comfyui(), tmp_path, extra_args=["--disable-all-custom-nodes"])
     server.start()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pack.tests.host.workflow import WorkflowError, misfit, to_api
+from pack.tests.support.workflow import WorkflowError, misfit, to_api
 
 SAMPLER_INPUTS = {
     "required": {

@@ -2,7 +2,7 @@
 
 It fits drawn characters, where palette and shape say who it is, and needs no face. Colours near the middle count most:
 those near the border are the background's, which says nothing of the character. Two pictures of equal size are not
-needed. How well it tells drawn characters apart is measured by `tests/pocket/likeness.py`.
+needed. How well it tells drawn characters apart is measured by `workbench/pocket/likeness.py`.
 
 Shapes: N pictures, H W rows and columns, D numbers that describe a picture.
 

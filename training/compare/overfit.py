@@ -15,7 +15,7 @@ from .likeness import describe
 
 OVERFIT = 0.25
 """Share from which a LoRA is called overfit. On the pocket model it lies between the steps at which the character is
-there and other creatures are as before, and those at which others suffer (`pack.tests.pocket.overfit`)."""
+there and other creatures are as before, and those at which others suffer (`pack.workbench.pocket.overfit`)."""
 MIN_CHANGED = 0.05
 """A LoRA that changes less than this where it is asked for shows nothing that could be overfit."""
 

@@ -1,0 +1,79 @@
+"""What the train node shows and asks where nothing is said: previews of a run, their sheet, the checkpoint's name."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from pack.tests.support.toy_model import toy_request
+from pack.training.loop.stages import Stage
+from pack.training.run.folder import RunFolder
+from pack.training.session.request import ValidationSettings
+from pack.training.watch.previews import PreviewSettings
+
+pytestmark = pytest.mark.comfy
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "every"),
+    [
+        ((Stage(steps=100),), {}, 25),
+        # 5 images in two buckets of 3 and 2: an epoch is 5 batches of one image, or 3 of two.
+        ((Stage(epochs=40),), {}, 50),
+        ((Stage(epochs=40, batch_size=2), Stage(steps=80)), {}, 50),
+        ((Stage(epochs=40),), {"validation": ValidationSettings(share=0.4)}, 30),
+        ((Stage(steps=8),), {}, 2),
+        ((Stage(steps=7),), {}, 0),
+    ],
+)
+def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, stages, changes, every, tmp_path):
+    from pack.nodes.training.train import default_preview
+
+    assert default_preview(toy_request(tmp_path, stages=stages, **changes)).every == every
+
+
+def sheet_of(tmp_path, steps, width):
+    """The sheet of two prompts; a picture is (step / 50) grey under the first, black under the second."""
+    from pack.nodes.comfy_bridge.host_callbacks import PreviewStore
+    from pack.nodes.comfy_bridge.train import GraphContext, HostSession
+
+    session = HostSession(None, None, GraphContext(node_id=None, prompt=None, extra_pnginfo=None))
+    session.previews = PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a", "b")))
+    for step in steps:
+        session.previews.save(step, [torch.full((16, width, 3), step / 50), torch.zeros(16, width, 3)])
+    return session.preview_sheet()
+
+
+def test_sheet_of_few_previews_shows_all_as_they_are(comfy, tmp_path):
+    sheet = sheet_of(tmp_path, [0, 10, 50], 24)
+    assert sheet.shape == (1, 32, 72, 3)
+    assert sheet[0, 0, ::24, 0].tolist() == pytest.approx([0.0, 0.2, 1.0], abs=1 / 255)
+    assert sheet[0, 16:].max() == 0
+
+
+def test_sheet_of_many_previews_stays_small_and_spans_the_run(comfy, tmp_path):
+    sheet = sheet_of(tmp_path, range(51), 1024)
+    assert sheet.shape == (1, 16, 8192, 3)
+    shown = (sheet[0, 4, 256::512, 0] * 50).round().tolist()
+    assert len(shown) == 16
+    assert (shown[0], shown[-1]) == (0, 50)
+    assert {b - a for a, b in zip(shown, shown[1:], strict=False)} <= {3, 4}
+
+
+def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):
+    from pack.nodes.comfy_bridge.train import checkpoint_name
+
+    assert checkpoint_name(SimpleNamespace(cached_patcher_init=(print, ("models/base.safetensors",)))) == (
+        "base.safetensors"
+    )
+    assert checkpoint_name(SimpleNamespace(cached_patcher_init=None)) is None
+    assert checkpoint_name(SimpleNamespace()) is None
+
+
+def test_stages_in_place_of_the_nodes_own_length_are_named(comfy):
+    from pack.nodes.training.train import overruled_note
+
+    own = {"steps": 1000, "batch_size": 1}
+    assert overruled_note(own) == overruled_note({**own, "stages": None}) == ""
+    assert "steps (1000) and batch_size (1) of this node are not used" in overruled_note(
+        {**own, "stages": (Stage(steps=400),)}
+    )

@@ -1,0 +1,89 @@
+"""Every example runs on the pocket model through a real server, with its steps cut to a few."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pack.tests.support.client import ComfyClient
+from pack.tests.support.workflow import NEVER, to_api
+from pack.workbench.examples.data import add_example_data
+from pack.workbench.examples.examples import EXAMPLES
+from pack.workbench.examples.results import find_node
+from pack.workbench.rounds.loop import ancestors
+from PIL import Image
+
+pytestmark = pytest.mark.server
+
+ROOT = Path(__file__).resolve().parents[1]
+FEW = {"steps": 3, "sampling_steps": 2, "save_every": 1, "every": 2, "num_steps": 2, "step": 2, "validate_every": 2}
+"""Inputs of our nodes and samplers that decide how long an example runs, and what they are cut to."""
+SIZES = {"batch_size": 2, "amount": 3}
+QUICK = {
+    "class_type": "BakeryPreview",
+    "inputs": {"prompts": "zorblax", "width": 64, "height": 64, "steps": 2, "every": 0, "at_start": False},
+}
+
+
+@pytest.fixture(scope="module")
+def client(comfy_server, pocket_checkpoint) -> ComfyClient:
+    add_example_data(comfy_server.input)
+    return comfy_server.client()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_runs(client, comfy_server, name):
+    workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    prompt = cut_short(to_api(workflow, client.object_info()))
+    result = client.run(prompt, timeout_s=600.0)
+    assert result.status == "success", result.error
+    shown = [image for output in result.outputs.values() for image in output.get("images", ())]
+    for image in shown:
+        picture = Image.open(io.BytesIO(client.view(image))).convert("RGB")
+        assert min(high - low for low, high in picture.getextrema()) > 0, f"{image['filename']} is one flat colour"
+    assert shown
+    for node in prompt.values():
+        if node["class_type"] == "BakeryTrain":
+            run = node["inputs"]["name"]
+            if isinstance(run, list):  # from Round, whose report begins with it
+                run = result.outputs[run[0]]["text"][0].split()[0]
+            assert (comfy_server.output / "loras" / run / f"{run}.safetensors").is_file()
+
+
+def test_another_checkpoint_draws_once_its_group_is_switched_on(client):
+    workflow = json.loads((ROOT / "example_workflows" / "from_one_image.json").read_text(encoding="utf-8"))
+    (group,) = workflow["groups"]
+    muted = [node for node in workflow["nodes"] if node["mode"] == NEVER]
+    assert {node["id"] for node in muted} == {node["id"] for node in workflow["nodes"] if lies_in(group, node)}
+    for node in muted:
+        node["mode"] = 0
+    shown = str(find_node(workflow, "Of the other checkpoint: keep the good ones")["id"])
+    result = client.run(ancestors(cut_short(to_api(workflow, client.object_info())), [shown]), timeout_s=600.0)
+    assert result.status == "success", result.error
+    assert len(result.outputs[shown]["images"]) == SIZES["amount"]
+
+
+def lies_in(group: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Whether the page takes the node as one of the group's: it lies in its frame."""
+    left, top, width, height = group["bounding"]
+    (x, y), (node_width, node_height) = node["pos"], node["size"]
+    return left <= x and top <= y and x + node_width <= left + width and y + node_height <= top + height
+
+
+def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:
+    """The prompt with few steps and small batches.
+
+    Plans that recipes and imports would make are left out, and trainings without a preview get a quick one.
+    """
+    for node in [*prompt.values()]:
+        inputs = node["inputs"]
+        for key, value in {**FEW, **SIZES}.items():
+            if isinstance(inputs.get(key), int):
+                inputs[key] = min(inputs[key], value)
+        source = prompt.get(str(inputs.get("stages", [""])[0]), {})
+        if node["class_type"] == "BakeryTrain" and source.get("class_type") != "BakeryStage":
+            inputs.pop("stages", None)
+        if node["class_type"] == "BakeryTrain" and "preview" not in inputs:
+            prompt["quick"], inputs["preview"] = QUICK, ["quick", 0]
+    return prompt

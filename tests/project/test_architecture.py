@@ -1,0 +1,210 @@
+"""The layers hold, and every node is finished: help page, example, tooltips, sound limits, one set of defaults."""
+
+import ast
+import asyncio
+import dataclasses
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST_MODULES = {
+    "app", "comfy", "comfy_api", "comfy_api_nodes", "comfy_config", "comfy_execution", "comfy_extras", "execution",
+    "folder_paths", "latent_preview", "main", "node_helpers", "nodes", "protocol", "server",
+}  # fmt: skip
+PUBLIC_HOST_API = {"comfy_api"}
+HOST_PACKAGES = {"aiohttp"}
+"""Third-party packages that are part of being a ComfyUI node: its server's routes are aiohttp's."""
+NODES = {
+    "BakeryApplyLoRA", "BakeryBlockWeights", "BakeryBuckets", "BakeryCaptions", "BakeryCombineDatasets",
+    "BakeryExportKohya", "BakeryImportKohya", "BakeryImportKohyaDataset",
+    "BakeryCompare", "BakeryExtractLoRA", "BakeryImagesToDataset", "BakeryInspectDataset", "BakeryInspectLoRA",
+    "BakeryLoadDataset", "BakeryLoadLoRA", "BakeryMergeIntoModel", "BakeryMergeLoRAs", "BakeryNetwork",
+    "BakeryObjective", "BakeryOptimizer", "BakeryPickStep", "BakeryPlotPlan", "BakeryPlotRun", "BakeryPreview",
+    "BakeryRecipe", "BakeryResizeLoRA", "BakerySaveDataset", "BakerySaveLoRA", "BakeryStage", "BakeryTrain",
+}  # fmt: skip
+"""Saved workflows name these, so none may vanish; one that fails to import does."""
+SETTINGS = {
+    "BakeryBuckets": ["data.buckets.BucketSettings"],
+    "BakeryCaptions": ["data.captions.CaptionSettings"],
+    "BakeryNetwork": ["networks.settings.NetworkSettings"],
+    "BakeryObjective": ["objective.settings.ObjectiveSettings"],
+    "BakeryOptimizer": ["optimizers.settings.OptimizerSettings", "optimizers.schedules.ScheduleSettings"],
+    "BakeryPreview": ["watch.previews.PreviewSettings"],
+    "BakeryStage": ["loop.stages.Stage"],
+    "BakeryTrain": ["run.saver.SaveSettings"],
+}
+"""Node id -> the settings below training/ that its inputs fill in."""
+OFF = (None, 0, 0.0, "", "none", "auto", "off", "same", -1)
+"""What an input may hold where the setting's default is None."""
+
+
+def imported_modules(source: str, package_depth: int) -> Iterator[str]:
+    """Yield what a file imports: absolute names as they are, relative ones that leave its layer as `..`.
+
+    Args:
+        source: text of the file.
+        package_depth: folders between the file and its layer's folder, that included.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield ".." if node.level > package_depth else "." * node.level + (node.module or "")
+
+
+def forbidden_imports(layer: str, allowed: set[str], *, skip: str = "-") -> list[str]:
+    """Return "file: module" for each import of ComfyUI, or out of `layer` for training/, that is not allowed."""
+    found = []
+    for path in sorted((ROOT / layer).rglob("*.py")):
+        inner = path.relative_to(ROOT / layer)
+        if inner.parts[0].removesuffix(".py") == skip:
+            continue
+        for module in imported_modules(path.read_text(encoding="utf-8"), len(inner.parts)):
+            if module.split(".")[0] in HOST_MODULES - allowed or (module == ".." and layer == "training"):
+                found.append(f"{layer}/{inner.as_posix()}: {module}")
+    return found
+
+
+def test_the_walk_sees_every_form_of_import():
+    source = "import comfy.utils as u\nfrom nodes import x\ndef f():\n    from folder_paths import y\nfrom ... import z"
+    assert list(imported_modules(source, 2)) == ["comfy.utils", "nodes", "..", "folder_paths"]
+
+
+def test_training_knows_nothing_of_comfyui():
+    assert (ROOT / "training" / "loop" / "trainer.py").is_file()
+    assert forbidden_imports("training", set()) == []
+
+
+def test_only_the_bridge_touches_comfyui_internals():
+    assert forbidden_imports("nodes", PUBLIC_HOST_API, skip="comfy_bridge") == []
+
+
+def test_root_module_only_registers():
+    assert len((ROOT / "__init__.py").read_text(encoding="utf-8").splitlines()) <= 15
+
+
+def test_requirements_are_the_same_everywhere_and_no_pins():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(project["dependencies"]) == sorted(listed)
+    assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in listed)
+
+
+def test_every_package_that_is_imported_is_required_and_no_other():
+    distributions = {"PIL": "pillow", "pytorch_optimizer": "pytorch-optimizer", "lycoris": "lycoris-lora"}
+    imported = set()
+    for layer in ("training", "nodes"):
+        for path in (ROOT / layer).rglob("*.py"):
+            names = imported_modules(path.read_text(encoding="utf-8"), len(path.parts))
+            imported |= {name.split(".")[0] for name in names if not name.startswith(".")}
+    imported |= {"pytorch_optimizer"}  # by name, when an optimizer of it is chosen
+    external = imported - set(sys.stdlib_module_names) - HOST_MODULES - HOST_PACKAGES
+    listed = {line.split(">=")[0] for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split()}
+    assert {distributions.get(name, name) for name in external} == listed
+
+
+def schemas() -> dict[str, Any]:
+    from pack.tests.support.inprocess import pack_nodes
+
+    found = [node.GET_SCHEMA() for node in asyncio.run(pack_nodes())]
+    assert found, "the extension lists no nodes"
+    ids = [schema.node_id for schema in found]
+    assert len(set(ids)) == len(ids)
+    return {schema.node_id: schema for schema in found}
+
+
+@pytest.mark.comfy
+def test_no_node_is_missing(comfy):
+    assert sorted(NODES - set(schemas())) == []
+
+
+@pytest.mark.comfy
+def test_ids_and_categories(comfy):
+    wrong = [
+        name
+        for name, schema in schemas().items()
+        if not name.startswith("Bakery") or not schema.category.startswith("LoRA Bakery")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.comfy
+def test_every_input_has_a_tooltip_and_numbers_have_limits(comfy):
+    missing = []
+    for name, schema in schemas().items():
+        for item in schema.inputs:
+            if not item.tooltip:
+                missing.append(f"{name}.{item.id}: tooltip")
+            if item.get_io_type() in ("INT", "FLOAT") and (item.min is None or item.max is None):
+                missing.append(f"{name}.{item.id}: min and max")
+            if item.get_io_type() in ("INT", "FLOAT", "BOOLEAN", "COMBO") and item.default is None:
+                missing.append(f"{name}.{item.id}: default")
+        if not schema.description:
+            missing.append(f"{name}: description")
+    assert missing == []
+
+
+@pytest.mark.comfy
+def test_every_node_has_a_help_page(comfy):
+    docs = ROOT / "js" / "docs"
+    missing = [
+        name
+        for name in schemas()
+        if not (docs / f"{name}.md").is_file() and not all((docs / name / f"{c}.md").is_file() for c in ("en", "zh"))
+    ]
+    assert missing == []
+
+
+@pytest.mark.comfy
+def test_every_node_is_in_an_example_workflow(comfy):
+    used = set()
+    for path in (ROOT / "example_workflows").glob("*.json"):
+        used |= {node["type"] for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]}
+    assert sorted(set(schemas()) - used) == []
+
+
+@pytest.mark.comfy
+@pytest.mark.parametrize(("node_id", "path"), [(node, path) for node, paths in SETTINGS.items() for path in paths])
+def test_inputs_have_the_defaults_of_the_settings_they_fill(comfy, node_id, path):
+    module, _, name = path.rpartition(".")
+    settings = getattr(importlib.import_module(f"pack.training.{module}"), name)
+    inputs = {item.id: item for item in schemas()[node_id].inputs if hasattr(item, "default")}
+    defaults = {field.name: default_of(field) for field in dataclasses.fields(settings)}
+    shared = [name for name, default in defaults.items() if name in inputs and is_scalar(default)]
+    assert shared, f"{node_id} has no input named as a field of {name}"
+    different = {
+        name: (inputs[name].default, defaults[name])
+        for name in shared
+        if inputs[name].default != defaults[name] and not (defaults[name] is None and inputs[name].default in OFF)
+    }
+    assert different == {}
+
+
+def default_of(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+@pytest.mark.comfy
+def test_pack_loads_as_comfyui_loads_it(comfy):
+    nodes = comfy.module("nodes")
+    before = set(sys.modules)
+    assert asyncio.run(nodes.load_custom_node(str(ROOT), module_parent="custom_nodes"))
+    assert set(schemas()) <= set(nodes.NODE_CLASS_MAPPINGS)
+    assert nodes.EXTENSION_WEB_DIRS[ROOT.name] == str(ROOT / "js")
+    for name in set(sys.modules) - before:
+        if name.startswith(str(ROOT).replace(".", "_x_")):
+            del sys.modules[name]

@@ -1,0 +1,91 @@
+"""Every example opens on any machine: known nodes, values that fit, no paths of one machine, accepted by the host."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pack.tests.support.workflow import PAGE_ONLY_TYPES, misfit, to_api
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+FILE_INPUTS = {"ckpt_name", "lora_name", "image", "folder"}
+"""Inputs that name a file the user chooses; another machine may lack the one in the example."""
+each_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_there_are_examples():
+    assert "train_then_sample" in {path.stem for path in EXAMPLES}
+
+
+@each_example
+def test_no_path_of_one_machine(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r'"(?:/|~|[A-Za-z]:\\\\)[^"]*"', text) == []
+
+
+@pytest.fixture(scope="module")
+def object_info(comfy) -> dict[str, Any]:
+    return comfy.object_info()
+
+
+@pytest.mark.comfy
+def test_no_seed_changes_by_itself(object_info):
+    """ComfyUI draws another seed at every queue unless told otherwise: all previews would be drawn again, not alike."""
+    seeds = {
+        name: inputs["seed"][1].get("control_after_generate")
+        for name, node in object_info.items()
+        if name.startswith("Bakery")
+        for inputs in node["input"].values()
+        if "seed" in inputs
+    }
+    assert "BakeryPreview" in seeds
+    assert set(seeds.values()) == {"fixed"}, seeds
+
+
+@pytest.mark.comfy
+@each_example
+def test_nodes_exist_and_values_fit(object_info, path):
+    problems = []
+    for node in read(path)["nodes"]:
+        if node["type"] in PAGE_ONLY_TYPES:
+            continue
+        problem = misfit(node, object_info[node["type"]]) if node["type"] in object_info else "no such node"
+        problems += [f"{node['id']} {node['type']}: {problem}"] if problem else []
+    assert problems == []
+
+
+@pytest.mark.comfy
+@each_example
+def test_comfyui_accepts_it(comfy, object_info, path):
+    prompt = to_api(read(path), object_info)
+    execution = comfy.module("execution")
+    _, _, _, errors = asyncio.run(execution.validate_prompt("example", prompt, None))
+    found = [
+        f"{error['type']} {error['details']}"
+        for node in errors.values()
+        for error in node["errors"]
+        if (error.get("extra_info") or {}).get("input_name") not in FILE_INPUTS
+    ]
+    assert found == []
+
+
+@pytest.mark.browser
+@each_example
+def test_the_page_queues_what_we_convert(comfy_page, comfy_server, path):
+    from pack.tests.support.browser import load_workflow, prompt_of
+
+    workflow = read(path)
+    load_workflow(comfy_page, workflow)
+    queued = {
+        node_id: {"class_type": node["class_type"], "inputs": node["inputs"]}
+        for node_id, node in prompt_of(comfy_page).items()
+    }
+    assert queued == to_api(workflow, comfy_server.client().object_info())
+    assert comfy_page.problems == []

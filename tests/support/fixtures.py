@@ -1,0 +1,95 @@
+"""Pytest fixtures that give tests a ComfyUI: in this process, as a server, and checkpoints for both.
+
+Where ComfyUI or Chromium is missing, tests that need it are skipped; with LORA_BAKERY_REQUIRE_HOST=1 (set by dev.py) or
+LORA_BAKERY_REQUIRE_CHROMIUM=1 (set by dev.py in CI) they fail.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from .inprocess import HostModules, import_comfyui
+from .paths import POCKET_CHECKPOINT, comfyui_folder
+from .server import ComfyServer, end_on_sigterm
+
+
+def give_up(what: str, reason: str) -> NoReturn:
+    """Skip the test for want of the host or of Chromium; fail it where that must be there."""
+    if os.environ.get(f"LORA_BAKERY_REQUIRE_{what}") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _comfyui() -> Path:
+    folder = comfyui_folder()
+    if folder is None:
+        give_up("HOST", "needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
+    """ComfyUI in this process; mark the test `comfy`."""
+    return import_comfyui(_comfyui(), tmp_path_factory.mktemp("comfyui"))
+
+
+@pytest.fixture(scope="session")
+def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI server with the pack installed, shared by all tests; mark the test `server`."""
+    end_on_sigterm()
+    server = ComfyServer(_comfyui(), tmp_path_factory.mktemp("server"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def pocket_checkpoint() -> Path:
+    """The pocket model, an SD1.5 checkpoint that knows a small world; `pocket.safetensors` to the server's loader."""
+    from ...workbench.pocket.assemble import assemble
+
+    POCKET_CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
+    return assemble(POCKET_CHECKPOINT)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium (a Playwright `Browser`); mark the test `browser`."""
+    from .browser import find_chromium, launch_chromium
+
+    path = find_chromium()
+    if path is None:
+        give_up("CHROMIUM", "needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
+    with launch_chromium(path) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def comfy_page(browser: Any, comfy_server: ComfyServer) -> Iterator[Any]:
+    """ComfyUI's page, loaded and ready (a Playwright `Page`); mark the test `browser`."""
+    from .browser import open_comfyui
+
+    page = open_comfyui(browser, comfy_server.url)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15(comfy: HostModules) -> Path:
+    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    from .tiny_models import tiny_sd15_path
+
+    return tiny_sd15_path()
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(comfy: HostModules) -> Path:
+    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    from .tiny_models import tiny_sdxl_path
+
+    return tiny_sdxl_path()

@@ -1,0 +1,142 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import torch
+from pack.tests.support.pictures import dataset, picture, save, subset
+from pack.training.data.buckets import BucketSettings
+from pack.training.data.captions import CaptionSettings
+from pack.training.data.dataset import Dataset, combine, with_buckets, with_captions
+from pack.training.data.findings import masked_out, unique_images
+from pack.training.data.folder import scan_folder
+from pack.training.data.gallery import draw_gallery
+from pack.training.data.prepare import place_images, prepare
+from pack.training.data.report import describe, tag_frequency, warnings
+from PIL import Image
+
+
+def found(data, family="sd15"):
+    return warnings(data, place_images(data, family))
+
+
+def about(lines, what):
+    return [line for line in lines if what in line]
+
+
+def with_texts(texts):
+    one = subset([(64, 64)] * len(texts))
+    return Dataset(
+        (replace(one, items=tuple(replace(i, captions=(t,)) for i, t in zip(one.items, texts, strict=True))),)
+    )
+
+
+def test_a_clean_dataset_has_no_warnings():
+    assert found(with_texts(["mia, sky", "mia, tree", "mia, sky, tree"])) == []
+    assert "Warnings\n  none" in describe(with_texts(["mia, sky", "mia, tree"]), "sd15")
+
+
+def test_copies_are_found_also_when_saved_anew(tmp_path):
+    original = picture(1, 256, 192)
+    save(tmp_path / "a.png", original, "a")
+    save(tmp_path / "b.png", original, "b")
+    Image.fromarray(original).resize((200, 150)).save(tmp_path / "small.jpg", quality=80)
+    save(tmp_path / "other.png", picture(2, 256, 192), "other")
+    lines = found(scan_folder(tmp_path))
+    assert about(lines, "same picture: ")[0] == "same picture: a.png, b.png"
+    assert about(lines, "nearly the same")[0] == "nearly the same picture: a.png and small.jpg"
+    assert not about(lines, "other.png and") and not about(lines, "and other.png")
+
+
+def test_several_resolutions_are_no_duplicates():
+    data = with_buckets(dataset([(512, 512)] * 3), BucketSettings(resolution=256), [512])
+    assert found(data) == []
+
+
+def test_images_of_the_graph_are_all_called_alike_but_are_not_one():
+    data = combine([dataset([(64, 64)] * 2), dataset([(64, 64)] * 2, first=5)])
+    assert len(unique_images(place_images(data, "sd15"))) == 4
+
+
+def test_tiny_images_and_lonely_buckets():
+    lines = found(
+        with_buckets(dataset([(512, 512), (600, 500), (120, 100), (900, 300)]), BucketSettings(resolution=512))
+    )
+    assert about(lines, "much smaller") == ["much smaller than trained (enlarged more than 1.5 times): image 3"]
+    assert "image 4 (832x256)" in about(lines, "alone in its bucket")[0]
+
+
+def test_empty_captions_are_those_trained_without_text():
+    data = with_texts(["", "sky"])
+    assert about(found(data), "empty caption") == ["empty caption: image 1"]
+    assert not about(found(with_captions(data, CaptionSettings(trigger="mia"))), "empty caption")
+    assert not about(
+        found(with_captions(with_texts(["a", "b"]), CaptionSettings(caption_dropout=0.4))), "empty caption"
+    )
+
+
+def test_tags_that_always_go_with_the_trigger():
+    data = with_texts(["red hair, sky", "red hair, tree", "sky, red_hair, tree"])
+    (line,) = about(found(with_captions(data, CaptionSettings(trigger="mia"))), "always together")
+    assert line.startswith("always together, in 3 images: mia, red hair.")
+    assert not about(found(data), "always together")
+
+
+def test_tag_counts_equal_a_plain_count():
+    texts = ["a, b, c", "b, c", "c", "c, c, d_e", "d e"]
+    expected = Counter(tag for text in texts for tag in {t.strip().replace("_", " ") for t in text.split(",")})
+    assert tag_frequency(with_texts(texts)) == {"images": dict(expected)}
+    report = describe(with_texts(texts), "sd15")
+    assert all(f"{count:5}  {tag}" in report for tag, count in expected.items())
+
+
+def test_bucket_table_counts_images_and_showings():
+    report = describe(
+        with_buckets(dataset([(512, 512)] * 3 + [(768, 512)], repeats=4), BucketSettings(resolution=512)), "sd15"
+    )
+    assert "512x512      3 images      12 an epoch" in report
+    assert "images x 4 = 16 an epoch" in report
+
+
+def test_notes_of_the_scan_are_warnings(tmp_path):
+    save(tmp_path / "a.png", picture(0, 512, 512), "caption")
+    (tmp_path / "broken.png").write_bytes(b"")
+    assert "broken.png" in about(found(scan_folder(tmp_path)), "left out")[0]
+
+
+def test_gallery_shows_every_picture_as_it_is_cropped():
+    data = with_buckets(dataset([(64, 64), (96, 64), (640, 64)]), BucketSettings(resolution=64))
+    pages_NHWC = draw_gallery(data, "sd15")
+    assert pages_NHWC.shape[0] == 1 and pages_NHWC.shape[-1] == 3
+    assert pages_NHWC.min() >= 0 and pages_NHWC.max() <= 1
+    cell = (pages_NHWC[0, 8:240, 8:240] * 255).round().numpy()
+    expected = np.asarray(Image.fromarray(picture(0)).resize((232, 232), Image.Resampling.BICUBIC), dtype=float)
+    assert np.abs(cell - expected).mean() < 1
+
+
+def test_gallery_has_pages_of_twenty_and_shows_captions():
+    assert draw_gallery(dataset([(64, 64)] * 45), "sd15").shape[0] == 3
+    one, other = (draw_gallery(with_texts([text]), "sd15") for text in ("короткая", "a much longer caption " * 40))
+    assert not torch.equal(one, other)
+
+
+def test_captions_shown_are_those_of_the_first_epoch():
+    data = with_captions(with_texts(["a, b, c, d"] * 3), CaptionSettings(shuffle_tags=True))
+    prepared = prepare(data, lambda p: p.movedim(-1, 1)[:, :, ::8, ::8], "sd15")
+    (batch,) = (prepared.load(plan, 0, 0, 0, 1) for plan in prepared.epoch(3, 0, 0))
+    from pack.training.data.findings import caption_as_trained
+
+    shown = {entry.image_id: caption_as_trained(entry) for entry in place_images(data, "sd15")}
+    assert shown == dict(zip(batch.image_ids, batch.captions, strict=True))
+
+
+def test_masks_that_leave_nothing_are_named(tmp_path):
+    for seed in range(3):
+        save(tmp_path / "set" / f"{seed}.png", picture(seed), f"caption {seed}")
+    save(tmp_path / "masks" / "0.png", np.zeros((64, 64), np.uint8))
+    save(tmp_path / "masks" / "1.png", picture(9)[..., 0])
+    lines = found(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"))
+    assert about(lines, "mask") == ["the mask is black all over, so nothing is trained: 0.png"]
+    unmasked = place_images(scan_folder(tmp_path / "set"), "sd15")
+    for entry in unmasked:
+        entry.item.source.unlink()
+    assert masked_out(unmasked) == []  # without a mask no picture is read again

@@ -1,0 +1,134 @@
+"""The low-rank path with its own backward passes, against autograd in float64, merged into the weight and beside it."""
+
+from types import MethodType
+
+import pytest
+import torch
+from pack.tests.unit.networks.layers import (
+    LAYERS,
+    assert_equal_gradients,
+    layer_and_input,
+    merged,
+    trained,
+)
+from pack.training.networks import low_rank
+from torch import Tensor, nn
+
+
+class Plain:
+    """A host's forward that says what it multiplies with."""
+
+    def __init__(self, module: nn.Module, *, is_plain: bool = True) -> None:
+        self.module, self.is_plain = module, is_plain
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.module(x)
+
+    def plain_tensors(self) -> low_rank.PlainTensors | None:
+        return (self.module.weight, self.module.bias) if self.is_plain else None  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("merged_from", [0, 10**9])
+def test_forward_and_gradients(kind: str, merged_from: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(low_rank, "MERGED_FROM", merged_from)
+    module, x = layer_and_input(kind)
+    adapter = trained("locon", module)
+    adapter.set_strength(0.7)
+    x.requires_grad_(True)
+    inputs = [x, *adapter.parameters()]
+    found, wanted = adapter(x, Plain(module)), merged(module, adapter, x, 0.7)
+    assert "LowRankLayer" in str(found.grad_fn) or "LowRankLayer" in str(found.grad_fn.next_functions)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+    assert_equal_gradients(found, wanted, inputs)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("merged_from", [0, 10**9])
+@pytest.mark.parametrize("wanted", ["x", "lora_down", "lora_up"])
+def test_only_what_is_wanted_gets_a_gradient(kind: str, merged_from: float, wanted: str, monkeypatch):
+    monkeypatch.setattr(low_rank, "MERGED_FROM", merged_from)
+    module, x = layer_and_input(kind)
+    adapter = trained("locon", module)
+    tensors = {"x": x, **dict(adapter.named_parameters())}
+    for name, tensor in tensors.items():
+        tensor.requires_grad_(name == wanted)
+    adapter(x, Plain(module)).square().sum().backward()
+    found = tensors[wanted].grad
+    tensors[wanted].grad = None
+    merged(module, adapter, x).square().sum().backward()
+    torch.testing.assert_close(found, tensors[wanted].grad, rtol=1e-8, atol=1e-8)
+    assert all((tensor.grad is not None) == (name == wanted) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_beside_another_forward_gradients_are_the_same(kind: str):
+    """With dropout, or a forward that does more, the change is added to what the layer gives."""
+    module, x = layer_and_input(kind)
+    adapter = trained("locon", module)
+    x.requires_grad_(True)
+    inputs = [x, *adapter.parameters()]
+    added = adapter(x, Plain(module, is_plain=False))
+    assert "LowRankLayer" not in str(added.grad_fn)
+    beside = adapter(x, Plain(module))
+    torch.testing.assert_close(added, beside, rtol=1e-10, atol=1e-10)
+    assert_equal_gradients(added, beside, inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_never_merged(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+    """A change too small for the weight's format is still in the output."""
+    monkeypatch.setattr(low_rank, "MERGED_FROM", 0)
+    module = nn.Linear(64, 64, bias=False).to(dtype).requires_grad_(False)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    x = torch.cat([torch.ones(1, 32), -torch.ones(1, 32)], dim=1).to(dtype).expand(100, -1)
+    down, up = torch.zeros(1, 64, dtype=dtype), torch.full((64, 1), 1e-4, dtype=dtype)
+    down[:, :32] = 1.0
+    output = low_rank.LowRankLayer.apply(x, module.weight, None, down, up, 1.0, None)
+    torch.testing.assert_close(output.float(), torch.full((100, 64), 32e-4), rtol=1e-2, atol=0)
+
+
+def test_nothing_is_merged_on_graphics_cards(monkeypatch: pytest.MonkeyPatch):
+    """They may round float32 factors of a product to 10 bits of mantissa."""
+    monkeypatch.setattr(low_rank, "MERGED_FROM", 0)
+    x, weight = torch.ones(100, 8), torch.ones(8, 8)
+    assert low_rank._is_merged(x, weight)
+    assert not low_rank._is_merged(x.to("meta"), weight.to("meta"))
+
+
+def test_plain_tensors_are_those_of_a_forward_that_does_no_more():
+    module, x = nn.Linear(4, 3), torch.randn(2, 4)
+    found = low_rank.plain_tensors(module.forward, x)
+    assert found is not None and found[0] is module.weight and found[1] is module.bias
+    assert low_rank.plain_tensors(module.forward, x.double()) is None
+    assert low_rank.plain_tensors(module.forward, x.to("meta")) is None
+    assert low_rank.plain_tensors(lambda x: module(x), x) is None
+    assert low_rank.plain_tensors(module, x) is None
+
+    class Doubled(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
+
+    assert low_rank.plain_tensors(Doubled(4, 3).forward, x) is None
+    module.forward = MethodType(lambda self, x: x, module)  # pyright: ignore[reportAttributeAccessIssue]
+    assert low_rank.plain_tensors(module.forward, x) is None
+
+
+def test_nothing_is_kept_but_input_and_hidden_rows():
+    module, x = nn.Linear(48, 64).requires_grad_(False), torch.randn(2, 300, 48, requires_grad=True)
+    adapter = trained("lora", module).float()
+    kept: set[int] = set()
+    known = {tensor.untyped_storage().data_ptr() for tensor in (x, module.weight, *adapter.parameters())}
+    sizes: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        pointer = tensor.untyped_storage().data_ptr()
+        if pointer not in known | kept:
+            kept.add(pointer)
+            sizes.append(tensor.untyped_storage().nbytes())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        adapter(x, module.forward)
+    assert sizes == [4 * 600 * adapter.rank]

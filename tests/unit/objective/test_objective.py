@@ -1,0 +1,190 @@
+"""The whole objective: targets, the order of weights, batches, masks, refusals."""
+
+import math
+
+import pytest
+import torch
+from pack.tests.unit.objective.toy import SD_ALPHAS_CUMPROD, ToyBase, toy_batch
+from pack.training.objective.objective import Draws, ObjectiveSettings, diffusion_loss
+from pack.training.objective.schedule import zero_terminal_snr
+
+PLAIN = ObjectiveSettings(min_snr_gamma=None)
+DRAWS = Draws(seed=3, step=8, micro_step=1)
+
+
+class Oracle(ToyBase):
+    """Knows the clean latents and says exactly what a perfect denoiser would, from the definition of its output."""
+
+    def __init__(self, prediction_type, clean, alphas_cumprod=SD_ALPHAS_CUMPROD):
+        super().__init__(prediction_type, alphas_cumprod)
+        self.clean = clean.double()
+
+    def denoise(self, noisy_BCHW, timestep_B, texts, sizes):
+        alpha = self.alphas_cumprod[timestep_B][:, None, None, None]
+        noise = (noisy_BCHW.double() - alpha.sqrt() * self.clean) / (1 - alpha).sqrt()
+        if self.prediction_type == "epsilon":
+            return noise.float()
+        return (alpha.sqrt() * noise - (1 - alpha).sqrt() * self.clean).float()
+
+
+def loss_of(base, batch, settings=PLAIN, draws=DRAWS):
+    return diffusion_loss(base, base.network, batch, base.encode_text(batch.captions), settings, draws)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_a_perfect_denoiser_has_no_loss(prediction_type):
+    batch = toy_batch(6)
+    result = loss_of(Oracle(prediction_type, batch.latents_BCHW), batch)
+    assert result.unweighted_B.max() < 1e-7
+
+
+def test_a_perfect_denoiser_has_no_loss_at_zero_terminal_snr():
+    batch, settings = toy_batch(2), ObjectiveSettings(min_snr_gamma=5.0, zero_terminal_snr=True)
+    oracle = Oracle("v_prediction", batch.latents_BCHW, zero_terminal_snr(SD_ALPHAS_CUMPROD))
+    for timestep in (0, 500, 999):
+        result = loss_of(oracle, batch, settings, Draws(seed=0, step=0, timestep=timestep))
+        assert result.unweighted_B.max() < 1e-7
+
+
+@pytest.mark.parametrize("timestep", [300, 900, 999])
+def test_weights_go_by_the_rescaled_schedule_at_zero_terminal_snr(timestep):
+    settings = ObjectiveSettings(min_snr_gamma=5.0, zero_terminal_snr=True)
+    result = loss_of(ToyBase("v_prediction"), toy_batch(1), settings, Draws(seed=0, step=0, timestep=timestep))
+    alpha = zero_terminal_snr(SD_ALPHAS_CUMPROD)[timestep].item()
+    snr = alpha / (1 - alpha)
+    assert result.loss_B.item() == pytest.approx(result.unweighted_B.item() * min(snr, 5.0) / (snr + 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ObjectiveSettings(),
+        ObjectiveSettings(soft_min_snr=True),
+        ObjectiveSettings(min_snr_gamma=None, debiased_estimation=True),
+        ObjectiveSettings(min_snr_gamma=None, p2_gamma=1.0),
+        ObjectiveSettings(loss_type="huber"),
+    ],
+    ids=["min-SNR", "soft", "debiased", "P2", "huber"],
+)
+def test_pure_noise_gives_finite_losses_and_gradients(prediction_type, settings):
+    base = ToyBase(prediction_type, zero_terminal_snr(SD_ALPHAS_CUMPROD))
+    loss = loss_of(base, toy_batch(2), settings, Draws(seed=0, step=0, timestep=999)).loss_B
+    loss.mean().backward()
+    assert loss.isfinite().all()
+    assert base.network.weight.grad.isfinite().all()
+
+
+def test_every_weight_multiplies_in_order():
+    """Recomputes the loss from the parts of the batch in double precision."""
+    mask = torch.rand(3, 1, 8, 6, generator=torch.Generator().manual_seed(0))
+    batch = toy_batch(
+        3,
+        mask_B1HW=mask,
+        loss_weight_B=torch.tensor([0.5, 2.0, 1.0]),
+        is_regularization_B=torch.tensor([False, True, True]),
+    )
+    settings = ObjectiveSettings(min_snr_gamma=2.0, v_pred_like_loss=0.3, prior_loss_weight=0.4, loss_type="l1")
+    base = ToyBase()
+    seen = {}
+
+    def recording(noisy, timestep, texts, sizes, denoise=base.denoise):
+        seen["prediction"], seen["noisy"] = denoise(noisy, timestep, texts, sizes), noisy
+        return seen["prediction"]
+
+    base.denoise = recording
+    result = loss_of(base, batch, settings)
+    for index in range(3):
+        alpha = SD_ALPHAS_CUMPROD[result.timestep_B[index]].item()
+        noise = (seen["noisy"][index].double() - math.sqrt(alpha) * batch.latents_BCHW[index]) / math.sqrt(1 - alpha)
+        distance = (seen["prediction"][index].double() - noise).abs()
+        mean = (distance * mask[index]).sum().item() / (4 * mask[index].sum().item())
+        snr = alpha / (1 - alpha)
+        level = min(snr, 2.0) / snr * (1 + 0.3 * (snr + 1) / snr)
+        weight = batch.loss_weight_B[index].item() * (0.4 if index else 1.0)
+        assert result.unweighted_B[index].item() == pytest.approx(mean, rel=1e-5)
+        assert result.loss_B[index].item() == pytest.approx(mean * level * weight, rel=1e-5)
+    assert not result.unweighted_B.requires_grad
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PLAIN,
+        ObjectiveSettings(
+            noise_offset=0.1, noise_offset_random=True, input_perturbation=0.1, multires_noise_iterations=4
+        ),
+        ObjectiveSettings(timestep_distribution="low_discrepancy", loss_type="smooth_l1"),
+    ],
+    ids=["plain", "noises", "low discrepancy"],
+)
+def test_two_halves_of_a_batch_are_the_batch(settings):
+    """So processes that share a batch, or a batch size of one, train on the same numbers."""
+    whole_base, half_base = ToyBase(), ToyBase()
+    batch = toy_batch(4)
+    whole = loss_of(whole_base, batch, settings)
+    whole.loss_B.sum().backward()
+    losses = []
+    for first in (0, 2):
+        part = slice(first, first + 2)
+        half = toy_batch(2, latents_BCHW=batch.latents_BCHW[part], captions=batch.captions[part])
+        draws = Draws(seed=3, step=8, micro_step=1, sample_offset=first)
+        result = loss_of(half_base, half, settings, draws)
+        result.loss_B.sum().backward()
+        losses.append(result.loss_B)
+    torch.testing.assert_close(torch.cat(losses), whole.loss_B)
+    torch.testing.assert_close(half_base.network.weight.grad, whole_base.network.weight.grad)
+
+
+def test_hidden_parts_of_the_picture_have_no_influence():
+    mask = torch.zeros(1, 1, 8, 6)
+    mask[..., :3] = 1
+    batch = toy_batch(1, mask_B1HW=mask)
+    changed = batch.latents_BCHW.clone()
+    changed[..., 3:] += 10
+    losses = [
+        loss_of(ToyBase(), toy_batch(1, mask_B1HW=mask, latents_BCHW=x)).loss_B for x in (batch.latents_BCHW, changed)
+    ]
+    assert torch.equal(*losses)
+
+
+def test_timesteps_are_reported():
+    result = loss_of(ToyBase(), toy_batch(3), draws=Draws(seed=0, step=0, timestep=400))
+    assert result.timestep_B.tolist() == [400, 400, 400]
+
+
+@pytest.mark.parametrize(
+    ("prediction_type", "fields", "message"),
+    [
+        ("epsilon", {"zero_terminal_snr": True}, "zero_terminal_snr needs a v-prediction model"),
+        ("epsilon", {"scale_v_pred_loss_like_noise_pred": True}, "scale_v_pred_loss_like_noise_pred needs"),
+        ("v_prediction", {"v_pred_like_loss": 0.5}, "v_pred_like_loss needs an epsilon model"),
+    ],
+)
+def test_options_of_the_other_prediction_type_are_refused(prediction_type, fields, message):
+    with pytest.raises(ValueError, match=message):
+        loss_of(ToyBase(prediction_type), toy_batch(1), ObjectiveSettings(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"loss_type": "l3"}, "loss_type must be one of l2, l1, huber, smooth_l1"),
+        ({"huber_c": 0.0}, "huber_c"),
+        ({"min_snr_gamma": 0.0}, "min_snr_gamma must be above 0"),
+        ({"debiased_estimation": True}, "only one weighting.*min_snr_gamma and debiased_estimation"),
+        ({"min_snr_gamma": None, "soft_min_snr": True}, "soft_min_snr needs min_snr_gamma"),
+        ({"noise_offset": 2.0}, "noise_offset"),
+        ({"adaptive_noise_scale": 0.1}, "adaptive_noise_scale needs noise_offset"),
+        ({"multires_noise_discount": 0.0}, "multires_noise_discount"),
+        ({"input_perturbation": -0.1}, "input_perturbation"),
+        ({"min_timestep": 600, "max_timestep": 600}, "max_timestep must be above min_timestep"),
+        ({"timestep_distribution": "sometimes"}, "timestep_distribution must be one of"),
+        ({"prior_loss_weight": -1.0}, "prior_loss_weight"),
+        ({"prior_preservation": "extra_term"}, "trigger must name"),
+        ({"scale_weight_norms": -1.0}, "scale_weight_norms"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ObjectiveSettings(**fields)

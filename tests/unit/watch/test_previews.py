@@ -1,0 +1,107 @@
+"""When pictures are drawn, with which weights, and that the same is never drawn twice."""
+
+import pytest
+import torch
+from pack.tests.support.toy_model import ToyBase, raising, run, toy_request
+from pack.training.loop.job import StopTraining
+from pack.training.loop.stages import Stage
+from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.watch.previews import Previewer, PreviewSettings
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
+BASE = ToyBase()
+
+
+def request_of(root, **changes):
+    return toy_request(root, base=BASE, stages=(Stage(steps=5, batch_size=2),), **changes)
+
+
+class Drawn:
+    """Previewers of one set of settings, and their pictures by step."""
+
+    def __init__(self, **settings):
+        self.settings = PreviewSettings(prompts=("red", "big"), **settings)
+        self.pictures = {}
+
+    def sample(self, prompt, settings):
+        assert not torch.is_grad_enabled()
+        text = BASE.encode_text([prompt])
+        return BASE.denoise(torch.ones(1, 4, 8, 8), torch.tensor([500]), text, [])[0]
+
+    def previewer(self):
+        return Previewer(self.settings, self.sample, self.pictures.__setitem__, self.pictures)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [({"every": 2}, [0, 2, 4, 5]), ({"every": 0}, [0, 5]), ({"every": 2, "at_start": False}, [2, 4, 5])],
+)
+def test_steps(settings, steps, tmp_path):
+    drawn = Drawn(**settings)
+    run(request_of(tmp_path), drawn.previewer())
+    assert list(drawn.pictures) == steps
+
+
+def test_a_run_that_goes_on_draws_what_is_missing(tmp_path):
+    drawn = Drawn(every=2)
+    run(request_of(tmp_path), drawn.previewer(), raising(4, StopTraining()))
+    pictures = dict(drawn.pictures)
+    del drawn.pictures[4]
+    run(request_of(tmp_path), drawn.previewer())
+    assert sorted(drawn.pictures) == [0, 2, 4, 5]
+    assert all(torch.equal(*pair) for pair in zip(drawn.pictures[4], pictures[4], strict=True))
+
+
+def test_new_prompts_on_a_finished_run_draw_the_base_and_the_end(tmp_path):
+    during = Drawn(every=0)
+    run(request_of(tmp_path), during.previewer())
+    after = Drawn(every=2)
+    run(request_of(tmp_path), after.previewer())
+    assert list(after.pictures) == [0, 5]
+    for step in (0, 5):
+        assert all(torch.equal(*pair) for pair in zip(during.pictures[step], after.pictures[step], strict=True))
+
+
+@pytest.mark.parametrize("optimizer", [OptimizerSettings(learning_rate=1e-2, ema_decay=0.9), None])
+def test_pictures_are_those_of_the_weights_returned(optimizer, tmp_path):
+    """EMA and the evaluation weights of schedule-free are what is drawn and what is returned."""
+    optimizer = optimizer or OptimizerSettings(optimizer="ScheduleFreeAdamW", learning_rate=1e-2)
+    drawn = Drawn(every=0)
+    result = run(request_of(tmp_path, optimizer=optimizer), drawn.previewer())
+    from pack.training.networks.network import Network
+
+    network = Network.from_tensors(BASE.parts(), "sd15", dict(result.tensors))
+    network.attach()
+    with torch.no_grad():
+        expected = [drawn.sample(prompt, drawn.settings) for prompt in drawn.settings.prompts]
+    network.detach()
+    for picture, wanted in zip(drawn.pictures[5], expected, strict=True):
+        assert torch.allclose(picture, wanted, atol=1e-6)
+
+
+def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
+    drawn, seen = Drawn(every=0), {}
+
+    class Try:
+        def on_start(self, job, state): ...
+        def on_step(self, job, state, report):
+            if report.step == 3:
+                for strength in (0.0, 0.5, 1.0):
+                    seen[strength] = previewer.try_prompt(job, state, "red", 1, strength)
+                assert job.network.strength == 1.0
+
+        def on_end(self, job, state, error): ...
+
+    previewer = drawn.previewer()
+    run(request_of(tmp_path), previewer, Try())
+    assert torch.allclose(seen[0.0], drawn.pictures[0][0])
+    assert not torch.allclose(seen[0.5], seen[1.0])
+
+
+@pytest.mark.parametrize(
+    "values", [{"prompts": ()}, {"width": 8}, {"height": 65}, {"every": -1}], ids=lambda values: next(iter(values))
+)
+def test_settings_refused_by_name(values):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        PreviewSettings(**{"prompts": ("a",), **values})

@@ -1,0 +1,120 @@
+"""Contestants in processes of their own, one step each in turn: what else the machine does hits all alike."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ...tests.support.alias import ROOT
+from .contest import Case
+
+ALIAS = ROOT / "tests" / "host" / "alias.py"
+TAIL = 2000
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+"""For glibc. Else it gives large tensors back to the system and asks for them anew: a fifth of a step is then spent on
+clearing pages, and steps of one contestant differ by as much as contestants do."""
+OTHERS_AT_ONCE = 3
+"""Contestants side by side beside the bound. Each takes one to five GB with SD1.5, and the model once for all."""
+OTHERS_AT_ONCE_OF_LARGE = 1
+"""With batches, of 4 of which the host's trainer makes 16 samples, and with every layer: ten GB and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a table."""
+
+    label: str
+    contestant: str
+    """See `worker.CONTESTANTS`."""
+    case: Case
+
+
+@dataclass
+class Measurement:
+    """What one entry cost."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of each timed step."""
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Processor time of all threads in the same steps: what other programs do meanwhile hardly changes it."""
+    bound_seconds: list[float] = field(default_factory=list)
+    """Of the bound's steps in the same rounds, which the times are divided by."""
+    bound_cpu_seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0
+    """Most that lived at once besides the loaded model, from the trainer's start."""
+
+
+class Worker:
+    """A contestant's process, warmed up by one step, in which memory is counted."""
+
+    def __init__(self, entry: Entry, weights: Path) -> None:
+        self.entry = entry
+        self.peak_bytes = 0
+        arguments = [entry.contestant, json.dumps(asdict(entry.case)), str(weights)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, str(ALIAS), "pack.workbench.bench.start", "worker", *arguments],
+            cwd=ROOT, env={"OMP_WAIT_POLICY": "PASSIVE", **KEEP_FREED_MEMORY, **os.environ}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+        )  # fmt: skip
+        self._answer()
+
+    def step(self) -> dict[str, float]:
+        """Ask for a step and give the worker's answer to it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def end(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+        self._errors.close()
+
+    def _answer(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise RuntimeError(f"{self.entry.label} ended early:\n{self._errors.read()[-TAIL:]}")
+        answer: dict[str, float] = json.loads(line)
+        self.peak_bytes = max(self.peak_bytes, int(answer.get("peak_bytes", 0)))
+        return answer
+
+
+def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
+    """Measure entries against the first of them, the bound, a few at a time so that all fit into memory."""
+    bound, others = entries[0], entries[1:]
+    results: dict[str, Measurement] = {}
+    is_large = bound.case.batch > 1 or bound.case.targets == "all" or bound.case.latent > 32
+    at_once = OTHERS_AT_ONCE_OF_LARGE if is_large else OTHERS_AT_ONCE
+    for start in range(0, len(others), at_once):
+        group = _side_by_side([bound, *others[start : start + at_once]], weights, num_rounds)
+        for label, result in group.items():
+            result.bound_seconds, result.bound_cpu_seconds = group[bound.label].seconds, group[bound.label].cpu_seconds
+            results.setdefault(label, result)
+    return results
+
+
+def _side_by_side(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
+    """One step each in turn; every second round goes backwards, so that none always follows the same."""
+    results = {entry.label: Measurement() for entry in entries}
+    workers: list[Worker] = []
+    try:
+        for entry in entries:
+            workers.append(Worker(entry, weights))
+            results[entry.label].peak_bytes = workers[-1].peak_bytes
+        for number in range(num_rounds):
+            for worker in workers if number % 2 == 0 else reversed(workers):
+                answer, result = worker.step(), results[worker.entry.label]
+                result.seconds.append(answer["seconds"])
+                result.cpu_seconds.append(answer["cpu_seconds"])
+    finally:
+        for worker in workers:
+            worker.end()
+    return results

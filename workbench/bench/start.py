@@ -1,0 +1,29 @@
+"""Start a part of the benchmark with ComfyUI importable: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
+
+ComfyUI's own choice for GPUs, PyTorch's fused attention, is made for the CPU too.
+"""
+
+import importlib
+import os
+import sys
+
+import torch
+
+from ...tests.support.paths import comfyui_folder
+
+
+def prepare_host() -> None:
+    """Put ComfyUI on the path and choose the CPU."""
+    folder = comfyui_folder()
+    assert folder is not None, "dev.py sets COMFYUI_PATH"
+    sys.path.insert(0, str(folder))
+    from comfy.cli_args import args
+
+    args.cpu = True
+    args.use_pytorch_cross_attention = True
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    prepare_host()
+    importlib.import_module(f"pack.tests.bench.{sys.argv[1]}").main(sys.argv[2:])
