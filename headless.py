@@ -91,7 +91,7 @@ def train(prompt: dict[str, Any]) -> str:
     if node is None:
         return "this ComfyUI has no Train LoRA (Bakery) node: install the pack into its custom_nodes."
     pack = node.__module__.rpartition(".nodes.")[0]
-    importlib.import_module(f"{pack}.nodes.comfy_bridge.ranks").join_ranks()
+    importlib.import_module(f"{pack}.nodes.comfy_bridge.host.ranks").join_ranks()
     trained = [key for key, value in prompt.items() if value["class_type"] == TRAIN_NODE]
     identity = uuid.uuid4().hex
     is_valid, error, outputs, node_errors = loop.run_until_complete(
@@ -110,7 +110,7 @@ def train(prompt: dict[str, Any]) -> str:
         for key in trained:
             for text in done["outputs"].get(key, {}).get("text", []):
                 print(f"LoRA Bakery: {prompt[key]['inputs'].get('name', key)}: {text}")
-        folders = importlib.import_module(f"{pack}.nodes.comfy_bridge.run_folders")
+        folders = importlib.import_module(f"{pack}.nodes.comfy_bridge.host.run_folders")
         print(f"LoRA Bakery: runs lie in {folders.loras_output()}")
     return what_failed(done["status"])
 

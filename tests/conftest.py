@@ -17,7 +17,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, str(NUM_THREADS))
 
 
-runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
+runpy.run_path(str(ROOT / "tests" / "support" / "alias.py"))["alias_pack"]()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

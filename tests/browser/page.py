@@ -1,12 +1,11 @@
 """What the browser tests share: nodes on the canvas, waiting, screenshots."""
 
 import os
-from pathlib import Path
 from typing import Any
 
+from pack.tests.support.paths import ROOT
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
 IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
 """Write the pictures of docs/images anew."""
 TIMEOUT_MS = 240_000 if IS_WRITING_SCREENSHOTS else 120_000

@@ -1,17 +1,15 @@
 """Blueprints are listed by the host, open on the page, and run there connected to a checkpoint."""
 
 import json
-from pathlib import Path
 
 import pytest
 from pack.tests.support.browser import load_workflow, prompt_of
-from pack.tests.support.paths import POCKET_CHECKPOINT
+from pack.tests.support.paths import POCKET_CHECKPOINT, ROOT
 from pack.workbench.examples.blueprints import BLUEPRINTS
 from pack.workbench.examples.data import add_example_data
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = [blueprint.name for blueprint in BLUEPRINTS]
 QUICK = {
     "BakeryTrain": {"steps": 2, "batch_size": 1, "save_every": 2},

@@ -2,11 +2,11 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pack.tests.support.client import ComfyClient
+from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import NEVER, to_api
 from pack.workbench.examples.data import add_example_data
 from pack.workbench.examples.examples import EXAMPLES
@@ -16,7 +16,6 @@ from PIL import Image
 
 pytestmark = pytest.mark.server
 
-ROOT = Path(__file__).resolve().parents[1]
 FEW = {"steps": 3, "sampling_steps": 2, "save_every": 1, "every": 2, "num_steps": 2, "step": 2, "validate_every": 2}
 """Inputs of our nodes and samplers that decide how long an example runs, and what they are cut to."""
 SIZES = {"batch_size": 2, "amount": 3}

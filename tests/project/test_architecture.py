@@ -8,12 +8,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pack.tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HOST_MODULES = {
     "app", "comfy", "comfy_api", "comfy_api_nodes", "comfy_config", "comfy_execution", "comfy_extras", "execution",
     "folder_paths", "latent_preview", "main", "node_helpers", "nodes", "protocol", "server",

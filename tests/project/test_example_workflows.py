@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import PAGE_ONLY_TYPES, misfit, to_api
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
 FILE_INPUTS = {"ckpt_name", "lora_name", "image", "folder"}
 """Inputs that name a file the user chooses; another machine may lack the one in the example."""

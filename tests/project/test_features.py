@@ -1,11 +1,10 @@
 """docs/features.md names only nodes, inputs and tests that exist, and every node is in it."""
 
 import re
-from pathlib import Path
 
 import pytest
+from pack.tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| (?P<option>.+?) \| (?P<node>[\w-]+) \| (?P<inputs>[\w, -]+) \| (?P<test>.+) \|$", re.M)
 ROWS = [
     match.groupdict()

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
+from pack.tests.support.paths import ROOT
 from pack.workbench.translations import english, is_chinese, leaves
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.comfy
 
 

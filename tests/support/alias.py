@@ -1,4 +1,4 @@
-"""Makes the repository importable as `pack`; as a script, runs a module below it: `alias.py pack.tests.demo ...`.
+"""Makes the repository importable as `pack`; as a script, runs a module below it: `alias.py pack.workbench.demo ...`.
 
 ComfyUI loads the repository's root as a package under a name of its own, so nothing inside may count on one. Tests and
 tools call it `pack`. The root itself must not be on `sys.path`: our `nodes/` would hide ComfyUI's `nodes.py`.

@@ -1,4 +1,4 @@
-"""Run folders as an earlier version of the code wrote them, and what it made of them: `python tests/support/old_runs.py`.
+"""Run folders as an earlier version wrote them, and what it made of them: `python tests/support/old_runs.py`.
 
 Written once, before the code moves; a test then looks for them, goes on with them and compares the weights.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
-    runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
+    runpy.run_path(str(ROOT / "tests" / "support" / "alias.py"))["alias_pack"]()
 
 import torch  # noqa: E402
 from pack.tests.support.toy_model import ToyBase, raising, run, toy_request  # noqa: E402
@@ -29,6 +29,9 @@ OLD_RUNS = Path(__file__).resolve().parent / "old_runs"
 STOPPED_AT = 5
 ADAMW = OptimizerSettings(learning_rate=1e-2)
 NETWORK = NetworkSettings(rank=2, include=("*middle_block*",))
+LOKR = NetworkSettings(
+    algorithm="lokr", rank=2, parts=("unet", "text_encoder"), include=("*middle_block*", "*layers.1.mlp*")
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,7 @@ RUNS = {
     "ema": OldRun(
         EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", optimizer=replace(ADAMW, ema_decay=0.9), is_stopped=True
     ),
-    "text encoder": OldRun(
-        EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", is_stopped=True,
-        network=NetworkSettings(algorithm="lokr", rank=2, parts=("unet", "text_encoder"), include=("*middle_block*", "*layers.1.mlp*")),
-    ),
+    "text encoder": OldRun(EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", network=LOKR, is_stopped=True),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ MADE_BY_AN_EXAMPLE = {"lora_name"}
 def playground(pocket_checkpoint, comfy, tmp_path_factory):
     """The lines it greets with, its client and its folder."""
     folder = tmp_path_factory.mktemp("ui")
-    command = [sys.executable, ROOT / "tests" / "host" / "alias.py", "pack.workbench.ui", "--folder", folder]
+    command = [sys.executable, ROOT / "tests" / "support" / "alias.py", "pack.workbench.ui", "--folder", folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ) as process:
         greeting = []
         for line in process.stdout:

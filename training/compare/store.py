@@ -50,7 +50,7 @@ class Comparison:
     plain_scores: tuple[float, ...]
     """Mean likeness by LoRA with the trigger word left out; empty without one."""
     others_changed: tuple[float | None, ...] = ()
-    """By LoRA, what it changes in other subjects, as training/compare/overfit.py has it; empty where none were drawn."""
+    """By LoRA, what it changes in other subjects, as `overfit.py` measures it; empty where none were drawn."""
 
     def by_cell(self) -> dict[Cell, float]:
         """Scores; empty without references."""

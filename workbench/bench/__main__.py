@@ -27,7 +27,7 @@ from .report import comparison_table, machine, write_report
 from .rounds import ALIAS, compare
 from .start import prepare_host
 
-DOCS, KEPT = ROOT / "docs", ROOT / "tests" / "bench" / "results.json"
+DOCS, KEPT = ROOT / "docs", ROOT / "workbench" / "bench" / "results.json"
 OTHER = CACHE / "bench"
 """Where the page and the results of another machine go."""
 QUICK_NOTE = """

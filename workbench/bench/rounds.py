@@ -12,7 +12,7 @@ from pathlib import Path
 from ...tests.support.alias import ROOT
 from .contest import Case
 
-ALIAS = ROOT / "tests" / "host" / "alias.py"
+ALIAS = ROOT / "tests" / "support" / "alias.py"
 TAIL = 2000
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 """For glibc. Else it gives large tensors back to the system and asks for them anew: a fifth of a step is then spent on

@@ -1,4 +1,4 @@
-"""Start a part of the benchmark with ComfyUI importable: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
+"""Start a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
 
 ComfyUI's own choice for GPUs, PyTorch's fused attention, is made for the CPU too.
 """
@@ -26,4 +26,4 @@ def prepare_host() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     prepare_host()
-    importlib.import_module(f"pack.tests.bench.{sys.argv[1]}").main(sys.argv[2:])
+    importlib.import_module(f"pack.workbench.bench.{sys.argv[1]}").main(sys.argv[2:])

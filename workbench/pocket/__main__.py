@@ -1,4 +1,4 @@
-"""Command line: `python tests/pocket pretrain | assemble | evaluate`, each with --help."""
+"""Command line: `python workbench/pocket pretrain | assemble | evaluate`, each with --help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = ("pretrain", "assemble", "evaluate")
 def main() -> int:
     """Imports this folder as a package and runs the named command with the remaining arguments."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        print(f"usage: python tests/pocket {{{'|'.join(COMMANDS)}}} [options]", file=sys.stderr)
+        print(f"usage: python workbench/pocket {{{'|'.join(COMMANDS)}}} [options]", file=sys.stderr)
         return 2
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE]
     package = types.ModuleType("pocket")

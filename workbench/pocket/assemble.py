@@ -63,7 +63,7 @@ def checkpoint_tensors(weights: Path) -> dict[str, Tensor]:
 
 def main(arguments: list[str]) -> int:
     """The command; 0 when the file is there."""
-    parser = argparse.ArgumentParser(prog="python tests/pocket assemble", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python workbench/pocket assemble", description=__doc__)
     parser.add_argument("path", type=Path, nargs="?", default=CHECKPOINT)
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER)
     options = parser.parse_args(arguments)

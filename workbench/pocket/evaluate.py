@@ -84,7 +84,7 @@ def _write_label(draw: ImageDraw.ImageDraw, x: int, y: int, picture: np.ndarray,
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python tests/pocket evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python workbench/pocket evaluate", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER)
     parser.add_argument("--sheet", type=Path, default=SHEET)

@@ -1,4 +1,4 @@
-"""Pretrains the pocket model: the VAE, then the U-Net, then the weights into tests/pocket/weights.
+"""Pretrains the pocket model: the VAE, then the U-Net, then the weights into workbench/pocket/weights.
 
 Each phase keeps its state in a folder and goes on from it when the command is given again.
 """
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python tests/pocket pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python workbench/pocket pretrain", description=__doc__)
     parser.add_argument("--phase", choices=("vae", "unet", "all"), default="all")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="start from the weights there are")
     parser.add_argument("--vae-steps", type=int, default=VAEConfig().num_steps)

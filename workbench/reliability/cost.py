@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
-    runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
+    runpy.run_path(str(ROOT / "tests" / "support" / "alias.py"))["alias_pack"]()
 
 import torch  # noqa: E402
 from pack.tests.support.client import ComfyClient  # noqa: E402

@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
-    runpy.run_path(str(ROOT / "tests" / "host" / "alias.py"))["alias_pack"]()
+    runpy.run_path(str(ROOT / "tests" / "support" / "alias.py"))["alias_pack"]()
 
 import torch  # noqa: E402
 from pack.tests.support.toy_runs import (  # noqa: E402

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from pack.tests.support.paths import ROOT
 from pack.training.files import atomic
 from pack.training.files.atomic import TEMPORARY_SUFFIX, remove_leftovers, write_atomic, write_text_atomic
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def names(folder: Path) -> list[str]:

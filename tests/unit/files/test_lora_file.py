@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from pack.tests.support.paths import ROOT
 from pack.training.files.hashes import file_hash, legacy_file_hash, lora_hashes
 from pack.training.files.header_size import DROP_LIMIT, LIBRARY_LIMIT, NOTE_KEY
 from pack.training.files.lora_file import load_lora, load_metadata, save_lora
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def names(folder: Path) -> list[str]:

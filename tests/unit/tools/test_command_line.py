@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pack.tests.support.paths import ROOT
 from pack.tests.unit.tools.loras import CONV, NAME, draw, low_rank, named
 from pack.tests.unit.tools.test_checkpoint_tools import QUERY, files
 from pack.training.files.formats import split_modules
@@ -16,7 +17,6 @@ from pack.training.tools.bulk import expand
 from pack.training.tools.deltas import delta_weight
 
 __all__ = ["files"]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments: object) -> int:

@@ -2,11 +2,9 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
+from pack.tests.support.paths import ROOT
 from pack.training.tools.memory import peak_memory_mib
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_large_parent_does_not_count():

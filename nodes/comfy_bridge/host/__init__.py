@@ -1,0 +1,1 @@
+"""ComfyUI around the graph: its folders, loaders, processes and signals."""

@@ -1,0 +1,1 @@
+"""What the page of ComfyUI asks and hears: routes, running sessions, progress."""

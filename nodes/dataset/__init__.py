@@ -1,0 +1,1 @@
+"""Nodes under *Dataset*: where images and captions come from, how they are read and shown."""

@@ -1,0 +1,1 @@
+"""Nodes under *LoRA*: files, merging, resizing, extracting, inspecting."""

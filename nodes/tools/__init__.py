@@ -1,0 +1,1 @@
+"""Nodes under *Tools*: comparing, picking a step, charts."""
