@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import * as math from "../../js/lib/chart_math.js";
+import * as math from "../../js/train/chart_math.js";
 
 test("smoothing keeps a constant, and the mean of alternating values", () => {
   assert.deepEqual(math.smooth([2, 2, 2], 0.9), [2, 2, 2]);

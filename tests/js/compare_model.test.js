@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { candidates, cellTitle, loraName, verdict, votesByLora } from "../../js/lib/compare_model.js";
-import { translator } from "../../js/lib/strings.js";
+import { candidates, cellTitle, loraName, verdict, votesByLora } from "../../js/compare/compare_model.js";
+import { translator } from "../../js/shared/strings.js";
 
 const t = translator("en");
 const cell = (lora, values = {}) => ({ lora, prompt: 0, strength: 0, text_strength: 0, score: null, ...values });

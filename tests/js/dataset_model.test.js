@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { filtered, History, inverse, markCounts, promptOf, tagsOf } from "../../js/lib/dataset_model.js";
+import { filtered, History, inverse, markCounts, promptOf, tagsOf } from "../../js/dataset/dataset_model.js";
 
 test("tags are parted at commas outside parentheses and compared in one form", () => {
   assert.deepEqual(tagsOf("Red_Hair, (a, b:1.2), , tail"), ["red hair", "(a, b:1.2)", "tail"]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { nameOptions } from "../../js/lib/option_names.js";
+import { nameOptions } from "../../js/shared/option_names.js";
 
 const node = () => ({ widgets: [{ name: "after_stop", value: "stay", options: { values: ["go on", "stay"] } }, { name: "steps", options: {} }, { name: "algorithm", options: { values: ["lora"] } }] });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { layout, move, place, previewFile, visibleColumns } from "../../js/lib/preview_grid.js";
+import { layout, move, place, previewFile, visibleColumns } from "../../js/train/preview_grid.js";
 
 test("cells do not overlap and lie in the content", () => {
   for (const aspect of [0.5, 1, 2.4]) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { nextPair, ranking } from "../../js/lib/ranking.js";
+import { nextPair, ranking } from "../../js/compare/ranking.js";
 
 function generator(seed) {
   return () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, heard, latest, MAX_POINTS, nextRate, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/lib/run_model.js";
+import { chooseRun, heard, latest, MAX_POINTS, nextRate, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/train/run_model.js";
 
 const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
 const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], file: null, previews: [], pick: null };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
-import { KEYS, translator } from "../../js/lib/strings.js";
+import { KEYS, translator } from "../../js/shared/strings.js";
 
 test("both languages have the same texts", () => {
   assert.deepEqual([...KEYS.zh].sort(), [...KEYS.en].sort());
@@ -14,7 +14,7 @@ test("placeholders are filled, other languages get English", () => {
 });
 
 test("every text that the code names exists", () => {
-  const files = ["", "lib/", "widgets/"].flatMap((folder) =>
+  const files = ["compare/", "dataset/", "shared/", "train/"].flatMap((folder) =>
     readdirSync(new URL(`../../js/${folder}`, import.meta.url)).filter((name) => name.endsWith(".js")).map((name) => folder + name));
   for (const file of files) {
     const source = readFileSync(new URL(`../../js/${file}`, import.meta.url), "utf8");

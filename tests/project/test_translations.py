@@ -41,11 +41,11 @@ NAMES_KEPT = {
 
 
 def test_every_choice_that_is_a_word_has_a_chinese_name(comfy):
-    """The page takes them from js/lib/option_names.js, since ComfyUI translates no choices."""
+    """The page takes them from js/shared/option_names.js, since ComfyUI translates no choices."""
     from comfy_api.latest import io
     from pack.nodes import load_nodes
 
-    module = json.dumps((ROOT / "js" / "lib" / "option_names.js").as_uri())
+    module = json.dumps((ROOT / "js" / "shared" / "option_names.js").as_uri())
     script = f"import({module}).then((names) => console.log(JSON.stringify(names.CHINESE)))"
     named = json.loads(subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True).stdout)
     combos = [item for node in load_nodes() for item in node.GET_SCHEMA().inputs if isinstance(item, io.Combo.Input)]

@@ -2,9 +2,9 @@
 
 Trains a character on the pocket model, far beyond what is good for it, and draws the saved steps as Compare LoRAs does:
 prompts that ask for the character, and prompts that name other creatures, beside the base model's own pictures. Printed
-for each step: what changed in either, what `training/compare/overfit.py` makes of it, and what is true of the pictures: the
-share that shows the character, and how right the other creatures still are, relative to the base model. The limit in
-training/compare/overfit.py lies between the steps that are good and those that are not.
+for each step: what changed in either, what `training/compare/overfit.py` makes of it, and what is true of the pictures:
+the share that shows the character, and how right the other creatures still are, relative to the base model. The limit
+in training/compare/overfit.py lies between the steps that are good and those that are not.
 """
 
 from __future__ import annotations

@@ -27,5 +27,5 @@ def test_share_of_others_is_said_where_enough_is_changed():
 
 
 def test_the_page_has_the_same_limit():
-    text = (Path(__file__).resolve().parents[3] / "js" / "lib" / "compare_model.js").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "js" / "compare" / "compare_model.js").read_text(encoding="utf-8")
     assert float(re.search(r"OVERFIT = ([\d.]+);", text)[1]) == OVERFIT

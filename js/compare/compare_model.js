@@ -1,7 +1,7 @@
 // @ts-check
 // What the page says of a comparison. Pure functions.
 
-import { short } from "./chart_math.js";
+import { short } from "../train/chart_math.js";
 
 /** Share of other subjects' change from which a LoRA is called overfit; as training/compare/overfit.py has it. */
 export const OVERFIT = 0.25;
@@ -26,7 +26,7 @@ export const votesByLora = (votes, cells) => votes.map(([winner, loser]) => ({ w
  * Name of a LoRA in the page's language; files keep theirs.
  * @param {any} data
  * @param {number} lora
- * @param {import("./strings.js").Translate} t
+ * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
  */
 export function loraName(data, lora, t) {
@@ -38,7 +38,7 @@ export function loraName(data, lora, t) {
  * What a picture is, in a line: LoRA, strengths where there are several, prompt, score.
  * @param {any} data of the comparison
  * @param {any} cell
- * @param {import("./strings.js").Translate} t
+ * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
  */
 export function cellTitle(data, cell, t) {
@@ -55,7 +55,7 @@ export function cellTitle(data, cell, t) {
  * What is said of a LoRA besides its name: its mean likeness, how much it shows unasked, how much it changes other subjects.
  * @param {any} data
  * @param {number} lora
- * @param {import("./strings.js").Translate} t
+ * @param {import("../shared/strings.js").Translate} t
  * @returns {{text: string, isOverfit: boolean}}
  */
 export function verdict(data, lora, t) {

@@ -1,7 +1,7 @@
 // @ts-check
 // One listener on ComfyUI's socket for the whole page: `bakery.*` messages become events of one EventTarget.
 
-import { api } from "./comfy.js";
+import { api } from "../shared/comfy.js";
 
 const KINDS = ["step", "sample", "state", "try"];
 const target = new EventTarget();

@@ -1,10 +1,10 @@
 // @ts-check
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
-import { element, oncePerFrame, setText } from "../lib/dom.js";
-import { chooseRun, latest, runFromView, withStatus, withSteps } from "../lib/run_model.js";
-import { command, getRun, listRuns } from "../lib/run_service.js";
-import { subscribe } from "../lib/training_events.js";
+import { element, oncePerFrame, setText } from "../shared/dom.js";
+import { chooseRun, latest, runFromView, withStatus, withSteps } from "./run_model.js";
+import { command, getRun, listRuns } from "./run_service.js";
+import { subscribe } from "./training_events.js";
 import { LossChart } from "./loss_chart.js";
 import { PreviewOverlay } from "./preview_overlay.js";
 import { PreviewStrip } from "./preview_strip.js";
@@ -13,7 +13,7 @@ import { RunControls } from "./run_controls.js";
 const HEIGHTS = { empty: 60, chart: 160, strip: 190, padding: 24 };
 
 export class TrainPanel {
-  /** @type {import("../lib/run_model.js").Run | null} */
+  /** @type {import("./run_model.js").Run | null} */
   run = null;
   #isLoading = false;
   #isOutdated = false;
@@ -21,7 +21,7 @@ export class TrainPanel {
   #isRemoved = false;
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
+   * @param {import("../shared/strings.js").Translate} t
    * @param {(event: {name: string, node: string | null}) => string | null} nameOf the run's name by the event, or the
    *   node's own; null where the event is about another run
    * @param {() => {steps: number, batch: number} | null} overruled what the node says where connected stages decide instead
@@ -107,7 +107,7 @@ export class TrainPanel {
     this.#isLoading = false;
   }
 
-  /** @param {import("../lib/run_model.js").Run | null} run */
+  /** @param {import("./run_model.js").Run | null} run */
   #take(run) {
     if (run && this.run?.id === run.id) run = latest(run, this.run);
     this.run = run;
@@ -187,7 +187,7 @@ export class TrainPanel {
   }
 }
 
-/** @param {string} name @returns {Promise<import("../lib/run_model.js").Run | null>} */
+/** @param {string} name @returns {Promise<import("./run_model.js").Run | null>} */
 async function fetchRun(name) {
   const id = name ? chooseRun(await listRuns(name)) : null;
   return id ? runFromView(await getRun(id, name)) : null;

@@ -1,9 +1,9 @@
 // @ts-check
 // Buttons that steer a run, its status line, and "try a prompt".
 
-import { clock, short } from "../lib/chart_math.js";
-import { element, setText } from "../lib/dom.js";
-import { heard, nextRate } from "../lib/run_model.js";
+import { clock, short } from "./chart_math.js";
+import { element, setText } from "../shared/dom.js";
+import { heard, nextRate } from "./run_model.js";
 
 const BUTTONS = ["pause", "sample", "save", "stop", "slower", "faster"];
 const RATE_FACTORS = { slower: 0.5, faster: 2 };
@@ -16,7 +16,7 @@ export class RunControls {
   #state = "ended";
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
+   * @param {import("../shared/strings.js").Translate} t
    * @param {(command: string, values?: object) => Promise<void>} send rejects with the server's words
    */
   constructor(t, send) {
@@ -58,7 +58,7 @@ export class RunControls {
     return element("div", { class: "bakery-try", hidden: true }, form, element("div", { class: "bakery-try-shown" }, this.tryPicture, this.tryCaption));
   }
 
-  /** @param {import("../lib/run_model.js").Run | null} run */
+  /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     this.#state = run?.state ?? "ended";
     const isLive = this.#state !== "ended";
@@ -125,8 +125,8 @@ export class RunControls {
 
 /**
  * Where the run is, in a line.
- * @param {import("../lib/strings.js").Translate} t
- * @param {import("../lib/run_model.js").Run} run
+ * @param {import("../shared/strings.js").Translate} t
+ * @param {import("./run_model.js").Run} run
  * @returns {string}
  */
 export function statusLine(t, run) {
@@ -143,8 +143,8 @@ export function statusLine(t, run) {
 
 /**
  * What of the run is on disk, and where; empty where nothing is.
- * @param {import("../lib/strings.js").Translate} t
- * @param {import("../lib/run_model.js").Run} run
+ * @param {import("../shared/strings.js").Translate} t
+ * @param {import("./run_model.js").Run} run
  * @returns {string}
  */
 export function savedLine(t, { loras, file }) {

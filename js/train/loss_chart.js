@@ -1,8 +1,8 @@
 // @ts-check
 // A chart of a run's loss on a canvas, in the colours of ComfyUI's theme.
 
-import * as math from "../lib/chart_math.js";
-import { element, oncePerFrame, setText } from "../lib/dom.js";
+import * as math from "./chart_math.js";
+import { element, oncePerFrame, setText } from "../shared/dom.js";
 
 const MARGIN = { left: 44, right: 10, top: 14, bottom: 18 };
 const FONT = "10px sans-serif";
@@ -10,13 +10,13 @@ const FONT = "10px sans-serif";
 const NAMES = { faint: "loss", line: "smoothed", validation: "validation" };
 
 export class LossChart {
-  /** @type {import("../lib/run_model.js").Run | null} */
+  /** @type {import("./run_model.js").Run | null} */
   #run = null;
   #isLog = false;
   /** @type {number | null} */
   #hoverX = null;
 
-  /** @param {import("../lib/strings.js").Translate} t */
+  /** @param {import("../shared/strings.js").Translate} t */
   constructor(t) {
     this.t = t;
     this.canvas = element("canvas", {
@@ -43,7 +43,7 @@ export class LossChart {
     this.redraw = oncePerFrame(() => this.#draw());
   }
 
-  /** @param {import("../lib/run_model.js").Run | null} run */
+  /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     this.#run = run;
     this.redraw();

@@ -1,8 +1,8 @@
 // @ts-check
 // Shows the choices of this pack's nodes in the page's language.
 
-import { app } from "./lib/comfy.js";
-import { nameOptions } from "./lib/option_names.js";
+import { app } from "./comfy.js";
+import { nameOptions } from "./option_names.js";
 
 app.registerExtension({
   name: "LoRABakery.OptionNames",

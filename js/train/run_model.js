@@ -95,7 +95,7 @@ export function withStatus(run, told) {
 /**
  * That a command was heard, in a line: what will be done, and after what; empty where nothing waits.
  * @param {Run} run
- * @param {import("./strings.js").Translate} t
+ * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
  */
 export function heard({ waiting, doing }, t) {

@@ -1,8 +1,8 @@
 // @ts-check
 // Asks the server about datasets and edits them.
 
-import { api } from "./comfy.js";
-import { ask } from "./run_service.js";
+import { api } from "../shared/comfy.js";
+import { ask } from "../train/run_service.js";
 
 /** @param {string} folder below ComfyUI's input folder */
 export const getDataset = (folder) => ask(`/dataset?folder=${encodeURIComponent(folder)}`);

@@ -1,9 +1,9 @@
 // @ts-check
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
-import { filtered, History, inverse, markCounts } from "../lib/dataset_model.js";
-import { edit, getDataset, pictureUrl, upload } from "../lib/dataset_service.js";
-import { element, setText } from "../lib/dom.js";
+import { filtered, History, inverse, markCounts } from "./dataset_model.js";
+import { edit, getDataset, pictureUrl, upload } from "./dataset_service.js";
+import { element, setText } from "../shared/dom.js";
 
 const TAGS_SHOWN = 60;
 const MARKS = ["validation", "regularization"];
@@ -17,7 +17,7 @@ export class DatasetPanel {
   #request = 0;
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
+   * @param {import("../shared/strings.js").Translate} t
    * @param {() => void} onChange called after the folder's files have changed
    */
   constructor(t, onChange) {

@@ -1,11 +1,11 @@
 // @ts-check
 // Puts the live panel on Train LoRA (nodes/training/train.py).
 
-import { app } from "./lib/comfy.js";
-import { chain, growTo, loadStyles } from "./lib/dom.js";
-import { translator } from "./lib/strings.js";
-import { listen } from "./lib/training_events.js";
-import { TrainPanel } from "./widgets/train_panel.js";
+import { app } from "../shared/comfy.js";
+import { chain, growTo, loadStyles } from "../shared/dom.js";
+import { translator } from "../shared/strings.js";
+import { listen } from "./training_events.js";
+import { TrainPanel } from "./train_panel.js";
 
 const NODE = "BakeryTrain";
 const MIN_WIDTH = 470;

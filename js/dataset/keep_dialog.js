@@ -1,13 +1,13 @@
 // @ts-check
 // "Keep these for training": generated images, with their prompt as caption, into a dataset folder.
 
-import { api } from "../lib/comfy.js";
-import { edit } from "../lib/dataset_service.js";
-import { element, keepFocus, setText } from "../lib/dom.js";
+import { api } from "../shared/comfy.js";
+import { edit } from "./dataset_service.js";
+import { element, keepFocus, setText } from "../shared/dom.js";
 
 /**
  * Asks which images to keep, and where; closes itself.
- * @param {import("../lib/strings.js").Translate} t
+ * @param {import("../shared/strings.js").Translate} t
  * @param {{filename: string, subfolder: string, type: string}[]} images
  * @param {string} prompt
  * @param {string[]} folders to choose from, the likely one first

@@ -1,12 +1,12 @@
 // @ts-check
 // Puts the gallery on Load Dataset (nodes/dataset/datasets.py), and "Keep these for training" on nodes that show images.
 
-import { api, app } from "./lib/comfy.js";
-import { promptOf } from "./lib/dataset_model.js";
-import { chain, growTo, loadStyles } from "./lib/dom.js";
-import { translator } from "./lib/strings.js";
-import { DatasetPanel } from "./widgets/dataset_panel.js";
-import { askToKeep } from "./widgets/keep_dialog.js";
+import { api, app } from "../shared/comfy.js";
+import { promptOf } from "./dataset_model.js";
+import { chain, growTo, loadStyles } from "../shared/dom.js";
+import { translator } from "../shared/strings.js";
+import { DatasetPanel } from "./dataset_panel.js";
+import { askToKeep } from "./keep_dialog.js";
 
 const NODE = "BakeryLoadDataset";
 const MIN_SIZE = [420, 520];

@@ -1,7 +1,7 @@
 // @ts-check
 // Asks the server about runs and steers them.
 
-import { api } from "./comfy.js";
+import { api } from "../shared/comfy.js";
 import { previewFile } from "./preview_grid.js";
 
 /**

@@ -1,8 +1,8 @@
 // @ts-check
 // Asks the server about a comparison; keeps votes and choice there.
 
-import { api } from "./comfy.js";
-import { ask } from "./run_service.js";
+import { api } from "../shared/comfy.js";
+import { ask } from "../train/run_service.js";
 
 /** @param {string} id */
 export const getComparison = (id) => ask(`/compare/${id}`);

@@ -1,9 +1,9 @@
 // @ts-check
 // One preview large over the page: flips between steps, compares two with a divider, picks a step.
 
-import { element, keepFocus, setText } from "../lib/dom.js";
-import { move } from "../lib/preview_grid.js";
-import { previewUrl } from "../lib/run_service.js";
+import { element, keepFocus, setText } from "../shared/dom.js";
+import { move } from "./preview_grid.js";
+import { previewUrl } from "./run_service.js";
 
 export class PreviewOverlay {
   /** @type {any} */
@@ -12,8 +12,8 @@ export class PreviewOverlay {
   #isFlipped = false;
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
-   * @param {() => import("../lib/run_model.js").Run | null} getRun
+   * @param {import("../shared/strings.js").Translate} t
+   * @param {() => import("./run_model.js").Run | null} getRun
    * @param {(step: number | null) => Promise<void>} onPick
    */
   constructor(t, getRun, onPick) {

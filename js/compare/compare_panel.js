@@ -1,12 +1,12 @@
 // @ts-check
 // The pictures of a comparison on its node: large on click, one to choose, blind votes between two, a ranking.
 
-import { candidates, cellTitle, loraName, verdict, votesByLora } from "../lib/compare_model.js";
-import { getComparison, pictureUrl, saveChoice, saveVotes } from "../lib/compare_service.js";
-import { element, setText } from "../lib/dom.js";
-import { move } from "../lib/preview_grid.js";
-import { nextPair, ranking } from "../lib/ranking.js";
-import { command } from "../lib/run_service.js";
+import { candidates, cellTitle, loraName, verdict, votesByLora } from "./compare_model.js";
+import { getComparison, pictureUrl, saveChoice, saveVotes } from "./compare_service.js";
+import { element, setText } from "../shared/dom.js";
+import { move } from "../train/preview_grid.js";
+import { nextPair, ranking } from "./ranking.js";
+import { command } from "../train/run_service.js";
 
 const THUMBNAIL = 192;
 
@@ -20,7 +20,7 @@ export class ComparePanel {
   #request = 0;
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
+   * @param {import("../shared/strings.js").Translate} t
    * @param {() => void} onShown called when there is something to see
    */
   constructor(t, onShown) {

@@ -1,10 +1,10 @@
 // @ts-check
 // Puts the pictures on Compare LoRAs (nodes/tools/compare.py): look, vote, choose.
 
-import { app } from "./lib/comfy.js";
-import { chain, growTo, loadStyles } from "./lib/dom.js";
-import { translator } from "./lib/strings.js";
-import { ComparePanel } from "./widgets/compare_panel.js";
+import { app } from "../shared/comfy.js";
+import { chain, growTo, loadStyles } from "../shared/dom.js";
+import { translator } from "../shared/strings.js";
+import { ComparePanel } from "./compare_panel.js";
 
 const NODE = "BakeryCompare";
 const HEIGHT = { empty: 40, full: 340 };

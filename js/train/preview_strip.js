@@ -1,12 +1,12 @@
 // @ts-check
 // The strip of previews: a row a prompt, a column a step. Only what can be seen is in the page.
 
-import { element, oncePerFrame } from "../lib/dom.js";
-import { LABEL_HEIGHT, layout, move, place, visibleColumns } from "../lib/preview_grid.js";
-import { previewUrl } from "../lib/run_service.js";
+import { element, oncePerFrame } from "../shared/dom.js";
+import { LABEL_HEIGHT, layout, move, place, visibleColumns } from "./preview_grid.js";
+import { previewUrl } from "./run_service.js";
 
 export class PreviewStrip {
-  /** @type {import("../lib/run_model.js").Run | null} */
+  /** @type {import("./run_model.js").Run | null} */
   #run = null;
   /** @type {Map<string, any>} cells in the page, by step and prompt */
   #cells = new Map();
@@ -18,7 +18,7 @@ export class PreviewStrip {
   #followsEnd = true;
 
   /**
-   * @param {import("../lib/strings.js").Translate} t
+   * @param {import("../shared/strings.js").Translate} t
    * @param {(column: number, row: number) => void} onOpen
    */
   constructor(t, onOpen) {
@@ -40,7 +40,7 @@ export class PreviewStrip {
     return this.#run?.previews[0] ?? null;
   }
 
-  /** @param {import("../lib/run_model.js").Run | null} run */
+  /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     const key = `${run?.name}/${run?.id}/${run?.previews[0]?.key}`;
     const isOther = key !== this.#runKey;
