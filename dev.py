@@ -6,7 +6,7 @@
     python dev.py lint      style and types; --fix: mend what can be mended
 
     python dev.py workflows     write the example workflows from the nodes as they are; --run: run them for their cards
-    python dev.py translations  write the English texts of the nodes, list what is not translated
+    python dev.py texts         write the tables of the help pages, list what is not translated
     python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use
@@ -49,7 +49,7 @@ MODULES = {
     "demo": "pack.workbench.demo",
     "ui": "pack.workbench.ui",
     "workflows": "pack.workbench.examples",
-    "translations": "pack.workbench.translations",
+    "texts": "pack.workbench.texts",
     **({"bench": "pack.workbench.bench"} if (ROOT / "workbench" / "bench").is_dir() else {}),
     "compare": "pack.workbench.comparison",
     "rounds": "pack.workbench.rounds",
@@ -283,7 +283,7 @@ def check_javascript() -> list[str]:
     return [] if not files or checked("node --test", [node, "--test", *files]) else ["node --test"]
 
 
-COMMANDS_WITH_HELP = set(MODULES) - {"translations", "sketches"}
+COMMANDS_WITH_HELP = set(MODULES) - {"texts", "sketches"}
 """Those that take options of their own; `-h` behind them is theirs."""
 COMMANDS = {**dict.fromkeys(MODULES, run_module), "test": test, "lint": lint, "pretrain": pretrain}
 

@@ -142,7 +142,7 @@ class BakeryCombineDatasets(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         further = [
-            sockets.Dataset.Input(f"dataset_{number}", optional=True, tooltip="A dataset to add.")
+            sockets.Dataset.Input(f"dataset_{number}", optional=True, tooltip="A dataset to join.")
             for number in range(2, MAX_DATASETS + 1)
         ]
         return io.Schema(
@@ -152,7 +152,7 @@ class BakeryCombineDatasets(io.ComfyNode):
             description="Joins datasets; each keeps its settings. Can show all concepts equally often.",
             search_aliases=["merge datasets", "join datasets", "balance concepts"],
             inputs=[
-                sockets.Dataset.Input("dataset_1", tooltip="The first dataset."),
+                sockets.Dataset.Input("dataset_1", tooltip="A dataset to join."),
                 *further,
                 io.Boolean.Input(
                     "balance", default=False,

@@ -70,10 +70,10 @@ class BakeryMergeLoRAs(io.ComfyNode):
             io_input
             for n in range(1, MAX_LORAS + 1)
             for io_input in (
-                sockets.LoraModel.Input(f"lora_{n}", optional=n > 1, tooltip=f"LoRA number {n}."),
+                sockets.LoraModel.Input(f"lora_{n}", optional=n > 1, tooltip="A LoRA to merge."),
                 io.Float.Input(
                     f"strength_{n}", default=1.0, min=-100.0, max=100.0, step=0.01, optional=n > 1,
-                    tooltip=f"Strength of LoRA number {n} in the result; negative takes it away.",
+                    tooltip="Strength of the LoRA of the same number in the result; negative subtracts it.",
                 ),
             )
         ]  # fmt: skip

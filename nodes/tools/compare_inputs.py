@@ -23,7 +23,7 @@ def _what_inputs() -> list[io.Input]:
         io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all pictures."),
         sockets.Run.Input("run", optional=True, tooltip="A run, from Train LoRA: its saved steps are compared."),
         *[
-            sockets.LoraModel.Input(f"lora_{number}", optional=True, tooltip="A further LoRA to compare.")
+            sockets.LoraModel.Input(f"lora_{number}", optional=True, tooltip="A LoRA to compare.")
             for number in range(1, MAX_LORAS + 1)
         ],
         io.String.Input(

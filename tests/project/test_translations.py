@@ -1,36 +1,52 @@
-"""Names and tooltips of all nodes are there in English and Chinese, and nothing is left over."""
+"""Every text of a node stands once: help pages follow the schema, and the Chinese texts are complete."""
 
 import json
 import subprocess
 
 import pytest
 from pack.tests.support.paths import ROOT
-from pack.workbench.translations import english, is_chinese, leaves
+from pack.workbench.help_tables import CHINESE, ENGLISH, usual_values, write_tables
+from pack.workbench.texts import chinese, english, help_pages, is_chinese, leaves, node_schemas
 
 pytestmark = pytest.mark.comfy
 
 
-def read(language: str) -> dict[tuple[str, ...], str]:
-    path = ROOT / "locales" / language / "nodeDefs.json"
-    return leaves(json.loads(path.read_text(encoding="utf-8")))
-
-
-def test_english_says_what_the_nodes_say(comfy):
-    wanted = leaves(english())
-    assert wanted
-    assert read("en") == wanted, "run: python tests/support/alias.py pack.workbench.translations"
-
-
 def test_chinese_translates_everything_and_nothing_else(comfy):
-    wanted, given = leaves(english()), read("zh")
+    wanted, given = leaves(english(node_schemas())), leaves(chinese())
+    assert wanted
     assert sorted(set(wanted) - set(given)) == []
     assert sorted(set(given) - set(wanted)) == []
 
 
 def test_chinese_is_chinese(comfy):
-    texts = {key: text for key, text in read("zh").items() if key[-1] in ("tooltip", "description", "display_name")}
+    texts = {
+        key: text for key, text in leaves(chinese()).items() if key[-1] in ("tooltip", "description", "display_name")
+    }
     assert texts
     assert [key for key, text in texts.items() if not is_chinese(text)] == []
+
+
+def test_tables_of_the_help_pages_are_up_to_date(comfy):
+    stale = [str(path) for path, text in help_pages(node_schemas()) if text != path.read_text(encoding="utf-8")]
+    assert stale == [], "run: python dev.py texts"
+
+
+def test_a_table_follows_the_node_and_keeps_the_usual_values(comfy):
+    schema = next(schema for schema in node_schemas() if schema.node_id == "BakerySaveLoRA")
+    page = f"before\n{ENGLISH.opening}\n| `dtype` | old words | `bf16` | old |\n<!-- end of inputs -->\nafter"
+    written = write_tables(page, schema, ENGLISH)
+    assert written.startswith("before") and written.endswith("after")
+    assert "| `dtype` | Type of the file's numbers. | `bf16` | `fp16` |" in written
+    assert "old words" not in written
+    assert write_tables(written, schema, ENGLISH) == written
+    in_chinese = write_tables(page, schema, CHINESE, {"dtype": {"name": "类型", "tooltip": "数值"}})
+    assert usual_values(in_chinese)["`dtype`"] == "`bf16`" and "| `dtype` 类型 | 数值 |" in in_chinese
+
+
+def test_a_page_without_a_place_for_tables_is_refused(comfy):
+    schema = node_schemas()[0]
+    with pytest.raises(ValueError, match=schema.node_id):
+        write_tables("no table", schema, ENGLISH)
 
 
 NAMES_KEPT = {

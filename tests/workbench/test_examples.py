@@ -8,7 +8,7 @@ from pack.workbench.examples.canvas import Canvas
 from pack.workbench.examples.cards import SIZE
 from pack.workbench.examples.data import CHARACTER, MASKS, ONE_IMAGE, add_example_data
 from pack.workbench.examples.examples import EXAMPLES
-from pack.workbench.translations import is_chinese
+from pack.workbench.texts import is_chinese
 from PIL import Image
 
 FOLDER = ROOT / "example_workflows"

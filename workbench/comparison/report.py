@@ -54,7 +54,8 @@ Written by `python dev.py compare` ({date.today().isoformat()}), torch {torch.__
 model ([workbench/pocket](../workbench/pocket/README.md)) for {scale.steps} steps of batch {scale.batch_size}. It
 differs from the nodes' defaults only in what it names: rank 16, alpha 16, AdamW, constant rate, min-SNR 5, U-Net
 alone; where no algorithm is named it is locon. The file is loaded by ComfyUI's own loader and
-{with_trigger + others} pictures are drawn (euler, {scale.sampling_steps} steps, cfg {CFG:g}), from the same noise for all.
+{with_trigger + others} pictures are
+drawn (euler, {scale.sampling_steps} steps, cfg {CFG:g}), from the same noise for all.
 
 - **identity**: share of the {with_trigger} pictures asked for with the trigger that show the character.
 - **flexibility**: of those in front of the two backgrounds its dataset lacks, the share that shows both as asked.
