@@ -32,26 +32,28 @@ class BakeryLoadDataset(io.ComfyNode):
             node_id="BakeryLoadDataset",
             display_name="Load Dataset (Bakery)",
             category=CATEGORY,
-            description="Images and captions from a folder below ComfyUI's input folder. Subfolders such as 10_name "
-            "are shown ten times an epoch, as in kohya's scripts.",
+            description="Loads images and captions from a folder in ComfyUI's input folder. Subfolders named like "
+            "10_name are repeated ten times per epoch, as in kohya's scripts.",
             search_aliases=["training images", "kohya folder", "load images from folder", "dreambooth folder"],
             inputs=[
                 io.Combo.Input(
                     "folder", options=folders, default=folders[0],
-                    tooltip="Folder of images and captions below ComfyUI's input folder. Nested folders are read too.",
+                    tooltip="Folder with images and captions in ComfyUI's input folder. Nested folders are read too.",
                 ),
                 io.String.Input(
                     "caption_extension", default=".txt",
-                    tooltip="Ending of the caption files. Images without one get their folder's name.",
+                    tooltip="Extension of the caption files. Images without a caption file get their folder's name as "
+                    "caption.",
                 ),
                 *_weight_inputs(),
                 io.String.Input(
                     "metadata", default="", optional=True, advanced=True,
-                    tooltip="JSON or JSON Lines file in the folder with captions and tags, in place of caption files.",
+                    tooltip="JSON or JSON Lines file in the folder with captions and tags, used instead of caption "
+                    "files.",
                 ),
                 io.String.Input(
                     "mask_folder", default="", optional=True, advanced=True,
-                    tooltip="Folder below ComfyUI's input folder with masks named like the images: white is trained.",
+                    tooltip="Folder in ComfyUI's input folder with masks named like the images. White is trained.",
                 ),
             ],
             outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
@@ -103,19 +105,20 @@ class BakeryImagesToDataset(io.ComfyNode):
             node_id="BakeryImagesToDataset",
             display_name="Images to Dataset (Bakery)",
             category=CATEGORY,
-            description="Makes images of this graph training data: loaded or generated ones, one, a batch or a list.",
+            description="Turns images of this graph into training data: loaded or generated, single, batch or list.",
             search_aliases=["make dataset", "generated images to dataset"],
             is_input_list=True,
             inputs=[
-                io.Image.Input("images", tooltip="Images of any size: one, a batch or a list."),
+                io.Image.Input("images", tooltip="Images of any size: single, batch or list."),
                 io.String.Input(
                     "captions", multiline=True, default="", placeholder="one caption, or one line an image",
-                    tooltip="One caption for all images, one line an image, or a list of texts with one an image.",
+                    tooltip="One caption for all images, one line per image, or a list with one text per image.",
                 ),
                 *_weight_inputs(),
                 io.Mask.Input(
                     "masks", optional=True,
-                    tooltip="White areas are trained, black ones not: one mask or one an image. All black is no mask.",
+                    tooltip="White areas are trained, black ones are not. One mask for all images, or one per image. "
+                    "An all-black mask counts as none.",
                 ),
             ],
             outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
@@ -149,14 +152,15 @@ class BakeryCombineDatasets(io.ComfyNode):
             node_id="BakeryCombineDatasets",
             display_name="Combine Datasets (Bakery)",
             category=CATEGORY,
-            description="Joins datasets; each keeps its settings. Can show all concepts equally often.",
+            description="Joins datasets; each keeps its own settings. Can balance concepts so that all are trained "
+            "equally often.",
             search_aliases=["merge datasets", "join datasets", "balance concepts"],
             inputs=[
                 sockets.Dataset.Input("dataset_1", tooltip="A dataset to join."),
                 *further,
                 io.Boolean.Input(
                     "balance", default=False,
-                    tooltip="Set the repeats so that every concept is shown about equally often.",
+                    tooltip="Set repeats so that every concept is trained about equally often.",
                 ),
             ],
             outputs=[sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT)],
@@ -177,14 +181,14 @@ class BakerySaveDataset(io.ComfyNode):
             node_id="BakerySaveDataset",
             display_name="Save Dataset (Bakery)",
             category=CATEGORY,
-            description="Writes images (PNG) and captions (text files) into a new folder below ComfyUI's input folder, "
-            "ready for Load Dataset. Nothing is ever overwritten.",
+            description="Writes images (PNG) and captions (text files) to a new folder in ComfyUI's input folder, "
+            "ready for Load Dataset. Never overwrites anything.",
             search_aliases=["export dataset", "write captions"],
             is_output_node=True,
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="The images and captions to write, tag edits included."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset to write, with tag edits applied."),
                 io.String.Input(
-                    "folder", default="my_dataset", tooltip="Name of the new folder, below ComfyUI's input folder."
+                    "folder", default="my_dataset", tooltip="Name of the new folder in ComfyUI's input folder."
                 ),
             ],
             outputs=[sockets.Dataset.Output(display_name="dataset", tooltip="The same dataset.")],
@@ -223,15 +227,15 @@ def _weight_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "repeats", default=1, min=1, max=10_000,
-            tooltip="Times each image is shown per epoch; multiplies the number in a folder's name.",
+            tooltip="How often each image is trained per epoch. A number in a folder's name multiplies it.",
         ),
         io.Boolean.Input(
             "is_regularization", default=False, optional=True, advanced=True,
-            tooltip="These images show the class in general and keep the model from forgetting it.",
+            tooltip="Regularization images: they show the class in general and keep the model from forgetting it.",
         ),
         io.Float.Input(
             "loss_weight", default=1.0, min=0.0, max=100.0, step=0.05, optional=True, advanced=True,
-            tooltip="How much these images count against others: 1 is normal, 0 nothing.",
+            tooltip="Weight of these images in the loss: 1 = normal, 0 = ignored.",
         ),
     ]  # fmt: skip
 

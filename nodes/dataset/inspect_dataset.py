@@ -19,19 +19,19 @@ class BakeryInspectDataset(io.ComfyNode):
             node_id="BakeryInspectDataset",
             display_name="Inspect Dataset (Bakery)",
             category=CATEGORY,
-            description="Shows images and captions as they are trained, the buckets, how often each tag occurs, and "
-            "warns of duplicates, tiny images, empty captions and tags that always go together.",
+            description="Shows images and captions as they will be trained, the buckets and how often each tag occurs. "
+            "Warns of duplicates, tiny images, empty captions and tags that always occur together.",
             search_aliases=["dataset gallery", "tag frequency", "bucket preview", "duplicates"],
             is_output_node=True,
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="The dataset, best as it goes into Train LoRA."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset, ideally the one that goes into Train LoRA."),
                 io.Combo.Input(
                     "family", options=["sd15", "sdxl"], default="sd15",
-                    tooltip="Kind of model it is meant for; decides the buckets where no resolution is set.",
+                    tooltip="Type of model it is for; sets the buckets if no resolution is set.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="Pages of images with captions, at most 100 images."),
+                io.Image.Output(display_name="images", tooltip="Pages of images with captions, up to 100 images."),
                 io.String.Output(display_name="report", tooltip="Buckets, tags and warnings as text."),
             ],
         )  # fmt: skip

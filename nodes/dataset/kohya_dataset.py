@@ -28,24 +28,25 @@ class BakeryImportKohyaDataset(io.ComfyNode):
             node_id="BakeryImportKohyaDataset",
             display_name="Import Kohya Dataset (Bakery)",
             category=CATEGORY,
-            description="Takes over a dataset TOML or JSON of kohya's sd-scripts, or the dataset options of a command "
-            "line, and reads the folders of those names below ComfyUI's input folder. What other nodes have, and what "
-            "has no equivalent, is listed in the notes; nothing is dropped unseen.",
+            description="Reads a dataset TOML or JSON of kohya's sd-scripts, or the dataset options of a command line, "
+            "and loads the folders of those names from ComfyUI's input folder. The notes list every option that "
+            "belongs to another node or has no equivalent.",
             search_aliases=["sd-scripts", "dataset_config", "toml", "subsets", "train_data_dir"],
             inputs=[
                 io.String.Input(
                     "text", multiline=True, default="", placeholder=PLACEHOLDER,
-                    tooltip="What the file of dataset_config holds, or a command line with train_data_dir.",
+                    tooltip="The content of the dataset_config file, or a command line with train_data_dir.",
                 ),
                 io.String.Input(
                     "command", multiline=True, default="", optional=True, advanced=True,
-                    tooltip="The command line that goes with a config: its dataset options hold where the config says "
-                    "nothing.",
+                    tooltip="The command line that goes with the config. Its dataset options apply where the config "
+                    "sets nothing.",
                 ),
             ],
             outputs=[
                 sockets.Dataset.Output(display_name="dataset", tooltip=DATASET_OUTPUT),
-                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what is lost."),
+                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what has no "
+                "equivalent."),
             ],
         )  # fmt: skip
 

@@ -25,11 +25,11 @@ class BakeryCaptions(io.ComfyNode):
             node_id="BakeryCaptions",
             display_name="Captions (Bakery)",
             category=CATEGORY,
-            description="Edits the captions of a dataset and says how they vary while training. It takes the place of "
-            "the settings of a Captions node before it; edits of tags add up.",
+            description="Edits a dataset's captions and sets how they vary during training. Its settings replace those "
+            "of an earlier Captions node; tag edits add up.",
             search_aliases=["trigger word", "tags", "shuffle caption", "caption dropout", "keep tokens"],
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="The images whose captions are edited."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset whose captions to edit."),
                 *_edit_inputs(),
                 *_draw_inputs(),
                 *_advanced_caption_inputs(),
@@ -61,11 +61,11 @@ class BakeryBuckets(io.ComfyNode):
             node_id="BakeryBuckets",
             display_name="Buckets (Bakery)",
             category=CATEGORY,
-            description="Says in which sizes the images of a dataset are trained. Images go to the bucket nearest in "
-            "shape, are scaled to cover it and cropped.",
+            description="Sets the resolutions a dataset is trained at. Each image goes to the bucket with the nearest "
+            "aspect ratio, is scaled to cover it and cropped.",
             search_aliases=["resolution", "aspect ratio buckets", "flip", "crop", "alpha mask"],
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="The images."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset to set resolutions for."),
                 *_size_inputs(),
                 *_advanced_bucket_inputs(),
             ],
@@ -88,28 +88,28 @@ def _edit_inputs() -> list[io.Input]:
     return [
         io.String.Input(
             "trigger", default=CAPTIONS.trigger,
-            tooltip="Word that calls what is learned; put in front of every caption that lacks it. Regularization "
-            "images never get it.",
+            tooltip="Trigger word: what you type in a prompt to get the subject. It is added in front of captions that "
+            "lack it, never to regularization images.",
         ),
         io.String.Input(
             "prune", default="", multiline=True, placeholder="red hair, freckles",
-            tooltip="Tags to leave out, so that what they describe is learned with the trigger word.",
+            tooltip="Tags to remove from all captions, so that what they describe becomes part of the trigger word.",
         ),
         io.String.Input(
             "replace", default="", multiline=True, placeholder="1girl > woman",
-            tooltip="Tags to replace, one rule a line: old tag > new tag.",
+            tooltip="Tags to replace, one rule per line: old tag > new tag.",
         ),
         io.String.Input(
             "fold", default="", multiline=True, placeholder="red hair + long hair > long red hair",
-            tooltip="Tags that become one where all are present, one rule a line: tag + tag > tag.",
+            tooltip="Tags to join into one where all are present, one rule per line: tag + tag > tag.",
         ),
         io.String.Input(
             "blacklist", default="", multiline=True, optional=True, advanced=True, placeholder="*watermark*, signature",
-            tooltip="Patterns of tags to leave out: * stands for anything, ? for one character.",
+            tooltip="Patterns of tags to remove: * matches anything, ? one character.",
         ),
         io.Boolean.Input(
             "order_by_frequency", default=False, optional=True, advanced=True,
-            tooltip="Put the tags that most captions have first.",
+            tooltip="Put the most frequent tags first.",
         ),
     ]  # fmt: skip
 
@@ -118,23 +118,23 @@ def _draw_inputs() -> list[io.Input]:
     return [
         io.Boolean.Input(
             "shuffle_tags", default=CAPTIONS.shuffle_tags,
-            tooltip="Put the tags in a new order each time, so that their place does not matter. Not for sentences.",
+            tooltip="Shuffle the tags each time, so that their position does not matter. Not for sentences.",
         ),
         io.Int.Input(
             "keep_tags", default=CAPTIONS.keep_tags, min=0, max=100,
-            tooltip="First tags that stay in place and are never dropped. The trigger word always does.",
+            tooltip="How many of the first tags stay in place and are never dropped. The trigger word always stays.",
         ),
         io.Float.Input(
             "tag_dropout", default=CAPTIONS.tag_dropout, min=0.0, max=1.0, step=0.01,
-            tooltip="Chance that a tag is left out; 0.1 makes single tags matter less. 0 is off.",
+            tooltip="Probability of dropping each tag; 0.1 makes the LoRA depend less on single tags. 0 = off.",
         ),
         io.Float.Input(
             "caption_dropout", default=CAPTIONS.caption_dropout, min=0.0, max=1.0, step=0.01,
-            tooltip="Chance that the whole caption is empty; 0.05 helps styles. 0 is off.",
+            tooltip="Probability of training with an empty caption; 0.05 helps styles. 0 = off.",
         ),
         io.Boolean.Input(
             "use_wildcards", default=CAPTIONS.use_wildcards,
-            tooltip="Draw one of {a|b|c}, and one of the lines of a caption file. Off: the first line as it is.",
+            tooltip="Pick one of {a|b|c}, and one line of each caption file, at random. Off: the first line as it is.",
         ),
     ]  # fmt: skip
 
@@ -142,35 +142,35 @@ def _draw_inputs() -> list[io.Input]:
 def _advanced_caption_inputs() -> list[io.Input]:
     text: dict[str, Any] = {"optional": True, "advanced": True}
     return [
-        io.String.Input("prefix", default=CAPTIONS.prefix, tooltip="Text before each caption.", **text),
-        io.String.Input("suffix", default=CAPTIONS.suffix, tooltip="Text behind each caption.", **text),
+        io.String.Input("prefix", default=CAPTIONS.prefix, tooltip="Text added before each caption.", **text),
+        io.String.Input("suffix", default=CAPTIONS.suffix, tooltip="Text added after each caption.", **text),
         io.String.Input(
-            "separator", default=CAPTIONS.separator, tooltip="What separates tags in the captions.", **text
+            "separator", default=CAPTIONS.separator, tooltip="Separator between tags.", **text
         ),
         io.String.Input(
             "keep_tags_separator", default=CAPTIONS.keep_tags_separator, placeholder="|||",
-            tooltip="Mark in captions: tags before it stay in place; after a second mark they stay at the end.", **text,
+            tooltip="Mark in captions: tags before it stay in place; tags after a second mark stay at the end.", **text,
         ),
         io.String.Input(
             "secondary_separator", default=CAPTIONS.secondary_separator, placeholder=";;;",
-            tooltip="Mark between tags that are shuffled and dropped as one.", **text,
+            tooltip="Mark that joins tags into a group, which is shuffled and dropped as one.", **text,
         ),
         io.Int.Input(
             "caption_dropout_every_n_epochs", default=CAPTIONS.caption_dropout_every_n_epochs, min=0, max=10_000,
-            tooltip="Every n-th epoch has empty captions only. 0 is off.", **text,
+            tooltip="Every n-th epoch trains with empty captions only. 0 = off.", **text,
         ),
         io.Float.Input(
             "tag_warmup_steps", default=CAPTIONS.tag_warmup_steps, min=0.0, max=1_000_000.0, step=0.05,
-            tooltip="Steps over which captions grow from few tags to all; below 1 a share of the first stage. 0 is "
-            "off.", **text,
+            tooltip="Steps over which captions grow from a few tags to all; below 1, a fraction of the first stage. 0 "
+            "= off.", **text,
         ),
         io.Int.Input(
             "tag_warmup_min", default=CAPTIONS.tag_warmup_min, min=0, max=1000,
-            tooltip="Tags at the start of the warmup, kept ones not counted.", **text,
+            tooltip="Number of tags at the start of the warmup, not counting those that are kept.", **text,
         ),
         io.String.Input(
             "replacements", default="", multiline=True, placeholder="old text > new text",
-            tooltip="Text to replace in the finished caption, one rule a line.", **text,
+            tooltip="Text to replace in the finished caption, one rule per line.", **text,
         ),
     ]  # fmt: skip
 
@@ -179,20 +179,21 @@ def _size_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "resolution", default=0, min=0, max=8192, step=8,
-            tooltip="Side in pixels of a square image; other shapes get about its area. 0: what the model was made for "
-            "(512 or 1024), or the images' own size where most are smaller.",
+            tooltip="Side of a square image in pixels; other shapes get about the same area. 0 = the model's native "
+            "size (512 or 1024), or the images' own size if most are smaller.",
         ),
         io.Boolean.Input(
             "upscale", default=BUCKETS.upscale,
-            tooltip="Enlarge images smaller than the resolution. Off: they are trained at their own size.",
+            tooltip="Enlarge images that are smaller than the resolution. Off: they are trained at their own size.",
         ),
         io.Boolean.Input(
             "flip", default=BUCKETS.flip,
-            tooltip="Mirror half of the images. Not for text, nor for a scar or an eye patch on one side.",
+            tooltip="Mirror half of the images at random. Leave off for text, or anything on one side only: a scar, an "
+            "eye patch.",
         ),
         io.Boolean.Input(
             "use_alpha_masks", default=BUCKETS.use_alpha_masks,
-            tooltip="Train only on what is not transparent. Off: transparent parts become white.",
+            tooltip="Train only the parts that are not transparent. Off: transparent parts become white.",
         ),
     ]  # fmt: skip
 
@@ -202,32 +203,33 @@ def _advanced_bucket_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "resolution_height", default=0, min=0, max=8192, step=8,
-            tooltip="Height, if the resolution is not a square. 0: the same as resolution.", **more,
+            tooltip="Height, if it differs from resolution. 0 = same as resolution.", **more,
         ),
         io.String.Input(
             "more_resolutions", default="", placeholder="512, 768",
-            tooltip="Further resolutions, with commas: each image is shown once more at each.", **more,
+            tooltip="More resolutions, separated by commas. Each image is also trained at each of them.", **more,
         ),
         io.Int.Input(
             "bucket_step", default=BUCKETS.bucket_step, min=8, max=512, step=8,
-            tooltip="Sides of buckets are multiples of this many pixels.", **more,
+            tooltip="Bucket sides are multiples of this many pixels.", **more,
         ),
         io.Int.Input(
             "min_bucket_size", default=0, min=0, max=8192, step=8,
-            tooltip="Shortest side of a bucket in pixels. 0: half the resolution.", **more,
+            tooltip="Shortest side of a bucket in pixels. 0 = half the resolution.", **more,
         ),
         io.Int.Input(
             "max_bucket_size", default=0, min=0, max=8192, step=8,
-            tooltip="Longest side of a bucket in pixels. 0: twice the resolution.", **more,
+            tooltip="Longest side of a bucket in pixels. 0 = twice the resolution.", **more,
         ),
         io.Boolean.Input(
             "random_crop", default=BUCKETS.random_crop,
-            tooltip="Crop at a random place instead of the centre. Each image is then encoded anew in every step, "
-            "which is slower.", **more,
+            tooltip="Crop at a random position instead of the center. Every step then encodes its images again, which "
+            "is slower.", **more,
         ),
         io.Combo.Input(
             "cache", options=["ram", "disk"], default=BUCKETS.cache,
-            tooltip="Where encoded images are kept: in memory for this run, or also on disk for later runs.", **more,
+            tooltip="Where encoded images (latents) are cached: in memory for this run, or on disk for later "
+            "runs too.", **more,
         ),
     ]  # fmt: skip
 

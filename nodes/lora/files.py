@@ -18,8 +18,8 @@ from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family
 CATEGORY = "LoRA Bakery/LoRA"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 BLOCKS_TOOLTIP = (
-    "Factor by U-Net block: a preset (ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL), 12, 17, 20 or 26 numbers as "
-    "LoRA Block Weight has them, or names like IN04:0.5, M:0, OUT:-1. BASE is the text encoders. Empty: 1 everywhere."
+    "Strength by U-Net block: a preset (ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL), 12, 17, 20 or 26 numbers as "
+    "in LoRA Block Weight, or names such as IN04:0.5, M:0, OUT:-1. BASE means the text encoders. Empty = 1 everywhere."
 )
 NO_LORA = "none"
 
@@ -29,17 +29,17 @@ def strength_inputs() -> list[Any]:
     return [
         io.Float.Input(
             "unet_strength", default=1.0, min=-100.0, max=100.0, step=0.01,
-            tooltip="How strongly the U-Net changes. 0 leaves it, negative values turn the change round.",
+            tooltip="Strength in the U-Net. 0 = no change; negative values invert the LoRA.",
         ),
         io.Float.Input(
             "text_encoder_strength", default=1.0, min=-100.0, max=100.0, step=0.01,
-            tooltip="How strongly the text encoders change. 0 leaves them, negative values turn the change round.",
+            tooltip="Strength in the text encoders. 0 = no change; negative values invert the LoRA.",
         ),
         io.String.Input("block_strengths", default="", optional=True, advanced=True, tooltip=BLOCKS_TOOLTIP),
         io.Boolean.Input(
             "as_trained", default=False, optional=True, advanced=True,
-            tooltip="Off: exactly what ComfyUI's own loader makes of the LoRA. On: DoRA by rows, OFT and BOFT are "
-            "computed as they were trained, which the loader does not.",
+            tooltip="Off: the same result as ComfyUI's own loader. On: row-wise DoRA, OFT and BOFT are computed "
+            "exactly as in training; ComfyUI's loader computes these differently.",
         ),
     ]  # fmt: skip
 
@@ -63,8 +63,8 @@ class BakeryLoadLoRA(io.ComfyNode):
             node_id="BakeryLoadLoRA",
             display_name="Load LoRA File (Bakery)",
             category=CATEGORY,
-            description="Loads a LoRA or LyCORIS file of SD1.5 or SDXL in any naming, with its metadata, for the LoRA "
-            "tools. A file that is overwritten is loaded again.",
+            description="Loads an SD1.5 or SDXL LoRA or LyCORIS file with any key naming, and its metadata. A file "
+            "that was overwritten is loaded again.",
             search_aliases=["load lora", "lora loader", "lycoris"],
             inputs=[
                 io.Combo.Input(
@@ -73,8 +73,8 @@ class BakeryLoadLoRA(io.ComfyNode):
                 )
             ],
             outputs=[
-                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA's tensors under kohya's names."),
-                io.String.Output(display_name="name", tooltip="The file's name without folder and ending."),
+                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA with kohya's key names."),
+                io.String.Output(display_name="name", tooltip="The file name without folder and extension."),
             ],
         )  # fmt: skip
 
@@ -98,23 +98,26 @@ class BakerySaveLoRA(io.ComfyNode):
             node_id="BakerySaveLoRA",
             display_name="Save LoRA File (Bakery)",
             category=CATEGORY,
-            description="Saves a LoRA under kohya's names with metadata, hashes and this workflow: drop the file on "
-            "the canvas and the graph opens.",
+            description="Saves a LoRA with kohya's key names, metadata, hashes and this workflow. Drop the file on the "
+            "canvas to open the workflow.",
             search_aliases=["save lora", "export lora"],
             is_output_node=True,
             inputs=[
                 sockets.LoraModel.Input("lora", tooltip="The LoRA to save."),
                 io.String.Input(
                     "filename_prefix", default="my_lora",
-                    tooltip="Name below the folder; a number is added. May hold subfolders.",
+                    tooltip="File name; a number is added. May contain subfolders.",
                 ),
                 io.Combo.Input(
-                    "folder", options=SAVE_FOLDERS, default=SAVE_FOLDERS[0], tooltip="Both are listed by LoRA loaders."
+                    "folder", options=SAVE_FOLDERS, default=SAVE_FOLDERS[0],
+                    tooltip="Where to save. LoRA loaders list "
+                    "both folders."
                 ),
-                io.Combo.Input("dtype", options=list(DTYPES), default="fp16", tooltip="Type of the file's numbers."),
+                io.Combo.Input("dtype", options=list(DTYPES), default="fp16", tooltip="Precision of the saved "
+                "weights."),
                 io.Boolean.Input(
                     "include_workflow", default=True, optional=True, advanced=True,
-                    tooltip="Put this graph into the file. Off where its prompts are nobody else's business.",
+                    tooltip="Store this workflow in the file. Turn off to keep its prompts private.",
                 ),
             ],
             outputs=[sockets.LoraModel.Output(display_name="lora", tooltip="The same LoRA with the file's metadata.")],
@@ -148,9 +151,15 @@ class BakeryApplyLoRA(io.ComfyNode):
             description="Applies any LoRA or LyCORIS with separate strengths for U-Net, text encoders and blocks.",
             search_aliases=["apply lora", "lora loader", "lora block weight", "lbw"],
             inputs=[
-                io.Model.Input("model", tooltip="The model to change; the one connected stays as it is."),
-                io.Clip.Input("clip", optional=True, tooltip="The text encoders to change; left out, they stay."),
-                sockets.LoraModel.Input("lora", tooltip="The LoRA, from training, from a file or from the LoRA tools."),
+                io.Model.Input(
+                    "model", tooltip="The model to apply the LoRA to. The connected model is left unchanged."
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The text encoders to apply the LoRA to. Not connected: they stay unchanged.",
+                ),
+                sockets.LoraModel.Input("lora", tooltip="A LoRA from training, from a file or from a LoRA tool."),
                 *strength_inputs(),
             ],
             outputs=[

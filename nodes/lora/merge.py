@@ -35,16 +35,17 @@ def rank_inputs(default: int, tooltip: str, minimum: int = 1) -> list[Any]:
         io.Int.Input("rank", default=default, min=minimum, max=MAX_RANK, tooltip=tooltip),
         io.Int.Input(
             "conv_rank", default=0, min=0, max=MAX_RANK, optional=True, advanced=True,
-            tooltip="Rank of 3x3 convolutions. 0 is the same as rank.",
+            tooltip="Rank of 3x3 convolutions. 0 = same as rank.",
         ),
         io.Combo.Input(
             "rank_method", options=list(RANK_METHODS), default="fixed", optional=True, advanced=True,
-            tooltip="fixed: the same rank everywhere. The others choose per layer, at most rank: sv_ratio keeps "
-            "singular values above the largest / threshold, sv_fro and sv_cumulative a share of the norm or the sum.",
+            tooltip="fixed: the same rank everywhere. The others choose a rank per layer, up to rank: sv_ratio keeps "
+            "singular values above the largest / threshold; sv_fro and sv_cumulative keep a share of the norm or of "
+            "the sum.",
         ),
         io.Float.Input(
             "threshold", default=0.9, min=0.0, max=10000.0, step=0.01, optional=True, advanced=True,
-            tooltip="For sv_fro and sv_cumulative a share up to 1, for sv_ratio a number above 1, such as 10.",
+            tooltip="sv_fro and sv_cumulative: a share up to 1. sv_ratio: a number above 1, such as 10.",
         ),
     ]  # fmt: skip
 
@@ -81,16 +82,16 @@ class BakeryMergeLoRAs(io.ComfyNode):
             node_id="BakeryMergeLoRAs",
             display_name="Merge LoRAs (Bakery)",
             category=CATEGORY,
-            description="Merges LoRAs of any algorithms and ranks: exactly, or to a rank with the error reported. For "
-            "more than eight, merge merged ones.",
+            description="Merges LoRAs of any algorithm and rank: exactly, or down to a rank with the error reported. "
+            "For more than eight, merge the results.",
             search_aliases=["combine loras", "blend loras", "ties", "dare", "add difference"],
             inputs=[
                 *loras,
                 *rank_inputs(0, "Rank of the result. 0 keeps low-rank LoRAs exactly: their ranks add up.", 0),
                 io.Combo.Input(
                     "method", options=list(MERGE_METHODS), default="sum", optional=True, advanced=True,
-                    tooltip="sum: weighted sum. add_difference: first + second - third. ties and dare: element by "
-                    "element against interference, as in their papers.",
+                    tooltip="sum: weighted sum. add_difference: first + second - third. ties and dare: reduce "
+                    "interference element by element, as in their papers.",
                 ),
                 io.Float.Input(
                     "density", default=0.5, min=0.01, max=1.0, step=0.01, optional=True, advanced=True,
@@ -99,16 +100,19 @@ class BakeryMergeLoRAs(io.ComfyNode):
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Of dare's random draws.",
+                    tooltip="Seed of dare's random choices.",
                 ),
                 io.String.Input(
                     "block_strengths", default="", multiline=True, optional=True, advanced=True,
                     tooltip=f"One line for each LoRA, in order. {BLOCKS_TOOLTIP}",
                 ),
                 io.Model.Input(
-                    "model", optional=True, tooltip="Only for DoRA, GLoRA, OFT, BOFT and IA3: the model they belong to."
+                    "model", optional=True,
+                    tooltip="Only for DoRA, GLoRA, OFT, BOFT and IA3: the model they were "
+                    "trained on."
                 ),
-                io.Clip.Input("clip", optional=True, tooltip="The same for their text-encoder parts."),
+                io.Clip.Input("clip", optional=True, tooltip="Only for their text-encoder parts: the CLIP they were "
+                "trained on."),
             ],
             outputs=lora_outputs(),
         )  # fmt: skip
@@ -149,13 +153,13 @@ class BakeryMergeIntoModel(io.ComfyNode):
             node_id="BakeryMergeIntoModel",
             display_name="Merge LoRA into Model (Bakery)",
             category=CATEGORY,
-            description="Bakes a LoRA into the model and its text encoders: connect Save Checkpoint to write a model "
-            "that needs the LoRA no more.",
+            description="Merges a LoRA into the model and its text encoders. Connect Save Checkpoint to write a model "
+            "that has the LoRA built in.",
             search_aliases=["bake lora", "lora to checkpoint", "fuse lora"],
             inputs=[
-                io.Model.Input("model", tooltip="The model to bake into; the one connected stays as it is."),
+                io.Model.Input("model", tooltip="The model to merge into. The connected model is left unchanged."),
                 io.Clip.Input("clip", tooltip="Its text encoders."),
-                sockets.LoraModel.Input("lora", tooltip="The LoRA to bake in."),
+                sockets.LoraModel.Input("lora", tooltip="The LoRA to merge."),
                 *strength_inputs(),
             ],
             outputs=[

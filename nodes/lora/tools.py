@@ -33,19 +33,19 @@ class BakeryResizeLoRA(io.ComfyNode):
             node_id="BakeryResizeLoRA",
             display_name="Resize LoRA (Bakery)",
             category=CATEGORY,
-            description="Makes a LoRA smaller (the best approximation of its rank) or larger (the same, with room to "
-            "train). LoHa, LoKr and full changes become plain LoRA.",
+            description="Makes a LoRA smaller (the best approximation at the new rank) or larger (same result, with "
+            "room for more training). LoHa, LoKr and full differences become plain LoRA.",
             search_aliases=["shrink lora", "lora rank", "svd"],
             inputs=[
                 sockets.LoraModel.Input("lora", tooltip="The LoRA to resize."),
-                *rank_inputs(16, "The new rank, or the most that a layer may get by the other methods."),
+                *rank_inputs(16, "New rank; with the other rank methods, the highest rank of any layer."),
                 io.Boolean.Input(
                     "keep_first",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the first ranks as they are in place of the best approximation: for DyLoRA, whose "
-                    "ranks are ordered.",
+                    tooltip="Keep the first ranks unchanged instead of the best approximation. For DyLoRA, whose ranks "
+                    "are ordered.",
                 ),
             ],
             outputs=lora_outputs(),
@@ -70,22 +70,23 @@ class BakeryExtractLoRA(io.ComfyNode):
             node_id="BakeryExtractLoRA",
             display_name="Extract LoRA (Bakery)",
             category=CATEGORY,
-            description="A LoRA that turns one model into the other, as near as its rank allows. LoRAs on the models "
-            "count.",
+            description="Extracts a LoRA that turns one model into another, as closely as its rank allows. LoRAs "
+            "applied to the models are included.",
             search_aliases=["lora from checkpoint", "model difference", "distil lora"],
             inputs=[
                 io.Model.Input("model", tooltip="The original model."),
-                io.Model.Input("tuned_model", tooltip="The model to come near to."),
-                io.Clip.Input("clip", optional=True, tooltip="Text encoders of the original. None: U-Net only."),
-                io.Clip.Input("tuned_clip", optional=True, tooltip="Text encoders of the other model."),
-                *rank_inputs(32, "Rank of the LoRA, or the most that a layer may get by the other methods."),
+                io.Model.Input("tuned_model", tooltip="The fine-tuned model to approximate."),
+                io.Clip.Input("clip", optional=True, tooltip="Text encoders of the original model. Not connected: "
+                "U-Net only."),
+                io.Clip.Input("tuned_clip", optional=True, tooltip="Text encoders of the fine-tuned model."),
+                *rank_inputs(32, "Rank of the LoRA; with the other rank methods, the highest rank of any layer."),
                 io.Boolean.Input(
                     "include_conv", default=False, optional=True, advanced=True,
-                    tooltip="Also residual blocks and samplers: nearer, and larger.",
+                    tooltip="Include residual blocks and up/downsamplers: a closer match in a larger file.",
                 ),
                 io.Float.Input(
                     "min_difference", default=0.0, min=0.0, max=1.0, step=0.0001, optional=True, advanced=True,
-                    tooltip="Layers whose numbers all differ by no more than this are left out.",
+                    tooltip="Layers whose weights differ by no more than this are skipped.",
                 ),
             ],
             outputs=lora_outputs(),
@@ -119,19 +120,21 @@ class BakeryInspectLoRA(io.ComfyNode):
             node_id="BakeryInspectLoRA",
             display_name="Inspect LoRA (Bakery)",
             category=CATEGORY,
-            description="Algorithm, ranks, settings, dataset, tags, norm of the change by block, and signs of trouble.",
+            description="Shows algorithm, ranks, settings, dataset, tags, the size of the change per block, and signs "
+            "of trouble.",
             search_aliases=["lora info", "lora metadata", "trigger words"],
             is_output_node=True,
             inputs=[
-                sockets.LoraModel.Input("lora", tooltip="The LoRA to look at."),
+                sockets.LoraModel.Input("lora", tooltip="The LoRA to inspect."),
                 io.Clip.Input(
                     "clip", optional=True,
-                    tooltip="Text encoders without the LoRA: shows the words they change most, likely triggers.",
+                    tooltip="Text encoders without the LoRA. Lists the words the LoRA changes most: likely trigger "
+                    "words.",
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="text", tooltip="All that is known, in lines."),
-                io.Image.Output(display_name="image", tooltip="Norm of the change by block; text encoders in orange."),
+                io.String.Output(display_name="text", tooltip="Everything known about the LoRA, line by line."),
+                io.Image.Output(display_name="image", tooltip="Size of the change per block; text encoders in orange."),
             ],
         )  # fmt: skip
 

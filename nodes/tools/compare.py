@@ -56,19 +56,19 @@ class BakeryCompare(io.ComfyNode):
             node_id="BakeryCompare",
             display_name="Compare LoRAs (Bakery)",
             category="LoRA Bakery/Tools",
-            description="Draws the same prompts from the same seed with several steps, LoRAs and strengths, in one "
-            "labelled picture. With reference images each cell is scored and the best LoRA is given out.",
+            description="Draws the same prompts and seed with several steps, LoRAs and strengths in one labeled grid. "
+            "With reference images, each cell is scored and the node outputs the best LoRA.",
             search_aliases=["xy plot", "lora grid", "compare checkpoints", "strength grid"],
             is_output_node=True,  # its pictures are on the node: nothing need be connected behind it
             inputs=compare_inputs(),
             outputs=[
-                io.Image.Output(display_name="images", tooltip="The labelled grid; further axes make further pages."),
+                io.Image.Output(display_name="images", tooltip="The labeled grid; further axes give further pages."),
                 sockets.LoraModel.Output(
                     display_name="lora",
-                    tooltip="The one chosen on this node; else the best by score; else the step picked in the "
-                    "strip, or the last.",
+                    tooltip="The LoRA chosen on this node; otherwise the best by score; otherwise the step picked in "
+                    "the preview strip, or the last one.",
                 ),
-                io.String.Output(display_name="report", tooltip="Scores and what they say, as text."),
+                io.String.Output(display_name="report", tooltip="Scores and what they mean, as text."),
             ],
             hidden=[io.Hidden.unique_id],
         )

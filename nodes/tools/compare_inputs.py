@@ -19,34 +19,34 @@ def _what_inputs() -> list[io.Input]:
         io.Model.Input("model", tooltip="The base model, without a LoRA."),
         io.Clip.Input("clip", tooltip="The CLIP of the base model."),
         io.Vae.Input("vae", tooltip="Decodes the pictures."),
-        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt a line."),
-        io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all pictures."),
-        sockets.Run.Input("run", optional=True, tooltip="A run, from Train LoRA: its saved steps are compared."),
+        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt per line."),
+        io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt for all pictures."),
+        sockets.Run.Input("run", optional=True, tooltip="A run from Train LoRA; its saved steps are compared."),
         *[
             sockets.LoraModel.Input(f"lora_{number}", optional=True, tooltip="A LoRA to compare.")
             for number in range(1, MAX_LORAS + 1)
         ],
         io.String.Input(
-            "steps", default="", tooltip="Saved steps of the run, separated by commas. Empty: evenly spaced ones."
+            "steps", default="", tooltip="Saved steps of the run, separated by commas. Empty = evenly spaced steps."
         ),
         io.Int.Input(
-            "num_steps", default=4, min=1, max=50, tooltip="How many evenly spaced steps, the last among them."
+            "num_steps", default=4, min=1, max=50, tooltip="How many evenly spaced steps, including the last."
         ),
-        io.Boolean.Input("include_base", default=True, tooltip="Also draw what the model makes without a LoRA."),
+        io.Boolean.Input("include_base", default=True, tooltip="Also draw the base model without a LoRA."),
         io.String.Input("strengths", default="1.0", tooltip="Strengths to compare, separated by commas."),
         io.String.Input(
             "text_encoder_strengths", default="",
-            tooltip="Strengths of the text encoders, against those of the U-Net. Empty: the same as the U-Net's.",
+            tooltip="Strengths of the text encoders to combine with those of the U-Net. Empty = same as the U-Net's.",
         ),
     ]  # fmt: skip
 
 
 def _layout_inputs() -> list[io.Input]:
     return [
-        io.Combo.Input("columns", options=list(AXES), default="LoRA", tooltip="What changes from left to right."),
+        io.Combo.Input("columns", options=list(AXES), default="LoRA", tooltip="What varies from left to right."),
         io.Combo.Input(
             "rows", options=list(AXES), default="prompt",
-            tooltip="What changes from top to bottom. What is neither column nor row makes further pages.",
+            tooltip="What varies from top to bottom. What is neither columns nor rows goes on further pages.",
         ),
     ]  # fmt: skip
 
@@ -55,11 +55,11 @@ def _sampling_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
-            tooltip="The same for every picture.",
+            tooltip="Seed of every picture.",
         ),
         io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width of a picture in pixels."),
         io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height of a picture in pixels."),
-        io.Int.Input("sampling_steps", default=20, min=1, max=1000, tooltip="Sampling steps of a picture."),
+        io.Int.Input("sampling_steps", default=20, min=1, max=1000, tooltip="Sampling steps per picture."),
         io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
         io.Combo.Input("sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler."),
         io.Combo.Input("scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler."),
@@ -69,24 +69,25 @@ def _sampling_inputs() -> list[io.Input]:
 def _scoring_inputs() -> list[io.Input]:
     return [
         io.Image.Input(
-            "references", optional=True, tooltip="Pictures of what was trained: cells are scored by likeness to them."
+            "references", optional=True,
+            tooltip="Pictures of the trained subject; cells are scored by likeness to "
+            "them."
         ),
         io.ClipVision.Input(
             "clip_vision", optional=True,
-            tooltip="Image encoder for the score. Without one, colours and edges are compared.",
+            tooltip="Image encoder for the scores. Not connected: colors and edges are compared.",
         ),
         io.String.Input(
             "trigger", default="", optional=True, advanced=True,
-            tooltip="Trigger word: the prompts are scored without it too, which shows what comes unasked.",
+            tooltip="Trigger word. The prompts are also scored without it, which shows what the LoRA draws unasked.",
         ),
         io.Boolean.Input(
             "is_by_round", default=False, optional=True, advanced=True,
-            tooltip="Where the run is a round (see Round): compare the last LoRA of each round, in place of the steps "
-            "of this one.",
+            tooltip="If the run belongs to a Round: compare the last LoRA of each round instead of this run's steps.",
         ),
         io.String.Input(
             "other_prompts", multiline=True, default="", optional=True, advanced=True,
-            tooltip="Prompts of other subjects, without the trigger word, one a line. What a LoRA changes in them "
+            tooltip="Prompts of other subjects without the trigger word, one per line. How much a LoRA changes them "
             "shows whether it is overfit.",
         ),
     ]  # fmt: skip

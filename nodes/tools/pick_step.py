@@ -22,22 +22,22 @@ class BakeryPickStep(io.ComfyNode):
             node_id="BakeryPickStep",
             display_name="Pick Step (Bakery)",
             category="LoRA Bakery/Tools",
-            description="Gives the LoRA of one saved step of a run: the one picked in the strip of previews on Train "
-            "LoRA, the last, the best by validation, or a number.",
+            description="Outputs the LoRA of one saved step of a run: the one picked in the preview strip on Train "
+            "LoRA, the last, the best by validation loss, or a given step.",
             search_aliases=["choose checkpoint", "best epoch", "lora step"],
             inputs=[
-                sockets.Run.Input("run", tooltip="The run, from Train LoRA."),
+                sockets.Run.Input("run", tooltip="The run from Train LoRA."),
                 io.Combo.Input(
                     "pick", options=RULES, default=RULES[0],
-                    tooltip="Which step. Where nothing is picked in the strip yet, that is the last one.",
+                    tooltip="Which step to use. If nothing is picked in the strip, the last one.",
                 ),
                 io.Int.Input(
-                    "step", default=0, min=0, max=1_000_000_000, tooltip="The step, where pick is step."
+                    "step", default=0, min=0, max=1_000_000_000, tooltip="Step number, used if pick is step."
                 ),
             ],
             outputs=[
                 sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA of that step."),
-                io.Int.Output(display_name="step", tooltip="Its number."),
+                io.Int.Output(display_name="step", tooltip="The number of that step."),
             ],
         )  # fmt: skip
 

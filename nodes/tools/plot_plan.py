@@ -23,14 +23,14 @@ class BakeryPlotPlan(io.ComfyNode):
             node_id="BakeryPlotPlan",
             display_name="Plot Plan (Bakery)",
             category="LoRA Bakery/Tools",
-            description="Draws the learning rate at every step of a plan before anything is trained, and says how many "
-            "steps each stage has. Queue this node alone to see it at once.",
+            description="Draws the learning rate at every step of a plan before training, with the number of steps of "
+            "each stage. Queue this node alone to see it at once.",
             search_aliases=["learning rate curve", "schedule preview", "lr plot", "scheduler"],
             is_output_node=True,
             inputs=[*_plan_inputs(), *_picture_inputs()],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The rate by step."),
-                io.String.Output(display_name="text", tooltip="Every stage with its steps and rates."),
+                io.Image.Output(display_name="image", tooltip="The learning rate by step."),
+                io.String.Output(display_name="text", tooltip="Every stage with its steps and learning rates."),
             ],
         )
 
@@ -56,10 +56,12 @@ def _plan_inputs() -> list[io.Input]:
     return [
         sockets.Stages.Input("stages", optional=True, tooltip="The plan, from the last Stage or from Recipe."),
         sockets.Optimizer.Input(
-            "optimizer", optional=True, tooltip="Of stages without their own, as on Train LoRA; else its defaults."
+            "optimizer", optional=True,
+            tooltip="Optimizer of stages that have none, as on Train LoRA. Not connected: "
+            "its defaults."
         ),
         sockets.Dataset.Input(
-            "dataset", optional=True, tooltip="What Train LoRA gets; needed where a stage counts epochs."
+            "dataset", optional=True, tooltip="The dataset of Train LoRA; required if a stage counts epochs."
         ),
         io.Int.Input(
             "steps", default=1000, min=1, max=1_000_000, tooltip="Steps of Train LoRA. Not used with stages."
@@ -69,7 +71,7 @@ def _plan_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "family", options=list(get_args(ModelFamily)), default="sd15",
-            tooltip="Kind of model; decides the buckets, and so the batches of an epoch, where no resolution is set.",
+            tooltip="Type of model. Sets the buckets, and so the batches per epoch, if no resolution is set.",
         ),
     ]  # fmt: skip
 

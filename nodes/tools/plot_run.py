@@ -17,19 +17,22 @@ class BakeryPlotRun(io.ComfyNode):
             node_id="BakeryPlotRun",
             display_name="Plot Run (Bakery)",
             category="LoRA Bakery/Tools",
-            description="Draws the charts of a run: loss, smoothed, by timestep and of held-out images; rates; norms.",
+            description="Draws the charts of a run: loss (raw, smoothed, by timestep, validation), learning rates and "
+            "norms.",
             search_aliases=["loss graph", "loss curve", "training chart"],
             inputs=[
-                sockets.Run.Input("run", tooltip="The run, from Train LoRA."),
+                sockets.Run.Input("run", tooltip="The run from Train LoRA."),
                 io.Int.Input("width", default=1024, min=256, max=4096, step=8, tooltip="Width in pixels."),
                 io.Int.Input(
                     "panel_height", default=256, min=128, max=2048, step=8, tooltip="Height of each chart in pixels."
                 ),
                 io.Boolean.Input(
-                    "log_scale", default=False, tooltip="Logarithmic scale of the losses: late changes can be seen too."
+                    "log_scale",
+                    default=False,
+                    tooltip="Logarithmic scale for the losses, which shows late changes too.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The charts, one below the other.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The charts, one below another.")],
         )
 
     @classmethod

@@ -24,14 +24,14 @@ class BakeryImportKohya(io.ComfyNode):
             node_id="BakeryImportKohya",
             display_name="Import Kohya Setup (Bakery)",
             category=CATEGORY,
-            description="Takes over a command line, TOML or JSON of kohya's sd-scripts or its GUI. Options that other "
-            "nodes have, and those without equivalent, are listed in the notes; nothing is dropped unseen.",
+            description="Reads a command line, TOML or JSON of kohya's sd-scripts or its GUI. The notes list every "
+            "option that belongs to another node or has no equivalent.",
             search_aliases=["sd-scripts", "kohya_ss", "toml", "train_network.py", "sdxl_train_network.py"],
             inputs=[
                 io.String.Input(
                     "text", multiline=True, default="",
                     placeholder="--network_module=networks.lora --network_dim=32 --learning_rate=1e-4 ...",
-                    tooltip="The command line, or what the TOML or JSON file holds.",
+                    tooltip="The command line, or the content of the TOML or JSON file.",
                 )
             ],
             outputs=[
@@ -39,7 +39,8 @@ class BakeryImportKohya(io.ComfyNode):
                 sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
                 sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA."),
                 sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA."),
-                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what is lost."),
+                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what has no "
+                "equivalent."),
             ],
         )  # fmt: skip
 
@@ -61,20 +62,20 @@ class BakeryExportKohya(io.ComfyNode):
             node_id="BakeryExportKohya",
             display_name="Export Kohya Setup (Bakery)",
             category=CATEGORY,
-            description="Writes settings as command lines of kohya's sd-scripts, one a stage, and a dataset as its "
-            "TOML; model and names are yours to add. What sd-scripts has no equivalent for is listed.",
+            description="Writes settings as sd-scripts command lines, one per stage, and a dataset as TOML. Add the "
+            "model and names yourself. Settings without an equivalent in sd-scripts are listed.",
             search_aliases=["sd-scripts", "kohya_ss", "command line"],
             is_output_node=True,
             inputs=[
-                sockets.Network.Input("network", optional=True, tooltip="Without it a LoRA of rank 16."),
-                sockets.Optimizer.Input("optimizer", optional=True, tooltip="Without it AdamW at 0.0002."),
-                sockets.Objective.Input("objective", optional=True, tooltip="Without it min-SNR 5."),
-                sockets.Stages.Input("stages", optional=True, tooltip="Without it 10 epochs."),
-                sockets.Dataset.Input("dataset", optional=True, tooltip="Written as a dataset config."),
+                sockets.Network.Input("network", optional=True, tooltip="Not connected: a LoRA of rank 16."),
+                sockets.Optimizer.Input("optimizer", optional=True, tooltip="Not connected: AdamW at 0.0002."),
+                sockets.Objective.Input("objective", optional=True, tooltip="Not connected: min-SNR 5."),
+                sockets.Stages.Input("stages", optional=True, tooltip="Not connected: 10 epochs."),
+                sockets.Dataset.Input("dataset", optional=True, tooltip="Dataset to write as a dataset config."),
             ],
             outputs=[
-                io.String.Output(display_name="command", tooltip="One line for each stage."),
-                io.String.Output(display_name="notes", tooltip="What sd-scripts cannot do."),
+                io.String.Output(display_name="command", tooltip="One line per stage."),
+                io.String.Output(display_name="notes", tooltip="What sd-scripts has no option for."),
                 io.String.Output(
                     display_name="dataset_config",
                     tooltip="TOML for --dataset_config; folders are named below ComfyUI's input folder.",

@@ -29,15 +29,12 @@ class BakeryNetwork(io.ComfyNode):
             node_id="BakeryNetwork",
             display_name="LoRA Network (Bakery)",
             category="LoRA Bakery/Network",
-            description="What is trained beside the frozen model. A LoRA of rank 16 on attention and feed-forward is a "
-            "good start; more rank holds more detail, the LyCORIS types suit styles and concepts.",
+            description="The network that is trained on top of the frozen model. A LoRA of rank 16 on attention and "
+            "feed-forward layers is a good start. Higher ranks hold more detail; LyCORIS types suit styles and "
+            "concepts.",
             search_aliases=["lora", "locon", "lycoris", "loha", "lokr", "dora", "rank", "network dim", "oft", "ia3"],
             inputs=[*_size_inputs(), *_part_inputs(), *_form_inputs(), *_dropout_inputs(), *_pattern_inputs()],
-            outputs=[
-                sockets.Network.Output(
-                    display_name="network", tooltip="For Train LoRA, or for Block Weights, which refines it."
-                )
-            ],
+            outputs=[sockets.Network.Output(display_name="network", tooltip="For Train LoRA or Block Weights.")],
         )
 
     @classmethod
@@ -61,25 +58,25 @@ def _size_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "algorithm", options=list(get_args(Algorithm)), default=SETTINGS.algorithm,
-            tooltip="lora is the safe choice for characters; locon also adapts convolutions; loha, lokr and glora "
-            "learn more gently, for styles and concepts; dylora can be cut to a smaller rank afterwards.",
+            tooltip="lora: the safe choice for characters. locon: also trains convolutions. loha, lokr, glora: learn "
+            "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterwards.",
         ),
         io.Int.Input(
             "rank", default=SETTINGS.rank, min=1, max=100_000,
-            tooltip="Size of the network: 4 to 16 for simple subjects, 32 to 128 for complex ones. "
-            "diag-oft and boft: block size. lokr: a huge number means whole matrices.",
+            tooltip="Size of the network: 4 to 16 for simple subjects, 32 to 128 for complex ones. diag-oft and boft: "
+            "block size. lokr: a very large number means full matrices.",
         ),
         io.Float.Input(
             "alpha", default=SETTINGS.alpha, min=0.0, max=100_000.0, step=0.5,
-            tooltip="The change is multiplied by alpha / rank, so a lower alpha learns more slowly. 0 = rank.",
+            tooltip="The change is multiplied by alpha / rank, so a lower alpha learns more slowly. 0 = same as rank.",
         ),
         io.Int.Input(
             "conv_rank", default=SAME_RANK, min=SAME_RANK, max=100_000,
-            tooltip="Rank of the 3 x 3 convolutions, for every algorithm but lora. 0 = rank.",
+            tooltip="Rank of the 3x3 convolutions, for every algorithm except lora. 0 = same as rank.",
         ),
         io.Float.Input(
             "conv_alpha", default=SAME_SCALE, min=SAME_SCALE, max=100_000.0, step=0.5, optional=True, advanced=True,
-            tooltip="Alpha of the 3 x 3 convolutions. -1 = same alpha / rank as elsewhere, 0 = their rank.",
+            tooltip="Alpha of the 3x3 convolutions. -1 = same alpha / rank as the other layers; 0 = same as conv_rank.",
         ),
     ]  # fmt: skip
 
@@ -87,21 +84,24 @@ def _size_inputs() -> list[io.Input]:
 def _part_inputs() -> list[io.Input]:
     return [
         io.Boolean.Input(
-            "train_unet", default="unet" in SETTINGS.parts, tooltip="Train the U-Net, which draws. Nearly always on."
+            "train_unet", default="unet" in SETTINGS.parts,
+            tooltip="Train the U-Net, the part that draws. Nearly "
+            "always on."
         ),
         io.Boolean.Input(
             "train_text_encoder", default="text_encoder" in SETTINGS.parts,
-            tooltip="Also train the text encoder (SDXL: its first), which helps a new word to mean a new thing. "
-            "Costs time and memory.",
+            tooltip="Also train the text encoder (SDXL: the first one). Helps the model learn a new word; costs time "
+            "and memory.",
         ),
         io.Boolean.Input(
             "train_text_encoder_2", default="text_encoder_2" in SETTINGS.parts, optional=True, advanced=True,
-            tooltip="Also train SDXL's second, large text encoder. No effect on SD1.5.",
+            tooltip="Also train SDXL's second, larger text encoder. No effect on SD1.5.",
         ),
         io.Combo.Input(
             "targets", options=list(get_args(TargetPreset)), default=SETTINGS.targets,
-            tooltip="Which layers: attention only; with feed-forward (usual); blocks adds resnets; all_linear and all "
-            "add what lies outside the blocks. locon turns the usual one into blocks.",
+            tooltip="Which layers to train. attention: attention only. attention_feed_forward: the usual choice. "
+            "blocks: resnets too. all_linear, all: also layers outside the blocks. With locon, the usual choice "
+            "becomes blocks.",
         ),
     ]  # fmt: skip
 
@@ -110,20 +110,23 @@ def _form_inputs() -> list[io.Input]:
     return [
         io.Boolean.Input(
             "weight_decompose", default=SETTINGS.weight_decompose, optional=True, advanced=True,
-            tooltip="DoRA: trains magnitude and direction of each weight separately. A little slower with lora and "
+            tooltip="DoRA: trains magnitude and direction of each weight separately. Slightly slower with lora and "
             "locon, more than twice as slow with loha and lokr.",
         ),
         io.Boolean.Input(
             "rank_stabilized", default=SETTINGS.rank_stabilized, optional=True, advanced=True,
-            tooltip="rsLoRA: divides alpha by the square root of the rank; high ranks then learn as fast as low ones.",
+            tooltip="rsLoRA: divides alpha by the square root of the rank, so that high ranks learn as fast as low "
+            "ones.",
         ),
         io.Int.Input(
             "factor", default=SETTINGS.factor, min=-1, max=100_000, optional=True, advanced=True,
-            tooltip="lokr: how weights are split. -1 = evenly, the smallest file; 4 to 8 keep more detail.",
+            tooltip="lokr: how weights are split. -1 = as evenly as possible, the smallest file; 4 to 8 keep more "
+            "detail.",
         ),
         io.Boolean.Input(
             "full_matrix", default=SETTINGS.full_matrix, optional=True, advanced=True,
-            tooltip="lokr: keep the second factor whole instead of low-rank. rank and alpha then have no effect.",
+            tooltip="lokr: train the second factor as a full matrix instead of a low-rank one. rank and alpha then "
+            "have no effect.",
         ),
         io.Boolean.Input(
             "decompose_both", default=SETTINGS.decompose_both, optional=True, advanced=True,
@@ -131,7 +134,7 @@ def _form_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "block_size", default=SETTINGS.block_size, min=1, max=1024, optional=True, advanced=True,
-            tooltip="dylora: ranks trained together in a step. rank must be a multiple of it.",
+            tooltip="dylora: how many ranks are trained together in a step. rank must be a multiple of it.",
         ),
         io.Boolean.Input(
             "train_bias", default=SETTINGS.train_bias, optional=True, advanced=True,
@@ -139,7 +142,7 @@ def _form_inputs() -> list[io.Input]:
         ),
         io.Boolean.Input(
             "train_norms", default=SETTINGS.train_norms, optional=True, advanced=True,
-            tooltip="Train the U-Net's normalization layers too. Some programs cannot read them.",
+            tooltip="Train the U-Net's normalization layers too. Some programs cannot load them.",
         ),
     ]  # fmt: skip
 
@@ -149,15 +152,15 @@ def _dropout_inputs() -> list[io.Input]:
     return [
         io.Float.Input(
             "dropout", default=SETTINGS.dropout, **limits,
-            tooltip="Chance that a value inside the network is left out of a step, against overfitting. 0 = off.",
+            tooltip="Probability of dropping each value inside the network in a step, against overfitting. 0 = off.",
         ),
         io.Float.Input(
             "rank_dropout", default=SETTINGS.rank_dropout, **limits,
-            tooltip="Chance that a rank is left out of a step. 0 = off, 0.1 to 0.3 are usual.",
+            tooltip="Probability of dropping each rank in a step; usually 0.1 to 0.3. 0 = off.",
         ),
         io.Float.Input(
             "module_dropout", default=SETTINGS.module_dropout, **limits,
-            tooltip="Chance that a whole layer's network is left out of a step. 0 = off, 0.1 to 0.3 are usual.",
+            tooltip="Probability of skipping a layer's network in a step; usually 0.1 to 0.3. 0 = off.",
         ),
     ]  # fmt: skip
 
@@ -166,11 +169,12 @@ def _pattern_inputs() -> list[io.Input]:
     return [
         io.String.Input(
             "include", default="", optional=True, advanced=True,
-            tooltip="Only targets whose path or file key fits one of these patterns, such as *attn2*. Empty = all.",
+            tooltip="Train only layers whose path or file key matches one of these patterns, such as *attn2*. Empty = "
+            "all.",
         ),
         io.String.Input(
             "exclude", default="", optional=True, advanced=True,
-            tooltip="Leave out targets whose path or file key fits one of these patterns, for instance *to_q.",
+            tooltip="Skip layers whose path or file key matches one of these patterns, such as *to_q.",
         ),
     ]  # fmt: skip
 
@@ -185,13 +189,14 @@ class BakeryBlockWeights(io.ComfyNode):
             node_id="BakeryBlockWeights",
             display_name="Block Weights (Bakery)",
             category="LoRA Bakery/Network",
-            description="How much each block of the U-Net learns: IN blocks decide composition and body plan, OUT "
-            "blocks texture and detail. A block of weight 0 gets no network at all.",
+            description="How much each U-Net block learns. IN blocks decide composition and body shape, OUT blocks "
+            "texture and detail. A block with weight 0 is not trained.",
             search_aliases=["lbw", "block lr", "down_lr_weight", "block dims", "layer weights"],
-            inputs=[sockets.Network.Input("network", tooltip="The network to refine."), *_weight_inputs()],
-            outputs=[
-                sockets.Network.Output(display_name="network", tooltip="The same network with these block weights.")
+            inputs=[
+                sockets.Network.Input("network", tooltip="The network to set block weights for."),
+                *_weight_inputs(),
             ],
+            outputs=[sockets.Network.Output(display_name="network", tooltip="The network with these block weights.")],
         )
 
     @classmethod
@@ -209,36 +214,38 @@ def _weight_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "preset", options=[NO_PRESET, *LBW_PRESETS], default=NO_PRESET,
-            tooltip="A usual selection of blocks: IN, MID or OUT; S is shallow and D deep (those for SD1.5 only).",
+            tooltip="A common selection of blocks: IN, MID or OUT. S = shallow, D = deep (both SD1.5 only).",
         ),
         io.String.Input(
             "blocks", multiline=True, default="",
-            tooltip="Weights by name, such as IN04:0.5, M:0, OUT:1.2 (a name without number is all of its kind), or "
-            "12, 17, 20 or 26 numbers as for LoRA Block Weight.",
+            tooltip="Weights by name, such as IN04:0.5, M:0, OUT:1.2 (a name without a number means all blocks of that "
+            "kind), or 12, 17, 20 or 26 numbers as in LoRA Block Weight.",
         ),
         io.String.Input(
             "ranks", default=BLOCKS.ranks,
-            tooltip="Ranks by name, such as IN:8, OUT:32, or 25 (SDXL 23) numbers. Empty = the network's rank.",
+            tooltip="Ranks by name, such as IN:8, OUT:32, or 25 numbers (SDXL: 23). Empty = the network's rank.",
         ),
         io.String.Input(
             "conv_ranks", default=BLOCKS.conv_ranks, optional=True, advanced=True,
-            tooltip="The same for 3 x 3 convolutions.",
+            tooltip="Ranks of the 3x3 convolutions, written the same way.",
         ),
         io.String.Input(
             "down", default=BLOCKS.down, optional=True, advanced=True,
-            tooltip=f"IN blocks as in sd-scripts: 12 (SDXL 9) numbers or {curves}, each also with +x.",
+            tooltip=f"IN blocks as in sd-scripts: 12 numbers (SDXL: 9), or a curve: {curves}, each optionally "
+            "with +x.",
         ),
         io.String.Input(
             "mid", default=BLOCKS.mid, optional=True, advanced=True,
-            tooltip="Middle as in sd-scripts: 1 (SDXL 3) numbers.",
+            tooltip="Middle block as in sd-scripts: 1 number (SDXL: 3).",
         ),
         io.String.Input(
             "up", default=BLOCKS.up, optional=True, advanced=True,
-            tooltip=f"OUT blocks as in sd-scripts: 12 (SDXL 9) numbers or {curves}, each also with +x.",
+            tooltip=f"OUT blocks as in sd-scripts: 12 numbers (SDXL: 9), or a curve: {curves}, each optionally "
+            "with +x.",
         ),
         io.Float.Input(
             "zero_threshold", default=BLOCKS.zero_threshold, min=0.0, max=10.0, step=0.01, optional=True, advanced=True,
-            tooltip="Weights up to this count as 0: no network is made in that block.",
+            tooltip="Blocks with this weight or less are not trained.",
         ),
     ]  # fmt: skip
 

@@ -25,8 +25,8 @@ class BakeryObjective(io.ComfyNode):
             node_id="BakeryObjective",
             display_name="Objective (Bakery)",
             category="LoRA Bakery/Training",
-            description="What counts as an error while training, and how much. The defaults are good for most LoRAs. "
-            "What the model predicts (noise or velocity) comes from the model itself.",
+            description="Loss and noise during training. The defaults suit most LoRAs. The prediction type (noise or "
+            "velocity) is taken from the model.",
             search_aliases=["loss", "min snr gamma", "noise offset", "masked loss", "prior loss", "huber", "timestep"],
             inputs=[*_weight_inputs(), *_prior_inputs(), *_noise_inputs(), *_timestep_inputs(), *_further_inputs()],
             outputs=[sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA.")],
@@ -42,28 +42,29 @@ def _weight_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "loss_type", options=list(get_args(LossType)), default=SETTINGS.loss_type,
-            tooltip="How an error is measured. l2 is usual; huber and smooth_l1 care less about bad images.",
+            tooltip="Loss function. l2 is usual; huber and smooth_l1 are less affected by bad images.",
         ),
         io.Float.Input(
             "min_snr_gamma", default=SETTINGS.min_snr_gamma or 0.0, min=0.0, max=100.0, step=0.5,
-            tooltip="Takes weight from fine detail, which calms training: 5 is usual, 1 strong, 20 weak. 0 = off.",
+            tooltip="Gives less weight to low noise levels (fine detail), which makes training more stable: 5 is "
+            "usual, 1 strong, 20 weak. 0 = off.",
         ),
         io.Boolean.Input(
             "debiased_estimation", default=SETTINGS.debiased_estimation, optional=True, advanced=True,
-            tooltip="Another weighting by noise level; set min_snr_gamma to 0 for it.",
+            tooltip="Debiased estimation, another weighting by noise level. Set min_snr_gamma to 0 to use it.",
         ),
         io.Boolean.Input(
             "soft_min_snr", default=SETTINGS.soft_min_snr, optional=True, advanced=True,
-            tooltip="min_snr_gamma as a smooth curve, without its corner.",
+            tooltip="Soft min-SNR: min_snr_gamma as a smooth curve instead of a clipped one.",
         ),
         io.Float.Input(
             "p2_gamma", default=0.0, min=0.0, max=10.0, step=0.1, optional=True, advanced=True,
-            tooltip="P2 weighting, which favours content over detail; 1 is usual, with min_snr_gamma at 0. 0 = off.",
+            tooltip="P2 weighting: favors content over detail; 1 is usual, with min_snr_gamma at 0. 0 = off.",
         ),
         io.Float.Input(
             "scale_weight_norms", default=SETTINGS.scale_weight_norms, min=0.0, max=100.0, step=0.1,
-            tooltip="Keeps each module's change below this size: mixes better with other LoRAs, learns less style. "
-            "1 is usual. 0 = off.",
+            tooltip="Limits the size of each layer's change: combines better with other LoRAs, learns less style. 1 is "
+            "usual. 0 = off.",
         ),
     ]  # fmt: skip
 
@@ -72,12 +73,13 @@ def _prior_inputs() -> list[io.Input]:
     return [
         io.Float.Input(
             "prior_loss_weight", default=SETTINGS.prior_loss_weight, min=0.0, max=10.0, step=0.1,
-            tooltip="Weight of regularization images against the others.",
+            tooltip="Loss weight of regularization images relative to the others.",
         ),
         io.Combo.Input(
             "prior_preservation", options=list(get_args(PriorPreservation)), default=SETTINGS.prior_preservation,
-            tooltip="Keeps what the model knew by training towards its own answer: for regularization images, for "
-            "captions without the trigger, or in an extra term for every caption with the trigger taken out (slower).",
+            tooltip="Preserves what the model knew by training toward its own prediction: on regularization images, on "
+            "captions without the trigger word, or in an extra term for every caption with the trigger word removed "
+            "(slower).",
         ),
         io.Float.Input(
             "prior_preservation_weight", default=SETTINGS.prior_preservation_weight, min=0.0, max=10.0, step=0.1,
@@ -85,11 +87,12 @@ def _prior_inputs() -> list[io.Input]:
         ),
         io.String.Input(
             "trigger", default=SETTINGS.trigger, optional=True, advanced=True,
-            tooltip="The trained word, by which prior_preservation tells captions apart.",
+            tooltip="Trigger word; prior_preservation uses it to tell captions apart.",
         ),
         io.String.Input(
             "trigger_class", default=SETTINGS.trigger_class, placeholder="creature", optional=True, advanced=True,
-            tooltip="What stands in for the trigger in the captions of extra_term. Empty = it is left out.",
+            tooltip="Word that replaces the trigger word in the captions of extra_term. Empty = the trigger word is "
+            "removed.",
         ),
     ]  # fmt: skip
 
@@ -98,11 +101,11 @@ def _noise_inputs() -> list[io.Input]:
     return [
         io.Float.Input(
             "noise_offset", default=SETTINGS.noise_offset, min=0.0, max=1.0, step=0.01,
-            tooltip="Lets the LoRA learn very dark and very bright pictures; 0.03 to 0.1. 0 = off.",
+            tooltip="Lets the LoRA learn very dark and very bright pictures; usually 0.03 to 0.1. 0 = off.",
         ),
         io.Boolean.Input(
             "noise_offset_random", default=SETTINGS.noise_offset_random, optional=True, advanced=True,
-            tooltip="Draw the strength between 0 and noise_offset for each image.",
+            tooltip="Choose the strength at random between 0 and noise_offset for each image.",
         ),
         io.Float.Input(
             "adaptive_noise_scale", default=SETTINGS.adaptive_noise_scale, min=-10.0, max=10.0, step=0.001, round=False,
@@ -111,19 +114,21 @@ def _noise_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "multires_noise_iterations", default=SETTINGS.multires_noise_iterations, min=0, max=64,
-            optional=True, advanced=True, tooltip="Coarser noise added, an alternative to noise_offset; 6. 0 = off.",
+            optional=True, advanced=True,
+            tooltip="Adds coarser noise at this many scales, an alternative to "
+            "noise_offset; usually 6. 0 = off.",
         ),
         io.Float.Input(
             "multires_noise_discount", default=SETTINGS.multires_noise_discount, min=0.01, max=1.0, step=0.01,
-            optional=True, advanced=True, tooltip="Strength of each coarser noise against the one before.",
+            optional=True, advanced=True, tooltip="Strength of each coarser noise relative to the one before.",
         ),
         io.Float.Input(
             "input_perturbation", default=SETTINGS.input_perturbation, min=0.0, max=1.0, step=0.01,
-            optional=True, advanced=True, tooltip="Noise that need not be predicted; 0.1. 0 = off.",
+            optional=True, advanced=True, tooltip="Extra input noise (kohya: ip_noise_gamma); usually 0.1. 0 = off.",
         ),
         io.Boolean.Input(
             "input_perturbation_random", default=SETTINGS.input_perturbation_random, optional=True, advanced=True,
-            tooltip="Draw its strength between 0 and input_perturbation for each image.",
+            tooltip="Choose its strength at random between 0 and input_perturbation for each image.",
         ),
     ]  # fmt: skip
 
@@ -133,19 +138,20 @@ def _timestep_inputs() -> list[io.Input]:
         io.Combo.Input(
             "timestep_distribution", options=list(get_args(TimestepDistribution)),
             default=SETTINGS.timestep_distribution, optional=True, advanced=True,
-            tooltip="How noise levels are drawn: all alike, mostly medium ones, or all alike and evenly at any time.",
+            tooltip="How noise levels are sampled. uniform: all equally often. logit_normal: mostly medium ones. "
+            "low_discrepancy: like uniform, but evenly spread at any time.",
         ),
         io.Int.Input(
             "min_timestep", default=SETTINGS.min_timestep, min=0, max=999, optional=True, advanced=True,
-            tooltip="Lowest noise level trained; higher leaves fine detail alone.",
+            tooltip="Lowest noise level that is trained. Raise it to leave fine detail alone.",
         ),
         io.Int.Input(
             "max_timestep", default=SETTINGS.max_timestep, min=1, max=1000, optional=True, advanced=True,
-            tooltip="Noise levels from here up are not trained; lower leaves composition alone.",
+            tooltip="Noise levels from here up are not trained. Lower it to leave composition alone.",
         ),
         io.Float.Input(
             "logit_mean", default=SETTINGS.logit_mean, min=-5.0, max=5.0, step=0.1, optional=True, advanced=True,
-            tooltip="Centre of logit_normal: below 0 towards detail, above towards composition.",
+            tooltip="Center of logit_normal: below 0 favors detail, above 0 composition.",
         ),
         io.Float.Input(
             "logit_std", default=SETTINGS.logit_std, min=0.01, max=10.0, step=0.1, optional=True, advanced=True,
@@ -158,11 +164,13 @@ def _further_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "huber_schedule", options=list(get_args(HuberSchedule)), default=SETTINGS.huber_schedule,
-            optional=True, advanced=True, tooltip="How the threshold of huber and smooth_l1 follows the noise level.",
+            optional=True, advanced=True,
+            tooltip="How the threshold of huber and smooth_l1 depends on the noise "
+            "level.",
         ),
         io.Float.Input(
             "huber_c", default=SETTINGS.huber_c, min=0.001, max=1.0, step=0.01, round=False,
-            optional=True, advanced=True, tooltip="Threshold above which huber and smooth_l1 go easy on errors.",
+            optional=True, advanced=True, tooltip="Errors above this threshold count less with huber and smooth_l1.",
         ),
         io.Float.Input(
             "huber_scale", default=SETTINGS.huber_scale, min=0.01, max=100.0, step=0.1, optional=True, advanced=True,
@@ -170,21 +178,22 @@ def _further_inputs() -> list[io.Input]:
         ),
         io.Boolean.Input(
             "is_mask_area_normalized", default=SETTINGS.is_mask_area_normalized, optional=True, advanced=True,
-            tooltip="Images with small masks count as much as others. Off: as sd-scripts, they count less.",
+            tooltip="Images with small masks count as much as others. Off: they count less, as in sd-scripts.",
         ),
         io.Boolean.Input(
             "zero_terminal_snr", default=SETTINGS.zero_terminal_snr, optional=True, advanced=True,
-            tooltip="Train up to pure noise. Only for v-prediction models that are sampled the same way.",
+            tooltip="Train up to pure noise. Only for v-prediction models that are also sampled with zero terminal "
+            "SNR.",
         ),
         io.Boolean.Input(
             "scale_v_pred_loss_like_noise_pred", default=SETTINGS.scale_v_pred_loss_like_noise_pred,
             optional=True, advanced=True,
-            tooltip="For v-prediction models: weigh noise levels as models that predict noise do.",
+            tooltip="For v-prediction models: weight noise levels as for noise-prediction models.",
         ),
         io.Float.Input(
             "v_pred_like_loss", default=SETTINGS.v_pred_like_loss, min=0.0, max=10.0, step=0.01, round=False,
             optional=True, advanced=True,
-            tooltip="For models that predict noise: adds this share of a loss weighed as for v-prediction. 0 = off.",
+            tooltip="For noise-prediction models: adds this share of a loss weighted as for v-prediction. 0 = off.",
         ),
     ]  # fmt: skip
 

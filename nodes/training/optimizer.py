@@ -24,13 +24,11 @@ class BakeryOptimizer(io.ComfyNode):
             node_id="BakeryOptimizer",
             display_name="Optimizer (Bakery)",
             category="LoRA Bakery/Training",
-            description="How fast and in which way the network learns. AdamW wants a rate near 0.0002; Prodigy and "
-            "DAdaptAdam find their own and want 1.",
+            description="Optimizer, learning rates and schedule. AdamW: a learning rate near 0.0002. Prodigy and "
+            "DAdaptAdam find their own learning rate: set 1.",
             search_aliases=["learning rate", "adamw", "prodigy", "lion", "adafactor", "scheduler", "warmup", "ema"],
             inputs=[*_rate_inputs(), *_schedule_inputs(), *_advanced_inputs()],
-            outputs=[
-                sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA, or for a stage of a plan.")
-            ],
+            outputs=[sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA or Stage.")],
         )
 
     @classmethod
@@ -46,20 +44,21 @@ def _rate_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "optimizer", options=[spec.name for spec in OPTIMIZERS], default=SETTINGS.optimizer,
-            tooltip="AdamW is the safe choice. Prodigy and DAdaptAdam need no rate to be found; Adafactor and CAME "
-            "save memory; the schedule-free ones need no schedule.",
+            tooltip="AdamW is the safe choice. Prodigy and DAdaptAdam find their own learning rate; Adafactor and CAME "
+            "save memory; schedule-free optimizers need no schedule.",
         ),
         io.Float.Input(
             "learning_rate", default=SETTINGS.learning_rate, min=0.0, max=10.0, step=0.000001, round=False,
-            tooltip="Size of a step. AdamW: 0.00005 to 0.0005. Lion: a third of that. Prodigy and DAdaptAdam: 1.",
+            tooltip="Learning rate. AdamW: 0.00005 to 0.0005. Lion: a third of that. Prodigy and DAdaptAdam: 1.",
         ),
         io.Float.Input(
             "unet_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
-            tooltip="Rate of the U-Net alone. -1 = learning_rate, 0 = not trained.",
+            tooltip="Learning rate of the U-Net. -1 = same as learning_rate, 0 = not trained.",
         ),
         io.Float.Input(
             "text_encoder_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
-            tooltip="Rate of the text encoders alone, often half of the U-Net's. -1 = learning_rate, 0 = not trained.",
+            tooltip="Learning rate of the text encoders, often half of the U-Net's. -1 = same as learning_rate, 0 = "
+            "not trained.",
         ),
         io.Float.Input(
             "weight_decay", default=SETTINGS.weight_decay, min=0.0, max=10.0, step=0.001, round=False,
@@ -72,19 +71,21 @@ def _schedule_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "schedule", options=list(SCHEDULES), default=SCHEDULE.schedule,
-            tooltip="How the rate changes over the steps. Constant can be trained on for longer; the others end low.",
+            tooltip="How the learning rate changes over the steps. With constant, you can add steps later; the others "
+            "end low.",
         ),
         io.Float.Input(
             "warmup_steps", default=SCHEDULE.warmup_steps, min=0.0, max=1_000_000.0, step=0.01, round=False,
-            tooltip="Rise from 0 to the full rate: a number of steps, or a share of them if below 1. 0 = off.",
+            tooltip="Steps over which the learning rate rises from 0 to its full value; below 1, a fraction of all "
+            "steps. 0 = off.",
         ),
         io.Float.Input(
             "min_ratio", default=SCHEDULE.min_ratio, min=0.0, max=1.0, step=0.01,
-            tooltip="Share of the rate that is left at the end of a falling schedule. 0 = it falls to nothing.",
+            tooltip="Fraction of the learning rate left at the end of a falling schedule. 0 = falls to zero.",
         ),
         io.Int.Input(
             "cycles", default=SCHEDULE.cycles, min=1, max=1000, optional=True, advanced=True,
-            tooltip="Half waves of cosine_with_restarts. 1 = plain cosine.",
+            tooltip="Number of cycles of cosine_with_restarts. 1 = plain cosine.",
         ),
         io.Float.Input(
             "power", default=SCHEDULE.power, min=0.01, max=20.0, step=0.1, optional=True, advanced=True,
@@ -93,11 +94,11 @@ def _schedule_inputs() -> list[io.Input]:
         io.Float.Input(
             "decay_steps", default=SCHEDULE.decay_steps, min=0.0, max=1_000_000.0, step=0.01, round=False,
             optional=True, advanced=True,
-            tooltip="Length of the fall that ends warmup_stable_decay: steps, or a share of them if below 1.",
+            tooltip="Length of the final decay of warmup_stable_decay in steps; below 1, a fraction of all steps.",
         ),
         io.Float.Input(
             "timescale", default=SCHEDULE.timescale, min=0.0, max=1_000_000.0, step=1.0, optional=True, advanced=True,
-            tooltip="How slowly inverse_sqrt falls, in steps. 0 = as long as the warmup.",
+            tooltip="How slowly inverse_sqrt decays, in steps. 0 = as long as the warmup.",
         ),
     ]  # fmt: skip
 
@@ -107,32 +108,34 @@ def _advanced_inputs() -> list[io.Input]:
         io.Float.Input(
             "max_grad_norm", default=SETTINGS.max_grad_norm, min=0.0, max=1000.0, step=0.1,
             optional=True, advanced=True,
-            tooltip="Longer gradients are scaled down to this length, so that one bad batch does no harm. 0 = off.",
+            tooltip="Gradients with a larger norm are scaled down to this, so that one bad batch does no harm. 0 = "
+            "off.",
         ),
         io.Combo.Input(
             "alpha_compensation", options=["none", "sqrt", "full"], default=SETTINGS.alpha_compensation,
             optional=True, advanced=True,
-            tooltip="Raises the rate to make up for alpha / rank below 1: full keeps the speed of the start, sqrt the "
-            "size of late steps.",
+            tooltip="Raises the learning rate to make up for alpha / rank below 1. full: keeps the speed of early "
+            "steps. sqrt: keeps the size of late steps.",
         ),
         io.Float.Input(
             "loraplus_ratio", default=SETTINGS.loraplus_ratio, min=0.01, max=100.0, step=0.5,
             optional=True, advanced=True,
-            tooltip="LoRA+: how much faster the up matrices learn; its paper takes 16. 1 = off.",
+            tooltip="LoRA+: how many times faster the up matrices learn; the paper uses 16. 1 = off.",
         ),
         io.Float.Input(
             "ema_decay", default=SETTINGS.ema_decay, min=0.0, max=0.99999, step=0.001, round=False,
             optional=True, advanced=True,
-            tooltip="Saves and samples a running average of the network; 0.99 is over about 100 steps. 0 = off.",
+            tooltip="Saves and previews a running average (EMA) of the network; 0.99 averages over about 100 steps. 0 "
+            "= off.",
         ),
         io.String.Input(
             "arguments", default=SETTINGS.arguments, placeholder="betas=0.9,0.99 eps=1e-8",
             optional=True, advanced=True,
-            tooltip="More arguments of the optimizer as name=value, separated by spaces. A wrong name shows the list.",
+            tooltip="More optimizer arguments as name=value, separated by spaces. An unknown name shows the list.",
         ),
         io.String.Input(
             "other_optimizer", default="", placeholder="ademamix", optional=True, advanced=True,
-            tooltip="Another optimizer of the pytorch-optimizer library by name, in place of the one chosen above.",
+            tooltip="Name of another optimizer of the pytorch-optimizer library, used instead of the one above.",
         ),
     ]  # fmt: skip
 

@@ -18,26 +18,28 @@ class BakeryPreview(io.ComfyNode):
             node_id="BakeryPreview",
             display_name="LoRA Preview (Bakery)",
             category="LoRA Bakery/Training",
-            description="Pictures drawn while the LoRA trains, with ComfyUI's own sampler.",
+            description="Draws preview pictures with ComfyUI's own sampler while the LoRA trains.",
             search_aliases=["sample prompts", "training preview", "sample every n steps"],
             inputs=[
                 io.String.Input(
-                    "prompts", multiline=True, default="", tooltip="One prompt a line. Each is drawn at every preview."
+                    "prompts", multiline=True, default="",
+                    tooltip="One prompt per line. Every preview draws all of "
+                    "them."
                 ),
-                io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt of all previews."),
+                io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt for all previews."),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="The same for every preview, so that only the training differs between pictures.",
+                    tooltip="Seed of every preview, so that pictures differ by the training alone.",
                 ),
                 io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width in pixels."),
                 io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height in pixels."),
                 io.Int.Input(
                     "every", default=100, min=0, max=100_000,
-                    tooltip="Training steps between previews. 0 draws only at the start and at the end.",
+                    tooltip="Training steps between previews. 0 = only at the start and the end.",
                 ),
                 io.Boolean.Input(
-                    "at_start", default=True, tooltip="Also draw step 0: what the model makes without the LoRA."
+                    "at_start", default=True, tooltip="Also draw step 0: the model without the LoRA."
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps.", advanced=True),
                 io.Float.Input(

@@ -30,17 +30,17 @@ class BakeryRecipe(io.ComfyNode):
             node_id="BakeryRecipe",
             display_name="Recipe (Bakery)",
             category="LoRA Bakery/Training",
-            description="Chooses network, optimizer, objective and length from what you train, how many images there "
-            "are and the memory of your GPU, and says why. Connect all four outputs to Train LoRA; put an own node in "
-            "place of any of them to decide that yourself.",
+            description="Chooses network, optimizer, objective and number of steps from your subject, number of images "
+            "and GPU memory, and explains why. Connect the four outputs to Train LoRA. To decide one of them yourself, "
+            "connect your own node instead.",
             search_aliases=["presets", "easy settings", "low vram", "8gb sdxl", "which rank", "how many steps"],
             inputs=[*_subject_inputs(), *_machine_inputs(), *_override_inputs(), *_measuring_inputs()],
             outputs=[
                 sockets.Network.Output(display_name="network", tooltip="For Train LoRA."),
                 sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
                 sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA."),
-                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA: how long, in which batches."),
-                io.String.Output(display_name="notes", tooltip="Each choice with its rule, costs and cautions."),
+                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA: number of steps and batch size."),
+                io.String.Output(display_name="notes", tooltip="Each choice with its reason, costs and cautions."),
             ],
         )
 
@@ -99,30 +99,33 @@ def _subject_inputs() -> list[io.Input]:
     labels = [subject.label for subject in SUBJECTS]
     return [
         sockets.Dataset.Input(
-            "dataset", optional=True, tooltip="What will be trained on; its images are counted in place of num_images."
+            "dataset", optional=True,
+            tooltip="The dataset to train on. Its images are counted, and num_images is not "
+            "used."
         ),
         io.Combo.Input(
             "subject", options=labels, default=REQUEST.row.label,
-            tooltip="What you train. Characters go from A, what models draw anyway, to I, what they cannot imagine.",
+            tooltip="What you train. Characters are graded from A (models already draw them) to I (unlike anything "
+            "models know).",
         ),
         io.Int.Input(
             "num_images", default=REQUEST.num_images, min=1, max=1_000_000,
-            tooltip="How many different images you have. Not used where a dataset is connected.",
+            tooltip="How many different images you have. Not used if a dataset is connected.",
         ),
         io.Combo.Input(
             "image_quality", options=list(get_args(ImageQuality)), default=REQUEST.image_quality,
-            tooltip="poor: few views, renders, small, blurred or mixed pictures. They are trained longer.",
+            tooltip="poor: few views, 3D renders, small, blurred or mixed pictures. Such sets are trained longer.",
         ),
         io.Combo.Input(
             "accuracy", options=list(get_args(Accuracy)), default=REQUEST.accuracy,
-            tooltip="loose: to be recognized, in any clothes; exact: every detail, with more rank and time.",
+            tooltip="loose: recognizable, in any clothes. exact: every detail, with a higher rank and more steps.",
         ),
         io.Boolean.Input(
             "is_known", default=REQUEST.is_known,
-            tooltip="The model draws it already when asked: then about 300 of 1000 steps are enough.",
+            tooltip="The model already draws the subject when prompted: about 300 of 1000 steps are then enough.",
         ),
         io.Boolean.Input(
-            "is_male", default=REQUEST.is_male, tooltip="Male characters need a little more rank, up to grade D."
+            "is_male", default=REQUEST.is_male, tooltip="Male characters need a slightly higher rank, up to grade D."
         ),
     ]  # fmt: skip
 
@@ -130,20 +133,21 @@ def _subject_inputs() -> list[io.Input]:
 def _machine_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
-            "family", options=list(get_args(ModelFamily)), default=REQUEST.family, tooltip="Kind of your checkpoint."
+            "family", options=list(get_args(ModelFamily)), default=REQUEST.family, tooltip="Type of your checkpoint."
         ),
         io.Float.Input(
             "vram_gib", default=REQUEST.vram_gib, min=1.0, max=1024.0, step=1.0,
-            tooltip="Memory of your GPU in GiB: decides the batch size and, for SDXL, the profile.",
+            tooltip="GPU memory in GiB: decides the batch size and, for SDXL, the profile.",
         ),
         io.Combo.Input(
             "rates", options=list(get_args(Rates)), default=REQUEST.rates,
-            tooltip="found by the optimizer: Prodigy, nothing to tune. fixed: AdamW with usual rates, a little faster.",
+            tooltip="found by the optimizer: Prodigy, nothing to tune. fixed: AdamW with usual learning rates, "
+            "slightly faster.",
         ),
         io.Combo.Input(
             "profile", options=list(get_args(Profile)), default=REQUEST.profile,
-            tooltip="low VRAM (SDXL): rank 4 to 8, U-Net only, Adafactor, batch size 1, for about 8 GB. auto takes it "
-            "for SDXL below 12 GiB.",
+            tooltip="low VRAM (SDXL): rank 4 to 8, U-Net only, Adafactor, batch size 1, meant for about 8 GB. auto: "
+            "uses it for SDXL below 12 GiB.",
         ),
     ]  # fmt: skip
 
@@ -152,15 +156,15 @@ def _override_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "algorithm", options=["auto", *get_args(Algorithm)], default=REQUEST.algorithm, optional=True,
-            advanced=True, tooltip="Another kind of network; the notes say where it does not fit.",
+            advanced=True, tooltip="Use this algorithm instead; the notes say if it does not fit.",
         ),
         io.Int.Input(
             "rank", default=REQUEST.rank, min=0, max=4096, optional=True, advanced=True,
-            tooltip="Another rank; the notes say where it is wasted or too small. 0 = chosen for you.",
+            tooltip="Use this rank instead; the notes say if it is too large or too small. 0 = chosen for you.",
         ),
         io.Combo.Input(
             "text_encoder", options=list(get_args(TextEncoder)), default=REQUEST.text_encoder, optional=True,
-            advanced=True, tooltip="Whether the text encoder is trained too. auto: for SD1.5 yes, for SDXL no.",
+            advanced=True, tooltip="Also train the text encoder. auto: yes for SD1.5, no for SDXL.",
         ),
     ]  # fmt: skip
 
@@ -169,9 +173,10 @@ def _measuring_inputs() -> list[io.Input]:
     return [
         io.Model.Input(
             "model", optional=True,
-            tooltip="The checkpoint: with it and clip steps are timed, and the notes say how long training takes.",
+            tooltip="Your checkpoint's model. With model and clip connected, a few steps are timed and the notes say "
+            "how long training takes.",
         ),
-        io.Clip.Input("clip", optional=True, tooltip="The CLIP of the checkpoint, to measure with."),
+        io.Clip.Input("clip", optional=True, tooltip="Your checkpoint's CLIP, for timing."),
     ]  # fmt: skip
 
 

@@ -25,33 +25,35 @@ class BakeryRound(io.ComfyNode):
             node_id="BakeryRound",
             display_name="Round (Bakery)",
             category="LoRA Bakery/Training",
-            description="For training in rounds: train, draw, keep the good pictures, queue again. As soon as the "
-            "dataset has changed, this begins the next round under a name of its own, from the weights of the last.",
+            description="For training in rounds: train, draw, keep the good pictures, queue again. When the dataset "
+            "has changed, the next round starts under its own name from the last round's weights.",
             search_aliases=["iterate", "loop", "bootstrap", "original character", "rare character", "round counter"],
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="What is trained on; another one than last time is a round."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset to train on. A changed dataset starts the next "
+                "round."),
                 io.String.Input(
                     "name", default="my_character",
-                    tooltip="Name of all rounds; the LoRAs are called name_round_1, name_round_2 and so on.",
+                    tooltip="Name of the character; the LoRAs are named name_round_1, name_round_2 and so on.",
                 ),
                 io.Float.Input(
                     "learning_rate", default=SETTINGS.learning_rate, min=0.0, max=10.0, step=0.000001, round=False,
-                    tooltip="Of round 1; rate_factor lowers it from round to round.",
+                    tooltip="Learning rate of round 1. Only used if the learning_rate output is connected to "
+                    "Optimizer.",
                 ),
                 io.Float.Input(
                     "rate_factor", default=1.0, min=0.0, max=1.0, step=0.05,
-                    tooltip="Each round's learning rate is that of the round before times this. 1 = always the same; "
-                    "0.5 learns more slowly in later rounds.",
+                    tooltip="Each round multiplies the learning rate by this. 1 = always the same; 0.5 = half of the "
+                    "round before.",
                 ),
             ],
             outputs=[
                 io.String.Output(display_name="name", tooltip="Name of this round, for Train LoRA and Save Image."),
                 sockets.LoraModel.Output(
-                    display_name="lora", tooltip="Weights of the round before, for Train LoRA; nothing in round 1."
+                    display_name="lora", tooltip="LoRA of the previous round, for Train LoRA; empty in round 1."
                 ),
-                io.Int.Output(display_name="round", tooltip="Number of this round, from 1."),
-                io.String.Output(display_name="report", tooltip="All rounds so far with their numbers of images."),
-                io.Float.Output(display_name="learning_rate", tooltip="Of this round, for Optimizer."),
+                io.Int.Output(display_name="round", tooltip="Number of this round, starting at 1."),
+                io.String.Output(display_name="report", tooltip="All rounds so far with their number of images."),
+                io.Float.Output(display_name="learning_rate", tooltip="Learning rate of this round, for Optimizer."),
             ],
         )  # fmt: skip
 

@@ -19,17 +19,20 @@ class BakeryStage(io.ComfyNode):
             node_id="BakeryStage",
             display_name="Stage (Bakery)",
             category="LoRA Bakery/Training",
-            description="A part of a run with its own length, batch, optimizer and images. Chain several: linear for "
-            "most of it, then a little cosine; small pictures first, then large ones.",
+            description="A part of a run with its own length, batch size, optimizer and images. Chain several, for "
+            "example linear for most steps and a short cosine at the end, or a low resolution first and a high one "
+            "after.",
             search_aliases=["phases", "plan", "multi-step training", "epochs", "gradient accumulation"],
             inputs=[
                 sockets.Stages.Input("stages", optional=True, tooltip="The stages before this one."),
                 sockets.Optimizer.Input(
-                    "optimizer", optional=True, tooltip="Of this stage; without it the one of the stage before."
+                    "optimizer",
+                    optional=True,
+                    tooltip="Optimizer of this stage. Not connected: that of the previous stage.",
                 ),
                 *_length_inputs(),
             ],
-            outputs=[sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA, or for the next stage.")],
+            outputs=[sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA or the next Stage.")],
         )
 
     @classmethod
@@ -41,31 +44,31 @@ def _length_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "steps", default=0, min=0, max=1_000_000,
-            tooltip="Optimizer steps of this stage. 0 = epochs decide.",
+            tooltip="Steps of this stage. 0 = use epochs.",
         ),
         io.Float.Input(
             "epochs", default=STAGE.epochs, min=0.01, max=100_000.0, step=1.0,
-            tooltip="How often every image and repeat is seen. Not used where steps are given.",
+            tooltip="How often every image (with its repeats) is trained. Not used if steps is set.",
         ),
         io.Int.Input(
             "batch_size", default=STAGE.batch_size, min=1, max=256,
-            tooltip="Images seen at once. Larger is steadier and needs more memory.",
+            tooltip="Images per batch. Larger batches are steadier and need more memory.",
         ),
         io.Int.Input(
             "grad_accumulation_steps", default=STAGE.grad_accumulation_steps, min=1, max=1024,
             optional=True, advanced=True,
-            tooltip="Batches added up to one step: as steady as a larger batch, without its memory.",
+            tooltip="Batches per step: as steady as a larger batch, without its memory.",
         ),
         io.Boolean.Input(
             "keep_optimizer_state", default=STAGE.keep_optimizer_state, optional=True, advanced=True,
-            tooltip="Go on with the momentum of the stage before, where the optimizer is the same.",
+            tooltip="Keep the optimizer's state from the previous stage if the optimizer is the same.",
         ),
         io.Int.Input(
             "resolution", default=0, min=0, max=4096, step=64, optional=True, advanced=True,
-            tooltip="Side in pixels of a square of the area to train at. 0 = the dataset's.",
+            tooltip="Resolution of this stage: side of a square in pixels. 0 = the dataset's own.",
         ),
         sockets.Dataset.Input(
-            "dataset", optional=True, tooltip="Images of this stage alone; without it those of Train LoRA."
+            "dataset", optional=True, tooltip="Dataset of this stage only. Not connected: the dataset of Train LoRA."
         ),
     ]  # fmt: skip
 

@@ -44,8 +44,8 @@ class BakeryTrain(io.ComfyNode):
             display_name="Train LoRA (Bakery)",
             category="LoRA Bakery/Training",
             description=(
-                "Trains a LoRA on the model of this graph and gives the model back with it, ready to sample. "
-                "Cancelling keeps what was trained; queueing again goes on from there."
+                "Trains a LoRA on this graph's model and outputs the model with the LoRA, ready to sample. Canceling "
+                "keeps what was trained; queue again to resume."
             ),
             search_aliases=["lora training", "train lora", "dreambooth", "finetune", "kohya"],
             is_output_node=True,
@@ -53,10 +53,12 @@ class BakeryTrain(io.ComfyNode):
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the trained LoRA."),
                 io.Clip.Output(display_name="clip", tooltip="The CLIP with the trained LoRA."),
-                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA itself, for LoRA nodes."),
-                sockets.Run.Output(display_name="run", tooltip="The run, for Compare, Pick Step and Plot Run."),
-                io.Image.Output(display_name="images", tooltip="All previews: a row a prompt, a column a step."),
-                sockets.LossMap.Output(display_name="loss_map", tooltip="Loss of each step trained now."),
+                sockets.LoraModel.Output(display_name="lora", tooltip="The LoRA, for LoRA nodes."),
+                sockets.Run.Output(display_name="run", tooltip="The run, for Compare LoRAs, Pick Step and Plot Run."),
+                io.Image.Output(
+                    display_name="images", tooltip="All previews: one row per prompt, one column per step."
+                ),
+                sockets.LossMap.Output(display_name="loss_map", tooltip="Loss of each step trained in this queue."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
@@ -120,33 +122,34 @@ def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
 
 def _required_inputs() -> list[io.Input]:
     return [
-        io.Model.Input("model", tooltip="Model to train on; no copy of it is made and it stays as it is."),
+        io.Model.Input("model", tooltip="Model to train on. It is not copied and stays unchanged."),
         io.Vae.Input("vae", tooltip="Encodes the images and draws the previews."),
         sockets.Dataset.Input("dataset", tooltip="Images and captions, from a dataset node."),
         io.String.Input(
             "name", default=DEFAULT_NAME,
-            tooltip="Name of the LoRA and its folder under output/loras. The same name goes on where it stopped.",
+            tooltip="Name of the LoRA and of its folder in output/loras. Using the same name again resumes the run.",
         ),
         io.Int.Input(
             "steps", default=1000, min=1, max=1_000_000,
-            tooltip="Optimizer steps. More steps later continue the run. Not used when stages are connected.",
+            tooltip="Training steps. Raise it later to continue the run. Not used if stages are connected.",
         ),
         io.Int.Input(
             "batch_size", default=1, min=1, max=256,
-            tooltip="Images a step sees. Larger is steadier and needs more memory. Not used with stages.",
+            tooltip="Images per step. Larger batches are steadier and need more memory. Not used if stages are "
+            "connected.",
         ),
         io.Int.Input(
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
-            tooltip="Decides everything that is drawn at random: start weights, noise, order of images.",
+            tooltip="Decides everything random: initial weights, noise, order of images.",
         ),
         io.Int.Input(
             "save_every", default=100, min=1, max=100_000,
-            tooltip="Steps between saves. At most this many steps are lost if the computer goes off.",
+            tooltip="Steps between saves. A power cut loses at most this many steps.",
         ),
         io.Combo.Input(
             "on_dataset_change", options=["start over", "continue"], default="start over",
-            tooltip="What to do when images or captions changed since the last run of this name: begin anew, or go on "
-            "from its weights with a fresh optimizer.",
+            tooltip="If images or captions changed since the last run of this name: start over, or continue from its "
+            "weights with a fresh optimizer.",
         ),
     ]  # fmt: skip
 
@@ -154,50 +157,51 @@ def _required_inputs() -> list[io.Input]:
 def _optional_inputs() -> list[io.Input]:
     return [
         io.Clip.Input(
-            "clip", optional=True, tooltip="Reads the captions; its text encoders are trained if the network says so."
+            "clip", optional=True, tooltip="Encodes the captions. Its text encoders are trained if the network says so."
         ),
-        sockets.Network.Input("network", optional=True, tooltip="What is trained; without it a LoRA of rank 16."),
-        sockets.Optimizer.Input("optimizer", optional=True, tooltip="How it learns; without it that node's defaults."),
-        sockets.Objective.Input("objective", optional=True, tooltip="Loss and noise; without it min-SNR 5."),
-        sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages, in place of steps and batch_size."),
-        sockets.Preview.Input("preview", optional=True, tooltip="What is drawn while it trains."),
+        sockets.Network.Input("network", optional=True, tooltip="What to train. Not connected: a LoRA of rank 16."),
+        sockets.Optimizer.Input("optimizer", optional=True, tooltip="Optimizer and learning rate. Not connected: AdamW "
+        "at 0.0002."),
+        sockets.Objective.Input("objective", optional=True, tooltip="Loss and noise. Not connected: min-SNR 5."),
+        sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages; replaces steps and batch_size."),
+        sockets.Preview.Input("preview", optional=True, tooltip="What to draw while training."),
         sockets.LoraModel.Input(
-            "lora", optional=True, tooltip="A LoRA to go on from; rank and alpha are taken from it."
+            "lora", optional=True, tooltip="A LoRA to start from. Its rank and alpha are used."
         ),
         io.Combo.Input(
             "gradient_checkpointing", options=["auto", "on", "finer", "off"], default="auto", advanced=True,
-            tooltip="Computes activations again in backward: several times less memory, about a third more time. "
-            "finer: less memory again, and slower once more. auto: on for SDXL.",
+            tooltip="Recomputes activations in the backward pass: several times less memory, about a third slower. "
+            "finer: saves more, slower still. auto: on for SDXL.",
         ),
         io.Combo.Input(
             "save_dtype", options=["float16", "bfloat16", "float32"], default="float16", advanced=True,
-            tooltip="Number format of the LoRA files.",
+            tooltip="Precision of the LoRA files.",
         ),
         io.Combo.Input(
             "on_more_steps", options=["add", "stretch"], default="add", advanced=True,
-            tooltip="When steps are added to a run whose learning rate has fallen to its end: add them under a "
-            "schedule of their own, or train anew with the schedule stretched over all steps.",
+            tooltip="If steps are added after the learning rate has decayed. add: the new steps get a schedule of "
+            "their own. stretch: train again from the start with the schedule stretched over all steps.",
         ),
         sockets.Dataset.Input(
             "validation_dataset", optional=True,
-            tooltip="Images that are measured and never trained: the loss on them tells when to stop.",
+            tooltip="Images used only to measure the validation loss, never trained. It tells when to stop.",
         ),
         io.Float.Input(
             "validation_share", default=0.0, min=0.0, max=0.9, step=0.01, advanced=True,
-            tooltip="Share of the images held out for measuring, where no validation dataset is connected. 0 = off.",
+            tooltip="Share of the images held out for validation if no validation dataset is connected. 0 = off.",
         ),
         io.Int.Input(
             "validate_every", default=0, min=0, max=100_000, advanced=True,
-            tooltip="Steps between measurements of the held-out images. 0 = at every save.",
+            tooltip="Steps between validations. 0 = at every save.",
         ),
         io.Int.Input(
             "keep_last", default=0, min=0, max=10_000, advanced=True,
-            tooltip="Step LoRAs kept, the oldest are deleted first; the best by validation stays. 0 keeps all.",
+            tooltip="How many step LoRAs to keep. The oldest are deleted first; the best by validation stays. 0 = all.",
         ),
         io.Combo.Input(
             "after_stop", options=["go on", "stay"], default="go on", advanced=True,
-            tooltip="A run that was ended with Stop & keep, when the graph is queued again: train the rest, or leave "
-            "it as it is and only sample with it.",
+            tooltip="What queueing again does after Stop & keep. go on: train the remaining steps. stay: leave the run "
+            "as it is and only sample.",
         ),
     ]  # fmt: skip
 

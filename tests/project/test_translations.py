@@ -36,7 +36,8 @@ def test_a_table_follows_the_node_and_keeps_the_usual_values(comfy):
     page = f"before\n{ENGLISH.opening}\n| `dtype` | old words | `bf16` | old |\n<!-- end of inputs -->\nafter"
     written = write_tables(page, schema, ENGLISH)
     assert written.startswith("before") and written.endswith("after")
-    assert "| `dtype` | Type of the file's numbers. | `bf16` | `fp16` |" in written
+    tooltip = next(item.tooltip for item in schema.inputs if item.id == "dtype")
+    assert f"| `dtype` | {tooltip} | `bf16` | `fp16` |" in written
     assert "old words" not in written
     assert write_tables(written, schema, ENGLISH) == written
     in_chinese = write_tables(page, schema, CHINESE, {"dtype": {"name": "类型", "tooltip": "数值"}})
