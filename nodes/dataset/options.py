@@ -6,11 +6,11 @@ from comfy_api.latest import io
 
 from ...training.data.buckets import BucketSettings
 from ...training.data.captions import CaptionSettings
-from ...training.data.dataset import Dataset, with_buckets, with_captions, with_tag_edits
+from ...training.data.dataset import Dataset, bracket_notes, with_buckets, with_captions, with_tag_edits
 from ...training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
 from ...training.data.tags import TagEdits
 from .. import sockets
-from .datasets import CATEGORY, DATASET_OUTPUT
+from .datasets import CATEGORY, DATASET_OUTPUT, summary
 
 CAPTIONS = CaptionSettings()
 BUCKETS = BucketSettings()
@@ -49,7 +49,8 @@ class BakeryCaptions(io.ComfyNode):
         replacements = parse_pairs("replacements", values.pop("replacements", ""))
         settings = CaptionSettings(**values, replacements=replacements)
         edited = with_tag_edits(dataset, edits, settings.keep_tags_separator, settings.separator)
-        return io.NodeOutput(with_captions(edited, settings))
+        captioned = with_captions(edited, settings)
+        return io.NodeOutput(captioned, ui={"text": [summary(captioned), *bracket_notes(captioned)]})
 
 
 class BakeryBuckets(io.ComfyNode):
@@ -171,6 +172,11 @@ def _advanced_caption_inputs() -> list[io.Input]:
         io.String.Input(
             "replacements", default="", multiline=True, placeholder="old text > new text",
             tooltip="Text to replace in the finished caption, one rule per line.", **text,
+        ),
+        io.Boolean.Input(
+            "caption_weights", default=CAPTIONS.caption_weights,
+            tooltip="Read (tag) and (tag:1.3) in captions as weights, as in prompts (kohya: weighted_captions). Off: "
+            "brackets are text, as in hatsune miku (vocaloid).", **text,
         ),
     ]  # fmt: skip
 

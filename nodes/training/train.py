@@ -6,6 +6,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...training.data.brackets import as_text
+from ...training.data.dataset import bracket_notes
 from ...training.data.prepare import place_images
 from ...training.files.lora_file import load_lora
 from ...training.loop.stages import Stage
@@ -86,7 +88,7 @@ class BakeryTrain(io.ComfyNode):
         request, preview, base = _request(values)
         context = GraphContext(
             node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,
-            note=overruled_note(values),
+            note=" · ".join(notes_before(request, values)),
         )  # fmt: skip
         session = HostSession(base, preview, context)
         result = session.run(request)
@@ -99,6 +101,11 @@ class BakeryTrain(io.ComfyNode):
             model, clip, tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
             ui={"text": [text for text in texts if text]},
         )  # fmt: skip
+
+
+def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
+    """What is to be known before the training begins, a line each."""
+    return [*filter(None, [overruled_note(values)]), *bracket_notes(trained_dataset(request))]
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:
@@ -245,8 +252,13 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
 def default_preview(request: TrainRequest) -> PreviewSettings:
     """The first two captions at their own size, a quarter of the run apart; of a run of a few steps only its end."""
     dataset = trained_dataset(request)
-    items = [item for subset in dataset.subsets if not subset.is_regularization for item in subset.items]
-    captions = tuple(dict.fromkeys(item.captions[0] for item in items))[:2]
+    items = [
+        item.captions[0] if subset.captions.caption_weights else as_text(item.captions[0])
+        for subset in dataset.subsets
+        if not subset.is_regularization
+        for item in subset.items
+    ]
+    captions = tuple(dict.fromkeys(items))[:2]
     width, height = place_images(dataset, request.base.family)[0].placement.bucket
     trained = hold_out(request)
     steps = sum(plan.steps for plan in stage_plans(trained, place_data(trained)))

@@ -1,8 +1,8 @@
 """The caption a sample is trained with: a function of its caption lines, the settings and a named moment.
 
 The order is that of kohya's sd-scripts: prefix and suffix, caption dropout, wildcards, kept and loose tags taken
-apart, tag warmup, shuffle, tag dropout, joined, secondary separator, replacements. Weighted tags pass through as
-they are: ComfyUI's own text encoding reads them.
+apart, tag warmup, shuffle, tag dropout, joined, secondary separator, replacements. At the end round brackets are
+escaped unless they are weights, for ComfyUI's own text encoding reads the result like a prompt.
 """
 
 import math
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..rng import generator
+from .brackets import as_text
 from .tags import JOINER, normal, split_tags
 
 _ESCAPED_OPEN, _ESCAPED_CLOSE = "\ue000", "\ue001"  # private-use characters, in no caption
@@ -54,6 +55,8 @@ class CaptionSettings:
     """Steps over which the number of tags grows to all; below 1 a share of the first stage. 0 = off."""
     replacements: tuple[tuple[str, str], ...] = ()
     """(text, other text), replaced in the finished caption."""
+    caption_weights: bool = False
+    """Round brackets are weights, as in prompts: `(tag)`, `(tag:1.3)`. Off: they are text, as taggers write them."""
 
     def __post_init__(self) -> None:
         for name in ("tag_dropout", "caption_dropout"):
@@ -131,13 +134,13 @@ def expand_wildcards(text: str, draws: torch.Generator) -> str:
 
 
 def finish_caption(text: str, settings: CaptionSettings) -> str:
-    """The last touches, the same at every moment: secondary separator, trigger word, replacements."""
+    """The last touches, the same at every moment: secondary separator, trigger word, replacements, brackets."""
     if settings.secondary_separator:
         text = JOINER.join(part.strip() for part in text.split(settings.secondary_separator))
     text = put_trigger_first(text, settings)
     for old, new in settings.replacements:
         text = text.replace(old, new)
-    return text
+    return text if settings.caption_weights else as_text(text)
 
 
 def put_trigger_first(text: str, settings: CaptionSettings) -> str:

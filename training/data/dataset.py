@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..rng import derived_seed
+from .brackets import describe_brackets, has_brackets
 from .buckets import BucketSettings
 from .captions import CaptionSettings
 from .images import ImageItem, hash_bytes
@@ -208,7 +209,38 @@ def _subset_content(subset: Subset) -> list[Any]:
     items = sorted([item.content_hash, item.mask_hash, *item.captions] for item in subset.items)
     buckets = _changed(subset.buckets)
     buckets.pop("cache", None)  # where latents are kept does not change them
-    return [items, subset.repeats, subset.is_regularization, subset.loss_weight, _changed(subset.captions), buckets]
+    return [items, subset.repeats, subset.is_regularization, subset.loss_weight, _caption_content(subset), buckets]
+
+
+def _caption_content(subset: Subset) -> dict[str, Any]:
+    """Settings of the captions as far as they decide what is trained.
+
+    Weights are how brackets were always read before `caption_weights`, so it is their reading as text that is named,
+    and only where there are any: a run of an earlier version is never taken for one that reads its captions otherwise.
+    """
+    changed = _changed(subset.captions)
+    if not changed.pop("caption_weights", False) and any(map(has_brackets, _texts(subset))):
+        changed["brackets"] = "text"
+    return changed
+
+
+def _texts(subset: Subset) -> list[str]:
+    """All that can get into a caption."""
+    settings = subset.captions
+    added = [settings.trigger, settings.prefix, settings.suffix, *(new for _, new in settings.replacements)]
+    return [*(line for item in subset.items for line in item.captions), *added]
+
+
+def bracket_notes(dataset: Dataset) -> list[str]:
+    """How the round brackets of the captions are read, where there are any; a line for each way."""
+    lines = [
+        describe_brackets(
+            (text for subset in dataset.subsets if subset.captions.caption_weights == is_on for text in _texts(subset)),
+            is_on,
+        )
+        for is_on in (False, True)
+    ]
+    return [line for line in lines if line]
 
 
 def _changed(settings: CaptionSettings | BucketSettings) -> dict[str, Any]:

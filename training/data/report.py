@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ..base_model import ModelFamily
 from .buckets import Size
-from .dataset import Dataset
+from .dataset import Dataset, bracket_notes
 from .findings import (
     duplicates,
     empty_captions,
@@ -87,6 +87,7 @@ def _subset_section(dataset: Dataset) -> str:
         line += f", trigger {subset.captions.trigger!r}" if subset.captions.trigger else ""
         lines.append(line + (", regularization" if subset.is_regularization else ""))
     lines += [f"{subset.name}: {len(subset.items)} images for validation, not trained" for subset in dataset.held_out]
+    lines += bracket_notes(dataset)
     return _section(f"{dataset.num_images} images", lines)
 
 

@@ -5,17 +5,21 @@ weighted tag of ComfyUI's prompt syntax.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import accumulate
+
+from .brackets import unescaped
 
 JOINER = ", "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagEdits:
-    """Changes to tags, made in the order of the fields; tags are compared without regard to case and `_`."""
+    """Changes to tags, made in the order of the fields; tags are compared without regard to case, `_` and escapes."""
 
     replace: tuple[tuple[str, str], ...] = ()
     """(tag, other tag): each takes the other's place."""
@@ -31,13 +35,35 @@ class TagEdits:
 
 def split_tags(text: str, separator: str = ",") -> list[str]:
     """Tags without surrounding space, empty ones left out; separators inside balanced parentheses do not count."""
-    pieces, tags = text.split(separator), list[str]()
-    while pieces:
-        closed = (n for n in range(1, len(pieces) + 1) if _depth(separator.join(pieces[:n])) <= 0)
-        count = next(closed, 1)  # an unclosed parenthesis, as in `:(`, holds nothing together
-        tags.append(separator.join(pieces[:count]).strip())
-        pieces = pieces[count:]
+    pieces = text.split(separator)
+    ends = _ends(list(accumulate(map(_depth, pieces))))
+    tags, start = list[str](), 0
+    while start < len(pieces):
+        tags.append(separator.join(pieces[start : ends[start]]).strip())
+        start = ends[start]
     return [tag for tag in tags if tag]
+
+
+def _ends(depths: Sequence[int]) -> list[int]:
+    """For each piece, behind which one the tag that begins with it ends, from the open parentheses after each piece.
+
+    It is the first after which no more are open than before; where there is none, the piece itself: an unclosed
+    parenthesis, as in `:(`, holds nothing together.
+    """
+    ends = [0] * len(depths)
+    later: list[int] = []  # places whose depth is below that of every place between, the nearest last
+    for place in reversed(range(len(depths))):
+        before = depths[place - 1] if place else 0
+        while later and depths[later[-1]] >= depths[place]:
+            later.pop()
+        later.append(place)
+        ends[place] = _first_at_most(depths, later, before) + 1 if depths[later[0]] <= before else place + 1
+    return ends
+
+
+def _first_at_most(depths: Sequence[int], falling: Sequence[int], limit: int) -> int:
+    """The nearest of the places, whose depths fall with their distance, where the depth is at most the limit."""
+    return falling[bisect_right(falling, limit, key=lambda place: depths[place]) - 1]
 
 
 def _depth(text: str) -> int:
@@ -47,7 +73,7 @@ def _depth(text: str) -> int:
 
 def normal(tag: str) -> str:
     """The form in which tags are compared."""
-    return tag.strip().lower().replace("_", " ")
+    return unescaped(tag).strip().lower().replace("_", " ")
 
 
 def count_tags(captions: Iterable[str], separator: str = ",") -> Counter[str]:

@@ -21,6 +21,8 @@ CAPTION_OPTIONS: tuple[tuple[str, str, Kind], ...] = (
     ("token_warmup_step", "tag_warmup_steps", "number"),
 )
 """(name in sd-scripts, field of the caption settings, kind)."""
+COMMAND_CAPTION_OPTIONS: tuple[tuple[str, str, Kind], ...] = (("weighted_captions", "caption_weights", "flag"),)
+"""The same for what sd-scripts takes on its command line alone."""
 BUCKET_OPTIONS: tuple[tuple[str, str, Kind], ...] = (
     ("bucket_reso_steps", "bucket_step", "integer"),
     ("random_crop", "random_crop", "flag"),
@@ -52,7 +54,7 @@ WITHOUT_EQUIVALENT: Mapping[str, str] = {
 
 COMMAND_OPTIONS = frozenset(
     {
-        *(name for name, _, _ in (*CAPTION_OPTIONS, *BUCKET_OPTIONS)),
+        *(name for name, _, _ in (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS, *BUCKET_OPTIONS)),
         *ELSEWHERE,
         *WITHOUT_EQUIVALENT,
         "train_data_dir", "reg_data_dir", "in_json", "dataset_repeats", "caption_extension", "conditioning_data_dir",

@@ -13,7 +13,14 @@ from ..data.buckets import BucketSettings
 from ..data.captions import CaptionSettings
 from ..data.dataset import Dataset, Subset, combine
 from ..data.folder import NUMBERED_FOLDER, scan_folder
-from .dataset_tables import BUCKET_OPTIONS, CAPTION_OPTIONS, COMMAND_OPTIONS, ELSEWHERE, WITHOUT_EQUIVALENT
+from .dataset_tables import (
+    BUCKET_OPTIONS,
+    CAPTION_OPTIONS,
+    COMMAND_CAPTION_OPTIONS,
+    COMMAND_OPTIONS,
+    ELSEWHERE,
+    WITHOUT_EQUIVALENT,
+)
 from .options import Options
 from .reading import parse_table, read_kohya
 from .tables import Kind
@@ -168,9 +175,11 @@ def _subset(values: Mapping[str, Any], notes: _Notes) -> KohyaSubset:
         caption_extension=options.text("caption_extension") or CAPTION_EXTENSION,
         metadata=options.text("metadata_file") or "",
         mask_folder=options.text("conditioning_data_dir") or "",
-        captions=CaptionSettings(**_take(options, CAPTION_OPTIONS)),
+        captions=CaptionSettings(**_take(options, (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS))),
         buckets=_buckets(options, values.get("resolution"), notes),
     )
+    if subset.captions.caption_weights:
+        notes.lost.append("weighted_captions: [tag] is no lower weight in ComfyUI's prompts; write (tag:0.9)")
     if subset.metadata:
         notes.lost.append("metadata: images that it does not name are trained too, with their caption files")
     for name, value in options.left_over().items():

@@ -12,7 +12,7 @@ from ..data.dataset import Dataset, Subset
 from ..data.folder import image_extensions
 from ..data.images import ImageItem
 from ..data.sidecars import read_caption_file
-from .dataset_tables import BUCKET_OPTIONS, CAPTION_OPTIONS
+from .dataset_tables import BUCKET_OPTIONS, CAPTION_OPTIONS, COMMAND_CAPTION_OPTIONS
 
 CAPTION_EXTENSION = ".txt"
 NameFolder = Callable[[Path], str]
@@ -29,6 +29,11 @@ def export_datasets(dataset: Dataset, name_folder: NameFolder, notes: list[str])
         folders = [text for subset in subsets for text in _folders(subset, name_folder, notes)]
         if folders:
             lines += ["[[datasets]]", *_bucket_lines(buckets, notes), *folders, ""]
+    notes += [
+        f"{name}: no option of a dataset config; add --{name} to the command line, where it holds for all captions"
+        for name, field, _ in COMMAND_CAPTION_OPTIONS
+        if any(getattr(subset.captions, field) for subset in dataset.subsets)
+    ]
     if dataset.held_out:
         notes.append("images marked for validation: sd-scripts would train them; move them to another folder")
     return "\n".join(lines)
@@ -91,7 +96,7 @@ def _mask_folder(items: list[ImageItem], name_folder: NameFolder) -> Mapping[str
 
 def _settings_lost(subset: Subset) -> list[str]:
     """Settings of the captions and the subset that sd-scripts does not have."""
-    known = {field for _, field, _ in CAPTION_OPTIONS}
+    known = {field for _, field, _ in (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS)}
     default = CaptionSettings()
     found = [
         f"{subset.name}: {field.name} of Captions: no equivalent"

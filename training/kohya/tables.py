@@ -144,7 +144,7 @@ ELSEWHERE: Mapping[str, str] = {
     "caption_tag_dropout_rate": "Captions: tag_dropout",
     "token_warmup_min": "Captions: tag_warmup_min",
     "token_warmup_step": "Captions: tag_warmup_steps",
-    "weighted_captions": "always on: captions are read like prompts",
+    "weighted_captions": "Captions: caption_weights",
     "max_token_length": "captions of any length are read whole",
     "fp8_base": "Load Diffusion Model: weight_dtype",
     "fp8_base_unet": "Load Diffusion Model: weight_dtype",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..base_model import BaseModel, ImageSize, TextConditioning
+from ..data.brackets import unescaped
 from .noised import NoisedBatch
 from .settings import ObjectiveSettings
 
@@ -75,4 +76,6 @@ def base_prediction(
 
 
 def _pattern(trigger: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(trigger.strip())}(?!\w)", re.IGNORECASE)
+    # Captions are prompts by now, in which a bracket that is text is escaped.
+    word = re.sub(r"\\([()])", r"\\\\?\\\1", re.escape(unescaped(trigger.strip())))
+    return re.compile(rf"(?<!\w){word}(?!\w)", re.IGNORECASE)

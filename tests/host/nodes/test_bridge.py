@@ -150,6 +150,23 @@ def test_text_encoding_for_training_equals_the_hosts(comfy, loaded):
         assert torch.equal(text.pooled_D.detach(), wanted[1]["pooled_output"][0])
 
 
+def test_brackets_of_captions_are_text_to_the_text_encoder_unless_they_are_weights(comfy, loaded):
+    from pack.training.data.captions import CaptionMoment, CaptionSettings, process_caption
+
+    _, clip, _ = loaded
+    caption, moment = "hatsune miku (vocaloid), (red eyes:1.3)", CaptionMoment(seed=0, epoch=0, image=0)
+    as_text = clip.tokenize(process_caption([caption], CaptionSettings(), moment))
+    as_weights = clip.tokenize(process_caption([caption], CaptionSettings(caption_weights=True), moment))
+    tokenizer = clip.tokenizer.clip_l.tokenizer
+    for batches in as_text.values():
+        assert [pair for pair in batches[0] if pair[1] != 1.0] == []
+        assert [token for token, _ in batches[0]][: len(tokenizer(caption)["input_ids"]) - 1] == tokenizer(caption)[
+            "input_ids"
+        ][:-1]
+    assert as_weights == clip.tokenize(caption)
+    assert {weight for _, weight in as_weights["l"][0]} == {1.0, 1.1, 1.3}
+
+
 def test_prediction_equals_what_the_host_samples_with(comfy, loaded):
     """The host's apply_model turns the raw prediction into a clean image; both must agree at every noise level."""
     model, clip, _ = loaded

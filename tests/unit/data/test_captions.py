@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import combinations, permutations, product
 
 import pytest
+from pack.training.data.brackets import describe_brackets
 from pack.training.data.captions import (
     CaptionMoment,
     CaptionSettings,
@@ -138,11 +139,11 @@ def test_double_braces_are_braces():
 
 
 def test_weighted_tags_stay_whole():
-    settings = CaptionSettings(shuffle_tags=True)
+    settings = CaptionSettings(shuffle_tags=True, caption_weights=True)
     caption = r"(red eyes, long hair:1.2), cat, [sky], \(a, b\)"
     tags = ["(red eyes, long hair:1.2)", "cat", "[sky]", r"\(a", r"b\)"]
     assert {tuple(sorted(_parts(text, tags))) for text in draws(caption, settings)} == {tuple(sorted(tags))}
-    assert draws(caption, CaptionSettings(), 1) == [caption]
+    assert draws(caption, CaptionSettings(caption_weights=True), 1) == [caption]
 
 
 def _parts(text, tags):
@@ -153,7 +154,7 @@ def _parts(text, tags):
 
 def test_unclosed_parenthesis_holds_nothing_together():
     texts = draws(":(, a, b", CaptionSettings(shuffle_tags=True))
-    assert set(texts) == {", ".join(order) for order in permutations([":(", "a", "b"])}
+    assert set(texts) == {", ".join(order) for order in permutations([r":\(", "a", "b"])}
 
 
 @pytest.mark.parametrize(
@@ -227,3 +228,34 @@ def test_captions_that_vary_are_named_with_the_reason(caption, settings, reason)
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         CaptionSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("written", "trained"),
+    [
+        ("miku (vocaloid)", r"miku \(vocaloid\)"),
+        (r"miku \(vocaloid\)", r"miku \(vocaloid\)"),
+        ("(red eyes:1.3)", r"\(red eyes:1.3\)"),
+        (":(, smile", r":\(, smile"),
+        ("no brackets", "no brackets"),
+    ],
+)
+def test_brackets_are_text_unless_they_are_asked_to_be_weights(written, trained):
+    assert draws(written, CaptionSettings(), count=1) == [trained]
+    assert draws(written, CaptionSettings(caption_weights=True), count=1) == [written]
+
+
+def test_what_settings_add_is_read_like_the_caption():
+    settings = CaptionSettings(trigger="mira (oc)", prefix="(a)", replacements=(("x", "(y)"),))
+    assert draws("x, b", settings, count=1) == [r"mira \(oc\), \(a\) \(y\), b"]
+    kept = CaptionSettings(trigger="mira (oc)", shuffle_tags=True)
+    assert all(text.startswith(r"mira \(oc\), ") for text in draws(r"b, mira \(oc\), c", kept, count=20))
+
+
+def test_captions_with_brackets_are_counted_with_how_they_are_read():
+    captions = ["a (b)", "c", "(d:1.2), e"]
+    assert "2 captions" in describe_brackets(captions, False) and "as text" in describe_brackets(captions, False)
+    assert "1 look like weights" in describe_brackets(captions, False)
+    assert "(d:1.2)" in describe_brackets(captions, False)
+    assert "as weights" in describe_brackets(captions, True)
+    assert describe_brackets(["c", r"f \(g\)"], False) == ""

@@ -1,10 +1,20 @@
+import json
 from dataclasses import replace
 
 import pytest
 from pack.tests.support.pictures import dataset, picture, save, subset
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
-from pack.training.data.dataset import Dataset, balance, combine, split, with_buckets, with_captions, with_tag_edits
+from pack.training.data.dataset import (
+    Dataset,
+    _subset_content,
+    balance,
+    combine,
+    split,
+    with_buckets,
+    with_captions,
+    with_tag_edits,
+)
 from pack.training.data.folder import scan_folder
 from pack.training.data.tags import TagEdits
 
@@ -42,6 +52,20 @@ def test_fingerprint_changes_with_everything_that_is_trained():
     ]
     assert len({variant.fingerprint() for variant in variants}) == len(variants)
     assert with_buckets(base, BucketSettings(cache="ram")).fingerprint() == base.fingerprint()
+
+
+def test_a_run_is_another_only_where_its_brackets_are_read_otherwise():
+    """Captions were read with weights before there was a choice, and named nothing in the fingerprint."""
+    plain, weighted = CaptionSettings(), CaptionSettings(caption_weights=True)
+    base = dataset(SIZES)
+    assert with_captions(base, plain).fingerprint() == with_captions(base, weighted).fingerprint()
+    first = base.subsets[0]
+    bracketed = Dataset((replace(first, items=(replace(first.items[0], captions=("a (b)",)), *first.items[1:])),))
+    content = _subset_content(with_captions(bracketed, weighted).subsets[0])
+    assert "a (b)" in json.dumps(content) and content[4] == {}
+    assert with_captions(bracketed, plain).fingerprint() != with_captions(bracketed, weighted).fingerprint()
+    by_trigger = [with_captions(base, replace(one, trigger="mira (oc)")).fingerprint() for one in (plain, weighted)]
+    assert by_trigger[0] != by_trigger[1]
 
 
 def test_combine_keeps_subsets_and_says_notes_once():

@@ -35,6 +35,13 @@ def test_a_clean_dataset_has_no_warnings():
     assert "Warnings\n  none" in describe(with_texts(["mia, sky", "mia, tree"]), "sd15")
 
 
+def test_brackets_are_counted_with_how_they_are_read():
+    data = with_texts(["mia (oc), sky", "mia, tree", "mia, (sky:1.2)"])
+    assert "in 2 captions" in describe(data, "sd15") and "read as text" in describe(data, "sd15")
+    weighted = with_captions(data, CaptionSettings(caption_weights=True))
+    assert "read as weights" in describe(weighted, "sd15")
+
+
 def test_copies_are_found_also_when_saved_anew(tmp_path):
     original = picture(1, 256, 192)
     save(tmp_path / "a.png", original, "a")

@@ -1,3 +1,7 @@
+import random
+import re
+import time
+
 import pytest
 from pack.training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
 from pack.training.data.tags import TagEdits, edit_captions, split_tags
@@ -67,6 +71,31 @@ def test_split_is_at_separators_outside_parentheses():
     assert split_tags(":), :(, (a, b:1.2), c (d, e)") == [":)", ":(", "(a, b:1.2)", "c (d, e)"]
     assert split_tags("a, ((b, c), d, e") == ["a", "((b", "c)", "d", "e"]
     assert split_tags(" , ") == []
+
+
+def slow_split(text, separator=","):
+    """What split_tags means, tag by tag."""
+    pieces, tags = text.split(separator), []
+    while pieces:
+        joined = [re.sub(r"\\[()]", "", separator.join(pieces[:n])) for n in range(1, len(pieces) + 1)]
+        count = next((n for n, one in enumerate(joined, 1) if one.count("(") <= one.count(")")), 1)
+        tags.append(separator.join(pieces[:count]).strip())
+        pieces = pieces[count:]
+    return [tag for tag in tags if tag]
+
+
+def test_split_equals_the_slow_way_on_any_brackets():
+    draw = random.Random(5)
+    for _ in range(3000):
+        text = "".join(draw.choice(["(", ")", ",", "a", " ", r"\(", r"\)"]) for _ in range(draw.randrange(30)))
+        assert split_tags(text) == slow_split(text), text
+
+
+def test_split_takes_time_by_length_alone():
+    text = ", ".join(["(a"] * 20_000)
+    begun = time.process_time()
+    assert len(split_tags(text)) == 20_000
+    assert time.process_time() - begun < 2.0  # the slow way would take minutes
 
 
 def test_rules_are_read_as_written():

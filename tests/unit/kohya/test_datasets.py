@@ -229,6 +229,17 @@ def test_a_dataset_comes_back_from_its_config(folders):
     assert back.subsets[1].buckets == BucketSettings(resolution=(256, 384), min_bucket_size=128, max_bucket_size=768)
 
 
+def test_weights_in_captions_are_an_option_of_the_command_line_alone(folders):
+    config = json.dumps({"datasets": [{"subsets": [{"image_dir": "mira"}]}]})
+    plain, weighted = (import_datasets(config, command) for command in ("--seed=1", "--weighted_captions"))
+    assert not plain.subsets[0].captions.caption_weights
+    assert weighted.subsets[0].captions.caption_weights and "weighted_captions: [tag]" in weighted.text()
+    notes = []
+    dataset = with_captions(scan_folder(folders / "mira"), CaptionSettings(caption_weights=True))
+    assert "weighted_captions" not in export_datasets(dataset, lambda folder: folder.name, notes)
+    assert [note for note in notes if "--weighted_captions" in note and "command line" in note]
+
+
 def test_what_a_config_cannot_hold_is_listed(folders):
     read = scan_folder(folders / "mira")
     some = read.map(lambda s: type(s)(items=s.items[:2], name=s.name, loss_weight=0.5))

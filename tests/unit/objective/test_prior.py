@@ -26,6 +26,13 @@ def test_trigger_is_a_word_of_its_own(caption, found):
     assert has_trigger(caption, settings()) is found
 
 
+def test_a_trigger_with_brackets_is_found_in_captions_whose_brackets_are_escaped():
+    for trigger in ("mira (oc)", r"mira \(oc\)"):
+        chosen = settings(trigger=trigger)
+        assert has_trigger(r"mira \(oc\), red", chosen) and has_trigger("mira (oc), red", chosen)
+        assert without_trigger(r"mira \(oc\), red", chosen) == "red"
+
+
 @pytest.mark.parametrize(
     ("caption", "stand_in", "result"),
     [

@@ -1,0 +1,51 @@
+r"""Round brackets of captions: text, as taggers write them, or the weights of ComfyUI's prompts.
+
+What is trained is a prompt: ComfyUI's own text encoding reads `(tag:1.2)` as a weight and `\(` as a bracket. Captions
+whose brackets are text are escaped once they are finished. `\(` is a bracket either way.
+"""
+
+import re
+from collections.abc import Iterable
+
+_BARE = re.compile(r"(?<!\\)[()]")
+_WEIGHT = re.compile(r"(?<!\\)\([^()]*:\s*-?\d*\.?\d+\s*\)")
+
+
+def has_brackets(text: str) -> bool:
+    """Whether ComfyUI would read a bracket of the text as a weight."""
+    return _BARE.search(text) is not None
+
+
+def has_weights(text: str) -> bool:
+    """Whether a weight is written out, as in `(red eyes:1.2)`."""
+    return _WEIGHT.search(text) is not None
+
+
+def as_text(text: str) -> str:
+    """The prompt that ComfyUI reads as this text, brackets included."""
+    return _BARE.sub(r"\\\g<0>", text)
+
+
+def unescaped(text: str) -> str:
+    r"""The text with `\(` and `\)` as plain brackets, to be shown and compared."""
+    return re.sub(r"\\([()])", r"\1", text)
+
+
+def describe_brackets(captions: Iterable[str], are_weights: bool) -> str:
+    """How many captions hold brackets and how they are read, in one line; empty where none does."""
+    found = [text for text in captions if has_brackets(text)]
+    if not found:
+        return ""
+    example = next((text for text in found if has_weights(text)), found[0])
+    line = f"round brackets in {len(found)} caption{'s' * (len(found) > 1)}, such as {_shortened(example)!r}: read as "
+    if are_weights:
+        return line + "weights (caption_weights of Captions is on)"
+    line += "text, as they stand"
+    written_out = sum(map(has_weights, found))
+    if written_out:
+        line += f"; {written_out} look like weights: switch caption_weights of Captions on if they are"
+    return line
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
