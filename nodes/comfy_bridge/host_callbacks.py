@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ...training.files.atomic import write_atomic, write_text_atomic
-from ...training.loop.job import TrainJob, TrainState
+from ...training.loop.job import Callback, TrainJob, TrainState
 from ...training.loop.report import StepReport
 from ...training.run.folder import RunFolder
 from ...training.run.identity import fingerprint
@@ -28,7 +28,7 @@ SPILL_STEPS = 50
 """Steps between looks at the card's memory."""
 
 
-class HostProgress:
+class HostProgress(Callback):
     """Callback that shows each step on the node and in the terminal, and obeys the host's cancel button."""
 
     def __init__(self, progress: NodeProgress, events: RunEvents, opening: str, saver: Saver) -> None:
@@ -119,7 +119,7 @@ class PreviewStore:
         return pictures
 
 
-class SaveShown:
+class SaveShown(Callback):
     """Callback behind the previewer: a step with pictures gets a LoRA file too, so that it can be picked."""
 
     def __init__(self, saver: Saver) -> None:
@@ -127,16 +127,10 @@ class SaveShown:
         self.step = -1
         """The step drawn last."""
 
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Step 0 has no LoRA; a later one is saved already."""
-
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Saves unless that was done at this step."""
         if self.step == state.step != self._saver.saved_step:
             self._saver.save(job, state)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing left to save."""
 
 
 def clock(seconds: float) -> str:

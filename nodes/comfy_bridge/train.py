@@ -202,7 +202,7 @@ class HostSession:
             on_wish=lambda: events.send("state", live.status(control)),
         )
 
-    def _metadata(self, session: Session, state: TrainState, epoch: int) -> dict[str, str]:
+    def _metadata(self, session: Session, state: TrainState) -> dict[str, str]:
         model = ModelFacts(
             family=self._base.family,
             prediction_type=self._base.prediction_type,
@@ -213,7 +213,7 @@ class HostSession:
             model,
             network_facts(session.request.network),
             Description(title=session.found.folder.name, comment=described(state.rate_changes) or None),
-            training_facts(session, state, epoch),
+            training_facts(session, state),
             dataset_facts(trained_dataset(session.request), session.data),
             GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),
         )

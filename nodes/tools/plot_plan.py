@@ -10,7 +10,7 @@ from ...training.data.images import pixels_HWC
 from ...training.loop.stages import Plan, Stage
 from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
-from ...training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
+from ...training.session.plan_chart import describe_plan, draw_plan, plan_before_training
 from .. import sockets
 
 
@@ -44,7 +44,7 @@ class BakeryPlotPlan(io.ComfyNode):
         **sizes: int,
     ) -> io.NodeOutput:
         plan = stages or (Stage(steps=sizes["steps"], batch_size=sizes["batch_size"]),)
-        planned = planned_stages(plan, optimizer or OptimizerSettings(), batch_counter(dataset, family))
+        planned = plan_before_training(plan, optimizer or OptimizerSettings(), dataset, family)
         for stage in planned:
             check_optimizer(stage.optimizer)
         picture, text = draw_plan(planned, sizes["width"], sizes["panel_height"]), describe_plan(planned)

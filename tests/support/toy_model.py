@@ -14,6 +14,7 @@ from pack.training.base_model import ImageSize, ModelFamily, PartName, Predictio
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, with_buckets, with_captions
+from pack.training.loop.batches import epoch_at
 from pack.training.loop.job import Callback, TrainJob, TrainState
 from pack.training.loop.report import StepReport
 from pack.training.loop.stages import Stage
@@ -169,8 +170,12 @@ class ToyHooks:
             notify=self.messages.append,
             progress=lambda what, done, of: self.progress.append(what),
             callbacks=add,
-            metadata=lambda session, state, epoch: {"ss_steps": str(state.step), "ss_epoch": str(epoch)},
+            metadata=_toy_metadata,
         )
+
+
+def _toy_metadata(session: Session, state: TrainState) -> dict[str, str]:
+    return {"ss_steps": str(state.step), "ss_epoch": str(epoch_at(session.job, state.step))}
 
 
 class SteeredHooks(ToyHooks):
@@ -189,22 +194,16 @@ class SteeredHooks(ToyHooks):
         return replace(plain, callbacks=add)
 
 
-class At:
+class At(Callback):
     """Callback that does something at one step."""
 
     def __init__(self, step: int, action: Callable[[TrainJob, TrainState], None]) -> None:
         self.step, self.action = step, action
 
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Nothing yet."""
-
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """The action, at its step."""
         if report.step == self.step:
             self.action(job, state)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
 
 
 def raising(step: int, error: BaseException) -> At:

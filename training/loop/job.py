@@ -11,11 +11,10 @@ from ..data.prepared import PreparedDataset
 from ..networks.network import Network
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.ema import Ema
-from ..optimizers.settings import OptimizerSettings
 from .parallel import ALONE, Ranks
 from .rate_changes import RateChanges, factor_after
 from .report import StepReport
-from .stages import Stage, StagePosition, locate
+from .stages import PlannedStage
 
 
 class StopTraining(Exception):
@@ -40,23 +39,15 @@ class TextSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagePlan:
-    """One stage made concrete: how many steps, on which data, with which optimizer."""
-
-    stage: Stage
-    steps: int
-    data: PreparedDataset
-    optimizer: OptimizerSettings
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """Everything that decides the weights a run ends with."""
 
     base: BaseModel
     network: Network
     objective: ObjectiveSettings
-    stages: tuple[StagePlan, ...]
+    stages: tuple[PlannedStage, ...]
+    data: tuple[PreparedDataset, ...]
+    """What each stage trains."""
     texts: TextSource
     seed: int
     ranks: Ranks = ALONE
@@ -65,11 +56,7 @@ class TrainJob:
     @property
     def total_steps(self) -> int:
         """Optimizer steps of all stages."""
-        return sum(plan.steps for plan in self.stages)
-
-    def locate(self, step: int) -> StagePosition:
-        """Stage of a step of the run, from 0."""
-        return locate([plan.steps for plan in self.stages], step)
+        return self.stages[-1].end
 
 
 @dataclass(kw_only=True)
@@ -93,17 +80,17 @@ class TrainState:
         return factor_after(self.rate_changes, self.step)
 
 
-class Callback(Protocol):
-    """Hears of a run. `on_step` may raise `StopTraining`, or anything else to cancel."""
+class Callback:
+    """Hears of a run and does nothing; subclasses override what they need.
+
+    `on_step` may raise `StopTraining`, or anything else to cancel.
+    """
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Before the first step done now; there may be none."""
-        ...
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """After each optimizer step."""
-        ...
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """On every way out, with what ended the run early, if anything but `StopTraining` did."""
-        ...

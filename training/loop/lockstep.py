@@ -3,7 +3,7 @@
 Two callbacks that speak to each other once before every step. While rank 0 saves or draws, the others wait.
 """
 
-from .job import StopTraining, TrainJob, TrainState
+from .job import Callback, StopTraining, TrainJob, TrainState
 from .parallel import RankLost, Ranks
 from .rate_changes import RateChanges
 from .report import StepReport
@@ -11,7 +11,7 @@ from .report import StepReport
 GO_ON, STOP, FAILED = "go on", "stop", "failed"
 
 
-class Lead:
+class Lead(Callback):
     """Callback of rank 0, behind all that may end the run."""
 
     def __init__(self, ranks: Ranks) -> None:
@@ -36,7 +36,7 @@ class Lead:
         self._told_step = state.step
 
 
-class Follow:
+class Follow(Callback):
     """Callback of every other rank, its first."""
 
     def __init__(self, ranks: Ranks) -> None:
@@ -49,9 +49,6 @@ class Follow:
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Waits for the word to go on."""
         self._listen(state)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
 
     def _listen(self, state: TrainState) -> None:
         word, state.rate_changes = self._ranks.from_first(_nothing_said)

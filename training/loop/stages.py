@@ -1,8 +1,9 @@
 """A plan of stages in one run: how long each is, and which one a step belongs to."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from ..data.dataset import Dataset
 from ..optimizers.settings import OptimizerSettings
@@ -47,50 +48,59 @@ class Stage:
 
 
 Plan = tuple[Stage, ...]
-NumBatches = Callable[[Stage], int]
-"""Batches of one epoch of a stage, as its buckets and batch size make them."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagePosition:
-    """Where a step of the run stands in the plan."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedStage:
+    """A stage with its place in the run."""
 
-    index: int
-    """Stage, from 0."""
-    step: int
-    """Step within the stage, from 0."""
-    total_steps: int
-    """Steps of the stage."""
+    stage: Stage
+    optimizer: OptimizerSettings
+    start: int
+    """Steps of the run before it."""
+    steps: int
+
+    @property
+    def end(self) -> int:
+        """Steps of the run when it is done."""
+        return self.start + self.steps
 
 
-def stage_steps(stage: Stage, num_batches: NumBatches) -> int:
-    """Optimizer steps of a stage; epochs are rounded up to whole steps, so that every image is seen."""
+def stage_steps(stage: Stage, num_batches: int) -> int:
+    """Optimizer steps of a stage with so many batches an epoch.
+
+    Epochs are rounded up to whole steps, so that every image is seen.
+    """
     if stage.steps is not None:
         return stage.steps
-    steps = stage.epochs * num_batches(stage) / stage.grad_accumulation_steps
+    steps = stage.epochs * num_batches / stage.grad_accumulation_steps
     return max(1, math.ceil(round(steps, 6)))  # 1.1 x 50 is a little above 55 in floating point
 
 
-def total_steps(plan: Plan, num_batches: NumBatches) -> int:
-    """Optimizer steps of the whole plan."""
-    return sum(stage_steps(stage, num_batches) for stage in plan)
+def planned_stages(
+    plan: Sequence[Stage], optimizer: OptimizerSettings, steps: Sequence[int]
+) -> tuple[PlannedStage, ...]:
+    """The stages one after the other; `optimizer` is that of stages before the first with its own."""
+    optimizers = stage_optimizers(plan, optimizer)
+    return tuple(
+        PlannedStage(stage=stage, optimizer=settings, start=end - length, steps=length)
+        for stage, settings, length, end in zip(plan, optimizers, steps, accumulate(steps), strict=True)
+    )
 
 
-def locate(lengths: Sequence[int], step: int) -> StagePosition:
-    """The stage a step of the run, from 0, belongs to; `lengths` are the stages' steps.
+def stage_at(stages: Sequence[PlannedStage], step: int) -> int:
+    """Index of the stage that trains the step after `step` steps of the run.
 
     Raises:
-        ValueError: If the step lies outside the plan.
+        ValueError: The step lies outside the plan.
     """
-    start = 0
-    for index, length in enumerate(lengths):
-        if start <= step < start + length:
-            return StagePosition(index, step - start, length)
-        start += length
-    raise ValueError(f"step must be within the plan's {start} steps, got {step}")
+    for index, stage in enumerate(stages):
+        if stage.start <= step < stage.end:
+            return index
+    raise ValueError(f"step must be within the plan's {stages[-1].end} steps, got {step}")
 
 
-def stage_optimizers(plan: Plan, optimizer: OptimizerSettings) -> tuple[OptimizerSettings, ...]:
+def stage_optimizers(plan: Sequence[Stage], optimizer: OptimizerSettings) -> tuple[OptimizerSettings, ...]:
     """The optimizer of every stage: its own, else that of the stage before, else the run's."""
     found: list[OptimizerSettings] = []
     for stage in plan:

@@ -15,15 +15,16 @@ from torch.nn.utils import clip_grad_norm_
 from ..data.batch import Batch
 from ..networks.network import NormReport
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
-from ..optimizers.build import build_optimizer, effective_rates, set_rates
+from ..optimizers.build import effective_rates, set_rates
 from ..optimizers.schedules import schedule_multiplier
-from ..optimizers.state import load_optimizer_state, optimizer_state
+from .batches import batch_at, epoch_at
 from .divergence_cause import likely_cause
-from .job import Callback, StagePlan, StopTraining, TrainingDiverged, TrainJob, TrainState
+from .job import Callback, StopTraining, TrainingDiverged, TrainJob, TrainState
 from .out_of_memory import is_out_of_memory, release_step
 from .parallel import Part, add_up_gradients, joined, rows_of, share_of, to_list
 from .report import SampleLoss, StepReport
-from .stages import StagePosition
+from .stage_optimizer import optimizer_for_stage
+from .stages import PlannedStage, stage_at
 
 
 def train(job: TrainJob, state: TrainState, callbacks: Sequence[Callback]) -> TrainState:
@@ -83,14 +84,14 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
         TrainingDiverged: Loss or gradient is not finite; the weights are those of the step before.
     """
     started = time.perf_counter()
-    position = job.locate(state.step)
-    plan = job.stages[position.index]
-    optimizer = optimizer_for_stage(job, state, position.index)
-    multiplier = schedule_multiplier(plan.optimizer.schedule, position.step, plan.steps)
+    index = stage_at(job.stages, state.step)
+    planned = job.stages[index]
+    optimizer = optimizer_for_stage(job, state, index)
+    multiplier = schedule_multiplier(planned.optimizer.schedule, state.step - planned.start, planned.steps)
     set_rates(optimizer, multiplier * state.rate_factor)
 
     job.network.train(True)
-    results, grad_norm = gradients(job, state, position)
+    results, grad_norm = gradients(job, state.step, planned)
     loss = sum(float(result.loss_B.detach().mean()) for result, _ in results) / len(results)
     _check_finite(job, state, loss, grad_norm)
     norms = _update(job, state, optimizer)
@@ -99,7 +100,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     return StepReport(
         step=state.step,
         total_steps=job.total_steps,
-        stage=position.index,
+        stage=index,
         epoch=epoch_at(job, state.step),
         loss=loss,
         unweighted_loss=sum(sample.loss for sample in samples) / len(samples),
@@ -112,23 +113,21 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     )
 
 
-def gradients(
-    job: TrainJob, state: TrainState, position: StagePosition
-) -> tuple[list[tuple[LossResult, Batch]], float]:
+def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tuple[LossResult, Batch]], float]:
     """Losses of a step's batches and the norm of the gradients they leave, which are clipped.
 
     Where the base model computes in fp16 the loss is scaled up. Gradients that overflow are computed again with a
     smaller scale; each step begins with the full one, so that it depends on nothing before it.
     """
-    plan = job.stages[position.index]
+    micro_steps = range(planned.stage.grad_accumulation_steps)
     scale = job.base.loss_scale
     while True:
-        parts = [_backward(job, state, position, micro, scale) for micro in range(plan.stage.grad_accumulation_steps)]
+        parts = [_backward(job, step, micro, scale / len(micro_steps)) for micro in micro_steps]
         add_up_gradients(job.ranks, [p for _, p in job.network.named_parameters() if p.requires_grad])
         parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
         if scale != 1.0:
             torch._foreach_mul_([p.grad for p in parameters], 1.0 / scale)  # pyright: ignore
-        grad_norm = float(clip_grad_norm_(parameters, plan.optimizer.max_grad_norm or math.inf))
+        grad_norm = float(clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf))
         if scale <= 1.0 or math.isfinite(grad_norm):
             return joined(job.ranks, parts), grad_norm
         for parameter in parameters:
@@ -136,68 +135,17 @@ def gradients(
         scale = max(1.0, scale / RESCALE)
 
 
-def optimizer_for_stage(job: TrainJob, state: TrainState, index: int) -> torch.optim.Optimizer:
-    """The optimizer of a stage, built when the stage begins; it takes over the moments of an equal one before.
-
-    Parameters it does not hold (a part with rate 0) need no gradients while the stage lasts.
-    """
-    if state.optimizer is not None and state.optimizer_stage == index:
-        return state.optimizer
-    plan, before = job.stages[index], state.optimizer
-    optimizer = build_optimizer(plan.optimizer, job.network.parameter_groups())
-    if before is not None and plan.stage.keep_optimizer_state and _goes_on(before, optimizer):
-        load_optimizer_state(optimizer, *optimizer_state(before))
-    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    for _, parameter in job.network.named_parameters():
-        parameter.requires_grad_(id(parameter) in trained)
-    state.optimizer, state.optimizer_stage = optimizer, index
-    return optimizer
-
-
-def batch_at(job: TrainJob, index: int, place: int, step: int) -> Batch:
-    """The batch at a place of a stage.
-
-    A tag warmup given as a share counts in the first stage: its length is settled once it trains, so that what is
-    added later changes nothing before it.
-    """
-    plan = job.stages[index]
-    epoch, place_in_epoch = _epoch_and_place(job, index, place)
-    batch_plan = plan.data.epoch(plan.stage.batch_size, job.seed, epoch)[place_in_epoch]
-    return plan.data.load(batch_plan, job.seed, epoch, step, job.stages[0].steps)
-
-
-def epoch_at(job: TrainJob, step: int) -> int:
-    """Epoch, from 0, of the last batch seen after so many steps; epochs count on from stage to stage."""
-    if step == 0:
-        return 0
-    position = job.locate(step - 1)
-    accumulation = job.stages[position.index].stage.grad_accumulation_steps
-    return _epoch_and_place(job, position.index, (position.step + 1) * accumulation - 1)[0]
-
-
-def _epoch_and_place(job: TrainJob, index: int, place: int) -> tuple[int, int]:
-    plan = job.stages[index]
-    epoch, place_in_epoch = divmod(place, plan.data.num_batches(plan.stage.batch_size))
-    return epoch + sum(_epochs_begun(earlier) for earlier in job.stages[:index]), place_in_epoch
-
-
-def _epochs_begun(plan: StagePlan) -> int:
-    batches = plan.steps * plan.stage.grad_accumulation_steps
-    return math.ceil(batches / plan.data.num_batches(plan.stage.batch_size))
-
-
-def _backward(job: TrainJob, state: TrainState, position: StagePosition, micro: int, scale: float) -> Part:
-    accumulation = job.stages[position.index].stage.grad_accumulation_steps
-    whole = batch_at(job, position.index, position.step * accumulation + micro, state.step)
+def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:
+    whole = batch_at(job, step, micro)
     share = share_of(job.ranks, len(whole.captions))
     if not share.count:
         return Part(None, share, whole)
     batch = rows_of(whole, share)
-    job.network.begin(job.seed, state.step, micro, share)
+    job.network.begin(job.seed, step, micro, share)
     texts = job.texts(captions_to_encode(batch.captions, job.objective))
-    draws = Draws(seed=job.seed, step=state.step, micro_step=micro, sample_offset=share.first)
+    draws = Draws(seed=job.seed, step=step, micro_step=micro, sample_offset=share.first)
     result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
-    loss: Tensor = result.loss_B.mean() * (scale / accumulation * share.weight)
+    loss: Tensor = result.loss_B.mean() * (scale * share.weight)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
     return Part(result, share, whole)
 
@@ -215,12 +163,6 @@ def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) 
     state.step += 1
     state.is_consistent = True
     return norms
-
-
-def _goes_on(before: torch.optim.Optimizer, optimizer: torch.optim.Optimizer) -> bool:
-    """True for optimizers of one kind that train something in common."""
-    old, new = ({id(p) for group in one.param_groups for p in group["params"]} for one in (before, optimizer))
-    return type(before) is type(optimizer) and bool(old & new)
 
 
 def _sample_losses(result: LossResult, batch: Batch) -> list[SampleLoss]:

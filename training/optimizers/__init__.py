@@ -1,13 +1,13 @@
 """Optimizers and learning-rate schedules."""
 
 from .build import (
-    TrainableGroup,
     build_optimizer,
     check_optimizer,
     effective_rates,
     set_rates,
 )
 from .catalog import OPTIMIZERS, find_optimizer
+from .groups import TrainableGroup
 from .modes import use_evaluation_weights, use_training_weights
 from .rates import RateSource, part_rate, rate_source
 from .schedules import SCHEDULES, ScheduleSettings, schedule_multiplier

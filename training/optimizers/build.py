@@ -3,48 +3,19 @@
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from ..base_model import PartName
 from .arguments import Value, check_arguments, parse_arguments
 from .catalog import OptimizerClass, OptimizerSpec, find_optimizer
+from .groups import TrainableGroup
 from .modes import use_training_weights
 from .rates import check_one_rate, check_rates, group_label, group_rate
 from .settings import OptimizerSettings
 
 _SET_ELSEWHERE = {"self", "params", "lr"}
-
-
-class TrainableGroup(Protocol):
-    """Parameters that share a rate; `networks.ParameterGroup` is one."""
-
-    @property
-    def part(self) -> PartName:
-        """Part of the base model they change."""
-        ...
-
-    @property
-    def block_weight(self) -> float:
-        """Learning weight of their block; 1 = the part's rate."""
-        ...
-
-    @property
-    def is_up(self) -> bool:
-        """True for up matrices, which LoRA+ trains faster."""
-        ...
-
-    @property
-    def scale(self) -> float:
-        """Alpha / rank."""
-        ...
-
-    @property
-    def parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
-        """What is trained, with names."""
-        ...
 
 
 def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:

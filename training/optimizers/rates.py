@@ -1,16 +1,13 @@
 """Rates of the parameter groups, and the refusal of rates that cannot work."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..base_model import PartName
 from .arguments import parse_arguments
 from .catalog import OptimizerSpec, find_optimizer
+from .groups import TrainableGroup
 from .settings import OptimizerSettings
-
-if TYPE_CHECKING:
-    from .build import TrainableGroup
-
 
 RateSource = Literal["given", "factor of d", "found"]
 """Where a rate comes from: the settings; the settings times a step size d found while training; found wholly."""
@@ -29,13 +26,13 @@ def part_rate(settings: OptimizerSettings, part: PartName) -> float:
     return settings.learning_rate if rate is None else rate
 
 
-def group_rate(settings: OptimizerSettings, group: "TrainableGroup") -> float:
+def group_rate(settings: OptimizerSettings, group: TrainableGroup) -> float:
     """Rate of one group: of its part, times block weight, LoRA+ ratio and the compensation of its scale."""
     loraplus = settings.loraplus_ratio if group.is_up else 1.0
     return part_rate(settings, group.part) * group.block_weight * loraplus / _damping(settings, group)
 
 
-def group_label(settings: OptimizerSettings, group: "TrainableGroup") -> str:
+def group_label(settings: OptimizerSettings, group: TrainableGroup) -> str:
     """What charts call the group: its part, and what makes its rate differ."""
     block = f" x{group.block_weight:g}" if group.block_weight != 1.0 else ""
     up = " up" if group.is_up and settings.loraplus_ratio != 1.0 else ""
@@ -67,7 +64,7 @@ def check_rates(settings: OptimizerSettings, spec: OptimizerSpec, needs_one_rate
             )
 
 
-def check_one_rate(spec: OptimizerSpec, rated: Sequence[tuple["TrainableGroup", float]]) -> None:
+def check_one_rate(spec: OptimizerSpec, rated: Sequence[tuple[TrainableGroup, float]]) -> None:
     """Refuses groups with different rates, for an optimizer that finds one step size for all of them.
 
     Raises:
@@ -101,7 +98,7 @@ def _reason(spec: OptimizerSpec) -> str:
     return f"{spec.name} finds one step size for the whole network and needs one rate for all of it"
 
 
-def _damping(settings: OptimizerSettings, group: "TrainableGroup") -> float:
+def _damping(settings: OptimizerSettings, group: TrainableGroup) -> float:
     """What the compensation divides the rate by; scale = alpha / rank damps the early growth of the change."""
     if settings.alpha_compensation == "none":
         return 1.0

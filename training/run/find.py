@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..files.atomic import remove_leftovers
 from .current import make_current
 from .folder import RunFolder, is_stopped_at, run_ids
-from .identity import OnMoreSteps, RunKey, Segment, continue_segments
+from .identity import OnMoreSteps, RunKey, continue_segments
 from .lock import locked
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
@@ -160,13 +160,10 @@ def _new_run(
     root: Path, key: RunKey, parent: tuple[str, SavedState, str] | None, description: dict[str, Any]
 ) -> FoundRun:
     folder = _free_folder(root, key.run_id)
-    segments = tuple(
-        Segment(index, s.key, s.steps, s.dataset, s.depends_on_length) for index, s in enumerate(key.stages)
-    )
     record = RunRecord(
         base=key.base,
         dataset=key.dataset,
-        segments=segments,
+        segments=key.stages,
         parent=parent[0] if parent else None,
         parent_fingerprint=parent[2] if parent else None,
         description=description,

@@ -7,7 +7,7 @@ schedule depends on it.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, cast
 
 OnMoreSteps = Literal["add", "stretch"]
@@ -36,16 +36,18 @@ def _default(field: Field[Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class StageKey:
-    """One stage as far as it decides weights."""
+class Segment:
+    """Steps of one stage that run under one schedule; a wanted stage is a single one."""
 
+    stage: int
+    """Index in the plan."""
     key: str
     """Digest of optimizer, schedule, batch size and data of the stage; not of its length."""
     steps: int
-    depends_on_length: bool
-    """True where the schedule has an end, so that another length gives other weights from the start."""
     dataset: str = ""
-    """Digest of a dataset of its own, part of the key too; empty where it trains the run's."""
+    """Digest of a dataset of the stage's own, part of the key too; empty where it trains the run's."""
+    depends_on_length: bool = True
+    """True where another number of steps would give other weights from the first on: the schedule has an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class RunKey:
     """Digest of base model, network, objective, seed and start weights."""
     dataset: str
     """Digest of the run's dataset; empty where no stage trains it."""
-    stages: tuple[StageKey, ...]
+    stages: tuple[Segment, ...]
 
     @property
     def run_id(self) -> str:
@@ -64,21 +66,8 @@ class RunKey:
         return fingerprint(self.base, self.dataset, [[s.key, s.steps] for s in self.stages])[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Steps of one wanted stage that run under one schedule."""
-
-    stage: int
-    key: str
-    steps: int
-    dataset: str = ""
-    """Digest of the stage's own dataset, as in its key."""
-    depends_on_length: bool = True
-    """True where another number of steps would have given other weights from the first on."""
-
-
 def continue_segments(
-    recorded: Sequence[Segment], done: int, wanted: Sequence[StageKey], on_more_steps: OnMoreSteps = "add"
+    recorded: Sequence[Segment], done: int, wanted: Sequence[Segment], on_more_steps: OnMoreSteps = "add"
 ) -> list[Segment] | None:
     """The wanted plan laid over a recorded one of which `done` steps are trained; None if it is another run.
 
@@ -88,18 +77,18 @@ def continue_segments(
     segments: list[Segment] = []
     start = 0
     begun = _begun(recorded, done)
-    for index, stage in enumerate(wanted):
+    for stage in wanted:
         remaining = stage.steps
         while remaining > 0 and begun:
             segment = begun.pop(0)
             steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
             if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
                 return None
-            segments.append(Segment(index, stage.key, steps, stage.dataset, stage.depends_on_length))
+            segments.append(replace(stage, steps=steps))
             start += segment.steps
             remaining -= steps
         if remaining > 0:
-            segments.append(Segment(index, stage.key, remaining, stage.dataset, stage.depends_on_length))
+            segments.append(replace(stage, steps=remaining))
     return None if begun else segments
 
 
@@ -108,7 +97,7 @@ def _begun(recorded: Sequence[Segment], done: int) -> list[Segment]:
     return [segment for segment, start in zip(recorded, starts, strict=True) if start < done]
 
 
-def _fitting_steps(segment: Segment, remaining: int, trained: int, is_last: bool, stage: StageKey) -> int | None:
+def _fitting_steps(segment: Segment, remaining: int, trained: int, is_last: bool, stage: Segment) -> int | None:
     """Length a segment takes in the wanted stage, or None if what is trained of it contradicts that."""
     if segment.key != stage.key:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..files.atomic import write_text_atomic
 from ..loop.rate_changes import RateChanges, read_changes
-from .identity import RunKey, Segment, StageKey, fingerprint
+from .identity import RunKey, Segment, fingerprint
 
 FORMAT = 1
 
@@ -55,7 +55,7 @@ class RunRecord:
         return self.base == key.base and _datasets(self.dataset, self.segments) != _datasets(key.dataset, key.stages)
 
 
-def _datasets(of_run: str, stages: Sequence[Segment] | Sequence[StageKey]) -> set[str]:
+def _datasets(of_run: str, stages: Sequence[Segment]) -> set[str]:
     return {of_run, *(stage.dataset for stage in stages)} - {""}
 
 

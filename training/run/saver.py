@@ -21,9 +21,8 @@ from torch import Tensor
 
 from ..files.lora_file import save_lora
 from ..files.reading import open_tensors
-from ..loop.job import TrainingDiverged, TrainJob, TrainState
+from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
-from ..loop.trainer import epoch_at
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
 from .current import copy_or_warn
 from .folder import RunFolder
@@ -90,13 +89,13 @@ def final_tensors(job: TrainJob, state: TrainState, dtype: torch.dtype = torch.f
         return job.network.state_dict(dtype)
 
 
-class Saver:
+class Saver(Callback):
     """Callback that keeps a run on disk. It comes before every callback that may end a run."""
 
     def __init__(
-        self, folder: RunFolder, settings: SaveSettings, metadata: Callable[[TrainState, int], dict[str, str]]
+        self, folder: RunFolder, settings: SaveSettings, metadata: Callable[[TrainState], dict[str, str]]
     ) -> None:
-        """`metadata` of a LoRA file from the state and the epoch."""
+        """`metadata` of a LoRA file from the state."""
         self.folder = folder
         self.settings = settings
         self._metadata = metadata
@@ -135,7 +134,7 @@ class Saver:
             SaveFailed: The disk is full or the folder not writable.
         """
         tensors = final_tensors(job, state, self.settings.dtype)
-        metadata = self._metadata(state, epoch_at(job, state.step))
+        metadata = self._metadata(state)
         with self._explained(state.step):
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
@@ -172,10 +171,7 @@ class Saver:
             save_record(self.folder.record, replace(record, rate_changes=state.rate_changes))
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
-        ends, total = set[int](), 0
-        for plan in job.stages:
-            total += plan.steps
-            ends.add(total)
+        ends = (stage.end for stage in job.stages)
         return state.step % self.settings.save_every == 0 or state.step in ends
 
     def _prune(self, step: int) -> None:

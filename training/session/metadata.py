@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from ..data.dataset import Dataset, Subset
 from ..data.prepared import PreparedDataset
 from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
@@ -37,10 +38,10 @@ def network_facts(settings: NetworkSettings) -> NetworkFacts:
     )
 
 
-def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingFacts:
+def training_facts(session: Session, state: TrainState) -> TrainingFacts:
     """How far and by which settings; of several stages, the first one's."""
     plan = session.job.stages[0]
-    batches = plan.data.num_batches(plan.stage.batch_size)
+    batches = session.job.data[0].num_batches(plan.stage.batch_size)
     steps_per_epoch = max(1, math.ceil(batches / plan.stage.grad_accumulation_steps))
     optimizer = plan.optimizer
     return TrainingFacts(
@@ -51,7 +52,7 @@ def training_facts(session: Session, state: TrainState, epoch: int) -> TrainingF
         seed=session.request.seed,
         step=state.step,
         max_steps=session.job.total_steps,
-        epoch=epoch,
+        epoch=epoch_at(session.job, state.step),
         num_epochs=math.ceil(session.job.total_steps / steps_per_epoch),
         batches_per_epoch=batches,
         batch_size=plan.stage.batch_size,

@@ -1,15 +1,14 @@
 """From a request to concrete stages, and to the key that says which run it is."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from ..data.dataset import Dataset, marked_for_validation, split, union, without
 from ..data.prepare import place_dataset
 from ..data.prepared import PreparedDataset
-from ..loop.job import StagePlan
-from ..loop.stages import NumBatches, Stage, stage_optimizers, stage_steps
+from ..loop.stages import PlannedStage, Stage, planned_stages, stage_steps
 from ..optimizers.schedules import ScheduleSettings
-from ..run.identity import RunKey, StageKey, fingerprint
+from ..run.identity import RunKey, Segment, fingerprint
 from .request import TrainRequest
 
 
@@ -116,25 +115,20 @@ def at_resolution(dataset: Dataset, resolution: int | None) -> Dataset:
     return dataset.map(lambda subset: replace(subset, buckets=replace(subset.buckets, resolution=resolution)))
 
 
-def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[StagePlan, ...]:
-    """Every wanted stage with its steps, data and optimizer."""
-    optimizers = stage_optimizers(request.stages, request.optimizer)
-    return tuple(
-        StagePlan(stage=stage, steps=stage_steps(stage, _num_batches(placed)), data=placed, optimizer=optimizer)
-        for stage, placed, optimizer in zip(request.stages, data.stages, optimizers, strict=True)
-    )
+def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[PlannedStage, ...]:
+    """Every wanted stage with its steps and optimizer."""
+    steps = [
+        stage_steps(stage, placed.num_batches(stage.batch_size))
+        for stage, placed in zip(request.stages, data.stages, strict=True)
+    ]
+    return planned_stages(request.stages, request.optimizer, steps)
 
 
-def _num_batches(data: PreparedDataset) -> NumBatches:
-    return lambda stage: data.num_batches(stage.batch_size)
-
-
-def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
+def run_key(request: TrainRequest, data: PlacedData) -> RunKey:
     """What decides the weights, and nothing else."""
     of_run = request.dataset.fingerprint()
-    stages = tuple(
-        _stage_key(plan, dataset, of_run) for plan, dataset in zip(plans, stage_datasets(request), strict=True)
-    )
+    stages = enumerate(zip(stage_plans(request, data), stage_datasets(request), strict=True))
+    segments = tuple(_segment(index, planned, dataset, of_run) for index, (planned, dataset) in stages)
     return RunKey(
         base=fingerprint(
             request.base_key,
@@ -144,17 +138,17 @@ def run_key(request: TrainRequest, plans: Sequence[StagePlan]) -> RunKey:
             request.seed,
             request.start.key if request.start else None,
         ),
-        dataset="" if all(stage.dataset for stage in stages) else of_run,
-        stages=stages,
+        dataset="" if all(segment.dataset for segment in segments) else of_run,
+        stages=segments,
     )
 
 
-def _stage_key(plan: StagePlan, dataset: Dataset, of_run: str) -> StageKey:
-    length_free = replace(plan.stage, steps=1, epochs=1.0, optimizer=None, dataset=None)
-    own = dataset.fingerprint() if plan.stage.dataset else ""
+def _segment(index: int, planned: PlannedStage, dataset: Dataset, of_run: str) -> Segment:
+    length_free = replace(planned.stage, steps=1, epochs=1.0, optimizer=None, dataset=None)
+    own = dataset.fingerprint() if planned.stage.dataset else ""
     own = "" if own == of_run else own
-    key = fingerprint(length_free, plan.optimizer, own) if own else fingerprint(length_free, plan.optimizer)
-    return StageKey(key, plan.steps, depends_on_length(plan.optimizer.schedule, dataset), own)
+    key = fingerprint(length_free, planned.optimizer, *([own] if own else []))
+    return Segment(index, key, planned.steps, own, depends_on_length(planned.optimizer.schedule, dataset))
 
 
 def depends_on_length(schedule: ScheduleSettings, dataset: Dataset) -> bool:

@@ -1,7 +1,6 @@
 """What a plan will do, before anything is trained: its stages, steps and learning rates, as a chart and in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import nan
 
 from PIL import Image
@@ -12,7 +11,7 @@ from ..data.order import count_batches
 from ..data.prepare import place_images
 from ..data.prepared import order_entries
 from ..drawing.charts import COLOURS, Line, Panel, draw_panels
-from ..loop.stages import NumBatches, Plan, Stage, stage_optimizers, stage_steps
+from ..loop.stages import Plan, PlannedStage, Stage, planned_stages, stage_steps
 from ..optimizers import RateSource, part_rate, rate_source, schedule_multiplier
 from ..optimizers.settings import OptimizerSettings
 from .plan import at_resolution
@@ -27,54 +26,33 @@ TITLES: dict[RateSource, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedStage:
-    """A stage with its place in the plan."""
+def plan_before_training(
+    plan: Plan, optimizer: OptimizerSettings, dataset: Dataset | None, family: ModelFamily
+) -> tuple[PlannedStage, ...]:
+    """The stages as a run would train them; `dataset` is that of stages without their own.
 
-    stage: Stage
-    optimizer: OptimizerSettings
-    start: int
-    """Steps of the plan before it."""
-    steps: int
-
-    @property
-    def rate_source(self) -> RateSource:
-        """Where its rate comes from."""
-        return rate_source(self.optimizer)
-
-    def rate(self, part: PartName, step: int) -> float:
-        """Rate of a part at a step of the stage, from 0; for adaptive optimizers what d is multiplied by.
-
-        Block weights, LoRA+ and alpha compensation, which need the network, are not in it.
-        """
-        return part_rate(self.optimizer, part) * schedule_multiplier(self.optimizer.schedule, step, self.steps)
-
-
-def planned_stages(plan: Plan, optimizer: OptimizerSettings, num_batches: NumBatches) -> tuple[PlannedStage, ...]:
-    """The stages one after the other; `optimizer` is that of stages before the first with its own."""
-    planned: list[PlannedStage] = []
-    start = 0
-    for stage, settings in zip(plan, stage_optimizers(plan, optimizer), strict=True):
-        steps = stage_steps(stage, num_batches)
-        planned.append(PlannedStage(stage=stage, optimizer=settings, start=start, steps=steps))
-        start += steps
-    return tuple(planned)
-
-
-def batch_counter(dataset: Dataset | None, family: ModelFamily) -> NumBatches:
-    """Counts the batches of a stage's epoch before there is a run; `dataset` is that of stages without their own.
-
-    The function raises ValueError where a stage has no dataset at all.
+    Raises:
+        ValueError: A stage that counts epochs has no dataset at all.
     """
+    return planned_stages(plan, optimizer, [_steps_of(stage, stage.dataset or dataset, family) for stage in plan])
 
-    def count(stage: Stage) -> int:
-        images = stage.dataset or dataset
-        if images is None:
-            raise ValueError("a stage counts epochs, so how long it is depends on the images: connect the dataset")
-        entries = place_images(at_resolution(images, stage.resolution), family)
-        return count_batches(order_entries(entries), stage.batch_size)
 
-    return count
+def _steps_of(stage: Stage, dataset: Dataset | None, family: ModelFamily) -> int:
+    if stage.steps is not None:
+        return stage.steps
+    if dataset is None:
+        raise ValueError("a stage counts epochs, so how long it is depends on the images: connect the dataset")
+    entries = place_images(at_resolution(dataset, stage.resolution), family)
+    return stage_steps(stage, count_batches(order_entries(entries), stage.batch_size))
+
+
+def planned_rate(planned: PlannedStage, part: PartName, step: int) -> float:
+    """Rate of a part at a step of the stage, from 0; for adaptive optimizers what d is multiplied by.
+
+    Block weights, LoRA+ and alpha compensation, which need the network, are not in it.
+    """
+    optimizer = planned.optimizer
+    return part_rate(optimizer, part) * schedule_multiplier(optimizer.schedule, step, planned.steps)
 
 
 def draw_plan(stages: Sequence[PlannedStage], width: int, panel_height: int) -> Image.Image:
@@ -84,13 +62,12 @@ def draw_plan(stages: Sequence[PlannedStage], width: int, panel_height: int) -> 
 
 def describe_plan(stages: Sequence[PlannedStage]) -> str:
     """Length, optimizer and rates of every stage, and what cannot be known yet."""
-    total = stages[-1].start + stages[-1].steps
-    lines = [f"{total} steps in {len(stages)} {'stage' if len(stages) == 1 else 'stages'}"]
+    lines = [f"{stages[-1].end} steps in {len(stages)} {'stage' if len(stages) == 1 else 'stages'}"]
     for number, planned in enumerate(stages, 1):
         stage = planned.stage
         images = stage.batch_size * stage.grad_accumulation_steps
         lines.append(
-            f"stage {number}: steps {planned.start + 1} to {planned.start + planned.steps}, {images} "
+            f"stage {number}: steps {planned.start + 1} to {planned.end}, {images} "
             f"{'image' if images == 1 else 'images'} a step, {planned.optimizer.optimizer}, {_rates(planned)}"
         )
     if any(planned.optimizer.loraplus_ratio != 1 for planned in stages):
@@ -101,21 +78,21 @@ def describe_plan(stages: Sequence[PlannedStage]) -> str:
 
 
 def _rates(planned: PlannedStage) -> str:
-    if planned.rate_source == "found":
+    if rate_source(planned.optimizer) == "found":
         return "which finds its rate while it trains: the schedule has no effect"
     schedule, last = planned.optimizer.schedule.schedule, planned.steps - 1
     ranges = [
         f"{LABELS[part]} {'not trained' if not part_rate(planned.optimizer, part) else _range(planned, part, last)}"
         for part in _parts(planned)
     ]
-    if planned.rate_source == "factor of d":
+    if rate_source(planned.optimizer) == "factor of d":
         return f"which finds its step size d while it trains: d x learning_rate is known only then; {schedule}"
     return f"{schedule}: {'; '.join(ranges)}"
 
 
 def _range(planned: PlannedStage, part: PartName, last: int) -> str:
-    rates = [planned.rate(part, step) for step in _steps(planned)]
-    first, highest, end = planned.rate(part, 0), max(rates), planned.rate(part, last)
+    rates = [planned_rate(planned, part, step) for step in _steps(planned)]
+    first, highest, end = planned_rate(planned, part, 0), max(rates), planned_rate(planned, part, last)
     shown = [first, *([highest] if highest > max(first, end) else []), end]
     return " to ".join(dict.fromkeys(f"{rate:.3g}" for rate in shown))
 
@@ -134,7 +111,7 @@ def _steps(planned: PlannedStage) -> list[int]:
 
 def _panel(stages: Sequence[PlannedStage], source: RateSource) -> Panel:
     """Curves over the whole plan, with gaps where a stage's rate comes from elsewhere; empty where all do."""
-    has_text = any(len(_parts(planned)) > 1 for planned in stages if planned.rate_source == source)
+    has_text = any(len(_parts(planned)) > 1 for planned in stages if rate_source(planned.optimizer) == source)
     labels = [LABELS[part] for part in PARTS] if has_text else ["all parts"]
     lines: list[Line] = []
     for part, label, colour in zip(PARTS, labels, COLOURS, strict=False):
@@ -150,7 +127,8 @@ def _curve(stages: Sequence[PlannedStage], source: RateSource, part: PartName) -
     for planned in stages:
         drawn = _steps(planned)
         steps += [planned.start + 1 + step for step in drawn]
-        values += [planned.rate(part, step) if planned.rate_source == source else nan for step in drawn]
-        steps.append(planned.start + planned.steps + 0.5)
+        is_drawn = rate_source(planned.optimizer) == source
+        values += [planned_rate(planned, part, step) if is_drawn else nan for step in drawn]
+        steps.append(planned.end + 0.5)
         values.append(nan)
     return steps, values

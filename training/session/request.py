@@ -148,7 +148,7 @@ class Hooks:
     """(what, done, of) while preparing."""
     callbacks: Callable[[Session, Saver], Sequence[Callback]]
     """They run after the saver: what they raise finds the step noted."""
-    metadata: Callable[[Session, TrainState, int], dict[str, str]]
-    """Metadata of a LoRA file, from session, state and epoch."""
+    metadata: Callable[[Session, TrainState], dict[str, str]]
+    """Metadata of a LoRA file."""
     ranks: Ranks = ALONE
     """The processes that run this session together, each with the same request."""

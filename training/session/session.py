@@ -3,21 +3,21 @@
 It knows no host: what a host adds (progress, previews, cancelling) comes in as hooks.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
-from itertools import accumulate
 from pathlib import Path
 
 import torch
 
 from ..data.prepared import PreparedDataset
-from ..loop.job import Callback, StagePlan, StopTraining, TrainJob, TrainState
+from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
 from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
 from ..loop.parallel import Ranks, check_batch_size
 from ..loop.rate_changes import described
 from ..loop.report import StepReport
+from ..loop.stages import planned_stages, stage_at
 from ..loop.texts import FrozenTexts, TextSource, TrainedTexts
 from ..loop.trainer import train
 from ..networks.network import Network
@@ -31,7 +31,7 @@ from ..run.state import restore
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from ..watch.divergence import DivergenceGuard
 from ..watch.validation import Validator
-from .plan import hold_out, place_data, place_validation, run_key, stage_plans
+from .plan import PlacedData, hold_out, place_data, place_validation, run_key
 from .precision import check_fits
 from .request import Hooks, Session, TrainRequest, TrainResult
 
@@ -50,13 +50,12 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     check_fits(request.network, request.saving.dtype)
     with torch.inference_mode(False), _locked(request, hooks.ranks):
         data = place_data(request)
-        plans = stage_plans(request, data)
-        key, description = run_key(request, plans), _description(request)
+        key, description = run_key(request, data), _description(request)
         with _explained(request.root):
             found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
         network = _network(request)
         texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
-        job = _job(request, network, plans, found, texts, hooks.ranks)
+        job = _job(request, network, data, found, texts, hooks.ranks)
         session = Session(
             request=request,
             job=job,
@@ -86,7 +85,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     )
     _load_weights(session, state)
     found = session.found
-    saver = Saver(found.folder, session.request.saving, lambda now, epoch: hooks.metadata(session, now, epoch))
+    saver = Saver(found.folder, session.request.saving, lambda now: hooks.metadata(session, now))
     losses = Losses()
     try:
         callbacks = [*_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])]
@@ -171,35 +170,23 @@ def closing_message(found: FoundRun, state: TrainState) -> str:
     )
 
 
-class Stay:
+class Stay(Callback):
     """Callback that ends a run before its first step, once the others have begun; it comes last."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Ends it."""
         raise StopTraining
 
-    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """There is none."""
 
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
-
-
-class Losses:
+class Losses(Callback):
     """Callback that keeps the loss of every step, for the LOSS_MAP output."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
 
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Nothing yet."""
-
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Keeps the weighted loss."""
         self.values.append(report.loss)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
 
 
 def _network(request: TrainRequest) -> Network:
@@ -214,18 +201,19 @@ def _network(request: TrainRequest) -> Network:
 
 
 def _job(
-    request: TrainRequest,
-    network: Network,
-    plans: Sequence[StagePlan],
-    found: FoundRun,
-    texts: TextSource,
-    ranks: Ranks,
+    request: TrainRequest, network: Network, data: PlacedData, found: FoundRun, texts: TextSource, ranks: Ranks
 ) -> TrainJob:
+    segments = found.record.segments
     return TrainJob(
         base=request.base,
         network=network,
         objective=request.objective,
-        stages=tuple(_with_steps(plans[segment.stage], segment.steps) for segment in found.record.segments),
+        stages=planned_stages(
+            [request.stages[segment.stage] for segment in segments],
+            request.optimizer,
+            [segment.steps for segment in segments],
+        ),
+        data=tuple(data.stages[segment.stage] for segment in segments),
         texts=texts,
         seed=request.seed,
         ranks=ranks,
@@ -247,8 +235,8 @@ def _encode(session: Session, hooks: Hooks, texts: FrozenTexts | TrainedTexts) -
 
 def _data_needed(session: Session) -> list[PreparedDataset]:
     """What the stages that are not done yet train, and what is measured."""
-    ends = accumulate(plan.steps for plan in session.job.stages)
-    trained = [plan.data for plan, end in zip(session.job.stages, ends, strict=True) if end > session.found.step]
+    stages = zip(session.job.stages, session.job.data, strict=True)
+    trained = [data for planned, data in stages if planned.end > session.found.step]
     num_images = num_images_worth_measuring(session.job) if session.request.is_diagnosed else 0
     measured = [session.data.still(num_images)] if num_images else []
     return [*dict.fromkeys(trained), *([session.validation] if session.validation else []), *measured]
@@ -291,7 +279,8 @@ def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis |
 
 
 def _out_of_memory(session: Session, state: TrainState) -> OutOfMemory:
-    stage = session.job.stages[session.job.locate(min(state.step, session.job.total_steps - 1)).index].stage
+    job = session.job
+    stage = job.stages[stage_at(job.stages, min(state.step, job.total_steps - 1))].stage
     base, rank = session.request.base, session.request.network.rank
     return OutOfMemory(
         f"the device's memory is full at step {state.step + 1}. {state.step} steps are saved. What needs less memory: "
@@ -301,10 +290,6 @@ def _out_of_memory(session: Session, state: TrainState) -> OutOfMemory:
 
 def _progress(hooks: Hooks, what: str) -> Callable[[int, int], None]:
     return lambda done, of: hooks.progress(what, done, of)
-
-
-def _with_steps(plan: StagePlan, steps: int) -> StagePlan:
-    return StagePlan(stage=plan.stage, steps=steps, data=plan.data, optimizer=plan.optimizer)
 
 
 def _description(request: TrainRequest) -> dict[str, object]:

@@ -7,8 +7,8 @@ from ..data.buckets import BucketSettings
 from ..data.dataset import Dataset, with_buckets
 from ..data.from_images import subset_from_images
 from ..data.prepare import place_dataset
-from ..loop.job import StagePlan, TrainJob, TrainState
-from ..loop.stages import Stage
+from ..loop.job import TrainJob, TrainState
+from ..loop.stages import Stage, planned_stages
 from ..loop.texts import FrozenTexts, TrainedTexts
 from ..loop.trainer import train_step
 from ..networks.network import Network
@@ -44,8 +44,10 @@ def seconds_per_step(
         if isinstance(texts, FrozenTexts):
             texts.prepare(data.distinct_captions() or ())
         steps = WARM_UP + TIMED
-        plan = StagePlan(stage=stage, steps=steps, data=data, optimizer=optimizer)
-        job = TrainJob(base=base, network=adapters, objective=objective, stages=(plan,), texts=texts, seed=0)
+        stages = planned_stages([stage], optimizer, [steps])
+        job = TrainJob(
+            base=base, network=adapters, objective=objective, stages=stages, data=(data,), texts=texts, seed=0
+        )
         with base.training(is_trained):
             adapters.attach()
             try:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import torch
 
+from ..loop.batches import batch_at
 from ..loop.job import TrainJob
 from ..loop.parallel import rows_of, to_list
-from ..loop.trainer import batch_at
+from ..loop.stages import stage_at
 from ..networks.share import Share
 from ..objective.objective import Draws, diffusion_loss
 from .measure import MAX_BATCH
@@ -22,12 +23,11 @@ def base_losses(job: TrainJob, step: int) -> list[float]:
     Only few samples are computed at once, so that it never needs more memory than the step itself.
     """
     objective = replace(job.objective, prior_preservation="off")
-    position = job.locate(step - 1)
-    accumulation = job.stages[position.index].stage.grad_accumulation_steps
+    stage = job.stages[stage_at(job.stages, step - 1)].stage
     losses: list[float] = []
     with job.network.disabled():
-        for micro in range(accumulation):
-            whole = batch_at(job, position.index, position.step * accumulation + micro, step - 1)
+        for micro in range(stage.grad_accumulation_steps):
+            whole = batch_at(job, step - 1, micro)
             size = len(whole.captions)
             for first in range(0, size, MAX_BATCH):
                 batch = rows_of(whole, Share(first=first, count=min(MAX_BATCH, size - first), whole=size))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..loop.job import StopTraining, TrainJob, TrainState
+from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.rate_changes import with_change
 from ..loop.report import StepReport
 
@@ -129,7 +129,7 @@ class RunControl:
 
 
 @dataclass
-class ControlCallback:
+class ControlCallback(Callback):
     """Obeys a `RunControl` between two steps."""
 
     control: RunControl
@@ -159,9 +159,6 @@ class ControlCallback:
                 self._obey(job, state)
                 self.control.wait(0.1)
             self._go("running")
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to undo."""
 
     def _obey(self, job: TrainJob, state: TrainState) -> None:
         is_stopped, is_save_wanted, is_sample_wanted, rate_factor = self.control.take()

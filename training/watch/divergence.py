@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ..loop.divergence_cause import likely_cause
-from ..loop.job import TrainingDiverged, TrainJob, TrainState
+from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import SampleLoss, StepReport
 from ..run.folder import RunFolder
 from ..run.metrics import append_line, read_metrics
@@ -72,7 +72,7 @@ class LossWatch:
         return sum(min(loss, MAX_SAMPLE_FACTOR * mean) for loss, mean in judged) / expected if expected else 1.0
 
 
-class DivergenceGuard:
+class DivergenceGuard(Callback):
     """Callback that ends a run that has gone wrong. It comes before the saver.
 
     Short runs are judged by the base model's own loss (`BaseWatch`), long ones also by what they were before.

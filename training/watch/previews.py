@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..loop.job import TrainJob, TrainState
+from ..loop.job import Callback, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..run.saver import final_weights
 
@@ -61,7 +61,7 @@ OnPreview = Callable[[int, Sequence[Tensor]], None]
 """Called with step and pictures, one a prompt."""
 
 
-class Previewer:
+class Previewer(Callback):
     """Callback that samples previews; training goes on with the same bits as without it."""
 
     def __init__(
@@ -92,9 +92,6 @@ class Previewer:
         """Draws every n steps and at the end."""
         if self._is_due(job, state):
             self.draw(job, state)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing: a cancelled run must end at once."""
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         every = self.settings.every

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..data.prepared import PreparedDataset
-from ..loop.job import TrainJob, TrainState
+from ..loop.job import Callback, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..run.metrics import read_metrics
 from ..run.saver import Saver, final_weights
@@ -20,7 +20,7 @@ def measure_final(
         return image_losses(job, data, on_batch)
 
 
-class Validator:
+class Validator(Callback):
     """Callback that measures held-out images at step 0, every n steps and at the end, and notes it in the metrics."""
 
     def __init__(self, data: PreparedDataset, every: int, saver: Saver, on_batch: Callable[[int, int], None]) -> None:
@@ -42,9 +42,6 @@ class Validator:
         """Measures every n steps."""
         if self._is_due(job, state):
             self._measure(job, state)
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing: a cancelled run must end at once."""
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         return state.step % self._every == 0 or state.step == job.total_steps

@@ -17,9 +17,9 @@ from ...training.data.dataset import Dataset, with_buckets
 from ...training.data.from_images import subset_from_images
 from ...training.data.prepare import prepare
 from ...training.data.prepared import PreparedDataset
-from ...training.loop.job import StagePlan, TrainJob, TrainState
+from ...training.loop.job import Callback, TrainJob, TrainState
 from ...training.loop.report import StepReport
-from ...training.loop.stages import Stage
+from ...training.loop.stages import Stage, planned_stages
 from ...training.loop.trainer import train
 from ...training.networks.network import Network
 from ...training.networks.targets import select_targets
@@ -30,21 +30,15 @@ from .contest import STEPS, Case, Gate, stacked
 POOLED_WIDTH = 1280
 
 
-class GateCallback:
+class GateCallback(Callback):
     """Stands where saving and previews stand."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Nothing yet."""
-
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Wait for the next step to be wanted."""
         self._gate()
-
-    def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Nothing to close."""
 
 
 def train_with_pack(case: Case, model: Any, gate: Gate) -> None:
@@ -90,14 +84,12 @@ def base_model(case: Case, model: Any) -> ComfyBaseModel:
 def make_job(case: Case, base: ComfyBaseModel) -> TrainJob:
     """Everything that decides a run."""
     optimizer = OptimizerSettings(optimizer=case.optimizer, learning_rate=1e-4)
-    plan = StagePlan(
-        stage=Stage(steps=STEPS, batch_size=case.batch), steps=STEPS, data=_prepared(case), optimizer=optimizer
-    )
     return TrainJob(
         base=base,
         network=Network.create(base.parts(), base.family, case.network(), seed=0),
         objective=ObjectiveSettings(),
-        stages=(plan,),
+        stages=planned_stages([Stage(steps=STEPS, batch_size=case.batch)], optimizer, [STEPS]),
+        data=(_prepared(case),),
         texts=_Texts(case),
         seed=0,
     )

@@ -6,11 +6,11 @@ import signal
 
 from server import PromptServer
 
-from ....training.loop.job import StopTraining, TrainJob, TrainState
+from ....training.loop.job import Callback, StopTraining, TrainJob, TrainState
 from ....training.loop.report import StepReport
 
 
-class SaveOnTerminate:
+class SaveOnTerminate(Callback):
     """Callback that answers SIGTERM while a run trains. It comes after the saver, whose end is done when this one's is.
 
     The handler belongs to the host's loop, since signals reach the main thread and training has another. Where a

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ....training.loop.job import TrainJob, TrainState
+from ....training.loop.job import Callback, TrainJob, TrainState
 from ....training.loop.report import StepReport
 from ....training.run.folder import RunFolder, note_stop
 from ....training.watch.control import RunControl
@@ -75,17 +75,11 @@ def tell_heard(run: LiveRun) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseRun:
+class CloseRun(Callback):
     """Callback that forgets a run when it ends."""
 
     folder: RunFolder
     events: "RunEvents"
-
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """It is reachable already."""
-
-    def on_step(self, job: TrainJob, state: TrainState, report: object) -> None:
-        """Nothing per step."""
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Tells pages that it is over; one that was stopped and kept is noted, so that queueing again goes on."""

@@ -1,12 +1,13 @@
 """A plan of stages: lengths, and the stage of a step."""
 
 import pytest
-from pack.training.loop.stages import Stage, locate, stage_optimizers, stage_steps, total_steps
+from pack.training.loop.stages import Stage, planned_stages, stage_at, stage_optimizers, stage_steps
 from pack.training.optimizers import OptimizerSettings
 
 
-def twelve_images(stage):
-    return -(-12 // stage.batch_size)
+def steps_of(stage):
+    """With twelve images."""
+    return stage_steps(stage, -(-12 // stage.batch_size))
 
 
 @pytest.mark.parametrize(
@@ -23,18 +24,18 @@ def twelve_images(stage):
     ],
 )
 def test_length_of_a_stage(stage, steps):
-    assert stage_steps(stage, twelve_images) == steps
+    assert steps_of(stage) == steps
 
 
 def test_every_step_belongs_to_the_stage_found_by_counting():
     plan = (Stage(steps=3), Stage(epochs=1, batch_size=12), Stage(steps=2))
-    lengths = [stage_steps(stage, twelve_images) for stage in plan]
-    counted = [(index, step, length) for index, length in enumerate(lengths) for step in range(length)]
-    found = [locate(lengths, step) for step in range(total_steps(plan, twelve_images))]
-    assert [(place.index, place.step, place.total_steps) for place in found] == counted
+    stages = planned_stages(plan, OptimizerSettings(), [steps_of(stage) for stage in plan])
+    counted = [index for index, stage in enumerate(stages) for _ in range(stage.steps)]
+    assert [stage_at(stages, step) for step in range(stages[-1].end)] == counted == [0, 0, 0, 1, 2, 2]
+    assert [(stage.start, stage.end) for stage in stages] == [(0, 3), (3, 4), (4, 6)]
     for outside in (-1, len(counted)):
         with pytest.raises(ValueError, match=f"got {outside}"):
-            locate(lengths, outside)
+            stage_at(stages, outside)
 
 
 def test_a_stage_without_an_optimizer_goes_on_with_the_one_before():
@@ -61,4 +62,4 @@ def test_bad_values_are_refused_by_name(fields, name):
 def test_epochs_that_are_whole_steps_are_not_rounded_up():
     for tenths in range(1, 100):
         for batches in range(10, 100, 10):
-            assert stage_steps(Stage(epochs=tenths / 10), lambda stage, n=batches: n) == tenths * batches // 10
+            assert stage_steps(Stage(epochs=tenths / 10), batches) == tenths * batches // 10

@@ -6,9 +6,9 @@ import pytest
 import torch
 from pack.tests.support.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request
 from pack.training.data.dataset import combine
-from pack.training.loop.job import StopTraining
+from pack.training.loop.batches import batch_at, epoch_at
+from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
-from pack.training.loop.trainer import batch_at, epoch_at
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.objective import Draws, diffusion_loss
 from pack.training.objective.settings import ObjectiveSettings
@@ -27,7 +27,7 @@ def request_of(root, *stages, **changes):
     return toy_request(root, base=BASE, stages=stages, saving=SaveSettings(save_every=100), **changes)
 
 
-class Reports:
+class Reports(Callback):
     """Callback that keeps what it hears."""
 
     def __init__(self):
@@ -39,8 +39,6 @@ class Reports:
 
     def on_step(self, job, state, report):
         self.reports.append(report)
-
-    def on_end(self, job, state, error): ...
 
 
 def test_a_step_is_gradient_descent_on_the_mean_of_its_batches(tmp_path):
@@ -60,7 +58,7 @@ def test_a_step_is_gradient_descent_on_the_mean_of_its_batches(tmp_path):
     job.network.attach()
     losses = []
     for micro in range(3):
-        batch = batch_at(job, 0, micro, 0)
+        batch = batch_at(job, 0, micro)
         draws = Draws(seed=job.seed, step=0, micro_step=micro)
         losses.append(diffusion_loss(BASE, job.network, batch, job.texts(batch.captions), job.objective, draws).loss_B)
     job.network.detach()
@@ -179,6 +177,6 @@ def test_samples_kept_as_base_are_named(tmp_path):
     request = request_of(tmp_path, Stage(steps=3, batch_size=2), dataset=dataset, objective=objective)
     run(request, heard)
     for report in heard.reports:
-        batch = batch_at(heard.job, 0, report.step - 1, report.step - 1)
+        batch = batch_at(heard.job, report.step - 1, 0)
         assert [sample.is_kept for sample in report.samples] == batch.is_regularization_B.tolist()
     assert {sample.is_kept for report in heard.reports for sample in report.samples} == {False, True}

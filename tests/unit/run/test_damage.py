@@ -9,7 +9,7 @@ import pytest
 import torch
 from pack.tests.support.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request, with_steps
 from pack.training.files.lora_file import load_lora
-from pack.training.loop.job import StopTraining
+from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
 from pack.training.run.current import make_current
 from pack.training.run.folder import current_run, lora_files, step_files
@@ -190,14 +190,11 @@ def test_the_latest_lora_is_that_of_the_current_run(request_):
     assert not first.folder.latest_lora.exists()
 
 
-class Dies:
+class Dies(Callback):
     """Callback that ends a run before its first step."""
 
     def on_start(self, job, state):
         raise KeyboardInterrupt
-
-    def on_step(self, job, state, report): ...
-    def on_end(self, job, state, error): ...
 
 
 def test_a_latest_lora_that_is_open_elsewhere_is_written_later(request_, monkeypatch, caplog):

@@ -9,7 +9,7 @@ from pack.tests.support.toy_model import At, ToyBase, other_dataset, raising, ru
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.dataset import combine
 from pack.training.files.lora_file import load_lora
-from pack.training.loop.job import StopTraining
+from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
@@ -18,7 +18,7 @@ from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import run_ids
 from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
-from pack.training.session.plan import hold_out, place_data, run_key, stage_plans
+from pack.training.session.plan import hold_out, place_data, run_key
 from pack.training.session.request import LoraStart, ValidationSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -89,7 +89,7 @@ OTHER_RUN = {
 
 def key_of(request):
     request = hold_out(request)
-    return run_key(request, stage_plans(request, place_data(request)))
+    return run_key(request, place_data(request))
 
 
 @pytest.mark.parametrize("change", SAME_RUN)
@@ -233,15 +233,13 @@ def test_weights_taken_over_are_those_of_the_run_before(request_):
     before = run(request_)
     seen = []
 
-    class Look:
+    class Look(Callback):
         def on_start(self, job, state):
             seen.append({name: tensor.clone() for name, tensor in job.network.state_dict().items()})
             assert state.optimizer is None
 
         def on_step(self, job, state, report):
             raise StopTraining
-
-        def on_end(self, job, state, error): ...
 
     run(replace(request_, dataset=edited("red", "blue"), on_dataset_change="continue"), Look())
     assert_equal(seen[0], before.tensors)

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 import pytest
-from pack.training.run.identity import Segment, StageKey, continue_segments, fingerprint
+from pack.training.run.identity import Segment, continue_segments, fingerprint
 from pack.training.run.record import RunRecord
 
 
@@ -55,10 +55,14 @@ def test_what_cannot_be_fingerprinted_is_refused():
 
 
 CONSTANT, COSINE, OTHER = (
-    StageKey("constant", 100, False),
-    StageKey("cosine", 100, True),
-    StageKey("other", 50, False),
+    Segment(0, "constant", 100, depends_on_length=False),
+    Segment(0, "cosine", 100),
+    Segment(0, "other", 50, depends_on_length=False),
 )
+
+
+def in_order(stages):
+    return [replace(stage, stage=index) for index, stage in enumerate(stages)]
 
 
 def lengths(segments):
@@ -94,8 +98,7 @@ def lengths(segments):
     ],
 )
 def test_continue_segments(recorded, done, wanted, expected):
-    segments = [Segment(index, stage.key, stage.steps) for index, stage in enumerate(recorded)]
-    assert lengths(continue_segments(segments, done, wanted)) == expected
+    assert lengths(continue_segments(in_order(recorded), done, in_order(wanted))) == expected
 
 
 def test_stretching_trains_anew():
@@ -125,15 +128,16 @@ def test_any_history_keeps_what_was_trained(seed):
 
     def plan():
         stages = draws.sample(sorted(ends), draws.randint(1, 3))
-        return [StageKey(key, draws.randint(1, 6), ends[key]) for key in sorted(stages)]
+        wanted = [Segment(0, key, draws.randint(1, 6), depends_on_length=ends[key]) for key in sorted(stages)]
+        return in_order(wanted)
 
-    recorded = [Segment(i, s.key, s.steps, depends_on_length=s.depends_on_length) for i, s in enumerate(plan())]
+    recorded = plan()
     done = 0
     for _ in range(6):
         total = sum(segment.steps for segment in recorded)
         done = draws.randint(done, total)
         trained = schedule_of_steps(recorded, ends)[:done]
-        assert continue_segments(recorded, done, _as_wanted(recorded, ends)) == recorded
+        assert continue_segments(recorded, done, _as_wanted(recorded)) == recorded
         wanted = plan()
         segments = continue_segments(recorded, done, wanted)
         if segments is None:
@@ -155,10 +159,10 @@ def fingerprints(segments, done):
     return [record.fingerprint(step) for step in range(done + 1)]
 
 
-def _as_wanted(recorded, ends):
+def _as_wanted(recorded):
     """The plan of stages that a recorded one stands for."""
-    steps: dict[int, StageKey] = {}
+    stages = {}
     for segment in recorded:
-        before = steps[segment.stage].steps if segment.stage in steps else 0
-        steps[segment.stage] = StageKey(segment.key, before + segment.steps, ends[segment.key])
-    return list(steps.values())
+        before = stages[segment.stage].steps if segment.stage in stages else 0
+        stages[segment.stage] = replace(segment, steps=before + segment.steps)
+    return list(stages.values())

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pack.tests.support.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
-from pack.training.loop.job import StopTraining, TrainingDiverged
+from pack.training.loop.job import Callback, StopTraining, TrainingDiverged
 from pack.training.loop.out_of_memory import advice
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
@@ -128,9 +128,7 @@ def test_out_of_memory_lets_go_of_the_step(request_):
     full_memory(BASE, 3)
     seen = []
 
-    class Look:
-        def on_start(self, job, state): ...
-        def on_step(self, job, state, report): ...
+    class Look(Callback):
         def on_end(self, job, state, error):
             frames, trace = [], error.__traceback__
             while trace is not None:
@@ -221,12 +219,10 @@ def test_full_disk_keeps_the_last_good_state(after, request_, monkeypatch):
 def test_a_failing_callback_does_not_keep_others_from_their_end(request_):
     heard = []
 
-    class Ends:
+    class Ends(Callback):
         def __init__(self, name, error=None):
             self.name, self.error = name, error
 
-        def on_start(self, job, state): ...
-        def on_step(self, job, state, report): ...
         def on_end(self, job, state, error):
             heard.append((self.name, error))
             if self.error:
@@ -240,13 +236,12 @@ def test_a_failing_callback_does_not_keep_others_from_their_end(request_):
     assert run(request_).message == "continued from step 2 of 5"
 
 
-class Failing:
+class Failing(Callback):
     """Callback whose step or end fails."""
 
     def __init__(self, place):
         self.place = place
 
-    def on_start(self, job, state): ...
     def on_step(self, job, state, report):
         if self.place == "step":
             raise RuntimeError("cannot go on")

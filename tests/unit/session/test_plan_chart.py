@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from pack.tests.support.toy_model import ToyBase, other_dataset, run, toy_dataset, toy_request
 from pack.training.drawing.charts import COLOURS
+from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers import OptimizerSettings, ScheduleSettings
-from pack.training.session.plan_chart import batch_counter, describe_plan, draw_plan, planned_stages
+from pack.training.session.plan_chart import describe_plan, draw_plan, plan_before_training, planned_rate
 
 LINEAR = OptimizerSettings(learning_rate=2e-3, text_encoder_lr=5e-4, schedule=ScheduleSettings(schedule="linear"))
 COSINE = OptimizerSettings(
@@ -23,18 +24,14 @@ PLAN = (
 )
 
 
-class Rates:
+class Rates(Callback):
     """Callback that keeps the rates of every step."""
 
     def __init__(self):
         self.rates = []
 
-    def on_start(self, job, state): ...
-
     def on_step(self, job, state, report):
         self.rates.append(report.learning_rates)
-
-    def on_end(self, job, state, error): ...
 
 
 def test_every_step_has_the_rates_that_were_planned(tmp_path, monkeypatch):
@@ -43,9 +40,9 @@ def test_every_step_has_the_rates_that_were_planned(tmp_path, monkeypatch):
     heard = Rates()
     network = NetworkSettings(rank=2, parts=("unet", "text_encoder"))
     run(toy_request(tmp_path, base=ToyBase(), stages=PLAN, network=network), heard)
-    planned = planned_stages(PLAN, OptimizerSettings(), batch_counter(toy_dataset(), "sd15"))
+    planned = plan_before_training(PLAN, OptimizerSettings(), toy_dataset(), "sd15")
     expected = [
-        {part: stage.rate(part, step) for part in ("unet", "text_encoder")}
+        {part: planned_rate(stage, part, step) for part in ("unet", "text_encoder")}
         for stage in planned
         for step in range(stage.steps)
     ]
@@ -57,7 +54,7 @@ def test_every_step_has_the_rates_that_were_planned(tmp_path, monkeypatch):
 
 def test_words_say_lengths_rates_and_what_is_not_known_yet():
     plan = (*PLAN, Stage(steps=10, optimizer=PRODIGY), Stage(steps=5, optimizer=OWN_RATE))
-    text = describe_plan(planned_stages(plan, OptimizerSettings(), batch_counter(toy_dataset(), "sd15")))
+    text = describe_plan(plan_before_training(plan, OptimizerSettings(), toy_dataset(), "sd15"))
     assert text.splitlines() == [
         "28 steps in 5 stages",
         "stage 1: steps 1 to 6, 2 images a step, AdamW, linear: U-Net 0.002 to 0.000333; "
@@ -90,7 +87,7 @@ def test_the_chart_falls_with_the_rate_and_jumps_between_stages():
     """A straight fall, then a plateau at a higher rate: the line ends low, and begins high again."""
     linear = replace(LINEAR, text_encoder_lr=None)
     plan = (Stage(steps=50, optimizer=linear), Stage(steps=50, optimizer=OptimizerSettings(learning_rate=1.9e-3)))
-    picture = draw_plan(planned_stages(plan, OptimizerSettings(), batch_counter(None, "sd15")), 400, 200)
+    picture = draw_plan(plan_before_training(plan, OptimizerSettings(), None, "sd15"), 400, 200)
     assert picture.size == (400, 200)
     rows = heights(picture, COLOURS[0])
     first = [rows[x] for x in sorted(rows) if x < 220]
@@ -104,17 +101,17 @@ def test_the_chart_falls_with_the_rate_and_jumps_between_stages():
 def test_step_sizes_that_are_found_have_a_chart_of_their_own():
     def height(*optimizers):
         plan = tuple(Stage(steps=20, optimizer=optimizer) for optimizer in optimizers)
-        return draw_plan(planned_stages(plan, OptimizerSettings(), batch_counter(None, "sd15")), 256, 128).height
+        return draw_plan(plan_before_training(plan, OptimizerSettings(), None, "sd15"), 256, 128).height
 
     assert height(LINEAR, PRODIGY) == 256
     assert height(PRODIGY) == height(LINEAR, OWN_RATE) == 128
 
 
 def test_a_plan_of_a_million_steps_is_drawn_at_once():
-    planned = planned_stages((Stage(steps=1_000_000),), LINEAR, batch_counter(None, "sd15"))
+    planned = plan_before_training((Stage(steps=1_000_000),), LINEAR, None, "sd15")
     assert draw_plan(planned, 512, 128).size == (512, 128)
 
 
 def test_epochs_without_images_are_refused():
     with pytest.raises(ValueError, match="a stage counts epochs, so how long it is depends on the images: connect"):
-        planned_stages((Stage(epochs=2),), LINEAR, batch_counter(None, "sd15"))
+        plan_before_training((Stage(epochs=2),), LINEAR, None, "sd15")

@@ -93,7 +93,7 @@ def test_diagnosis_and_metrics_name_the_images_of_stages_with_other_datasets(tmp
     stages = (Stage(steps=32, batch_size=4), Stage(steps=32, batch_size=4, dataset=other_dataset()))
     request = toy_request(tmp_path, stages=stages, is_diagnosed=True, saving=SaveSettings(save_every=100))
     result = run_training(request, hooks.hooks())
-    first, second = (plan.data for plan in hooks.sessions[0].job.stages)
+    first, second = hooks.sessions[0].job.data
     assert len(first.image_names) == 5 and len(second.image_names) == 3
     seen = {0: set(), 1: set()}
     for line in read_metrics(result.folder.metrics):

@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from pack.tests.support.toy_model import At, SteeredHooks, ToyBase, run, toy_request
+from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.run.saver import SaveSettings
 from pack.training.session.session import run_training
@@ -51,12 +52,9 @@ def test_changed_rate_holds_also_after_going_on(tmp_path):
     heard.callback.on_rate = lambda state: hooks.saver.keep_rates(state)
     rates = {}
 
-    class Rates:
-        def on_start(self, job, state): ...
+    class Rates(Callback):
         def on_step(self, job, state, report):
             rates[report.step] = report.learning_rates["unet"]
-
-        def on_end(self, job, state, error): ...
 
     run(request_of(tmp_path / "plain"), Rates())
     plain = dict(rates)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pack.tests.support.toy_model import ToyBase, raising, run, toy_request
-from pack.training.loop.job import StopTraining
+from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.watch.previews import Previewer, PreviewSettings
@@ -83,15 +83,12 @@ def test_pictures_are_those_of_the_weights_returned(optimizer, tmp_path):
 def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
     drawn, seen = Drawn(every=0), {}
 
-    class Try:
-        def on_start(self, job, state): ...
+    class Try(Callback):
         def on_step(self, job, state, report):
             if report.step == 3:
                 for strength in (0.0, 0.5, 1.0):
                     seen[strength] = previewer.try_prompt(job, state, "red", 1, strength)
                 assert job.network.strength == 1.0
-
-        def on_end(self, job, state, error): ...
 
     previewer = drawn.previewer()
     run(request_of(tmp_path), previewer, Try())
