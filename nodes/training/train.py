@@ -17,7 +17,7 @@ from ...training.optimizers.settings import OptimizerSettings
 from ...training.run.folder import stops_state
 from ...training.run.picks import load_pick, picks_state
 from ...training.run.saver import SaveSettings
-from ...training.session.plan import hold_out, place_data, stage_plans, trained_dataset
+from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ...training.tools.strengths import Strengths
 from ...training.watch.previews import PreviewSettings
@@ -28,12 +28,11 @@ from ..comfy_bridge.host.stale_loaders import check_not_on_itself, stale_note
 from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.lora import apply_lora, kohya_tensors
+from ..comfy_bridge.preview_store import PreviewStore, preview_sheet
 from ..comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
 
 DEFAULT_NAME = "my_lora"
-SHORT_RUN = 8
-"""A run of fewer steps is a trial: pictures on the way would take longer than the training."""
 
 
 class BakeryTrain(io.ComfyNode):
@@ -85,20 +84,22 @@ class BakeryTrain(io.ComfyNode):
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
         check_not_on_itself(cls.hidden.prompt, cls.hidden.unique_id, run_root(values["name"]))
-        request, preview, base = _request(values)
+        base = _base_model(values)
+        request = _request(base, values)
         context = GraphContext(
             node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,
             note=" · ".join(notes_before(request, values)),
         )  # fmt: skip
-        session = HostSession(base, preview, context)
-        result = session.run(request)
+        preview = values.get("preview") or default_preview(request)
+        result = HostSession(base, preview, context).run(request)
         note_given(result.folder)
         tensors, picked = picked_tensors(result)
         model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
         texts = (result.message, context.note, picked, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
-            model, clip, tensors, result.folder, session.preview_sheet(), {"loss": list(result.losses)},
+            model, clip, tensors, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
+            {"loss": list(result.losses)},
             ui={"text": [text for text in texts if text]},
         )  # fmt: skip
 
@@ -213,17 +214,20 @@ def _optional_inputs() -> list[io.Input]:
     ]  # fmt: skip
 
 
-def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | None, ComfyBaseModel]:
-    model, clip, vae, dataset = values["model"], values.get("clip"), values["vae"], values["dataset"]
-    if clip is None:
+def _base_model(values: Mapping[str, Any]) -> ComfyBaseModel:
+    if values.get("clip") is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
-    base = ComfyBaseModel(model, clip, vae, values.get("gradient_checkpointing", "auto"))
-    lora = None if values.get("lora") is None else kohya_tensors(values["lora"], model)
-    request = TrainRequest(
+    return ComfyBaseModel(values["model"], values["clip"], values["vae"], values["gradient_checkpointing"])
+
+
+def _request(base: ComfyBaseModel, values: Mapping[str, Any]) -> TrainRequest:
+    """Inputs without a default may be missing; the others are always there."""
+    lora = None if values.get("lora") is None else kohya_tensors(values["lora"], base.model)
+    return TrainRequest(
         base=base,
-        base_key=f"{patcher_key(base.model)}:{clip_key(clip)}",
-        encoder_key=vae_key(vae),
-        dataset=dataset,
+        base_key=f"{patcher_key(base.model)}:{clip_key(base.clip)}",
+        encoder_key=vae_key(base.vae),
+        dataset=values["dataset"],
         network=values.get("network") or NetworkSettings(),
         objective=values.get("objective") or ObjectiveSettings(),
         optimizer=values.get("optimizer") or OptimizerSettings(),
@@ -231,26 +235,23 @@ def _request(values: dict[str, Any]) -> tuple[TrainRequest, PreviewSettings | No
         seed=values["seed"],
         root=run_root(values["name"]),
         saving=SaveSettings(
-            save_every=values["save_every"],
-            keep_last=values.get("keep_last", 0),
-            save_dtype=values.get("save_dtype", "float16"),
+            save_every=values["save_every"], keep_last=values["keep_last"], save_dtype=values["save_dtype"]
         ),
         start=None if lora is None else LoraStart(tensors=lora, key=tensors_key(lora)),
         on_dataset_change=values["on_dataset_change"],
-        on_more_steps=values.get("on_more_steps", "add"),
-        after_stop=values.get("after_stop", "go on"),
+        on_more_steps=values["on_more_steps"],
+        after_stop=values["after_stop"],
         validation=ValidationSettings(
             dataset=values.get("validation_dataset"),
-            share=values.get("validation_share", 0.0),
-            every=values.get("validate_every", 0),
+            share=values["validation_share"],
+            every=values["validate_every"],
         ),
         cache_dir=latent_cache_folder(),
     )
-    return request, values.get("preview") or default_preview(request), base
 
 
 def default_preview(request: TrainRequest) -> PreviewSettings:
-    """The first two captions at their own size, a quarter of the run apart; of a run of a few steps only its end."""
+    """The first two captions at their own size, a quarter of the run apart."""
     dataset = trained_dataset(request)
     items = [
         item.captions[0] if subset.captions.caption_weights else as_text(item.captions[0])
@@ -260,10 +261,7 @@ def default_preview(request: TrainRequest) -> PreviewSettings:
     ]
     captions = tuple(dict.fromkeys(items))[:2]
     width, height = place_images(dataset, request.base.family)[0].placement.bucket
-    trained = hold_out(request)
-    steps = sum(plan.steps for plan in stage_plans(trained, place_data(trained)))
-    every = steps // 4 if steps >= SHORT_RUN else 0
-    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=every)
+    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=None)
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryTrain]

@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..base_model import BaseModel, TextConditioning
-from .job import TextSource
-
-__all__ = ["FrozenTexts", "TextSource", "TrainedTexts"]
+from ..networks.network import Network
 
 CACHE_LIMIT = 4096
 """Captions kept; the oldest goes first. 77 tokens of SDXL take 0.6 MB, of SD1.5 0.2 MB."""
+
+
+def is_text_trained(network: Network) -> bool:
+    """True if a text encoder has a part of the network."""
+    return any(group.part != "unet" for group in network.parameter_groups())
 
 
 class FrozenTexts:

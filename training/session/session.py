@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 from ..data.prepared import PreparedDataset
-from ..loop.job import Callback, StopTraining, TrainJob, TrainState
+from ..loop.job import Callback, StopTraining, TextSource, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
 from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
 from ..loop.parallel import Ranks, check_batch_size
 from ..loop.rate_changes import described
 from ..loop.report import StepReport
 from ..loop.stages import planned_stages, stage_at
-from ..loop.texts import FrozenTexts, TextSource, TrainedTexts
+from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
 from ..loop.trainer import train
 from ..networks.network import Network
 from ..optimizers.ema import Ema
@@ -218,11 +218,6 @@ def _job(
         seed=request.seed,
         ranks=ranks,
     )
-
-
-def is_text_trained(network: Network) -> bool:
-    """True if a text encoder has a part of the network."""
-    return any(group.part != "unet" for group in network.parameter_groups())
 
 
 def _encode(session: Session, hooks: Hooks, texts: FrozenTexts | TrainedTexts) -> None:

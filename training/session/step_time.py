@@ -9,14 +9,13 @@ from ..data.from_images import subset_from_images
 from ..data.prepare import place_dataset
 from ..loop.job import TrainJob, TrainState
 from ..loop.stages import Stage, planned_stages
-from ..loop.texts import FrozenTexts, TrainedTexts
+from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
 from ..loop.trainer import train_step
 from ..networks.network import Network
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.settings import OptimizerSettings
 from .request import TrainableBase
-from .session import is_text_trained
 
 WARM_UP, TIMED = 1, 2
 """The first step builds the optimizer and lets the device choose its kernels."""

@@ -1,6 +1,6 @@
 """Steering a run from outside its thread: pause, go on, save, sample, stop, change the rate.
 
-Commands are noted by any thread and obeyed by the training thread between two steps.
+Commands are noted by any thread; `control_callback.py` obeys them in the training thread between two steps.
 """
 
 import threading
@@ -8,10 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
-
-from ..loop.job import Callback, StopTraining, TrainJob, TrainState
-from ..loop.rate_changes import with_change
-from ..loop.report import StepReport
 
 Command = Literal["pause", "resume", "save", "sample", "stop", "rate"]
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "rate")
@@ -41,6 +37,7 @@ class RunControl:
     """What it does, which is what was wanted only once the step under way is over."""
     doing: Doing = ""
     """What it does besides training."""
+    _hear: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
     _is_paused: bool = False
@@ -98,6 +95,29 @@ class RunControl:
             }
             return tuple(wish for wish, is_open in wishes.items() if is_open or wish == self.doing)
 
+    def listen(self, hear: Callable[[], None]) -> None:
+        """`hear` is called by the training thread whenever what the run does has changed, or a wish is fulfilled."""
+        self._hear = hear
+
+    def go(self, state: State) -> None:
+        """Says what the run does from now on."""
+        self.state = state
+        self._hear()
+
+    @contextmanager
+    def busy(self, doing: Doing) -> Generator[None]:
+        """Inside, the run does something besides training; what is part of it already changes nothing."""
+        if self.doing:
+            yield
+            return
+        self.doing = doing
+        self._hear()
+        try:
+            yield
+        finally:
+            self.doing = ""
+            self._hear()
+
     @property
     def is_paused(self) -> bool:
         """True from `pause` to `resume`."""
@@ -126,69 +146,3 @@ class RunControl:
         """Sleeps until the next command, at most so long."""
         self._wake.wait(seconds)
         self._wake.clear()
-
-
-@dataclass
-class ControlCallback(Callback):
-    """Obeys a `RunControl` between two steps."""
-
-    control: RunControl
-    save: Callable[[TrainJob, TrainState], None]
-    sample: Callable[[TrainJob, TrainState], None]
-    try_prompt: Callable[[TrainJob, TrainState, TryPrompt], None]
-    idle: Callable[[], None]
-    """Called ten times a second while paused; raises to cancel."""
-    on_state: Callable[[State], None]
-    """Hears what the run does now."""
-    on_rate: Callable[[TrainState], None]
-    """Hears that the learning rate was changed."""
-    on_wish: Callable[[], None] = lambda: None
-    """Hears that a wish is being fulfilled, or was."""
-
-    def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Says that training runs."""
-        self._go("running")
-
-    def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Obeys what was wanted since the last step; waits here while paused."""
-        self._obey(job, state)
-        if self.control.is_paused:
-            self._go("paused")
-            while self.control.is_paused:
-                self.idle()
-                self._obey(job, state)
-                self.control.wait(0.1)
-            self._go("running")
-
-    def _obey(self, job: TrainJob, state: TrainState) -> None:
-        is_stopped, is_save_wanted, is_sample_wanted, rate_factor = self.control.take()
-        if rate_factor != 1.0:
-            state.rate_changes = with_change(state.rate_changes, state.step, rate_factor)
-            self.on_rate(state)
-            self.on_wish()
-        if is_save_wanted:
-            with self._doing("save"):
-                self.save(job, state)
-        if is_sample_wanted:
-            with self._doing("sample"):
-                self.sample(job, state)
-        for wanted in self.control.take_prompts():
-            with self._doing("try"):
-                self.try_prompt(job, state, wanted)
-        if is_stopped:
-            self._go("stopping")
-            raise StopTraining
-
-    def _go(self, state: State) -> None:
-        self.control.state = state
-        self.on_state(state)
-
-    @contextmanager
-    def _doing(self, wish: Doing) -> Generator[None]:
-        self.control.doing = wish
-        self.on_wish()
-        try:
-            yield
-        finally:
-            self.control.doing = ""
-            self.on_wish()

@@ -1,15 +1,19 @@
 """Pictures while training: what to sample and when. The sampler is the host's, behind a Protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..loop.job import Callback, TrainJob, TrainState
+from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..run.saver import final_weights
+from .control import RunControl, TryPrompt
+
+SHORT_RUN = 8
+"""A run of fewer steps is a trial: pictures on the way would take longer than the training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +33,8 @@ class PreviewSettings:
     cfg: float = 7.0
     sampler: str = "euler"
     scheduler: str = "normal"
-    every: int = 100
-    """Training steps between previews; 0 = only at the start and the end."""
+    every: int | None = 100
+    """Training steps between previews; 0 = only at the start and the end. None = a quarter of the run."""
     at_start: bool = True
     """Also at step 0: the base model as it is."""
 
@@ -45,7 +49,7 @@ class PreviewSettings:
         for name, pixels in (("width", self.width), ("height", self.height)):
             if pixels < 16 or pixels % 8:
                 raise ValueError(f"{name} must be a multiple of 8 of at least 16 pixels, got {pixels}")
-        if self.every < 0:
+        if self.every is not None and self.every < 0:
             raise ValueError(f"every must be 0 or more steps, got {self.every}")
 
 
@@ -62,20 +66,23 @@ OnPreview = Callable[[int, Sequence[Tensor]], None]
 
 
 class Previewer(Callback):
-    """Callback that samples previews; training goes on with the same bits as without it."""
+    """Samples previews while a run trains, which goes on with the same bits as without them."""
 
     def __init__(
         self,
         settings: PreviewSettings,
         sample: PreviewSampler,
         on_preview: OnPreview,
-        done: Sequence[int],
+        control: RunControl,
+        *,
+        done: Iterable[int] = (),
         end: int | None = None,
     ) -> None:
         """`done` are the steps that were drawn before with these settings; `end` of a run that ends before its plan."""
         self.settings = settings
         self._sample = sample
         self._on_preview = on_preview
+        self._control = control
         self._done = set(done)
         self._end = end
 
@@ -83,8 +90,7 @@ class Previewer(Callback):
         """Draws the base model, and the current step if it is its turn and was not drawn with these settings."""
         if self.settings.at_start and 0 not in self._done:
             with job.network.disabled():
-                self._on_preview(0, self._pictures())
-            self._done.add(0)
+                self._draw(0, state)
         if state.step and self._is_due(job, state):
             self.draw(job, state)
 
@@ -93,31 +99,40 @@ class Previewer(Callback):
         if self._is_due(job, state):
             self.draw(job, state)
 
-    def _is_due(self, job: TrainJob, state: TrainState) -> bool:
-        every = self.settings.every
-        return state.step in (job.total_steps, self._end) or (every > 0 and state.step % every == 0)
-
     def draw(self, job: TrainJob, state: TrainState) -> None:
         """Samples all prompts once for the current step."""
         if state.step in self._done:
             return
         job.network.train(False)
         with final_weights(job, state):
-            pictures = self._pictures()
-        self._done.add(state.step)
-        self._on_preview(state.step, pictures)
+            self._draw(state.step, state)
 
-    @torch.no_grad()
-    def _pictures(self) -> list[Tensor]:
-        return [self._sample(prompt, self.settings) for prompt in self.settings.prompts]
-
-    def try_prompt(self, job: TrainJob, state: TrainState, prompt: str, seed: int, strength: float) -> Tensor:
+    def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor:
         """One picture of a typed prompt with the network as it is now; (H, W, 3) in 0..1."""
         job.network.train(False)
         before = job.network.strength
-        job.network.strength = strength
+        job.network.strength = wanted.strength
         try:
-            with torch.no_grad(), final_weights(job, state):
-                return self._sample(prompt, replace(self.settings, seed=seed))
+            with final_weights(job, state):
+                return self._picture(wanted.prompt, replace(self.settings, seed=wanted.seed), state)
         finally:
             job.network.strength = before
+
+    def _is_due(self, job: TrainJob, state: TrainState) -> bool:
+        every = self.settings.every
+        if every is None:
+            every = job.total_steps // 4 if job.total_steps >= SHORT_RUN else 0
+        return state.step in (job.total_steps, self._end) or (every > 0 and state.step % every == 0)
+
+    def _draw(self, step: int, state: TrainState) -> None:
+        with self._control.busy("previews"):
+            pictures = [self._picture(prompt, self.settings, state) for prompt in self.settings.prompts]
+            self._done.add(step)
+            self._on_preview(step, pictures)
+
+    @torch.no_grad()
+    def _picture(self, prompt: str, settings: PreviewSettings, state: TrainState) -> Tensor:
+        # The pictures still to come would hold up a stop; but a run without any step has nothing to keep.
+        if self._control.is_stopped and state.step:
+            raise StopTraining
+        return self._sample(prompt, settings)

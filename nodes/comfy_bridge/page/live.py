@@ -12,7 +12,7 @@ from torch import Tensor
 from ....training.loop.job import Callback, TrainJob, TrainState
 from ....training.loop.report import StepReport
 from ....training.run.folder import RunFolder, note_stop
-from ....training.watch.control import RunControl
+from ....training.watch.control import RunControl, TryPrompt
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2
@@ -104,6 +104,10 @@ class RunEvents:
         """Sends an event, after the steps that still wait."""
         self._flush()
         self._progress.event(f"bakery.{kind}", {**self._names, **data})
+
+    def picture(self, wanted: TryPrompt, step: int, picture: Tensor) -> None:
+        """Sends a (H, W, 3) picture in 0..1 that was wanted now."""
+        self.send("try", {**asdict(wanted), "step": step, "picture": data_url(picture)})
 
     def step(self, report: StepReport, smoothed: float, rate: float, left_s: float, saved: int) -> None:
         """Notes a step; sent at most five times a second, with (step, loss) of all since the last time.

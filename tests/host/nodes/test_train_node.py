@@ -7,40 +7,27 @@ import torch
 from pack.tests.support.toy_model import toy_request
 from pack.training.loop.stages import Stage
 from pack.training.run.folder import RunFolder
-from pack.training.session.request import ValidationSettings
 from pack.training.watch.previews import PreviewSettings
 
 pytestmark = pytest.mark.comfy
 
 
-@pytest.mark.parametrize(
-    ("stages", "changes", "every"),
-    [
-        ((Stage(steps=100),), {}, 25),
-        # 5 images in two buckets of 3 and 2: an epoch is 5 batches of one image, or 3 of two.
-        ((Stage(epochs=40),), {}, 50),
-        ((Stage(epochs=40, batch_size=2), Stage(steps=80)), {}, 50),
-        ((Stage(epochs=40),), {"validation": ValidationSettings(share=0.4)}, 30),
-        ((Stage(steps=8),), {}, 2),
-        ((Stage(steps=7),), {}, 0),
-    ],
-)
-def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, stages, changes, every, tmp_path):
+def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, tmp_path):
     from pack.nodes.training.train import default_preview
 
-    assert default_preview(toy_request(tmp_path, stages=stages, **changes)).every == every
+    preview = default_preview(toy_request(tmp_path))
+    assert preview.every is None
+    assert preview.prompts == ("creature, red, big, number0", "creature, red, big, number1")
 
 
 def sheet_of(tmp_path, steps, width):
     """The sheet of two prompts; a picture is (step / 50) grey under the first, black under the second."""
-    from pack.nodes.comfy_bridge.host_callbacks import PreviewStore
-    from pack.nodes.comfy_bridge.train import GraphContext, HostSession
+    from pack.nodes.comfy_bridge.preview_store import PreviewStore, preview_sheet
 
-    session = HostSession(None, None, GraphContext(node_id=None, prompt=None, extra_pnginfo=None))
-    session.previews = PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a", "b")))
+    store = PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a", "b")))
     for step in steps:
-        session.previews.save(step, [torch.full((16, width, 3), step / 50), torch.zeros(16, width, 3)])
-    return session.preview_sheet()
+        store.save(step, [torch.full((16, width, 3), step / 50), torch.zeros(16, width, 3)])
+    return preview_sheet(store)
 
 
 def test_sheet_of_few_previews_shows_all_as_they_are(comfy, tmp_path):

@@ -15,6 +15,7 @@ from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.session.request import ValidationSettings
+from pack.training.watch.control import RunControl
 from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -137,7 +138,7 @@ def test_previews_change_nothing(case, tmp_path):
 
     settings = PreviewSettings(prompts=("red", "big"), every=2)
     for step in (3, 5, STEPS):
-        previewer = Previewer(settings, sample, lambda step, pictures: drawn.append(step), drawn)
+        previewer = Previewer(settings, sample, lambda step, pictures: drawn.append(step), RunControl(), done=drawn)
         run(request_of(tmp_path / "with", case), previewer, raising(step, StopTraining()))
     assert drawn == [0, 2, 4, 6, STEPS]
     assert_same(bits(tmp_path / "with"), bits(tmp_path / "without"))

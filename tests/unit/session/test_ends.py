@@ -16,7 +16,9 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
 from pack.training.session.session import run_training
-from pack.training.watch.control import ControlCallback, RunControl
+from pack.training.watch.control import RunControl
+from pack.training.watch.control_callback import ControlCallback
+from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -62,16 +64,19 @@ def test_what_was_trained_is_saved_and_the_base_is_as_before(error, request_):
 
 def test_stop_and_keep_returns_the_lora_of_the_step(request_):
     control, states = RunControl(), []
-    obey = ControlCallback(
-        control=control,
-        save=lambda job, state: None,
-        sample=lambda job, state: None,
-        try_prompt=lambda job, state, wanted: None,
-        idle=lambda: None,
-        on_state=states.append,
-        on_rate=lambda state: None,
-    )
-    result = run(request_, At(2, lambda job, state: control.command("stop")), obey)
+    control.listen(lambda: states.append(control.state))
+    stop = At(2, lambda job, state: control.command("stop"))
+
+    class Hooks(ToyHooks):
+        def hooks(self):
+            def callbacks(session, saver):
+                settings = PreviewSettings(prompts=("red",), at_start=False)
+                previewer = Previewer(settings, lambda *asked: torch.zeros(8, 8, 3), lambda *drawn: None, control)
+                return [stop, ControlCallback(control, saver, previewer, lambda *shown: None, lambda: None)]
+
+            return replace(super().hooks(), callbacks=callbacks)
+
+    result = run_training(request_, Hooks().hooks())
     assert result.step == 2
     assert states == ["running", "stopping"]
     assert list(result.folder.states()) == [2]

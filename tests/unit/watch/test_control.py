@@ -9,7 +9,8 @@ from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.run.saver import SaveSettings
 from pack.training.session.session import run_training
-from pack.training.watch.control import ControlCallback, RunControl, TryPrompt
+from pack.training.watch.control import RunControl, TryPrompt
+from pack.training.watch.control_callback import ControlCallback
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -24,13 +25,28 @@ class Heard:
         self.control = RunControl()
         self.callback = ControlCallback(
             control=self.control,
-            save=lambda job, state: self.log.append(("save", state.step)),
-            sample=lambda job, state: self.log.append(("sample", state.step)),
-            try_prompt=lambda job, state, wanted: self.log.append((wanted.prompt, state.step)),
+            saver=self,
+            previewer=self,
+            on_picture=lambda wanted, step, picture: self.log.append((wanted.prompt, step)),
             idle=idle,
-            on_state=self.log.append,
-            on_rate=lambda state: self.log.append(state.rate_changes),
         )
+        self.control.listen(self.note_state)
+
+    def note_state(self):
+        if not self.log or self.control.state != next((one for one in self.log[::-1] if isinstance(one, str)), ""):
+            self.log.append(self.control.state)
+
+    def save(self, job, state):
+        self.log.append(("save", state.step))
+
+    def draw(self, job, state):
+        self.log.append(("sample", state.step))
+
+    def keep_rates(self, state):
+        self.log.append(state.rate_changes)
+
+    def try_prompt(self, job, state, wanted):
+        """Nothing is drawn."""
 
     def command_at(self, step, *command):
         return At(step, lambda job, state: self.control.command(*command))
@@ -44,12 +60,12 @@ def test_commands_are_obeyed_once_and_in_order(tmp_path):
     heard = Heard()
     wanted = At(3, lambda job, state: heard.control.try_prompt(TryPrompt("a hat", 1)))
     run(request_of(tmp_path), heard.command_at(2, "save"), heard.command_at(2, "sample"), wanted, heard.callback)
-    assert heard.log == ["running", ("save", 2), ("sample", 2), ("a hat", 3)]
+    assert heard.log == ["running", ("save", 2), ("sample", 2), ("save", 2), ("a hat", 3)]
 
 
 def test_changed_rate_holds_also_after_going_on(tmp_path):
     heard, hooks = Heard(), SteeredHooks()
-    heard.callback.on_rate = lambda state: hooks.saver.keep_rates(state)
+    heard.keep_rates = lambda state: hooks.saver.keep_rates(state)
     rates = {}
 
     class Rates(Callback):
@@ -120,17 +136,20 @@ def test_what_is_wanted_waits_until_it_is_done(tmp_path):
 
     heard = Heard(lambda: control.command("resume") if control.waiting == () else None)
     control = heard.control
-    heard.callback.on_wish = look
+    control.listen(look)
     wanted = At(2, lambda job, state: [control.command(name) for name in ("save", "pause")])
     wanted_look = At(2, lambda job, state: look())
     run(request_of(tmp_path), wanted, wanted_look, heard.callback)
     assert seen == [
+        ("running", (), ""),
         ("running", ("pause", "save"), ""),
         ("running", ("pause", "save"), "save"),
         ("running", ("pause",), ""),
+        ("paused", (), ""),
+        ("running", (), ""),
     ]
     assert (control.state, control.waiting) == ("running", ())
-    assert heard.log == ["running", ("save", 2), "paused", "running"]
+    assert heard.log == [("save", 2)]
 
 
 def test_every_command_waits_until_it_is_taken():

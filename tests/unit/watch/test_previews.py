@@ -6,6 +6,8 @@ from pack.tests.support.toy_model import ToyBase, raising, run, toy_request
 from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.session.request import ValidationSettings
+from pack.training.watch.control import RunControl, TryPrompt
 from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -30,7 +32,7 @@ class Drawn:
         return BASE.denoise(torch.ones(1, 4, 8, 8), torch.tensor([500]), text, [])[0]
 
     def previewer(self):
-        return Previewer(self.settings, self.sample, self.pictures.__setitem__, self.pictures)
+        return Previewer(self.settings, self.sample, self.pictures.__setitem__, RunControl(), done=self.pictures)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,41 @@ def test_steps(settings, steps, tmp_path):
     drawn = Drawn(**settings)
     run(request_of(tmp_path), drawn.previewer())
     assert list(drawn.pictures) == steps
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "steps"),
+    [
+        ((Stage(steps=8),), {}, [0, 2, 4, 6, 8]),
+        ((Stage(steps=7),), {}, [0, 7]),
+        # 5 images in two buckets of 3 and 2: an epoch is 5 batches of one image, or 3 of two.
+        ((Stage(epochs=2, batch_size=2), Stage(epochs=2)), {}, [0, 4, 8, 12, 16]),
+        ((Stage(epochs=4),), {"validation": ValidationSettings(share=0.4)}, [0, 3, 6, 9, 12]),
+    ],
+)
+def test_a_quarter_of_the_run_where_nothing_is_said(stages, changes, steps, tmp_path):
+    drawn = Drawn(every=None)
+    run(toy_request(tmp_path, base=BASE, stages=stages, **changes), drawn.previewer())
+    assert list(drawn.pictures) == steps
+
+
+@pytest.mark.parametrize(
+    ("call", "every"), [(1, 1), (3, 3)], ids=["before the first step", "at the first picture of step 3"]
+)
+def test_a_stop_is_not_held_up_by_pictures(call, every, tmp_path):
+    """But a run without any step has nothing to keep, so it trains one."""
+    drawn, control, asked = Drawn(every=every), RunControl(), []
+
+    def sample(prompt, settings):
+        asked.append(prompt)
+        if len(asked) == call:
+            control.command("stop")
+        return drawn.sample(prompt, settings)
+
+    previewer = Previewer(drawn.settings, sample, drawn.pictures.__setitem__, control)
+    result = run(request_of(tmp_path), previewer)
+    assert (result.step, list(drawn.pictures), len(asked)) == (every, [0], max(2, call))
+    assert control.doing == ""
 
 
 def test_a_run_that_goes_on_draws_what_is_missing(tmp_path):
@@ -87,7 +124,7 @@ def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
         def on_step(self, job, state, report):
             if report.step == 3:
                 for strength in (0.0, 0.5, 1.0):
-                    seen[strength] = previewer.try_prompt(job, state, "red", 1, strength)
+                    seen[strength] = previewer.try_prompt(job, state, TryPrompt("red", 1, strength))
                 assert job.network.strength == 1.0
 
     previewer = drawn.previewer()

@@ -1,0 +1,89 @@
+"""Previews of a run on disk, and the sheet of them that the node gives out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ...training.files.atomic import write_atomic, write_text_atomic
+from ...training.run.folder import RunFolder
+from ...training.run.identity import fingerprint
+from ...training.watch.previews import PreviewSettings
+from .page.progress import sheet, to_pil
+
+MAX_COLUMNS = 16
+"""Steps on the sheet of previews."""
+MAX_SHEET_WIDTH_PX = 8192
+
+
+class PreviewStore:
+    """Previews of a run on disk: one PNG a prompt and step, in a folder named by what was asked for."""
+
+    def __init__(self, folder: RunFolder, settings: PreviewSettings) -> None:
+        shown = {key: value for key, value in asdict(settings).items() if key not in ("every", "at_start")}
+        self.key = fingerprint(shown)[:12]
+        self.folder = folder.previews / self.key
+        self.settings = settings
+        self._shown = shown
+
+    def done(self) -> list[int]:
+        """Steps whose pictures are all there."""
+        last = len(self.settings.prompts) - 1
+        return sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
+
+    def path(self, step: int, prompt: int) -> Path:
+        """File of one picture."""
+        return self.folder / f"step{step:06d}-{prompt:02d}.png"
+
+    def save(self, step: int, pictures: Sequence[Tensor]) -> None:
+        """Writes one step's pictures, the last prompt last, so that `done` never names half a step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about = self.folder / "settings.json"
+        if not about.exists():
+            write_text_atomic(about, json.dumps(self._shown, ensure_ascii=False))
+        for index, picture in enumerate(pictures):
+            image = to_pil(picture)
+            write_atomic(self.path(step, index), lambda temporary, image=image: image.save(temporary, "PNG"))
+
+    def load(self, step: int) -> list[Tensor]:
+        """(H, W, 3) floats of one step, one a prompt."""
+        pictures = []
+        for index in range(len(self.settings.prompts)):
+            with Image.open(self.path(step, index)) as image:
+                pictures.append(torch.from_numpy(np.array(image.convert("RGB"))).float() / 255.0)
+        return pictures
+
+
+def preview_sheet(store: PreviewStore) -> Tensor:
+    """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn.
+
+    Of many steps some are shown, evenly spread, with the first and the last.
+    """
+    if not store.done():
+        return torch.full((1, 64, 64, 3), 0.5)
+    steps = spread(store.done(), MAX_COLUMNS)
+    columns = [[narrowed(picture, MAX_SHEET_WIDTH_PX // len(steps)) for picture in store.load(step)] for step in steps]
+    return sheet([list(row) for row in zip(*columns, strict=True)])
+
+
+def spread(steps: Sequence[int], count: int) -> list[int]:
+    """At most `count`, at least 2, of the steps, evenly spread, the first and the last among them."""
+    if len(steps) <= count:
+        return list(steps)
+    return [steps[round(place * (len(steps) - 1) / (count - 1))] for place in range(count)]
+
+
+def narrowed(picture: Tensor, max_width: int) -> Tensor:
+    """A (H, W, 3) picture scaled down to a width, or as it is where it is no wider."""
+    height, width, _ = picture.shape
+    if width <= max_width:
+        return picture
+    size = (max(1, round(height * max_width / width)), max_width)
+    scaled_1CHW = interpolate(picture.movedim(-1, 0)[None], size, mode="bilinear", antialias=True)
+    return scaled_1CHW[0].movedim(0, -1)
