@@ -3,7 +3,7 @@
     python dev.py demo      train a LoRA on a small model in a real ComfyUI, then look at what it learned
     python dev.py test      all checks and tests; --quick: only those without ComfyUI; the rest goes to pytest
     python dev.py ui        a ComfyUI with the pack, at the address it prints
-    python dev.py lint      style and types; --fix: mend what can be mended
+    python dev.py lint      style, types and layers; --fix: mend what can be mended
 
     python dev.py workflows     write the example workflows from the nodes as they are; --run: run them for their cards
     python dev.py texts         write the tables of the help pages, list what is not translated
@@ -240,20 +240,21 @@ def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def lint(options: argparse.Namespace, rest: list[str]) -> int:
-    """Check style and types; return 1 if something is wrong."""
+    """Check style, types and layers; return 1 if something is wrong."""
     set_up(options, needs_model=False)
     if options.fix:
         for command in (["check", "--fix", "."], ["format", "."]):
             succeeds([venv_python(), "-m", "ruff", *command])
     failed = check_code()
-    print(f"\nFailed: {', '.join(failed)}" if failed else "\nStyle and types are fine.")
+    print(f"\nFailed: {', '.join(failed)}" if failed else "\nStyle, types and layers are fine.")
     return 1 if failed else 0
 
 
 def check_code() -> list[str]:
-    """Run the linter, the formatter and the type checker; return the names of those that found something."""
-    checks = ("ruff check .", "ruff format --check .", "pyright")
-    return [name for name in checks if not checked(name, [venv_python(), "-m", *name.split()])]
+    """Check style, types and layers; return the names of the checks that found something."""
+    checks = {name: ["-m", *name.split()] for name in ("ruff check .", "ruff format --check .", "pyright")}
+    checks["import contracts"] = [str(ALIAS), "pack.tests.support.import_contracts"]
+    return [name for name, command in checks.items() if not checked(name, [venv_python(), *command])]
 
 
 def checked(title: str, command: Sequence[str | Path], host: Path | None = None) -> bool:

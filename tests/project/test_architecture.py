@@ -1,4 +1,4 @@
-"""The layers hold, and every node is finished: help page, example, tooltips, sound limits, one set of defaults."""
+"""The import contracts bite; every node is finished: help page, example, tooltips, limits, one set of defaults."""
 
 import ast
 import asyncio
@@ -13,11 +13,6 @@ from typing import Any
 import pytest
 from pack.tests.support.paths import ROOT
 
-HOST_MODULES = {
-    "app", "comfy", "comfy_api", "comfy_api_nodes", "comfy_config", "comfy_execution", "comfy_extras", "execution",
-    "folder_paths", "latent_preview", "main", "node_helpers", "nodes", "protocol", "server",
-}  # fmt: skip
-PUBLIC_HOST_API = {"comfy_api"}
 HOST_PACKAGES = {"aiohttp"}
 """Third-party packages that are part of being a ComfyUI node: its server's routes are aiohttp's."""
 NODES = {
@@ -44,45 +39,48 @@ OFF = (None, 0, 0.0, "", "none", "auto", "off", "same", -1)
 """What an input may hold where the setting's default is None."""
 
 
-def imported_modules(source: str, package_depth: int) -> Iterator[str]:
-    """Yield what a file imports: absolute names as they are, relative ones that leave its layer as `..`.
+def host_modules() -> set[str]:
+    """As the import contracts name them."""
+    contracts = pyproject()["tool"]["importlinter"]["contracts"]
+    return {name for contract in contracts for name in contract.get("forbidden_modules", ())}
 
-    Args:
-        source: text of the file.
-        package_depth: folders between the file and its layer's folder, that included.
-    """
+
+def pyproject() -> dict[str, Any]:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def packages_imported(source: str) -> Iterator[str]:
+    """First names of all that a file imports, from its own folders excepted."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield ".." if node.level > package_depth else "." * node.level + (node.module or "")
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
 
 
-def forbidden_imports(layer: str, allowed: set[str], *, skip: str = "-") -> list[str]:
-    """Return "file: module" for each import of ComfyUI, or out of `layer` for training/, that is not allowed."""
-    found = []
-    for path in sorted((ROOT / layer).rglob("*.py")):
-        inner = path.relative_to(ROOT / layer)
-        if inner.parts[0].removesuffix(".py") == skip:
-            continue
-        for module in imported_modules(path.read_text(encoding="utf-8"), len(inner.parts)):
-            if module.split(".")[0] in HOST_MODULES - allowed or (module == ".." and layer == "training"):
-                found.append(f"{layer}/{inner.as_posix()}: {module}")
-    return found
+def test_a_contract_that_is_broken_is_named(tmp_path, monkeypatch, capsys):
+    """The contracts themselves, on a tree where each is broken once; `dev.py lint` runs them on ours."""
+    from pack.tests.support import import_contracts
 
-
-def test_the_walk_sees_every_form_of_import():
-    source = "import comfy.utils as u\nfrom nodes import x\ndef f():\n    from folder_paths import y\nfrom ... import z"
-    assert list(imported_modules(source, 2)) == ["comfy.utils", "nodes", "..", "folder_paths"]
-
-
-def test_training_knows_nothing_of_comfyui():
-    assert (ROOT / "training" / "loop" / "trainer.py").is_file()
-    assert forbidden_imports("training", set()) == []
-
-
-def test_only_the_bridge_touches_comfyui_internals():
-    assert forbidden_imports("nodes", PUBLIC_HOST_API, skip="comfy_bridge") == []
+    broken = {
+        "training/rng.py": "def f():\n    from comfy import utils",
+        "training/base_model.py": "from ..nodes import sockets",
+        "training/data/captions.py": "from ..loop import job",
+        "training/loop/job.py": "",
+        "nodes/sockets.py": "import folder_paths",
+        "nodes/comfy_bridge/train.py": "import comfy.utils\nfrom .. import sockets",
+    }
+    for path in (path for room in ("training", "nodes") for path in (ROOT / room).rglob("*.py")):
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(broken.get(path.relative_to(ROOT).as_posix(), ""))
+    monkeypatch.setattr(sys.modules["pack"].__spec__, "submodule_search_locations", [str(tmp_path)])
+    assert import_contracts.main() == 1
+    said = capsys.readouterr().out
+    assert "Contracts: 0 kept, 5 broken" in said
+    for arrow in ("training.rng -> comfy", "training.data.captions -> pack.training.loop", "sockets -> folder_paths"):
+        assert arrow in said
 
 
 def test_root_module_only_registers():
@@ -90,10 +88,8 @@ def test_root_module_only_registers():
 
 
 def test_requirements_are_the_same_everywhere_and_no_pins():
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
     listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert sorted(project["dependencies"]) == sorted(listed)
+    assert sorted(pyproject()["project"]["dependencies"]) == sorted(listed)
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in listed)
 
 
@@ -102,10 +98,9 @@ def test_every_package_that_is_imported_is_required_and_no_other():
     imported = set()
     for layer in ("training", "nodes"):
         for path in (ROOT / layer).rglob("*.py"):
-            names = imported_modules(path.read_text(encoding="utf-8"), len(path.parts))
-            imported |= {name.split(".")[0] for name in names if not name.startswith(".")}
+            imported |= set(packages_imported(path.read_text(encoding="utf-8")))
     imported |= {"pytorch_optimizer"}  # by name, when an optimizer of it is chosen
-    external = imported - set(sys.stdlib_module_names) - HOST_MODULES - HOST_PACKAGES
+    external = imported - set(sys.stdlib_module_names) - host_modules() - HOST_PACKAGES
     listed = {line.split(">=")[0] for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split()}
     assert {distributions.get(name, name) for name in external} == listed
 

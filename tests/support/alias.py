@@ -7,6 +7,7 @@ tools call it `pack`. The root itself must not be on `sys.path`: our `nodes/` wo
 import runpy
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,8 @@ def alias_pack() -> None:
     """Register the repository as the package `pack` without running its `__init__.py`."""
     pack = types.ModuleType("pack")
     pack.__path__ = [str(ROOT)]
+    pack.__spec__ = ModuleSpec("pack", None, is_package=True)
+    pack.__spec__.submodule_search_locations = [str(ROOT)]
     sys.modules["pack"] = pack
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (ROOT, HERE)]
 
