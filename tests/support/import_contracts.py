@@ -1,6 +1,6 @@
 """Checks the layers that `pyproject.toml` declares.
 
-    python tests/support/alias.py pack.tests.support.import_contracts
+Run as `python tests/support/alias.py pack.tests.support.import_contracts`.
 """
 
 import sys
