@@ -17,7 +17,7 @@ def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, tmp_path
 
     preview = default_preview(toy_request(tmp_path))
     assert preview.every is None
-    assert preview.prompts == ("creature, red, big, number0", "creature, red, big, number1")
+    assert preview.prompts == ("creature, red, big, number 0", "creature, red, big, number 1")
 
 
 def sheet_of(tmp_path, steps, width):
