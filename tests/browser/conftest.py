@@ -4,7 +4,10 @@ import json
 import urllib.request
 
 import pytest
+from pack.tests.support.patience import time_limit
 
+ACTION_S = 30.0
+"""What a click may take on an idle machine."""
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
 
 
@@ -23,6 +26,7 @@ def tab(server, browser):
 
     page = open_comfyui(browser, server.url)
     page.complaints = []
+    page.num_starts = server.num_starts
 
     def listen(message):
         where = f"{message.location.get('url', '')} {message.text}"
@@ -35,12 +39,31 @@ def tab(server, browser):
 
 
 @pytest.fixture
-def page(tab):
-    """The page with an empty canvas; at the end it must not have complained of anything of ours."""
+def page(tab, server):
+    """The page with an empty canvas; at the end it must not have complained of anything of ours, nor show any of it.
+
+    It is loaded again where the test before left it in disorder or the server was started again.
+    """
+    from pack.tests.support.browser import load
+
+    tab.set_default_timeout(time_limit(ACTION_S) * 1000)
+    if tab.num_starts != server.num_starts or left_on(tab):
+        load(tab, server.url)
+        tab.num_starts = server.num_starts
     tab.complaints.clear()
     tab.problems.clear()
-    tab.evaluate("() => window.app.graph.clear()")
-    assert tab.locator(".bakery-panel, .bakery-overlay").count() == 0, "the test before left something"
     yield tab
     assert tab.problems == []
     assert tab.complaints == []
+    assert left_on(tab) == [], "nothing may stay on the page when its node is gone"
+
+
+def left_on(tab):
+    """What of ours is still on the page once its canvas is empty, or why that cannot be said."""
+    from playwright.sync_api import Error
+
+    try:
+        tab.evaluate("() => window.app.graph.clear()")
+        return tab.locator(".bakery-panel, .bakery-overlay").evaluate_all("all => all.map((each) => each.className)")
+    except Error as error:
+        return [str(error)]

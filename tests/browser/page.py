@@ -4,11 +4,12 @@ import os
 from typing import Any
 
 from pack.tests.support.paths import ROOT
+from pack.tests.support.patience import time_limit
 from PIL import Image
 
 IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
 """Write the pictures of docs/images anew."""
-TIMEOUT_MS = 240_000 if IS_WRITING_SCREENSHOTS else 120_000
+TIMEOUT_S = 240.0 if IS_WRITING_SCREENSHOTS else 120.0
 MAKE_NODES = """(nodes) => {
   const { graph, canvas } = window.app;
   graph.clear();
@@ -46,9 +47,9 @@ def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None 
     page.evaluate("top => { window.app.canvas.ds.offset = [0, -top]; window.app.canvas.setDirty(true, true); }", top)
 
 
-def wait(page: Any, condition: str) -> None:
-    """Wait until a JavaScript expression is true."""
-    page.wait_for_function(f"() => {condition}", timeout=TIMEOUT_MS)
+def wait(page: Any, condition: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until a JavaScript expression is true, `timeout_s` seconds of an idle machine at most."""
+    page.wait_for_function(f"() => {condition}", timeout=time_limit(timeout_s) * 1000)
 
 
 def screenshot(page: Any, name: str, part: str | None = None) -> None:

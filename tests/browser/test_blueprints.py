@@ -31,8 +31,8 @@ def content(name):
     return json.loads((ROOT / "subgraphs" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def test_the_host_lists_them(comfy_server):
-    client = comfy_server.client()
+def test_the_host_lists_them(server):
+    client = server.client()
     entries = {entry["name"]: key for key, entry in client.get("/global_subgraphs").items() if is_ours(entry)}
     assert sorted(entries) == sorted(NAMES)
     for name, key in entries.items():
@@ -44,19 +44,19 @@ def is_ours(entry):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_opens_and_runs(comfy_page, comfy_server, pocket_checkpoint, name):
-    add_example_data(comfy_server.input)
-    load_workflow(comfy_page, content(name))
-    shown = comfy_page.evaluate(CONNECT, POCKET_CHECKPOINT.name)
+def test_it_opens_and_runs(page, server, pocket_checkpoint, name):
+    add_example_data(server.input)
+    load_workflow(page, content(name))
+    shown = page.evaluate(CONNECT, POCKET_CHECKPOINT.name)
     assert shown["title"] == name
     assert {"folder", "trigger", "name"} <= set(shown["widgets"])
-    prompt = prompt_of(comfy_page)
+    prompt = prompt_of(page)
     kinds = [node["class_type"] for node in prompt.values()]
     assert kinds.count("BakeryTrain") == 1
     for node in prompt.values():
         node["inputs"].update(QUICK.get(node["class_type"], {}))
         if node["class_type"] == "BakeryTrain":
             node["inputs"].pop("stages", None)  # a recipe's plan is long
-    result = comfy_server.client().run(prompt, timeout_s=300.0)
+    result = server.client().run(prompt, timeout_s=300.0)
     assert result.status == "success", result.error
-    assert comfy_page.problems == []
+    assert page.problems == []

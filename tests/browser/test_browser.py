@@ -23,15 +23,15 @@ WORKFLOW = {
 }  # fmt: skip
 
 
-def test_page_opens_with_the_pack(comfy_page):
-    known = comfy_page.evaluate("() => Object.keys(window.LiteGraph.registered_node_types)")
+def test_page_opens_with_the_pack(page):
+    known = page.evaluate("() => Object.keys(window.LiteGraph.registered_node_types)")
     assert "BakeryTrain" in known
-    assert comfy_page.problems == []
+    assert page.problems == []
 
 
-def test_page_and_converter_agree(comfy_page, comfy_server):
-    load_workflow(comfy_page, WORKFLOW)
-    queued = prompt_of(comfy_page)
+def test_page_and_converter_agree(page, server):
+    load_workflow(page, WORKFLOW)
+    queued = prompt_of(page)
     assert {name: node["inputs"] for name, node in queued.items()} == {
-        name: node["inputs"] for name, node in to_api(WORKFLOW, comfy_server.client().object_info()).items()
+        name: node["inputs"] for name, node in to_api(WORKFLOW, server.client().object_info()).items()
     }

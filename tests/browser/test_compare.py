@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_MS, open_again, screenshot, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_S, open_again, screenshot, show_nodes, wait
 from pack.training.compare.layout import Cell
 from pack.training.compare.store import Comparison, save_comparison
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
@@ -188,9 +188,7 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
         top=520,
     )  # fmt: skip
     page.evaluate("() => window.app.queuePrompt(0)")
-    page.wait_for_function(
-        "() => document.querySelectorAll('.bakery-compare-cell').length === 12", timeout=5 * TIMEOUT_MS
-    )
+    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 12", 5 * TIMEOUT_S)
     wait(page, "[...document.querySelectorAll('.bakery-compare-cell img')].every((image) => image.naturalWidth)")
     page.wait_for_timeout(500)
     screenshot(page, "compare_node")

@@ -54,7 +54,7 @@ def test_what_the_node_found_is_read_on_it_until_something_changes(page, folder)
         return window.app.queuePrompt(0);
     }""")
     notes = page.locator(".bakery-notes")
-    notes.wait_for(timeout=60_000)
+    notes.wait_for()
     assert "no caption" in notes.inner_text() and "1.png" in notes.inner_text()
     caption(page, 1).fill("fox, night")
     caption(page, 1).blur()

@@ -3,11 +3,14 @@
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_MS, open_again, screenshot, show_nodes, wait
+from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_S, open_again, screenshot, show_nodes, wait
+from pack.tests.support.patience import time_limit
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
 pytestmark = pytest.mark.browser
+
+AT_ONCE_S = 0.75
 
 RUN, SET = "0123456789ab", "abcdefabcdef"
 PROMPTS = "zorblax, white background\nred creature with a hat"
@@ -133,16 +136,14 @@ def test_what_is_pressed_while_pictures_are_drawn_is_heard_at_once(page, folder,
     heard = page.locator(".bakery-heard")
     assert heard.get_attribute("role") == "status", "read aloud"
     page.evaluate("() => window.app.queuePrompt(0)")
-    page.locator(".bakery-buttons").wait_for(timeout=120_000)  # the first pictures are being drawn
+    page.locator(".bakery-buttons").wait_for(timeout=time_limit(60) * 1000)  # the first pictures are being drawn
     for button, said in (
         ("Pause", "pausing after these pictures …"),
         ("Save now", "pausing after these pictures … · saving after these pictures …"),
     ):
         page.locator(".bakery-training button", has_text=button).focus()
         page.keyboard.press("Enter")
-        page.wait_for_function(
-            "said => document.querySelector('.bakery-heard').textContent === said", arg=said, timeout=1500
-        )
+        wait(page, f"document.querySelector('.bakery-heard').textContent === {json.dumps(said)}", AT_ONCE_S)
         assert page.locator(".bakery-training button", has_text=button).get_attribute("aria-busy") == "true"
         assert "paused" not in status(page)
         assert page.evaluate("() => document.activeElement.textContent") == button, "the keyboard stays where it was"
@@ -152,9 +153,7 @@ def test_what_is_pressed_while_pictures_are_drawn_is_heard_at_once(page, folder,
     page.locator(".bakery-try button").click()
     wait(page, "document.querySelector('.bakery-heard').textContent.startsWith('drawing your prompt')")
     press(page, "Stop & keep")
-    page.wait_for_function(
-        "() => /stopping after this picture/.test(document.querySelector('.bakery-heard').textContent)", timeout=1500
-    )
+    wait(page, "/stopping after this picture/.test(document.querySelector('.bakery-heard').textContent)", AT_ONCE_S)
     wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")
     assert heard.inner_text() == ""
     wait(page, f"{texts_of('BakeryTrain')}.some((text) => text.includes('stopped at step'))")
@@ -332,7 +331,7 @@ def wait_for_text(page, part, text):
     page.wait_for_function(
         "([part, text]) => document.querySelector(`.bakery-training ${part}`).textContent.includes(text)",
         arg=[part, text],
-        timeout=TIMEOUT_MS,
+        timeout=time_limit(TIMEOUT_S) * 1000,
     )
 
 

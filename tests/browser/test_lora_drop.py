@@ -17,9 +17,9 @@ DROP = """([name, data]) => {
 }"""
 
 
-def test_the_graph_comes_back(comfy_page, comfy_server, pocket_checkpoint):
-    add_example_data(comfy_server.input)
-    client = comfy_server.client()
+def test_the_graph_comes_back(page, server, pocket_checkpoint):
+    add_example_data(server.input)
+    client = server.client()
     workflow = json.loads((ROOT / "example_workflows" / "train_then_sample.json").read_text(encoding="utf-8"))
     prompt = to_api(workflow, client.object_info())
     key = next(key for key, node in prompt.items() if node["class_type"] == "BakeryTrain")
@@ -28,10 +28,10 @@ def test_the_graph_comes_back(comfy_page, comfy_server, pocket_checkpoint):
     quick[key]["inputs"] |= {"name": "dropped", "steps": 2}
     result = client.wait(client.queue(quick, workflow), 300.0)
     assert result.status == "success", result.error
-    file = comfy_server.output / "loras" / "dropped" / "dropped.safetensors"
-    load_workflow(comfy_page, {"nodes": [], "links": [], "version": 0.4})
-    comfy_page.evaluate(DROP, [file.name, base64.b64encode(file.read_bytes()).decode()])
-    comfy_page.wait_for_function(f"() => window.app.graph._nodes.length === {len(workflow['nodes'])}", timeout=60_000)
-    queued = {node["class_type"] for node in prompt_of(comfy_page).values()}
+    file = server.output / "loras" / "dropped" / "dropped.safetensors"
+    load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
+    page.evaluate(DROP, [file.name, base64.b64encode(file.read_bytes()).decode()])
+    page.wait_for_function(f"() => window.app.graph._nodes.length === {len(workflow['nodes'])}")
+    queued = {node["class_type"] for node in prompt_of(page).values()}
     assert queued == {node["class_type"] for node in prompt.values()}
-    assert comfy_page.problems == []
+    assert page.problems == []

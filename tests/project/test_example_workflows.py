@@ -74,18 +74,3 @@ def test_comfyui_accepts_it(comfy, object_info, path):
         if (error.get("extra_info") or {}).get("input_name") not in FILE_INPUTS
     ]
     assert found == []
-
-
-@pytest.mark.browser
-@each_example
-def test_the_page_queues_what_we_convert(comfy_page, comfy_server, path):
-    from pack.tests.support.browser import load_workflow, prompt_of
-
-    workflow = read(path)
-    load_workflow(comfy_page, workflow)
-    queued = {
-        node_id: {"class_type": node["class_type"], "inputs": node["inputs"]}
-        for node_id, node in prompt_of(comfy_page).items()
-    }
-    assert queued == to_api(workflow, comfy_server.client().object_info())
-    assert comfy_page.problems == []

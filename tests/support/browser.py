@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .patience import time_limit
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 ARGUMENTS = [
     "--no-sandbox",
@@ -54,16 +56,22 @@ def launch_chromium(executable: str) -> Iterator[Any]:
 def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     """Open ComfyUI in a fresh profile and wait until a graph can be loaded; returns the Playwright `Page`.
 
-    Requests that would leave this machine are refused. `page.problems` collects uncaught errors of the page.
+    `timeout_s` counts seconds of an idle machine. Requests that would leave this machine are refused. `page.problems`
+    collects uncaught errors of the page.
     """
     context = browser.new_context(viewport=VIEWPORT)
     context.route("**/*", lambda route: route.continue_() if _is_local(route.request.url) else route.abort())
     page = context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(url, timeout=timeout_s * 1000)
-    page.wait_for_function(IS_READY, timeout=timeout_s * 1000)
+    load(page, url, timeout_s)
     return page
+
+
+def load(page: Any, url: str, timeout_s: float = 120.0) -> None:
+    """Load ComfyUI's page, if need be once more, and wait until a graph can be loaded."""
+    page.goto(url, timeout=time_limit(timeout_s) * 1000)
+    page.wait_for_function(IS_READY, timeout=time_limit(timeout_s) * 1000)
 
 
 def load_workflow(page: Any, workflow: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .events import Event
 from .listener import EventListener
+from .patience import Deadline, time_limit
 
 Prompt = dict[str, dict[str, Any]]
 """A workflow in API form: node id -> {"class_type", "inputs"}."""
@@ -57,10 +58,12 @@ class ComfyClient:
     Args:
         url: the server's address, http://...
         on_event: called for every websocket message, in the listener's thread.
+        answer_s: seconds of an idle machine in which the server must answer a request.
     """
 
-    def __init__(self, url: str, on_event: Callable[[Event], None] | None = None) -> None:
+    def __init__(self, url: str, on_event: Callable[[Event], None] | None = None, answer_s: float = 60.0) -> None:
         self.url = url.rstrip("/")
+        self.answer_s = answer_s
         self.client_id = uuid.uuid4().hex
         self.listener = EventListener(self.url, self.client_id, on_event)
 
@@ -83,7 +86,7 @@ class ComfyClient:
     def get_bytes(self, path: str, **query: str) -> bytes:
         """GET `path`, return the body."""
         suffix = f"?{urllib.parse.urlencode(query)}" if query else ""
-        with urllib.request.urlopen(f"{self.url}{path}{suffix}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}{suffix}", timeout=time_limit(self.answer_s)) as answer:
             return bytes(answer.read())
 
     def post(self, path: str, content: Any = None) -> Any:
@@ -94,7 +97,7 @@ class ComfyClient:
         """
         body = json.dumps({} if content is None else content).encode()
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=time_limit(self.answer_s)) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -120,18 +123,18 @@ class ComfyClient:
         return str(answer["prompt_id"])
 
     def wait(self, prompt_id: str, timeout_s: float = 300.0) -> PromptResult:
-        """Wait until a queued workflow has ended.
+        """Wait until a queued workflow has ended, `timeout_s` seconds of an idle machine at most.
 
         Raises:
             TimeoutError: it has not ended in time.
         """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        deadline = Deadline(timeout_s)
+        while not deadline.is_over:
             history = self.get(f"/history/{prompt_id}")
             if prompt_id in history:
                 return _result(prompt_id, history[prompt_id])
             time.sleep(0.1)
-        raise TimeoutError(f"workflow not finished within {timeout_s:.0f} s")
+        raise TimeoutError(f"workflow not finished within {timeout_s:.0f} s of an idle machine")
 
     def run(self, prompt: Prompt, timeout_s: float = 300.0, workflow: dict[str, Any] | None = None) -> PromptResult:
         """Queue a workflow and wait for its end."""

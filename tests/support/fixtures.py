@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import pytest
 
 from .inprocess import HostModules, import_comfyui
-from .paths import POCKET_CHECKPOINT, comfyui_folder
-from .server import ComfyServer, end_on_sigterm
+from .links import link_folder
+from .paths import POCKET_CHECKPOINT, ROOT, comfyui_folder
+from .server import ComfyServer, end_on_sigterm, make_base_folder
 
 
 def give_up(what: str, reason: str) -> NoReturn:
@@ -38,9 +39,15 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
 
 @pytest.fixture(scope="session")
 def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI server with the pack installed, shared by all tests; mark the test `server`."""
+    """A running ComfyUI server with the pack and the nodes of host_nodes, shared by all tests; mark the test `server`.
+
+    Results are kept whatever memory is left (`--cache-classic`), as tests of what is executed again count on.
+    """
     end_on_sigterm()
-    server = ComfyServer(_comfyui(), tmp_path_factory.mktemp("server"))
+    base = tmp_path_factory.mktemp("server")
+    make_base_folder(base)
+    link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
+    server = ComfyServer(_comfyui(), base, extra_args=["--cache-classic"])
     try:
         server.start()
         yield server
@@ -67,16 +74,6 @@ def browser() -> Iterator[Any]:
         give_up("CHROMIUM", "needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
     with launch_chromium(path) as chromium:
         yield chromium
-
-
-@pytest.fixture
-def comfy_page(browser: Any, comfy_server: ComfyServer) -> Iterator[Any]:
-    """ComfyUI's page, loaded and ready (a Playwright `Page`); mark the test `browser`."""
-    from .browser import open_comfyui
-
-    page = open_comfyui(browser, comfy_server.url)
-    yield page
-    page.context.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from pack.tests.support.client import ComfyClient, Prompt, PromptResult
+from pack.tests.support.patience import Deadline
 from pack.training.run.folder import RunFolder, current_run
 from pack.training.run.metrics import read_metrics
 from PIL import Image
@@ -115,13 +116,13 @@ def steps_done(output: Path, name: str) -> int:
 
 
 def wait_until(is_true: Callable[[], bool], timeout_s: float = 600.0) -> None:
-    """Polls.
+    """Polls, `timeout_s` seconds of an idle machine at most.
 
     Raises:
         TimeoutError: It did not become true in time.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = Deadline(timeout_s)
     while not is_true():
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             raise TimeoutError("it did not happen in time")
         time.sleep(0.02)

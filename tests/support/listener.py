@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 
 import aiohttp
 
 from .events import Event, decode_binary, decode_text
+from .patience import Deadline, time_limit
 
 MAX_MESSAGE_BYTES = 256 * 2**20
 
@@ -38,7 +38,7 @@ class EventListener:
             TimeoutError: the server did not accept the websocket.
         """
         self._thread.start()
-        if not self._connected.wait(timeout_s):
+        if not self._connected.wait(time_limit(timeout_s)):
             raise TimeoutError(f"no websocket from {self._url} within {timeout_s:.0f} s")
         return self
 
@@ -54,14 +54,14 @@ class EventListener:
         Raises:
             TimeoutError: none came in time.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = Deadline(timeout_s)
         with self._arrived:
             while True:
                 for event in self.events[start:]:
                     if matches(event):
                         return event
                 start = len(self.events)
-                if not self._arrived.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                if not self._arrived.wait(1.0) and deadline.is_over:
                     raise TimeoutError(f"no matching event within {timeout_s:.0f} s, got {self._summary()}")
 
     def of_type(self, event_type: str) -> list[Event]:

@@ -16,6 +16,7 @@ from typing import IO
 from .client import ComfyClient
 from .links import link_folder
 from .paths import CHECKPOINTS, ROOT
+from .patience import Deadline
 
 PACK_FOLDER_NAME = "lora-bakery"
 
@@ -80,6 +81,7 @@ class ComfyServer:
         self.extra_env = dict(env or {})
         self.log_path = base / "server.log"
         self.port = 0
+        self.num_starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -112,14 +114,18 @@ class ComfyServer:
         return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
 
     def start(self, timeout_s: float = 300.0) -> None:
-        """Start the process and wait until it answers.
+        """Start the process and wait until it answers; started again it keeps its port, so that open pages find it.
+
+        Args:
+            timeout_s: seconds of an idle machine.
 
         Raises:
-            ServerFailed: it ended, or did not answer within `timeout_s`.
+            ServerFailed: it ended, or did not answer in time.
         """
         assert not self.is_running, "the server is running already"
         make_base_folder(self.base)
-        self.port = free_port()
+        self.port = self.port or free_port()
+        self.num_starts += 1
         self._log = self.log_path.open("ab")
         self._process = subprocess.Popen(
             self._command(),
@@ -129,7 +135,7 @@ class ComfyServer:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self._wait_until_ready(time.monotonic() + timeout_s, timeout_s)
+        self._wait_until_ready(Deadline(timeout_s), timeout_s)
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End the process, politely first."""
@@ -174,7 +180,7 @@ class ComfyServer:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "", **self.extra_env}
 
-    def _wait_until_ready(self, deadline: float, timeout_s: float) -> None:
+    def _wait_until_ready(self, deadline: Deadline, timeout_s: float) -> None:
         while True:
             if not self.is_running:
                 raise ServerFailed(f"ComfyUI ended while starting.\n{self._log_tail()}")
@@ -183,7 +189,7 @@ class ComfyServer:
                     return
             except (urllib.error.URLError, OSError):
                 pass
-            if time.monotonic() > deadline:
+            if deadline.is_over:
                 self.stop()
                 raise ServerFailed(f"ComfyUI did not answer within {timeout_s:.0f} s.\n{self._log_tail()}")
             time.sleep(0.2)

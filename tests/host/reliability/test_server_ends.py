@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import pytest
 from pack.tests.support.fixtures import _comfyui
@@ -15,6 +14,7 @@ from pack.tests.support.graphs import (
     wait_until,
     write_dataset,
 )
+from pack.tests.support.patience import time_limit
 from pack.tests.support.server import ComfyServer
 from pack.training.files.lora_file import load_lora
 from pack.training.run.folder import is_stopped_at
@@ -36,9 +36,10 @@ def server(tmp_path_factory, pocket_checkpoint):
 def forget_results(client):
     """Makes the host run every node again: it drops its results after the prompt that follows the request."""
     client.free()
-    empty = {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}}
-    client.run({"1": empty, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
-    time.sleep(1)
+    image = {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}}
+    small = {"1": image, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
+    client.run(small)
+    wait_until(lambda: not client.run(small).cached_nodes)
 
 
 def figures(folder):
@@ -87,7 +88,7 @@ def test_terminated_saves_first(server):
     client.queue(training_graph(client, "terminated", "set", steps=400, save_every=1000))
     wait_until(lambda: steps_done(server.output, "terminated") >= 2)
     os.kill(server._process.pid, signal.SIGTERM)
-    server._process.wait(60)
+    server._process.wait(time_limit(60))
     assert server._process.returncode == -signal.SIGTERM
     server._forget()
     folder = run_folder(server.output, "terminated")

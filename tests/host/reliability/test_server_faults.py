@@ -19,7 +19,6 @@ from pack.tests.support.graphs import (
     write_dataset,
 )
 from pack.tests.support.links import link_folder
-from pack.tests.support.paths import ROOT
 from pack.tests.support.server import ComfyServer, make_base_folder
 from pack.training.files.atomic import TEMPORARY_SUFFIX
 from pack.training.run.metrics import read_metrics
@@ -29,16 +28,9 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, pocket_checkpoint):
-    """A server with nodes that fail and nodes that look at weights."""
-    base = tmp_path_factory.mktemp("faults")
-    make_base_folder(base)
-    link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "reliability" / "host_nodes")
-    found = ComfyServer(_comfyui(), base, extra_args=["--cache-classic"])  # else a machine short of memory forgets
-    found.start()
-    write_dataset(found.input / "set")
-    yield found
-    found.stop()
+def server(comfy_server, pocket_checkpoint):
+    write_dataset(comfy_server.input / "set")
+    return comfy_server
 
 
 @pytest.fixture

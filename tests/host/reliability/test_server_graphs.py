@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pytest
-from pack.tests.support.fixtures import _comfyui
 from pack.tests.support.graphs import (
     message,
     node,
@@ -14,9 +13,6 @@ from pack.tests.support.graphs import (
     with_sampler,
     write_dataset,
 )
-from pack.tests.support.links import link_folder
-from pack.tests.support.paths import ROOT
-from pack.tests.support.server import ComfyServer, make_base_folder
 from pack.training.files.lora_file import load_lora
 
 pytestmark = pytest.mark.server
@@ -25,18 +21,12 @@ RATE = 5e-3
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, pocket_checkpoint):
-    """A server with a node that looks at weights, and a LoRA `first` trained on it."""
-    base = tmp_path_factory.mktemp("graphs")
-    make_base_folder(base)
-    link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "reliability" / "host_nodes")
-    found = ComfyServer(_comfyui(), base, extra_args=["--cache-classic"])
-    found.start()
-    write_dataset(found.input / "set")
-    first = training_graph(found.client(), "first", "set", steps=4, batch_size=2, learning_rate=RATE)
-    assert message(found.client().run(first)) == "new run of 4 steps"
-    yield found
-    found.stop()
+def server(comfy_server, pocket_checkpoint):
+    """A server with a LoRA `first` trained on it."""
+    write_dataset(comfy_server.input / "set")
+    first = training_graph(comfy_server.client(), "first", "set", steps=4, batch_size=2, learning_rate=RATE)
+    assert message(comfy_server.client().run(first)) == "new run of 4 steps"
+    return comfy_server
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+"""What the suite asks of pytest: order, which tests run, how processes share them, what a failure says."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .schedule import ByHost, Stopwatch
+
+LEVELS = ("comfy", "server", "browser")
+STOP_WITHIN_S = 2.0
+"""After Ctrl-C, the seconds that test processes have to end their servers before they are killed."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Two options of ours."""
+    group = parser.getgroup("LoRA Bakery")
+    group.addoption("--full", action="store_true", help="also run every combination (tests marked `full`)")
+    group.addoption("--write-seconds", action="store_true", help="write how long each file takes: tests/seconds.json")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C end soon where several processes run."""
+    if config.getoption("--write-seconds"):
+        config.pluginmanager.register(Stopwatch())
+    if config.pluginmanager.hasplugin("dsession"):
+        from xdist.workermanage import NodeManager
+
+        NodeManager.EXIT_TIMEOUT = STOP_WITHIN_S
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByHost:
+    """Deal files to processes by what they need."""
+    return ByHost(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what needs no ComfyUI first, then in-process, server and browser tests; `full` ones only on demand."""
+
+    def level(item: pytest.Item) -> int:
+        return max((LEVELS.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in LEVELS), default=0)
+
+    items.sort(key=level)
+    if not config.getoption("--full"):
+        extra = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=extra)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+    """End what a failure says with the command that runs the test alone."""
+    report = yield
+    if report.failed:
+        report.sections.append(("this test alone", f"python dev.py test {shlex.quote(item.nodeid)}"))
+    return report
