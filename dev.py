@@ -13,6 +13,7 @@
     python dev.py pretrain      train the small model that the demo and the tests use
     python dev.py bench         measure speed and memory; bench -h tells how
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
+    python dev.py faults        put faults into a copy of the code and see which tests find them
     python dev.py rounds        make a character from one image in rounds; --quick: a few steps
 
 The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
@@ -59,6 +60,7 @@ MODULES = {
     **({"bench": "pack.workbench.bench"} if (ROOT / "workbench" / "bench").is_dir() else {}),
     "compare": "pack.workbench.comparison",
     "rounds": "pack.workbench.rounds",
+    "faults": "pack.workbench.faults",
     "sketches": "pack.workbench.sketches",
     "pictures": "pack.workbench.pictures",
 }
