@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
+from .paths import CACHE
 from .schedule import ByHost, Stopwatch
 
 LEVELS = ("comfy", "server", "browser")
@@ -21,7 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C end soon where several processes run."""
+    """Choose how many examples property tests draw, the same each time; let Ctrl-C end soon."""
+    set_hypothesis_home_dir(CACHE / "hypothesis")
+    examples = 2000 if config.getoption("--full") else 100
+    settings.register_profile("suite", derandomize=True, database=None, deadline=None, max_examples=examples)
+    settings.load_profile("suite")
     if config.getoption("--write-seconds"):
         config.pluginmanager.register(Stopwatch())
     if config.pluginmanager.hasplugin("dsession"):

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from pack.tests.support.cases import combined
 from pack.tests.unit.networks.layers import ALGORITHMS, LAYERS, layer_and_input, trained
 from pack.tests.unit.networks.test_contract import NORMS, norm_and_input, trained_norm
 from pack.training.networks import Network, NetworkSettings
 
 pytestmark = pytest.mark.comfy
-cases = pytest.mark.parametrize(("algorithm", "kind"), [(a, b) for a in ALGORITHMS for b in LAYERS])
+cases = pytest.mark.parametrize(("algorithm", "kind"), combined(ALGORITHMS, LAYERS))
 
 
 def patched(comfy, patches, weights):

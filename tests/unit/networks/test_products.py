@@ -1,8 +1,11 @@
 """Products and their gradients in float32, by oneDNN and without, against float64."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
+from pack.tests.support.cases import combined
 from pack.training.networks import products
 from torch import Tensor
 
@@ -18,8 +21,8 @@ CASES = {
     "point strided": ((2, 64, 20, 20), (64, 64, 1, 1), SPATIAL),
     "spatial": ((2, 48, 9, 9), (32, 48, 3, 3), SPATIAL),
 }
-cases = pytest.mark.parametrize("case", CASES)
-layouts = pytest.mark.parametrize("layout", ["plain", "other"])
+WAYS = list(itertools.product(("plain", "other"), ("oneDNN", "none"), (True, False)))
+"""Order in memory, library, whether there is a bias."""
 libraries = pytest.mark.parametrize("library", ["oneDNN", "none"])
 
 
@@ -46,11 +49,13 @@ def close(found: Tensor | None, wanted: Tensor) -> None:
     assert (found.double() - wanted).norm() <= 1e-5 * wanted.norm()
 
 
-@libraries
-@layouts
-@cases
-@pytest.mark.parametrize("has_bias", [True, False])
-def test_products_and_gradients_are_those_of_float64(case: str, layout: str, library: str, has_bias: bool):
+@pytest.mark.parametrize(("case", "how"), combined(CASES, WAYS, step=4))
+def test_products_and_gradients_are_those_of_float64(
+    case: str, how: tuple[str, str, bool], monkeypatch: pytest.MonkeyPatch
+):
+    layout, library, has_bias = how
+    if library == "none":
+        monkeypatch.setattr(products, "_ONEDNN", None)
     x_shape, weight_shape, geometry = CASES[case]
     x, weight = drawn(x_shape, 1, layout), drawn(weight_shape, 2, layout)
     bias = drawn(weight_shape[:1], 3) if has_bias else None

@@ -3,6 +3,7 @@
 import pytest
 import pytorch_optimizer
 import torch
+from pack.tests.support.cases import chosen
 from pack.tests.unit.optimizers.problem import regression
 from pack.training.optimizers import (
     OptimizerSettings,
@@ -22,7 +23,37 @@ def usable():
         yield name
 
 
-@pytest.mark.parametrize("name", [*usable()])
+EVERYDAY = frozenset(
+    [
+        "adafactor",
+        "adamw",
+        "adan",
+        "came",
+        "dadaptadam",
+        "kate",
+        "lamb",
+        "lion",
+        "muon",
+        "prodigy",
+        "ranger21",
+        "schedulefreeadamw",
+        "sgd",
+        "shampoo",
+        "sm3",
+        "soap",
+    ]
+)
+"""One of each kind of state: none, moments, factors, distances, averages, preconditioners, one a dimension."""
+
+
+def all_usable():
+    """Every one nightly, some every day."""
+    names = [*usable()]
+    assert set(names) >= EVERYDAY
+    return chosen(names, EVERYDAY)
+
+
+@pytest.mark.parametrize("name", all_usable())
 def test_continues_with_the_same_bits(name):
     rate = 1.0 if find_optimizer(name).is_adaptive else 1e-3
     settings = OptimizerSettings(optimizer=name, learning_rate=rate)

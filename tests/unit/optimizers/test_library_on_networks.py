@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pack.tests.support.tiny_networks import tiny_inputs, tiny_parts
-from pack.tests.unit.optimizers.test_library import usable
+from pack.tests.unit.optimizers.test_library import all_usable
 from pack.training.networks import Network, NetworkSettings
 from pack.training.optimizers import OptimizerSettings, build_optimizer, find_optimizer
 
@@ -16,7 +16,7 @@ SETTINGS = NetworkSettings(
 """Linear and 1 x 1 layers, 3 x 3 kernels, and the vectors of the normalisation layers."""
 
 
-@pytest.mark.parametrize("name", [*usable()])
+@pytest.mark.parametrize("name", all_usable())
 def test_stays_finite_and_learns(name):
     """Towards an output that differs a little: it gets nearer on the way, and never far from it.
 

@@ -1,9 +1,10 @@
 """What makes a run another one, and how a wanted plan is laid over a trained one."""
 
-import random
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pack.training.run.identity import Segment, continue_segments, fingerprint
 from pack.training.run.record import RunRecord
 
@@ -111,38 +112,38 @@ def test_stretching_trains_anew():
     assert continue_segments(added, 150, [replace(COSINE, steps=150)], "stretch") is None
 
 
-def schedule_of_steps(segments, ends):
+def schedule_of_steps(segments):
     """What decides each step: its key, place in its segment, and the segment's length where that matters."""
     return [
-        (segment.key, place, segment.steps if ends[segment.key] else None)
+        (segment.key, place, segment.steps if ENDS[segment.key] else None)
         for segment in segments
         for place in range(segment.steps)
     ]
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_any_history_keeps_what_was_trained(seed):
-    """Random plans, each trained some way before the next is wanted: trained steps never change their schedule."""
-    draws = random.Random(seed)
-    ends = {"a": True, "b": False, "c": True, "d": False}
+ENDS = {"a": True, "b": False, "c": True, "d": False}
+PLANS = st.dictionaries(st.sampled_from(sorted(ENDS)), st.integers(1, 6), min_size=1, max_size=3).map(
+    lambda steps: in_order([Segment(0, key, steps[key], depends_on_length=ENDS[key]) for key in sorted(steps)])
+)
+HISTORIES = st.lists(st.tuples(PLANS, st.floats(0, 1)), min_size=2, max_size=6)
+"""Plans, and the share of each that is trained before the next is wanted."""
 
-    def plan():
-        stages = draws.sample(sorted(ends), draws.randint(1, 3))
-        wanted = [Segment(0, key, draws.randint(1, 6), depends_on_length=ends[key]) for key in sorted(stages)]
-        return in_order(wanted)
 
-    recorded = plan()
+@given(HISTORIES)
+def test_any_history_keeps_what_was_trained(history):
+    """Trained steps never change their schedule."""
+    (recorded, share), *later = history
     done = 0
-    for _ in range(6):
+    for wanted, next_share in later:
         total = sum(segment.steps for segment in recorded)
-        done = draws.randint(done, total)
-        trained = schedule_of_steps(recorded, ends)[:done]
+        done += round(share * (total - done))
+        share = next_share
+        trained = schedule_of_steps(recorded)[:done]
         assert continue_segments(recorded, done, _as_wanted(recorded)) == recorded
-        wanted = plan()
         segments = continue_segments(recorded, done, wanted)
         if segments is None:
             continue
-        assert schedule_of_steps(segments, ends)[:done] == trained
+        assert schedule_of_steps(segments)[:done] == trained
         assert fingerprints(segments, done) == fingerprints(recorded, done)
         for index, stage in enumerate(wanted):
             of_stage = [segment for segment in segments if segment.stage == index]

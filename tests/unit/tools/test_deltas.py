@@ -9,6 +9,7 @@ from lycoris.modules.ia3 import IA3Module
 from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
+from pack.tests.support.cases import combined
 from pack.training.tools.deltas import algorithm_of, bias_change, decompose, delta_weight, needs_weight, rotation
 
 # Merging, LyCORIS multiplies the scale of these in twice (training, once): scale 1 here, others against the host.
@@ -55,8 +56,7 @@ def trained(case: str, layer: torch.nn.Module) -> tuple[dict[str, torch.Tensor],
     return parts, merged.reshape(layer.weight.shape) - layer.weight.detach()
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "layer"), combined(CASES, LAYERS))
 def test_equals_lycoris(case: str, layer: str):
     base = LAYERS[layer]()
     parts, expected = trained(case, base)
