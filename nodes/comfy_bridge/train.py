@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from .host.ranks import current_ranks
 from .host.terminate import SaveOnTerminate
 from .host_callbacks import HostProgress, SaveShown, ShownPreviews
 from .model.base_model import ComfyBaseModel
+from .model.layer_checks import checkpoint_name
 from .page import live
 from .page.progress import NodeProgress, interrupt_if_cancelled
 from .preview_store import PreviewStore
@@ -45,13 +44,6 @@ class GraphContext:
         """The canvas, if the prompt came from one."""
         found = (self.extra_pnginfo or {}).get("workflow")
         return found if isinstance(found, Mapping) else None
-
-
-def checkpoint_name(model: Any) -> str | None:
-    """File name of the checkpoint a MODEL was loaded from, where the host knows it."""
-    init = getattr(model, "cached_patcher_init", None)  # hosts older than this attribute do not know
-    path = init[1][0] if init and init[1] and isinstance(init[1][0], str) else None
-    return Path(path).name if path else None
 
 
 MAX_PROMPT_SHOWN = 60

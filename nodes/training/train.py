@@ -217,7 +217,9 @@ def _optional_inputs() -> list[io.Input]:
 def _base_model(values: Mapping[str, Any]) -> ComfyBaseModel:
     if values.get("clip") is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
-    return ComfyBaseModel(values["model"], values["clip"], values["vae"], values["gradient_checkpointing"])
+    base = ComfyBaseModel(values["model"], values["clip"], values["vae"], values["gradient_checkpointing"])
+    base.check((values.get("network") or NetworkSettings()).parts)
+    return base
 
 
 def _request(base: ComfyBaseModel, values: Mapping[str, Any]) -> TrainRequest:

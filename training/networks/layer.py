@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,15 @@ def own_tensor(module: nn.Module, name: str) -> Tensor:
     return tensor
 
 
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear layer: torch's, or one of another class that tells its sizes as torch's does.
+
+    Hosts keep quantized matrices in classes of their own, whose weight may have any shape.
+    """
+    sizes = (getattr(module, name, None) for name in ("in_features", "out_features", "weight"))
+    return isinstance(module, nn.Linear) or all(size is not None for size in sizes)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """A frozen Linear, Conv2d or normalization. Holding it here keeps it out of the adapter's module tree."""
@@ -39,9 +49,10 @@ class Layer:
     @classmethod
     def of(cls, module: nn.Module, read: ReadTensor = own_tensor) -> "Layer":
         """Describe a Linear, an ungrouped Conv2d or a normalization, whose weight may not be loaded yet."""
-        has_bias = isinstance(module.bias, Tensor)
-        if isinstance(module, nn.Linear):
-            return cls(module, (module.out_features, module.in_features), has_bias, read)
+        has_bias = isinstance(getattr(module, "bias", None), Tensor)
+        if is_linear(module):
+            sizes = cast("nn.Linear", module)
+            return cls(module, (sizes.out_features, sizes.in_features), has_bias, read)
         if isinstance(module, nn.GroupNorm):
             return cls(module, (module.num_channels,), has_bias, read)
         if isinstance(module, nn.LayerNorm):

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..base_model import ModelFamily, PartName
 from .block_weights import block_of
-from .layer import Layer
+from .layer import Layer, is_linear
 from .names import file_keys
 from .settings import NetworkSettings, TargetPreset
 
@@ -51,7 +51,7 @@ def find_modules(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> li
         found += [
             Target(part, path, keys[path], block_of(path, part, family), module)
             for path, module in modules.items()
-            if _is_adaptable(module)
+            if is_adaptable(module)
         ]
     return found
 
@@ -111,12 +111,11 @@ def module_paths(root: nn.Module) -> dict[str, nn.Module]:
     return dict(cast("Iterator[tuple[str, nn.Module]]", root.named_modules()))
 
 
-def _is_adaptable(module: nn.Module) -> bool:
+def is_adaptable(module: nn.Module) -> bool:
+    """Whether a module is of a kind that an adapter can change."""
     if isinstance(module, nn.Conv2d):
         return module.groups == 1
-    return isinstance(module, nn.Linear) or (
-        isinstance(module, NORM_TYPES) and "weight" in dict(module.named_parameters())
-    )
+    return is_linear(module) or (isinstance(module, NORM_TYPES) and "weight" in dict(module.named_parameters()))
 
 
 def _matches(target: Target, pattern: str) -> bool:

@@ -19,6 +19,7 @@ from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartN
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
+from .layer_checks import check_layers, checkpoint_name
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder
 
@@ -141,6 +142,18 @@ class ComfyBaseModel:
                 if encoder is not None:
                     parts[part] = encoder.transformer
         return parts
+
+    def check(self, trained: Sequence[PartName]) -> None:
+        """Tries a layer of each unusual kind in the U-Net and the parts that are trained; at once for usual models.
+
+        Raises:
+            ValueError: One of them cannot be trained through.
+        """
+        source = checkpoint_name(self.model)
+        for part, root in self.parts().items():
+            if part == "unet" or part in trained:
+                label = "model" if part == "unet" else "clip"
+                check_layers(root, f"{label} ({source})" if source else label, self.device)
 
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
         """A module's tensor with the patches of the graph's MODEL or CLIP on it."""

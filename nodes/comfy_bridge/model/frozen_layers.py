@@ -1,8 +1,11 @@
 """Backward through layers whose weight is not kept in the number format it computes in.
 
-Where weights are fp8, in another half format, or held outside the device, the host casts each one for the moment of its
-layer. Autograd would keep every cast weight until backward: a second copy of the model, and with weights streamed in,
-memory that is reused meanwhile. Here the weight is cast again in backward and nothing of it is kept.
+Where weights are quantized, in another half format, or held outside the device, the host casts each for the moment of
+its layer. Autograd would keep every cast weight until backward: a second copy of the model, and with weights streamed
+in, memory that is reused meanwhile. Here the weight is cast again in backward and nothing of it is kept.
+
+The host's product of a quantized layer rounds its input too, which has no gradient: here the plain weight is used, for
+every loss alike. Pictures drawn meanwhile are the host's own.
 
 Shapes: O out, I in, K kernel.
 """
@@ -14,51 +17,48 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from comfy.ops import CastWeightBiasOp, cast_bias_weight, disable_weight_init, uncast_bias_weight
+from comfy.ops import CastWeightBiasOp, disable_weight_init
 from torch import Tensor, nn
 
+from ....training.networks.layer import is_linear
 from ....training.networks.low_rank import PlainTensors
 from ....training.networks.products import layer_product
+from .foreign_layers import ForeignProduct, is_foreign, is_product
+from .plain_weights import is_quantized, plain_weights
 
 
 class _FrozenLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, module: nn.Linear) -> Tensor:
+    def forward(ctx: Any, x: Tensor, module: nn.Module) -> Tensor:
         ctx.module = module
-        weight_OI, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
-        output = F.linear(x, weight_OI, bias_O)
-        uncast_bias_weight(module, weight_OI, bias_O, stream)
+        with plain_weights(module, x) as (weight_OI, bias_O):
+            output = F.linear(x, weight_OI, bias_O)
         # With a batch dimension the product is a view, which an adapter could not add to in place.
         return torch.ops.aten._unsafe_view(output, output.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
-        weight_OI, bias_O, stream = cast_bias_weight(ctx.module, grads[0], offloadable=True)
-        grad_x = grads[0] @ weight_OI
-        uncast_bias_weight(ctx.module, weight_OI, bias_O, stream)
-        return grad_x, None
+        with plain_weights(ctx.module, grads[0]) as (weight_OI, _):
+            return grads[0] @ weight_OI, None
 
 
 class _FrozenConv2d(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, module: nn.Conv2d) -> Tensor:
         ctx.module, ctx.size = module, x.shape
-        weight_OIKK, bias_O, stream = cast_bias_weight(module, x, offloadable=True)
-        output = module._conv_forward(x, weight_OIKK, bias_O)
-        uncast_bias_weight(module, weight_OIKK, bias_O, stream)
-        return output
+        with plain_weights(module, x) as (weight_OIKK, bias_O):
+            return module._conv_forward(x, weight_OIKK, bias_O)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
         module = ctx.module
-        weight_OIKK, bias_O, stream = cast_bias_weight(module, grads[0], offloadable=True)
         # Only the size of the input is asked for; an expanded element stands for it.
         stand_in = grads[0].new_empty(1).expand(ctx.size)
-        grad_x, _, _ = torch.ops.aten.convolution_backward(
-            grads[0], stand_in, weight_OIKK, None, module.stride, module.padding, module.dilation, False, [0, 0],
-            module.groups, (True, False, False),
-        )  # fmt: skip
-        uncast_bias_weight(module, weight_OIKK, bias_O, stream)
+        with plain_weights(module, grads[0]) as (weight_OIKK, _):
+            grad_x, _, _ = torch.ops.aten.convolution_backward(
+                grads[0], stand_in, weight_OIKK, None, module.stride, module.padding, module.dilation, False, [0, 0],
+                module.groups, (True, False, False),
+            )  # fmt: skip
         return grad_x, None
 
 
@@ -76,13 +76,17 @@ class _FrozenForward:
         self._module: Any = module
         self._forward, self._frozen = forward, frozen
         function = getattr(forward, "__func__", None)
-        self._is_foreign = function is not type(module).forward
-        self._is_plain = function in PLAIN_FORWARDS and function.__module__ == "comfy.ops"
+        self._is_replaced = function is not type(module).forward
+        self._is_foreign = is_foreign(module)
+        self._is_plain = function in PLAIN_FORWARDS and not self._is_foreign
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._is_foreign:
+        if self._is_replaced:
             return self._forward(x).clone()  # another node may keep its output, and adapters add to it in place
-        if not torch.is_grad_enabled():
+        if self._is_foreign:
+            return ForeignProduct.apply(x, self._forward) if is_product(self._module) else self._forward(x)
+        is_hosts_turn = torch.is_inference_mode_enabled() or not is_quantized(self._module.weight)
+        if is_hosts_turn and not torch.is_grad_enabled():
             return self._forward(x)
         if needs_cast(self._module):
             return self._frozen(x)
@@ -107,7 +111,7 @@ def _pads_with_zeros(module: nn.Conv2d) -> bool:
 def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> _FrozenForward | None:
     """A forward that keeps no cast weight while the host casts it, or None for a kind of layer that is never cast."""
     frozen: Callable[[Tensor], Tensor]
-    if isinstance(module, nn.Linear):
+    if is_linear(module):
         frozen = partial(_apply, _FrozenLinear, module)
     elif isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple):
         frozen = partial(_apply, _FrozenConv2d, module)
@@ -128,10 +132,8 @@ def _norm_weights(module: nn.Module, x: Tensor) -> tuple[Tensor | None, Tensor |
     """Weight and bias in the input's type, as copies that may outlive the layer; they are small."""
     if module.weight is None:
         return None, None
-    weight, bias, stream = cast_bias_weight(module, x, offloadable=True)
-    kept = weight.clone(), None if bias is None else bias.clone()
-    uncast_bias_weight(module, weight, bias, stream)
-    return kept
+    with plain_weights(module, x) as (weight, bias):
+        return weight.clone(), None if bias is None else bias.clone()
 
 
 def _group_norm(module: nn.GroupNorm, x: Tensor) -> Tensor:
@@ -144,6 +146,8 @@ def _layer_norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
 
 def needs_cast(module: Any) -> bool:
     """Whether the host makes another tensor of the layer's weight in every forward."""
+    if is_quantized(module.weight) or (is_linear(module) and not isinstance(module, nn.Linear)):
+        return True
     return bool(module.comfy_cast_weights or module.weight_function or module.bias_function)
 
 
@@ -153,7 +157,8 @@ def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
     changed: list[tuple[nn.Module, Any]] = []
     try:
         for module in root.modules():
-            forward = _frozen(module, module.forward) if isinstance(module, CastWeightBiasOp) else None
+            is_cast = isinstance(module, CastWeightBiasOp) or (is_product(module) and is_foreign(module))
+            forward = _frozen(module, module.forward) if is_cast else None
             if forward is not None:
                 changed.append((module, module.__dict__.get("forward")))
                 module.forward = forward

@@ -10,11 +10,15 @@ from typing import Any
 
 import comfy.float
 import comfy.lora
+import comfy.model_management
 import torch
 from comfy.model_patcher import get_key_weight
 from comfy.ops import cast_bias_weight, uncast_bias_weight
 from comfy.utils import string_to_seed
 from torch import Tensor, nn
+
+from .foreign_layers import is_foreign, is_product, read_bias, read_weight
+from .plain_weights import dequantized, is_quantized
 
 
 class FrozenTensors:
@@ -29,16 +33,29 @@ class FrozenTensors:
     def __call__(self, module: nn.Module, name: str) -> Tensor:
         """The tensor with the patches of its patcher, on any device; not to be changed."""
         patcher, path = self._places[id(module)]
+        if is_product(module) and is_foreign(module):
+            return _read(module, name, patcher)
         if patcher.model.current_weight_patches_uuid == patcher.patches_uuid:
-            return _loaded(module, name, patcher.load_device)
-        return _computed(patcher, f"{path}.{name}")
+            tensor = _loaded(module, name, patcher.load_device)
+        else:
+            tensor = _computed(patcher, f"{path}.{name}")
+        return dequantized(module, tensor, torch.float32) if name == "weight" else tensor
 
 
 def patched_weight(weight: Tensor, convert: Any, patches: list[Any], key: str) -> Tensor:
     """A weight with patches on it, a new float32 tensor on the CPU."""
     full = weight.to(torch.float32)
-    full = (convert(full, inplace=False) if convert else full).to("cpu", torch.float32, copy=True)
+    full = convert(full, inplace=False) if convert else full
+    full = (full.dequantize() if is_quantized(full) else full).to("cpu", torch.float32, copy=True)
     return comfy.lora.calculate_weight(patches, full, key) if patches else full
+
+
+def _read(module: nn.Module, name: str, patcher: Any) -> Tensor:
+    """Of a layer that only its own forward can read, which works where the host has loaded it."""
+    if patcher.model.current_weight_patches_uuid != patcher.patches_uuid:
+        with torch.inference_mode():
+            comfy.model_management.load_models_gpu([patcher])
+    return (read_weight if name == "weight" else read_bias)(module, patcher.load_device)
 
 
 def _loaded(module: Any, name: str, device: torch.device) -> Tensor:
@@ -53,13 +70,14 @@ def _loaded(module: Any, name: str, device: torch.device) -> Tensor:
 
 
 def _computed(patcher: Any, key: str) -> Tensor:
-    weight, _, convert = get_key_weight(patcher.model, key)
+    weight, store, convert = get_key_weight(patcher.model, key)
     if key in patcher.backup:
         weight = patcher.backup[key].weight
     patches = patcher.patches.get(key)
     if not patches:
         return weight
     # Rounded as the host rounds what it loads: the same bits before the model is loaded as after it.
-    return comfy.float.stochastic_rounding(
-        patched_weight(weight, convert, patches, key), weight.dtype, seed=string_to_seed(key)
-    )
+    patched, seed = patched_weight(weight, convert, patches, key), string_to_seed(key)
+    if store is not None:  # which packs it again
+        return store(patched, inplace_update=False, seed=seed, return_weight=True)
+    return comfy.float.stochastic_rounding(patched, weight.dtype, seed=seed)

@@ -8,8 +8,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import comfy.memory_management
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from .foreign_layers import WAY_OUT, is_foreign, name_of
+from .plain_weights import is_quantized
 
 VALUES_PER_TENSOR = 64
 NOT_IN_FILES = frozenset({"clip_l.transformer.text_projection.weight", "clip_l.logit_scale", "clip_g.logit_scale"})
@@ -25,9 +30,16 @@ def _sample(tensor: Tensor) -> bytes:
 
 
 def _add(digest: Any, name: str, tensor: Tensor) -> None:
-    digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())
-    if tensor.numel() and not tensor.is_meta:
-        digest.update(_sample(tensor))
+    if is_traceable_wrapper_subclass(tensor):  # a packed tensor is what it is made of
+        names, rest = tensor.__tensor_flatten__()
+        digest.update(repr(rest).encode())
+        for inner in names:
+            _add(digest, f"{name}.{inner}", getattr(tensor, inner))
+        return
+    with torch._C.DisableTorchFunctionSubclass():  # another pack's kind of tensor may tell another size
+        digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())
+        if tensor.numel() and not tensor.is_meta:
+            digest.update(_sample(tensor))
 
 
 def _add_patch(digest: Any, value: Any) -> None:
@@ -43,15 +55,45 @@ def _add_patch(digest: Any, value: Any) -> None:
         digest.update(repr(value).encode())
 
 
+def _weights(patcher: Any) -> dict[str, Tensor]:
+    """The unpatched weights by name, packed ones by what a file holds of them.
+
+    Raises:
+        ValueError: Values lie where only another pack's code finds them.
+    """
+    weights = {name: _with_values(patcher.model, name, tensor) for name, tensor in patcher.model.state_dict().items()}
+    for name, kept in patcher.backup.items():
+        if is_quantized(kept.weight):
+            weights |= kept.weight.state_dict(name)
+        elif name in weights:
+            weights[name] = kept.weight
+    return weights
+
+
+def _with_values(model: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """A tensor of the state dict; the module's own where other packs put one without values in its place."""
+    if not tensor.is_meta or name in NOT_IN_FILES:
+        return tensor
+    path, _, leaf = name.rpartition(".")
+    module = dict(model.named_modules()).get(path)
+    own = getattr(module, leaf, None)
+    if module is None or not isinstance(own, Tensor):
+        return tensor  # no weight: such packs add entries to tell how much memory they need
+    if own.is_meta and (is_foreign(module) or not getattr(comfy.memory_management, "aimdo_enabled", False)):
+        raise ValueError(
+            f"the weight {name} ({name_of(module)}) is not in memory, so that this model cannot be told from others; "
+            f"{WAY_OUT}"
+        )
+    return own
+
+
 def patcher_key(patcher: Any) -> str:
     """Digest of a ModelPatcher: its unpatched weights, the patches laid over them, and its sampling."""
     digest = hashlib.blake2b(digest_size=16)
-    backup = patcher.backup
     with torch.inference_mode():
-        for name, parameter in sorted(patcher.model.state_dict().items()):
-            if name in NOT_IN_FILES:
-                continue
-            _add(digest, name, backup[name].weight if name in backup else parameter)
+        for name, weight in sorted(_weights(patcher).items()):
+            if name not in NOT_IN_FILES:
+                _add(digest, name, weight)
         for name, patches in sorted(patcher.patches.items()):
             digest.update(name.encode())
             _add_patch(digest, patches)

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+from comfy.model_patcher import get_key_weight
 from torch import Tensor
 
 from ....training.base_model import ModelFamily, PartName
 from ....training.networks.names import file_keys
 from ....training.tools.extract import ExtractSettings, WeightPair
+from .foreign_layers import WAY_OUT, is_foreign, name_of
 from .frozen_tensors import patched_weight
 from .lora import family_of
+from .plain_weights import dequantized
 
 _PARTS: tuple[tuple[PartName, str], ...] = (
     ("unet", "diffusion_model."),
@@ -27,7 +31,7 @@ class HostWeights:
         self._patches: dict[str, Any] = {}
         for patcher in (model, clip):
             if patcher is not None:
-                self._patches |= patcher.get_key_patches()
+                self._patches |= _key_patches(patcher)
         self._keys: dict[str, str] = {}
         for part, prefix in _PARTS:
             if (part, self.family) != ("text_encoder_2", "sd15"):
@@ -43,8 +47,12 @@ class HostWeights:
         if name not in self._keys:
             return None
         key = self._keys[name]
-        (weight, convert), *patches = self._patches[key]
-        return patched_weight(weight, convert, patches, key)
+        module, (weight, convert), *patches = self._patches[key]
+        if is_foreign(module):
+            raise ValueError(
+                f"the weight {key} ({name_of(module)}) is packed in a way that only its own package reads; {WAY_OUT}"
+            )
+        return dequantized(module, patched_weight(weight, convert, patches, key), torch.float32)
 
     def _keys_of(self, part: PartName, prefix: str) -> dict[str, str]:
         paths = {
@@ -53,6 +61,22 @@ class HostWeights:
             if key.startswith(prefix) and key.endswith(".weight")
         }
         return {name: paths[path] for path, name in file_keys(paths, part, self.family).items()}
+
+
+def _key_patches(patcher: Any) -> dict[str, Any]:
+    """Module, unpatched weight with what unpacks it, and the patches on it, by the weight's key.
+
+    The host's own list fails on quantized models, whose files hold more names than the modules.
+    """
+    found: dict[str, Any] = {}
+    for path, module in patcher.model.named_modules():
+        key = f"{path}.weight"
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            continue
+        weight, _, convert = get_key_weight(patcher.model, key)
+        weight = patcher.backup[key].weight if key in patcher.backup else weight
+        found[key] = (module, (weight, convert), *patcher.patches.get(key, []))
+    return found
 
 
 def weight_pairs(original: HostWeights, tuned: HostWeights, settings: ExtractSettings) -> Iterator[WeightPair]:

@@ -11,6 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from .plain_weights import is_quantized
 
 
 def shared_view(tensor: Tensor) -> Tensor:
@@ -56,15 +59,18 @@ class SharedWeights:
             for module in root.modules():
                 for owner in (module._parameters, module._buffers):
                     for name, tensor in list(owner.items()):
-                        # A quantized tensor has its storage inside; the host computes with it by functions of its own.
-                        if tensor is not None and not hasattr(tensor, "_qdata"):
+                        # A wrapper has its storage inside; the host computes with it by functions of its own.
+                        if tensor is not None and not (is_quantized(tensor) or is_traceable_wrapper_subclass(tensor)):
                             yield owner, name, tensor
 
 
 def _rebound(tensor: Tensor) -> Tensor:
-    view = shared_view(tensor)
-    if isinstance(tensor, nn.Parameter):
-        view = nn.Parameter(view, requires_grad=False)
+    with torch._C.DisableTorchFunctionSubclass():  # another pack's kind of tensor may tell another size
+        view = shared_view(tensor)
+        if type(tensor) is nn.Parameter:
+            view = nn.Parameter(view, requires_grad=False)
+        elif type(tensor) is not Tensor:
+            view = view.as_subclass(type(tensor))
     # The host notes on a parameter what it needs to load it again.
     for name, note in vars(tensor).items():
         setattr(view, name, note)
