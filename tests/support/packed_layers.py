@@ -59,7 +59,7 @@ class PackedLinear(PackedLayer, comfy.ops.manual_cast.Linear):
     """A linear layer of such a pack."""
 
     def product(self, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-        """X W^T + b."""
+        """The product, with the bias."""
         return F.linear(x, weight_OI, bias_O)
 
 
@@ -67,7 +67,7 @@ class PackedConv2d(PackedLayer, comfy.ops.manual_cast.Conv2d):
     """A convolution of such a pack."""
 
     def product(self, x: Tensor, weight_OIKK: Tensor, bias_O: Tensor | None) -> Tensor:
-        """W * x + b."""
+        """The convolution, with the bias."""
         return self._conv_forward(x, weight_OIKK, bias_O)
 
 
@@ -80,7 +80,7 @@ class BytesOnly(nn.Module):
         self.bias = bias_O
 
     def forward(self, x: Tensor) -> Tensor:
-        """X W^T + b."""
+        """The product, with the bias."""
         return F.linear(x, self.packed.unpack(x.dtype), self.bias)
 
 
