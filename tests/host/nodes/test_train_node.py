@@ -47,7 +47,7 @@ def test_sheet_of_many_previews_stays_small_and_spans_the_run(comfy, tmp_path):
 
 
 def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):
-    from pack.nodes.comfy_bridge.train import checkpoint_name
+    from pack.nodes.comfy_bridge.model.layer_checks import checkpoint_name
 
     assert checkpoint_name(SimpleNamespace(cached_patcher_init=(print, ("models/base.safetensors",)))) == (
         "base.safetensors"
