@@ -51,7 +51,8 @@ def _weight_inputs() -> list[io.Input]:
         ),
         io.Boolean.Input(
             "debiased_estimation", default=SETTINGS.debiased_estimation, optional=True, advanced=True,
-            tooltip="Debiased estimation, another weighting by noise level. Set min_snr_gamma to 0 to use it.",
+            tooltip="Debiased estimation, another weighting by noise level. With min_snr_gamma both are multiplied, as "
+            "in kohya's scripts. Set min_snr_gamma to 0 to use it alone.",
         ),
         io.Boolean.Input(
             "soft_min_snr", default=SETTINGS.soft_min_snr, optional=True, advanced=True,

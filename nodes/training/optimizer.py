@@ -34,7 +34,7 @@ class BakeryOptimizer(io.ComfyNode):
     @classmethod
     def execute(cls, optimizer: str, **values: Any) -> io.NodeOutput:
         schedule = ScheduleSettings(**{name: values.pop(name) for name in SCHEDULE_FIELDS & set(values)})
-        for part in ("unet_lr", "text_encoder_lr"):
+        for part in ("unet_lr", "text_encoder_lr", "text_encoder_2_lr"):
             values[part] = None if values.get(part, SAME_RATE) < 0 else values[part]
         name = values.pop("other_optimizer", "").strip() or optimizer
         return io.NodeOutput(check_optimizer(OptimizerSettings(optimizer=name, schedule=schedule, **values)))
@@ -136,6 +136,15 @@ def _advanced_inputs() -> list[io.Input]:
         io.String.Input(
             "other_optimizer", default="", placeholder="ademamix", optional=True, advanced=True,
             tooltip="Name of another optimizer of the pytorch-optimizer library, used instead of the one above.",
+        ),
+        io.Float.Input(
+            "text_encoder_2_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            optional=True, advanced=True,
+            tooltip="Learning rate of SDXL's second text encoder alone. -1 = text_encoder_lr, 0 = not trained.",
+        ),
+        io.Boolean.Input(
+            "warmup_from_min", default=SCHEDULE.warmup_from_min, optional=True, advanced=True,
+            tooltip="The warmup begins at min_ratio instead of 0, as warmup_stable_decay does in kohya's scripts.",
         ),
     ]  # fmt: skip
 

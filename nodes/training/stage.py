@@ -48,7 +48,9 @@ def _length_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "epochs", default=STAGE.epochs, min=0.01, max=100_000.0, step=1.0,
-            tooltip="How often every image (with its repeats) is trained. Not used if steps is set.",
+            tooltip="How often every image (with its repeats) is trained. Not used if steps is set. With gradient "
+            "accumulation, batches run on over the end of an epoch: 25 batches, 4 a step, 10 epochs are 63 steps "
+            "(kohya's scripts: 70).",
         ),
         io.Int.Input(
             "batch_size", default=STAGE.batch_size, min=1, max=256,

@@ -1,7 +1,8 @@
 """Setups of kohya's sd-scripts: taken over, and written back."""
 
-from .datasets import KohyaDatasets, build_dataset, import_datasets
+from .datasets import KohyaDatasets, import_datasets
 from .export_datasets import export_datasets
+from .read_datasets import build_dataset
 from .setup import KohyaCommands, KohyaSetup, export_kohya, import_kohya, with_installed_optimizer
 
 __all__ = [

@@ -4,15 +4,12 @@ A subset's value comes before its dataset's, that before `[general]`, that befor
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from ..data.buckets import BucketSettings
 from ..data.captions import CaptionSettings
-from ..data.dataset import Dataset, Subset, combine
-from ..data.folder import NUMBERED_FOLDER, scan_folder
 from .dataset_tables import (
     BUCKET_OPTIONS,
     CAPTION_OPTIONS,
@@ -27,9 +24,6 @@ from .tables import Kind
 
 CAPTION_EXTENSION, MIN_SIZE, MAX_SIZE = ".caption", 256, 1024
 """sd-scripts' own, where nothing is given."""
-
-FindFolder = Callable[[str], Path | None]
-"""The folder on this machine that a path of a setup means; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,23 +93,6 @@ def import_datasets(text: str, command: str = "") -> KohyaDatasets:
     )
 
 
-def build_dataset(setup: KohyaDatasets, find_folder: FindFolder) -> Dataset:
-    """The images of a setup, read from this machine's folders.
-
-    Raises:
-        ValueError: Folders or files are missing (all are named), or have no image that can be read.
-    """
-    named = [name for subset in setup.subsets for name in (subset.folder, subset.mask_folder) if name]
-    found = {name: find_folder(name) for name in dict.fromkeys(named)}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        raise ValueError(
-            "put these folders, under their last name, into ComfyUI's input folder (copied or linked within it): "
-            + ", ".join(missing)
-        )
-    return combine([_read(subset, cast("Mapping[str, Path]", found)) for subset in setup.subsets])
-
-
 class _Notes:
     """What is found on the way."""
 
@@ -126,21 +103,36 @@ class _Notes:
 
 def _config_subsets(table: Mapping[str, Any], base: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Values that hold for each subset."""
-    shared = {**base, **table.get("general", {})}
+    shared = {**base, **_table("general", table.get("general", {}))}
     unknown = sorted(table.keys() - {"general", "datasets"})
     if unknown:
         raise ValueError(f"a dataset config has [general] and [[datasets]] alone, got {', '.join(unknown)}")
     merged: list[dict[str, Any]] = []
-    for number, dataset in enumerate(table["datasets"], 1):
+    for number, dataset in enumerate(_tables("datasets", table["datasets"]), 1):
         own = {name: value for name, value in dataset.items() if name != "subsets"}
-        subsets = dataset.get("subsets", [])
+        subsets = _tables("datasets.subsets", dataset.get("subsets", []))
         if not subsets:
             raise ValueError(f"dataset {number} of the config must have [[datasets.subsets]], got none")
         merged += [{**shared, **own, **subset} for subset in subsets]
+    if not merged:
+        raise ValueError("a dataset config must have [[datasets]], got none")
     for number, values in enumerate(merged, 1):
-        if not values.get("image_dir"):
-            raise ValueError(f"subset {number} of the config must have image_dir, got none")
+        folder = values.get("image_dir")
+        if not isinstance(folder, str) or not folder.strip():
+            raise ValueError(f"subset {number} of the config must have image_dir, a folder, got {folder!r}")
     return merged
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} of a dataset config must be a table, got {value!r}")
+    return cast("Mapping[str, Any]", value)
+
+
+def _tables(name: str, value: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} of a dataset config must be tables, [[{name}]], got {value!r}")
+    return [_table(name, one) for one in cast(list[Any], value)]
 
 
 def _folders_of_command(base: Mapping[str, Any], notes: _Notes) -> list[KohyaSubset]:
@@ -150,6 +142,8 @@ def _folders_of_command(base: Mapping[str, Any], notes: _Notes) -> list[KohyaSub
     for option, is_reg in folders:
         if option not in base:
             continue
+        if base[option] is True:
+            raise ValueError(f"{option} must name a folder, got none")
         given = {**values, "image_dir": _first(base[option]), "is_reg": is_reg}
         if "in_json" in base and not is_reg:
             given |= {"metadata_file": _first(base["in_json"])}
@@ -233,53 +227,6 @@ def _take(options: Options, table: Sequence[tuple[str, str, Kind]]) -> dict[str,
         "integer": options.integer, "number": options.number, "flag": options.flag, "text": options.text,
     }  # fmt: skip
     return {field: readers[kind](name) for name, field, kind in table if name in options}
-
-
-def _read(subset: KohyaSubset, folders: Mapping[str, Path]) -> Dataset:
-    folder = folders[subset.folder]
-    dataset = scan_folder(
-        folder,
-        subset.caption_extension,
-        1,
-        _metadata_file(subset, folder),
-        folders[subset.mask_folder] if subset.mask_folder else None,
-        subset.class_tokens,
-    )
-    is_numbered = subset.form == "numbered folders"
-    kept = [found for one in dataset.subsets if (found := _as_sd_scripts_reads(one, is_numbered))]
-    if not kept:
-        wanted = "in subfolders such as 10_name" if is_numbered else "that are not in subfolders"
-        raise ValueError(f"the folder {folder.name!r} must have images {wanted}, as sd-scripts reads them")
-
-    def settled(one: Subset) -> Subset:
-        return replace(
-            one, repeats=one.repeats * subset.repeats if is_numbered else subset.repeats,
-            is_regularization=one.is_regularization or subset.is_regularization,
-            captions=subset.captions, buckets=subset.buckets,
-        )  # fmt: skip
-
-    return replace(dataset, subsets=tuple(kept)).map(settled)
-
-
-def _as_sd_scripts_reads(subset: Subset, is_numbered: bool) -> Subset | None:
-    """Only images of `N_name` subfolders, or only those that lie in the folder itself."""
-
-    def is_read(name: str) -> bool:
-        parents = name.split("/")[:-1]
-        return len(parents) == 1 and bool(NUMBERED_FOLDER.fullmatch(parents[0])) if is_numbered else not parents
-
-    items = tuple(item for item in subset.items if is_read(item.name))
-    return replace(subset, items=items) if items else None
-
-
-def _metadata_file(subset: KohyaSubset, folder: Path) -> Path | None:
-    if not subset.metadata:
-        return None
-    name = subset.metadata.replace("\\", "/").rpartition("/")[2]
-    path = folder / name
-    if not path.is_file():
-        raise ValueError(f"put the metadata file {name!r} into the folder {folder.name!r}")
-    return path
 
 
 def _first(value: Any) -> Any:

@@ -4,18 +4,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..optimizers.arguments import parse_arguments
-from ..optimizers.catalog import find_optimizer
+from ..optimizers.build import accepted_arguments
+from ..optimizers.catalog import OptimizerSpec, find_optimizer
 from ..optimizers.schedules import ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
-from .options import Options
+from .options import Options, finite
 from .tables import SCHEDULES
 
 DEFAULT_RATE = 2e-6
 """sd-scripts' own, where no rate is given."""
-DECAYED = ("adamw", "adamw8bit")
-"""Optimizers that decay by 0.01 where nothing is said; the others by 0."""
-ADAFACTOR = {"relative_step": False, "scale_parameter": False}
-"""Its arguments that are off here unless switched on, and on in sd-scripts unless switched off."""
+DECAYS: Mapping[str, float] = {"AdamW": 0.01, "AdamW8bit": 0.01, "DAdaptAdan": 0.02}
+"""What an optimizer decays by where nothing is said; the others by 0."""
+ORIGINALS: Mapping[str, Mapping[str, tuple[object, object]]] = {
+    "Adafactor": {"relative_step": (True, False), "scale_parameter": (True, False)},
+    "Prodigy": {"use_bias_correction": (False, True)},
+    "DAdaptAdam": {"decouple": (False, True)},
+    "DAdaptLion": {"weight_decouple": (True, False)},
+    "DAdaptSGD": {"momentum": (0.0, 0.9)},
+}
+"""Arguments with another default in an optimizer's own package, which sd-scripts takes: (there, here)."""
+D_ADAPTATION = frozenset({"betas", "eps", "decouple", "use_bias_correction", "d0", "growth_rate"})
+ORIGINAL_ARGUMENTS: Mapping[str, frozenset[str]] = {
+    "Prodigy": D_ADAPTATION | {"beta3", "safeguard_warmup", "d_coef"},
+    "DAdaptAdam": D_ADAPTATION,
+    "DAdaptLion": frozenset({"betas", "d0"}),
+    "DAdaptSGD": frozenset({"momentum", "d0", "growth_rate"}),
+}
+"""What those packages take; of the others all is written."""
+OTHER_FORM = ("DAdaptAdan",)
+"""Optimizers that step otherwise here than in their own package, whatever the arguments."""
+PART_RATES = ("unet_lr", "text_encoder_lr", "text_encoder_2_lr")
 LORAPLUS = "loraplus_lr_ratio"
 NATIVE = (
     "AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptAdan", "DAdaptLion",
@@ -35,19 +53,50 @@ def import_optimizer(
 ) -> OptimizerSettings:
     """The optimizer; `fields` and `schedule` are options that only have another name. Adds to `notes`."""
     name = _name(options, notes)
-    arguments = options.pairs("optimizer_args")
-    decay = arguments.pop("weight_decay", None)
+    given = options.pairs("optimizer_args")
+    decay = given.pop("weight_decay", None)
+    arguments = _as_original(name, _accepted(name, given, notes), notes)
     values = _rates(fields, notes)
-    if name == "Adafactor" and _finds_rate(arguments):
-        values = {key: value for key, value in values.items() if key not in ("unet_lr", "text_encoder_lr")}
+    if "relative_step" in arguments:
+        values = {key: value for key, value in values.items() if key not in PART_RATES}
     return OptimizerSettings(
         optimizer=name,
-        weight_decay=float(str(decay)) if decay is not None else 0.01 if name.lower() in DECAYED else 0.0,
+        weight_decay=DECAYS.get(name, 0.0) if decay is None else finite("weight_decay", str(decay)),
         arguments=" ".join(f"{key}={value}" for key, value in arguments.items()),
         loraplus_ratio=network_args.number(LORAPLUS) or 1.0,
         schedule=_schedule(options, schedule, notes),
         **values,
     )
+
+
+def _accepted(name: str, arguments: Mapping[str, object], notes: list[str]) -> dict[str, object]:
+    """The arguments that the optimizer takes here; the others are noted."""
+    spec = find_optimizer(name)
+    try:
+        accepted = accepted_arguments(spec.load())
+    except ValueError:  # its package is missing, which is said by what builds it
+        return dict(arguments)
+    unknown = [key for key in arguments if spec.aliases.get(key, key) not in accepted]
+    notes += [f"optimizer_args {key}={arguments[key]}: {name} does not take it here" for key in unknown]
+    return {key: value for key, value in arguments.items() if key not in unknown}
+
+
+def _as_original(name: str, arguments: dict[str, object], notes: list[str]) -> dict[str, object]:
+    """The arguments with those defaults of the optimizer's own package that are others here."""
+    aliases = find_optimizer(name).aliases
+    found = dict(arguments)
+    for key, (theirs, ours) in ORIGINALS.get(name, {}).items():
+        given = next((one for one in found if aliases.get(one, one) == aliases.get(key, key)), None)
+        if given is None:
+            found[key] = theirs
+            notes.append(
+                f"optimizer_args {key}={theirs}: written out, as {name} has it in its own package; here {ours}"
+            )
+        elif str(found[given]) == str(ours):
+            del found[given]
+    if name in OTHER_FORM:
+        notes.append(f"optimizer_type {name}: steps otherwise here than in its own package; compare the first pictures")
+    return found
 
 
 def export_optimizer(optimizer: OptimizerSettings, notes: list[str]) -> list[str]:
@@ -56,9 +105,7 @@ def export_optimizer(optimizer: OptimizerSettings, notes: list[str]) -> list[str
     name = SCHEDULE_FREE.get(spec.name, spec.name)
     if spec.name not in SCHEDULE_FREE and spec.name not in NATIVE:
         name = f"{spec.module.partition('.')[0]}.{spec.name}"
-    arguments = [f'"{key}={_literal(value)}"' for key, value in parse_arguments(optimizer.arguments).items()]
-    if optimizer.optimizer == "Adafactor":
-        arguments += [f'"{key}={ours}"' for key, ours in ADAFACTOR.items() if key not in optimizer.arguments]
+    arguments = [f'"{key}={_literal(value)}"' for key, value in _original_arguments(optimizer, spec, notes).items()]
     for field in ("ema_decay", "alpha_compensation"):
         if getattr(optimizer, field) not in (0.0, "none"):
             notes.append(f"{field}: no equivalent")
@@ -94,12 +141,19 @@ def _rates(fields: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     return {**fields, "learning_rate": rate}
 
 
-def _finds_rate(arguments: dict[str, Any]) -> bool:
-    """Whether Adafactor finds its rate; its arguments get sd-scripts' defaults, which are the opposite of ours."""
-    for key, ours in ADAFACTOR.items():
-        if str(arguments.setdefault(key, True)) == str(ours):
-            del arguments[key]
-    return "relative_step" in arguments
+def _original_arguments(optimizer: OptimizerSettings, spec: OptimizerSpec, notes: list[str]) -> dict[str, object]:
+    """The arguments under the names of the optimizer's own package, with those of our defaults that are others there.
+
+    Adds to `notes` what that package does not take.
+    """
+    names = {ours: theirs for theirs, ours in spec.aliases.items()}
+    differing = ORIGINALS.get(spec.name, {})
+    given = {names.get(key, key): value for key, value in parse_arguments(optimizer.arguments).items()}
+    found: dict[str, object] = {key: ours for key, (_, ours) in differing.items()} | given
+    taken = ORIGINAL_ARGUMENTS.get(spec.name, frozenset(found))
+    is_lost = {key: key not in taken and value != differing.get(key, (None,))[0] for key, value in found.items()}
+    notes += [f"arguments {key}={found[key]}: not taken by {spec.name} there" for key, lost in is_lost.items() if lost]
+    return {key: value for key, value in found.items() if key in taken}
 
 
 def _schedule(options: Options, fields: Mapping[str, Any], notes: list[str]) -> ScheduleSettings:
@@ -114,6 +168,11 @@ def _schedule(options: Options, fields: Mapping[str, Any], notes: list[str]) -> 
             values[field] = length
     if given == "polynomial":
         values.setdefault("power", 1.0)
+    if given == "warmup_stable_decay":
+        values.setdefault("decay_steps", 0.0)
+        values["warmup_from_min"] = bool(values.get("min_ratio") and values.get("warmup_steps"))
+        if values.pop("cycles", 1) != 1:
+            notes.append("lr_scheduler_num_cycles with warmup_stable_decay: no equivalent, one half wave instead")
     return ScheduleSettings(schedule=SCHEDULES.get(given, "constant"), **values)
 
 
@@ -127,30 +186,35 @@ def _length(options: Options, name: str) -> float | None:
     if text is None:
         return None
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        return finite(name, text[:-1]) / 100 if text.endswith("%") else finite(name, text)
     except ValueError:
         raise ValueError(f"{name} must be a number of steps, a share or a percentage, got {text!r}") from None
 
 
 def _export_schedule(schedule: ScheduleSettings, notes: list[str]) -> list[str]:
-    name: str = schedule.schedule
-    if name in ("logarithmic", "rex"):
-        notes.append(f"schedule {name}: no equivalent, cosine instead")
-        name = "cosine"
-    if name == "constant" and schedule.warmup_steps:
-        name = "constant_with_warmup"
-    if schedule.min_ratio and name == "cosine":
-        name = "cosine_with_min_lr"
-    elif schedule.min_ratio and name != "warmup_stable_decay":
-        notes.append(f"min_ratio with {name}: no equivalent")
+    name = _schedule_name(schedule, notes)
     words = [f"--lr_scheduler={name}"]
     if schedule.warmup_steps:
         words.append(f"--lr_warmup_steps={schedule.warmup_steps:g}")
+        if schedule.min_ratio and schedule.warmup_from_min != (name == "warmup_stable_decay"):
+            notes.append(f"warmup_from_min {schedule.warmup_from_min}: the other way in sd-scripts' {name}")
     if name == "warmup_stable_decay":
         words.append(f"--lr_decay_steps={schedule.decay_steps:g}")
     if name == "polynomial":
         words.append(f"--lr_scheduler_power={schedule.power:g}")
     return words
+
+
+def _schedule_name(schedule: ScheduleSettings, notes: list[str]) -> str:
+    if schedule.schedule in ("logarithmic", "rex"):
+        notes.append(f"schedule {schedule.schedule}: no equivalent, cosine instead")
+    elif schedule.schedule == "constant":
+        return "constant_with_warmup" if schedule.warmup_steps else "constant"
+    elif schedule.schedule != "cosine":
+        if schedule.min_ratio and schedule.schedule != "warmup_stable_decay":
+            notes.append(f"min_ratio with {schedule.schedule}: no equivalent")
+        return schedule.schedule
+    return "cosine_with_min_lr" if schedule.min_ratio else "cosine"
 
 
 def _literal(value: object) -> str:

@@ -1,5 +1,6 @@
 """Options of sd-scripts as they come from a text, each taken once, so that nothing is passed over unseen."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -31,12 +32,17 @@ class Options:
             ValueError: It is none.
         """
         text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return float(text)
-        except ValueError:
-            raise ValueError(f"{name} must be a number, got {text!r}") from None
+        return None if text is None else finite(name, text)
+
+    def numbers(self, name: str) -> list[float]:
+        """All numbers of an option that takes several; empty = not given.
+
+        Raises:
+            ValueError: One is none.
+        """
+        value = self._values.pop(name, None)
+        several = cast(list[Any], value) if isinstance(value, list) else [] if value is None else [value]
+        return [finite(name, str(one)) for one in several]
 
     def integer(self, name: str) -> int | None:
         """A whole number.
@@ -55,13 +61,17 @@ class Options:
         return text is not None and text.lower() not in ("false", "0")
 
     def pairs(self, name: str) -> dict[str, Value]:
-        """`key=value` texts as a mapping.
+        """`key=value` texts as a mapping; a table is one already.
 
         Raises:
             ValueError: One has no `=`.
         """
         value = self._values.pop(name, None)
-        texts: list[Any] = value.split() if isinstance(value, str) else cast(list[Any], value or [])
+        if isinstance(value, Mapping):
+            return {str(key): _written(content) for key, content in cast(Mapping[Any, Any], value).items()}
+        if value is not None and not isinstance(value, str | list):
+            raise ValueError(f"{name} must be key=value texts, got {value!r}")
+        texts = value.split() if isinstance(value, str) else cast(list[Any], value or [])
         found: dict[str, Value] = {}
         for text in texts:
             key, equals, content = str(text).partition("=")
@@ -73,6 +83,26 @@ class Options:
     def left_over(self) -> dict[str, Value]:
         """What nobody has read."""
         return dict(self._values)
+
+
+def finite(name: str, text: str) -> float:
+    """The number a text is.
+
+    Raises:
+        ValueError: It is none, or beyond what numbers hold.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number that can be counted with, got {text}")
+    return number
+
+
+def _written(value: Any) -> str:
+    """A value of a table as it stands behind the `=` of a text."""
+    return ",".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)
 
 
 def _is_off(value: Value) -> bool:

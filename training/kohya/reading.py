@@ -6,12 +6,17 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from .options import Options
 
 _COMMAND = re.compile(r"(?:^|\s)--[A-Za-z]")
 _CONTINUATION = re.compile(r"[\\^`][ \t]*\r?\n")
+
+MAX_DEPTH = 12
+"""Tables within tables; sd-scripts has three."""
+TABLES = ("network_args", "optimizer_args", "lr_scheduler_args")
+"""Options whose value may be a table of its own, where other tables are sections."""
 
 OTHER_NAMES: Mapping[str, str] = {
     "optimizer": "optimizer_type",
@@ -51,9 +56,32 @@ def parse_table(text: str) -> Mapping[str, Any] | None:
     text = text.strip()
     if not text:
         raise ValueError("text is empty: paste a command line, TOML or JSON of sd-scripts")
-    if text.startswith("{"):
-        return _json(text)
-    return None if _is_command(text) else _toml(text)
+    if not text.startswith("{") and _is_command(text):
+        return None
+    try:
+        table = _json(text) if text.startswith("{") else _toml(text)
+    except RecursionError:
+        raise _too_deep() from None
+    _check_depth(table)
+    return table
+
+
+def _check_depth(table: Mapping[str, Any]) -> None:
+    level: list[Any] = [table]
+    for _ in range(MAX_DEPTH):
+        level = [one for value in level for one in _within(value)]
+    if level:
+        raise _too_deep()
+
+
+def _within(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(cast(Mapping[str, Any], value).values())
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"text must not have tables or lists more than {MAX_DEPTH} deep; sd-scripts reads three")
 
 
 def _is_command(text: str) -> bool:
@@ -63,7 +91,7 @@ def _is_command(text: str) -> bool:
 def _json(text: str) -> dict[str, Any]:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # a number of thousands of digits is one too
         raise ValueError(f"text starts like JSON but is not: {error}") from None
 
 
@@ -77,7 +105,7 @@ def _toml(text: str) -> dict[str, Any]:
         ) from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"text must be a command line, TOML or JSON of sd-scripts; read as TOML: {error}") from None
 
 
@@ -85,7 +113,8 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Sections are only for the eye; lists of tables (datasets) stay as they are."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        flat |= _flat(value) if isinstance(value, dict) else {name: value}  # pyright: ignore[reportUnknownArgumentType]
+        is_section = isinstance(value, dict) and name not in TABLES
+        flat |= _flat(cast(dict[str, Any], value)) if is_section else {name: value}
     return flat
 
 

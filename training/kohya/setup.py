@@ -79,7 +79,9 @@ def import_kohya(text: str) -> KohyaSetup:
     """
     read = read_kohya(text)
     options, notes = read.options, [f"{read.launcher}: not needed"] if read.launcher else []
+    text_rates = _text_rates(options, notes)
     taken = {owner: _take(options, owner) for owner in ("network", "optimizer", "schedule", "objective", "stage")}
+    taken["optimizer"] |= text_rates
     network_args = options.pairs("network_args")
     loraplus = Options({LORAPLUS: network_args.pop(LORAPLUS, None)})
     optimizer = import_optimizer(options, loraplus, taken["optimizer"], taken["schedule"], notes)
@@ -87,6 +89,7 @@ def import_kohya(text: str) -> KohyaSetup:
     network = import_network(rest, taken["network"], notes)
     objective = _objective(rest, taken["objective"])
     stage = Stage(**_length(rest), **taken["stage"])
+    notes += _accumulation_notes(stage)
     elsewhere, lost = _sorted_out(rest)
     return KohyaSetup(
         network=network, optimizer=optimizer, objective=objective, stages=(stage,),
@@ -103,7 +106,7 @@ def export_kohya(
     lines: list[str] = []
     for number, (stage, settings) in enumerate(zip(stages, stage_optimizers(stages, optimizer), strict=True), 1):
         words = _with_loraplus(network_words, settings.loraplus_ratio)
-        words += [*_export_fields(settings, "optimizer"), *export_optimizer(settings, notes)]
+        words += [*_export_rates(settings), *export_optimizer(settings, notes)]
         words += [*_export_fields(settings.schedule, "schedule"), *objective_words, *_export_stage(stage, notes)]
         if number > 1:
             words.append(f'--network_weights="stage {number - 1}.safetensors"')
@@ -122,6 +125,30 @@ def _take(options: Options, owner: Owner) -> dict[str, Any]:
     }  # fmt: skip
     wanted = [option for option in OPTIONS if option.owner == owner and option.name in options]
     return {option.field: readers[option.kind](option.name) for option in wanted}
+
+
+def _text_rates(options: Options, notes: list[str]) -> dict[str, float]:
+    """The rates of the text encoders; of two the second is that of SDXL's second one."""
+    rates = options.numbers("text_encoder_lr")
+    if len(rates) < 2:
+        return {"text_encoder_lr": rates[0]} if rates else {}
+    if rates[2:]:
+        notes.append(f"text_encoder_lr {rates[2]:g}: there is no third text encoder")
+    notes.append(
+        f"text_encoder_lr {rates[0]:g} {rates[1]:g}: one for each of SDXL's text encoders; networks.lora of sd-scripts "
+        "trains both at the first"
+    )
+    return {"text_encoder_lr": rates[0], "text_encoder_2_lr": rates[1]}
+
+
+def _accumulation_notes(stage: Stage) -> list[str]:
+    if stage.steps is not None or stage.grad_accumulation_steps == 1:
+        return []
+    return [
+        f"max_train_epochs {stage.epochs:g} with gradient_accumulation_steps {stage.grad_accumulation_steps}: batches "
+        "run on over the end of an epoch here, where sd-scripts ends it with a step of what is left; up to one step an "
+        "epoch fewer (25 batches, 4 a step, 10 epochs: 63 steps, there 70). Set steps for the same number"
+    ]
 
 
 def _objective(options: Options, taken: Mapping[str, Any]) -> ObjectiveSettings:
@@ -172,6 +199,16 @@ def _export_fields(settings: Any, owner: Owner) -> list[str]:
         if is_given and value is not None:
             words.append(f"--{option.name}" if option.kind == "flag" else f"--{option.name}={_number(value)}")
     return words
+
+
+def _export_rates(optimizer: OptimizerSettings) -> list[str]:
+    """Options of the rates; SDXL's text encoders have one each where they differ."""
+    words = _export_fields(optimizer, "optimizer")
+    if optimizer.text_encoder_2_lr is None:
+        return words
+    first = optimizer.learning_rate if optimizer.text_encoder_lr is None else optimizer.text_encoder_lr
+    rest = [word for word in words if not word.startswith("--text_encoder_lr")]
+    return [*rest, f"--text_encoder_lr {_number(first)} {_number(optimizer.text_encoder_2_lr)}"]
 
 
 def _export_stage(stage: Stage, notes: list[str]) -> list[str]:

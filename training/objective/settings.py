@@ -28,7 +28,7 @@ class ObjectiveSettings:
     soft_min_snr: bool = False
     """min_snr_gamma without the corner."""
     debiased_estimation: bool = False
-    """Weight 1/√SNR instead of min-SNR."""
+    """Weight 1/√SNR; beside min_snr_gamma both count, multiplied, as in sd-scripts."""
     p2_gamma: float | None = None
     """Exponent of the P2 weight, above 0; 1 usual. None off."""
     scale_v_pred_loss_like_noise_pred: bool = False
@@ -143,14 +143,10 @@ def _check_pairs(settings: ObjectiveSettings) -> None:
         raise ValueError(
             f"max_timestep must be above min_timestep ({settings.min_timestep}), got {settings.max_timestep}"
         )
-    weights = {
-        "min_snr_gamma": settings.min_snr_gamma is not None,
-        "debiased_estimation": settings.debiased_estimation,
-        "p2_gamma": settings.p2_gamma is not None,
-    }
-    active = [name for name, is_on in weights.items() if is_on]
-    if len(active) > 1:
-        raise ValueError(f"only one weighting can be on, got {' and '.join(active)}; turn the others off")
+    others = {"min_snr_gamma": settings.min_snr_gamma is not None, "debiased_estimation": settings.debiased_estimation}
+    active = [name for name, is_on in others.items() if is_on]
+    if settings.p2_gamma is not None and active:
+        raise ValueError(f"p2_gamma must be the only weighting, got {' and '.join(active)} too; turn the others off")
     if settings.soft_min_snr and settings.min_snr_gamma is None:
         raise ValueError("soft_min_snr needs min_snr_gamma above 0, got it turned off")
     if settings.adaptive_noise_scale != 0 and settings.noise_offset == 0:

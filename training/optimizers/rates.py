@@ -21,8 +21,10 @@ def rate_source(settings: OptimizerSettings) -> RateSource:
 
 
 def part_rate(settings: OptimizerSettings, part: PartName) -> float:
-    """Base rate of the U-Net, or of the text encoders."""
+    """Base rate of the U-Net, or of a text encoder."""
     rate = settings.unet_lr if part == "unet" else settings.text_encoder_lr
+    if part == "text_encoder_2" and settings.text_encoder_2_lr is not None:
+        rate = settings.text_encoder_2_lr
     return settings.learning_rate if rate is None else rate
 
 
@@ -54,6 +56,7 @@ def check_rates(settings: OptimizerSettings, spec: OptimizerSpec, needs_one_rate
         "learning_rate": settings.learning_rate,
         "unet_lr": settings.unet_lr,
         "text_encoder_lr": settings.text_encoder_lr,
+        "text_encoder_2_lr": settings.text_encoder_2_lr,
     }
     for name, rate in named.items():
         if rate and not spec.lowest_rate <= rate < spec.highest_rate:

@@ -34,6 +34,8 @@ class ScheduleSettings:
     """Shape after the warmup."""
     warmup_steps: float = 0.0
     """Rise from 0 to the full rate: steps from 1 up, a share of the stage below 1. 0 off."""
+    warmup_from_min: bool = False
+    """The warmup begins at min_ratio instead of 0, as warmup_stable_decay does in sd-scripts."""
     decay_steps: float = 0.2
     """Length of the fall at the end of warmup_stable_decay: steps from 1 up, a share of the stage below 1."""
     cycles: int = 1
@@ -72,7 +74,7 @@ def schedule_multiplier(schedule: ScheduleSettings, step: int, total_steps: int)
     """
     warmup_steps = length_in_steps(schedule.warmup_steps, total_steps)
     if step < warmup_steps:
-        return step / warmup_steps
+        return _lift(step / warmup_steps, schedule.min_ratio if schedule.warmup_from_min else 0.0)
     if schedule.schedule == "inverse_sqrt":
         return _lift(_inverse_sqrt(schedule, step, warmup_steps), schedule.min_ratio)
     if schedule.schedule == "warmup_stable_decay":

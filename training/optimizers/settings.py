@@ -22,6 +22,8 @@ class OptimizerSettings:
     """Rate of the U-Net; None = learning_rate, 0 = frozen."""
     text_encoder_lr: float | None = None
     """Rate of the text encoders; None = learning_rate, 0 = frozen."""
+    text_encoder_2_lr: float | None = None
+    """Rate of SDXL's second text encoder; None = that of the first, 0 = frozen."""
     weight_decay: float = 0.01
     """Pull of the parameters towards 0. 0 off."""
     max_grad_norm: float = 1.0
@@ -50,6 +52,7 @@ class OptimizerSettings:
             ("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0"),
             ("unet_lr", self.unet_lr, self.unet_lr is None or self.unet_lr >= 0, "0 or more"),
             ("text_encoder_lr", self.text_encoder_lr, (self.text_encoder_lr or 0.0) >= 0, "0 or more"),
+            ("text_encoder_2_lr", self.text_encoder_2_lr, (self.text_encoder_2_lr or 0.0) >= 0, "0 or more"),
             ("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more"),
             ("max_grad_norm", self.max_grad_norm, self.max_grad_norm >= 0, "0 or more"),
             ("loraplus_ratio", self.loraplus_ratio, self.loraplus_ratio > 0, "above 0"),

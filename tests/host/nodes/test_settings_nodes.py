@@ -13,7 +13,7 @@ def run(comfy):
     """Executes a node of ours with the defaults of its required inputs and the given values."""
 
     def execute(topic, name, *, everything=False, **values):
-        node = getattr(importlib.import_module(f"pack.nodes.{topic}"), name)
+        node = getattr(importlib.import_module(f"pack.nodes.training.{topic}"), name)
         inputs = [item for item in node.define_schema().inputs if getattr(item, "default", None) is not None]
         chosen = {item.id: item.default for item in inputs if everything or not item.optional}
         return node.execute(**{**chosen, **values}).args[0]

@@ -1,17 +1,25 @@
 """Setups of sd-scripts are taken over whole or listed, in all three forms, and settings come back from a command."""
 
+import contextlib
+import json
+import random
 import sys
 from dataclasses import replace
 
+import dadaptation
+import prodigyopt
 import pytest
-from pack.training.kohya import export_kohya, import_kohya
+from pack.tests.unit.optimizers.problem import regression
+from pack.training.kohya import export_kohya, import_datasets, import_kohya
 from pack.training.kohya.reading import read_kohya
-from pack.training.loop.stages import Stage
+from pack.training.kohya.tables import ELSEWHERE, OPTIONS
+from pack.training.loop.stages import Stage, stage_steps
 from pack.training.networks.block_weights import BlockWeights
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
-from pack.training.optimizers import check_optimizer, find_optimizer
-from pack.training.optimizers.schedules import ScheduleSettings
+from pack.training.optimizers import build_optimizer, check_optimizer, find_optimizer
+from pack.training.optimizers.rates import part_rate
+from pack.training.optimizers.schedules import ScheduleSettings, schedule_multiplier
 from pack.training.optimizers.settings import OptimizerSettings
 
 ALL_PARTS = ("unet", "text_encoder", "text_encoder_2")
@@ -52,8 +60,8 @@ def test_a_command_line_is_taken_over():
         algorithm="locon", rank=64, alpha=32.0, conv_rank=8, conv_alpha=4.0, parts=ALL_PARTS
     )
     assert setup.optimizer == OptimizerSettings(
-        optimizer="AdamW8bit", learning_rate=1e-4, unet_lr=1e-4, text_encoder_lr=5e-5, weight_decay=0.05,
-        arguments="betas=0.9,0.99",
+        optimizer="AdamW8bit", learning_rate=1e-4, unet_lr=1e-4, text_encoder_lr=5e-5, text_encoder_2_lr=1e-5,
+        weight_decay=0.05, arguments="betas=0.9,0.99",
         schedule=ScheduleSettings(schedule="cosine_with_restarts", cycles=3, warmup_steps=0.1),
     )  # fmt: skip
     assert setup.objective == ObjectiveSettings(min_snr_gamma=5.0, noise_offset=0.05)
@@ -96,7 +104,10 @@ def test_a_toml_file_is_taken_over():
     assert setup.network == NetworkSettings(
         algorithm="lokr", rank=16, alpha=8.0, factor=8, weight_decompose=True, parts=("unet",)
     )
-    assert (setup.optimizer.optimizer, setup.optimizer.arguments) == ("Prodigy", "d_coef=2 decouple=True")
+    assert (setup.optimizer.optimizer, setup.optimizer.arguments) == (
+        "Prodigy",
+        "d_coef=2 decouple=True use_bias_correction=False",
+    )
     assert setup.objective == ObjectiveSettings(
         min_snr_gamma=None, v_pred_like_loss=0.1, scale_weight_norms=1.0, is_mask_area_normalized=False
     )
@@ -168,6 +179,144 @@ def test_what_has_no_equivalent_is_listed(text, lost):
     assert lost in import_kohya(text).text()
 
 
+def steps_of(settings, reference, num_steps=50):
+    """How far our path is from the original's, and d x learning rate of both at the end."""
+    ours = regression()
+    theirs = ours.copy()
+    our_optimizer, their_optimizer = build_optimizer(settings, ours.groups()), reference([theirs.down, theirs.up])
+    for step in range(num_steps):
+        ours.step(our_optimizer, step)
+        theirs.step(their_optimizer, step)
+    rates = [float(one.param_groups[0]["d"]) for one in (our_optimizer, their_optimizer)]
+    return float((ours.up - theirs.up).norm() / theirs.up.norm()), rates
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("Prodigy", prodigyopt.Prodigy),
+        ("DAdaptAdam", dadaptation.DAdaptAdam),
+        ("DAdaptSGD", dadaptation.DAdaptSGD),
+        ("DAdaptAdaGrad", dadaptation.DAdaptAdaGrad),
+    ],
+)
+def test_what_finds_its_rate_does_it_as_its_own_package_where_nothing_is_said(name, original, decay):
+    said = f"--optimizer_args weight_decay={decay}" if decay else ""
+    setup = import_kohya(f"--optimizer_type={name} --learning_rate=1 {said}")
+    distance, (ours, theirs) = steps_of(setup.optimizer, lambda p: original(p, lr=1.0, weight_decay=decay))
+    assert distance < 0.002
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_other_defaults_are_named_on_the_way_in_and_written_on_the_way_out():
+    setup = import_kohya("--optimizer_type=prodigy --learning_rate=1")
+    assert setup.optimizer.arguments == "use_bias_correction=False" and "use_bias_correction=False" in setup.text()
+    assert import_kohya("--optimizer_type=DAdaptAdam --learning_rate=1").optimizer.arguments == "decouple=False"
+    ours = OptimizerSettings(optimizer="Prodigy", learning_rate=1.0, arguments="weight_decouple=False fixed_decay=True")
+    commands = export_kohya(NETWORKS[0], ours, ObjectiveSettings(), (Stage(steps=10),))
+    assert '"use_bias_correction=True"' in commands.text and '"decouple=False"' in commands.text
+    assert "fixed_decay" not in commands.text and any("fixed_decay=True" in line for line in commands.lost)
+
+
+def test_an_argument_that_the_optimizer_lacks_here_is_listed_and_the_rest_is_taken():
+    setup = import_kohya("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args slice_p=11 d_coef=0.8")
+    assert "d_coef=0.8" in setup.optimizer.arguments and "slice_p" not in setup.optimizer.arguments
+    assert any("slice_p=11" in line for line in setup.lost)
+    check_optimizer(setup.optimizer)
+
+
+def test_both_text_encoders_keep_their_rates():
+    for text in ("--text_encoder_lr 1e-5 5e-6", "text_encoder_lr = [1e-5, 5e-6]\nlearning_rate = 1e-4"):
+        setup = import_kohya(text)
+        assert (setup.optimizer.text_encoder_lr, setup.optimizer.text_encoder_2_lr) == (1e-5, 5e-6)
+    assert [part_rate(setup.optimizer, part) for part in ALL_PARTS] == [1e-4, 1e-5, 5e-6]
+    assert "5e-06" in setup.text()
+    same = import_kohya("--text_encoder_lr=1e-5 --learning_rate=1e-4").optimizer
+    assert same.text_encoder_2_lr is None and part_rate(same, "text_encoder_2") == 1e-5
+
+
+def test_min_snr_beside_debiased_estimation_is_taken_over():
+    objective = import_kohya("--min_snr_gamma=5 --debiased_estimation_loss").objective
+    assert objective.min_snr_gamma == 5.0 and objective.debiased_estimation
+
+
+def test_a_stable_schedule_decays_only_where_it_is_asked_to():
+    plain = import_kohya("--lr_scheduler=warmup_stable_decay --learning_rate=1e-4").optimizer.schedule
+    assert schedule_multiplier(plain, 99, 100) == 1.0
+    text = "--lr_scheduler=warmup_stable_decay --lr_warmup_steps=10 --lr_scheduler_min_lr_ratio=0.1 --learning_rate=1"
+    assert schedule_multiplier(import_kohya(text).optimizer.schedule, 0, 100) == pytest.approx(0.1)
+
+
+def test_epochs_of_accumulated_steps_are_said_to_be_counted_otherwise():
+    text = import_kohya("--max_train_epochs=10 --gradient_accumulation_steps=4").text()
+    assert "63 steps" in text and "70" in text
+    assert stage_steps(Stage(epochs=10, grad_accumulation_steps=4), lambda stage: 25) == 63
+    assert "63 steps" not in import_kohya("--max_train_steps=70 --gradient_accumulation_steps=4").text()
+
+
+BROKEN = [
+    '{"datasets": [5]}', '{"datasets": 5}', '{"datasets": {}}', '{"datasets": []}', '{"general": [], "datasets": []}',
+    '{"general": [], "datasets": [{"subsets": [{"image_dir": "a"}]}]}', '{"datasets": [{"subsets": 5}]}',
+    '{"datasets": [{"subsets": [5]}]}', '{"datasets": [{"subsets": [{"image_dir": 5}]}]}', "datasets = 5",
+    "datasets = [5]", '{"network_dim": 1e400}', '{"learning_rate": NaN}', '{"lr_warmup_steps": 1e400}',
+    '{"optimizer_args": 5}', '{"network_args": true}', '{"optimizer_args": {"weight_decay": "much"}}',
+    '{"seed": ' + "9" * 5000 + "}", '{"a":' * 5000 + "1" + "}" * 5000, "a = " + "[" * 5000 + "]" * 5000,
+    "[" + "a." * 200 + "a]\nb = 1", '{"datasets": [{"subsets": [{"image_dir": "a", "num_repeats": 1e400}]}]}',
+    '{"datasets": [{"resolution": {"x": 1}, "subsets": [{"image_dir": "a"}]}]}', "--train_data_dir --network_dim 4",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:40])
+def test_text_that_makes_no_sense_ends_in_words(text):
+    said = []
+    for read in (import_kohya, import_datasets):
+        try:
+            read(text)
+        except ValueError as error:
+            said.append(str(error))
+    assert said and all(len(one) > 20 for one in said)
+
+
+def test_any_value_in_any_place_ends_in_settings_or_in_words():
+    draw = random.Random(3)
+    odd = [
+        5,
+        -1,
+        0,
+        1e308,
+        float("inf"),
+        float("nan"),
+        "",
+        "x",
+        "1e400",
+        True,
+        None,
+        [],
+        {},
+        [[]],
+        [{}],
+        {"a": {"b": 1}},
+    ]
+    names = [*(option.name for option in OPTIONS), *ELSEWHERE, "network_args", "optimizer_args", "optimizer_type",
+             "network_dim", "network_alpha", "network_module", "lr_scheduler", "lr_warmup_steps", "max_train_steps",
+             "resolution", "datasets", "general", "subsets", "image_dir", "train_data_dir"]  # fmt: skip
+    for _ in range(1500):
+        table = {name: draw.choice(odd) for name in draw.sample(names, 4)}
+        if draw.random() < 0.5:
+            inner = {name: draw.choice(odd) for name in draw.sample(names, 2)}
+            table = {"datasets": [{**table, "subsets": [{"image_dir": "a", **inner}]}]}
+        for read in (import_kohya, import_datasets):
+            with contextlib.suppress(ValueError):
+                read(json.dumps(table))
+
+
+def test_a_table_of_arguments_is_read_like_their_texts():
+    as_texts = import_kohya('{"optimizer_args": ["betas=0.9,0.99", "weight_decay=0.2"], "learning_rate": 1e-4}')
+    as_table = import_kohya('{"optimizer_args": {"betas": [0.9, 0.99], "weight_decay": 0.2}, "learning_rate": 1e-4}')
+    assert as_table.optimizer == as_texts.optimizer and as_table.optimizer.weight_decay == 0.2
+
+
 def test_passwords_are_not_repeated():
     text = import_kohya("--huggingface_token=abc123 --wandb_api_key xyz789").text()
     assert "huggingface_token: no equivalent" in text and "wandb_api_key" in text
@@ -200,6 +349,9 @@ NETWORKS = [
 OPTIMIZERS = [
     OptimizerSettings(),
     OptimizerSettings(optimizer="Prodigy", learning_rate=1.0, arguments="d_coef=2.0 betas=0.9,0.99", weight_decay=0.0),
+    OptimizerSettings(optimizer="DAdaptAdam", learning_rate=1.0, arguments="decouple=False"),
+    OptimizerSettings(optimizer="DAdaptSGD", learning_rate=1.0, weight_decay=0.0),
+    OptimizerSettings(text_encoder_lr=1e-5, text_encoder_2_lr=5e-6),
     OptimizerSettings(unet_lr=3e-4, text_encoder_lr=0.0, max_grad_norm=0.0, loraplus_ratio=16.0),
     OptimizerSettings(schedule=ScheduleSettings(schedule="cosine", warmup_steps=0.1, min_ratio=0.2)),
     OptimizerSettings(schedule=ScheduleSettings(schedule="polynomial", power=1.5)),

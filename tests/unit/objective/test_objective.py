@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from pack.tests.unit.objective.toy import SD_ALPHAS_CUMPROD, ToyBase, toy_batch
-from pack.training.objective.objective import Draws, ObjectiveSettings, diffusion_loss
+from pack.training.objective.objective import Draws, ObjectiveSettings, diffusion_loss, noise_level_weight
 from pack.training.objective.schedule import zero_terminal_snr
 
 PLAIN = ObjectiveSettings(min_snr_gamma=None)
@@ -148,6 +148,18 @@ def test_hidden_parts_of_the_picture_have_no_influence():
     assert torch.equal(*losses)
 
 
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_min_snr_and_debiased_estimation_multiply_as_in_sd_scripts(prediction_type):
+    snr_B = torch.tensor([0.01, 1.0, 20.0, 4000.0])
+    one, other = ObjectiveSettings(), ObjectiveSettings(min_snr_gamma=None, debiased_estimation=True)
+    both = noise_level_weight(snr_B, ObjectiveSettings(debiased_estimation=True), prediction_type)
+    alone = [noise_level_weight(snr_B, settings, prediction_type) for settings in (one, other)]
+    assert torch.allclose(both, alone[0] * alone[1])
+    if prediction_type == "epsilon":
+        by_hand = snr_B.clamp(max=5.0) / snr_B / snr_B.clamp(max=1000.0).sqrt()
+        assert torch.allclose(both, by_hand)
+
+
 def test_timesteps_are_reported():
     result = loss_of(ToyBase(), toy_batch(3), draws=Draws(seed=0, step=0, timestep=400))
     assert result.timestep_B.tolist() == [400, 400, 400]
@@ -172,7 +184,8 @@ def test_options_of_the_other_prediction_type_are_refused(prediction_type, field
         ({"loss_type": "l3"}, "loss_type must be one of l2, l1, huber, smooth_l1"),
         ({"huber_c": 0.0}, "huber_c"),
         ({"min_snr_gamma": 0.0}, "min_snr_gamma must be above 0"),
-        ({"debiased_estimation": True}, "only one weighting.*min_snr_gamma and debiased_estimation"),
+        ({"p2_gamma": 1.0}, "p2_gamma must be the only weighting.*min_snr_gamma"),
+        ({"p2_gamma": 1.0, "min_snr_gamma": None, "debiased_estimation": True}, "p2_gamma.*debiased_estimation"),
         ({"min_snr_gamma": None, "soft_min_snr": True}, "soft_min_snr needs min_snr_gamma"),
         ({"noise_offset": 2.0}, "noise_offset"),
         ({"adaptive_noise_scale": 0.1}, "adaptive_noise_scale needs noise_offset"),

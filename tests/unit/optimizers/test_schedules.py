@@ -58,7 +58,9 @@ REFERENCES = {
         {"num_decay_steps": 30, "decay_type": "cosine"},
     ),
     "warmup stable decay with minimum": (
-        ScheduleSettings(schedule="warmup_stable_decay", decay_steps=30, min_ratio=0.1),
+        ScheduleSettings(
+            schedule="warmup_stable_decay", warmup_steps=10, warmup_from_min=True, decay_steps=30, min_ratio=0.1
+        ),
         "warmup_stable_decay",
         {"num_decay_steps": 30, "decay_type": "cosine", "min_lr_ratio": 0.1},
     ),
