@@ -6,8 +6,9 @@ from typing import Any, get_args
 from comfy_api.latest import io
 
 from ...training.base_model import PartName
+from ...training.networks.algorithms import NAMES
 from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
-from ...training.networks.settings import Algorithm, NetworkSettings, TargetPreset
+from ...training.networks.settings import NetworkSettings, TargetPreset
 from .. import sockets
 
 SETTINGS = NetworkSettings()
@@ -57,7 +58,7 @@ class BakeryNetwork(io.ComfyNode):
 def _size_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
-            "algorithm", options=list(get_args(Algorithm)), default=SETTINGS.algorithm,
+            "algorithm", options=list(NAMES), default=SETTINGS.algorithm,
             tooltip="lora: the safe choice for characters. locon: also trains convolutions. loha, lokr, glora: learn "
             "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterwards.",
         ),

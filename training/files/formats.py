@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..base_model import ModelFamily
+from ..networks.algorithms import TENSOR_NAMES
 from .names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, to_diffusers_unet, unet_name
 from .types import cast, evened
 
@@ -27,11 +28,7 @@ _SUFFIXES: tuple[tuple[str, str], ...] = (
     (r"\.lora_linear_layer\.up\.weight$", _UP),
     (r"\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$", "dora_scale"),
     (r"\.(?:weight\.)?alpha$", "alpha"),
-    (r"\.(lora_mid\.weight|dora_scale|scalar|rescale|oft_blocks)$", r"\1"),
-    (r"\.(hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12]))$", r"\1"),
-    (r"\.(diff|diff_b|w_norm|b_norm|set_weight|on_input|reshape_weight)$", r"\1"),
-    (r"\.([ab][12]\.weight|bm\.weight)$", r"\1"),
-    (r"\.(weight)$", r"\1"),
+    (rf"\.({'|'.join(map(re.escape, (*TENSOR_NAMES, 'reshape_weight')))})$", r"\1"),
 )
 _TEXT_ENCODER_PATHS = (
     (r"(?:text_encoders?[._])?clip_g\.transformer\.", "lora_te2_"),

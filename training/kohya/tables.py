@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..networks.settings import Algorithm, TargetPreset
+from ..networks.algorithms import ALGORITHMS
+from ..networks.settings import TargetPreset
 from ..optimizers.schedules import ScheduleName
 
 Owner = Literal["network", "optimizer", "schedule", "objective", "stage"]
@@ -82,10 +83,10 @@ BLOCK_ARGS: Mapping[str, str] = {
 }
 """network_args that fill block weights, and their fields there."""
 
-LYCORIS: Mapping[str, Algorithm] = {
-    "lora": "locon", "locon": "locon", "loha": "loha", "lokr": "lokr", "dylora": "dylora", "ia3": "ia3",
-    "glora": "glora", "full": "full", "diag-oft": "diag-oft", "boft": "boft",
-}  # fmt: skip
+LYCORIS: Mapping[str, str] = {
+    "lora": "locon",
+    **{algorithm.lycoris: algorithm.name for algorithm in ALGORITHMS if algorithm.lycoris},
+}
 """`algo` of LyCORIS; its lora adapts convolutions, which is locon here."""
 LYCORIS_PRESETS: Mapping[str, TargetPreset] = {
     "full": "blocks",

@@ -24,6 +24,8 @@ class Adapter(nn.Module, ABC):
 
     up_names: frozenset[str] = frozenset()
     """Parameters that LoRA+ trains at a higher rate (https://arxiv.org/abs/2402.12354)."""
+    draw: str = ""
+    """Purpose of the number that `begin_pass` gets; empty = it is not called."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -47,6 +49,9 @@ class Adapter(nn.Module, ABC):
     def set_strength(self, strength: float) -> None:
         """Multiply the whole change in `forward`; files and `delta_weight` are not touched."""
         self.strength = strength
+
+    def begin_pass(self, number: float) -> None:
+        """Take a number, uniform in 0..1, before each training pass; drawn under the purpose `draw`."""
 
     @abstractmethod
     def forward(self, x: Tensor, base: Forward) -> Tensor:
@@ -75,7 +80,7 @@ class Adapter(nn.Module, ABC):
     def file_tensors(self) -> dict[str, Tensor]:
         """Tensors of the file by suffix (what follows `<key>.`), detached, alpha included where the format has one.
 
-        Each algorithm's `from_tensors(layer, tensors)` reads them back and takes what it reads out of `tensors`.
+        Each algorithm's `Form.read` reads them back.
         """
 
     def native_file_tensors(self) -> dict[str, Tensor]:
@@ -107,11 +112,6 @@ def kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def alpha_tensor(alpha: float) -> Tensor:
     """Alpha as the file holds it."""
     return torch.tensor(float(alpha))
-
-
-def pop_alpha(tensors: dict[str, Tensor], rank: int) -> float:
-    """Take alpha from a file's tensors; a file without one means alpha = rank."""
-    return float(tensors.pop("alpha")) if "alpha" in tensors else float(rank)
 
 
 def frobenius(tensor: Tensor, dims: list[int] | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..base_model import ModelFamily, PartName
 from ..rng import generator
 from .adapter import Adapter
-from .algorithms import adapter_from_tensors, create_adapter, trained_as
+from .build import adapter_from_tensors, create_adapter, trained_as
 from .layer import Layer, ReadTensor, own_tensor
 from .names import alias_keys
 from .settings import NetworkSettings

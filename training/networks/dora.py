@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from .adapter import Adapter, Forward, frobenius
 from .draws import Draws
+from .form import Tensors
 from .layer import Layer
 from .lora import LoraAdapter
 from .rebuild import RebuiltAdapter
@@ -40,13 +41,13 @@ class DoraAdapter(RebuiltAdapter):
         if dora_scale is None:
             dora_scale = column_norm(layer.weight(torch.device("cpu")), dim=1)
         self.dora_scale = nn.Parameter(dora_scale)
-        self.norm_dim = 1 if dora_scale.shape[0] == 1 else 0
+        self.norm_dim = norm_dim(dora_scale)
         self._base_norm: Tensor | None = None
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor], inner: Adapter) -> "DoraAdapter":
+    def from_tensors(cls, layer: Layer, tensors: Tensors, inner: Adapter) -> "DoraAdapter":
         """Read `dora_scale`, on either axis: (1, I, ...) or, as LyCORIS writes it by default, (O, 1, ...)."""
-        scale = tensors.pop("dora_scale").float()
+        scale = tensors["dora_scale"]
         dims = len(layer.weight_shape)
         return cls(layer, inner, scale.reshape(*scale.shape[:2], *[1] * (dims - 2)).clone())
 
@@ -90,9 +91,7 @@ class DoraAdapter(RebuiltAdapter):
         return self._delta(self.inner.drawn_delta())
 
     def _delta(self, inner_delta: Tensor) -> Tensor:
-        weight = self.layer.weight(inner_delta.device)
-        changed = weight + inner_delta
-        return changed * (self.dora_scale / column_norm(changed, self.norm_dim)) - weight
+        return change(self.layer.weight(inner_delta.device), inner_delta, self.dora_scale)
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
@@ -132,6 +131,22 @@ class FrozenProduct(torch.autograd.Function):
     def backward(ctx: Any, grad_RF: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradient of up."""
         return ctx.layer.weight(grad_RF.device).to(grad_RF.dtype).flatten(1) @ grad_RF.mT, None
+
+
+def change(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
+    """The formula: W' - W, where W' is W + delta with the norm of every row or column set to its magnitude.
+
+    `magnitude` is (1, I, ...) for columns or (O, 1, ...) for rows. The norm that is divided by is that of W + delta;
+    for rows, ComfyUI's loader divides by that of W instead.
+    """
+    changed = weight + delta
+    norm = column_norm(changed, norm_dim(magnitude))
+    return changed * (magnitude.reshape(norm.shape) / norm) - weight
+
+
+def norm_dim(magnitude: Tensor) -> int:
+    """Dimension of the weight that a magnitude runs along: 1 = input channels, 0 = output channels."""
+    return 1 if magnitude.shape[0] == 1 else 0
 
 
 def column_norm(weight: Tensor, dim: int) -> Tensor:

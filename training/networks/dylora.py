@@ -7,16 +7,24 @@ file is exactly the sum that was trained, and cutting it to k ranks (alpha becom
 draw of block k trained.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from .adapter import Forward, alpha_tensor
+from .adapter import Adapter, Forward, alpha_tensor
+from .algorithm import Algorithm, Start
 from .layer import Layer
-from .lora import LoraAdapter
+from .lora import FORM, LoraAdapter
+
+if TYPE_CHECKING:
+    from .settings import NetworkSettings
 
 
 class DyloraAdapter(LoraAdapter):
     """LoRA trained block by block; same tensors and same file as LoRA."""
+
+    draw = "dylora_block"
 
     def __init__(self, layer: Layer, down: Tensor, up: Tensor, alpha: float) -> None:
         super().__init__(layer, down, up, alpha)
@@ -25,22 +33,15 @@ class DyloraAdapter(LoraAdapter):
         """Block that the current training pass draws."""
 
     @classmethod
-    def create_blocks(
-        cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator, block_size: int
-    ) -> "DyloraAdapter":
-        """LoRA's start; `block_size` divides `rank`."""
-        return cls.from_lora(LoraAdapter.create(layer, rank, alpha, generator), block_size)
-
-    @classmethod
     def from_lora(cls, lora: LoraAdapter, block_size: int) -> "DyloraAdapter":
         """Train a LoRA's ranks block by block; `block_size` divides them."""
         adapter = cls(lora.layer, lora.lora_down.detach(), lora.lora_up.detach(), lora.alpha)
         adapter.block_size = block_size
         return adapter
 
-    def draw_block(self, uniform: float) -> None:
+    def begin_pass(self, number: float) -> None:
         """Choose the block of the coming pass from a number in 0..1."""
-        self.block = min(int(uniform * (self.rank // self.block_size)), self.rank // self.block_size - 1)
+        self.block = min(int(number * (self.rank // self.block_size)), self.rank // self.block_size - 1)
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """All ranks when evaluated; when trained, those up to the drawn block, only that block with gradients."""
@@ -58,3 +59,39 @@ class DyloraAdapter(LoraAdapter):
             "lora_up.weight": self.lora_up.detach()[:, :rank],
             "alpha": alpha_tensor(self.alpha * rank / self.rank),
         }
+
+
+def _create(start: Start) -> DyloraAdapter:
+    """LoRA's start. A layer that takes less than one block (one of latents) trains as a single block."""
+    size = min(start.settings.block_size, start.rank)
+    if start.rank % size:
+        raise ValueError(f"rank of {start.path} must be a multiple of block_size {size}, got {start.rank}")
+    return DyloraAdapter.from_lora(LoraAdapter.create(start.layer, start.rank, start.alpha, start.generator), size)
+
+
+def _adopt(adapter: Adapter, path: str, settings: "NetworkSettings") -> Adapter:
+    if type(adapter) is LoraAdapter and adapter.rank % settings.block_size == 0:
+        return DyloraAdapter.from_lora(adapter, settings.block_size)
+    return adapter
+
+
+def _check(settings: "NetworkSettings") -> None:
+    for name in ("rank", "conv_rank"):
+        value = getattr(settings, name)
+        if value is not None and value % settings.block_size:
+            raise ValueError(f"{name} must be a multiple of block_size {settings.block_size}, got {value}")
+
+
+ALGORITHMS = (
+    Algorithm(
+        name="dylora",
+        form=FORM,
+        create=_create,
+        options=frozenset({"dropout"}),
+        check=_check,
+        adopt=_adopt,
+        is_ranked=True,
+        pairs=1,
+        lycoris="dylora",
+    ),
+)

@@ -5,14 +5,45 @@ Chavan et al. 2023, https://arxiv.org/abs/2306.07967, in the form of LyCORIS.
 Shapes: R rank, O out, I in.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor, kaiming, pop_alpha
+from .adapter import Adapter, Forward, alpha_tensor, kaiming
+from .algorithm import Algorithm, Start
+from .form import SCALED, Form, Tensors, alpha_of, each
 from .layer import Layer
 from .products import POINT, layer_product
+from .tucker import fold
+
+NAMES = ("a1.weight", "a2.weight", "b1.weight", "b2.weight")
+
+
+def product(weight: Tensor, factors: Sequence[Tensor], scale: float) -> Tensor:
+    """The formula, in the weight's shape; factors a1, a2, b1, b2 as matrices."""
+    a1, a2, b1, b2 = factors
+    through_base = torch.einsum("oi...,ir,rj->oj...", weight, a1, a2)
+    return (through_base + (b1 @ b2).view(weight.shape)) * scale
+
+
+def read(tensors: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """a1 (I, R), a2 (R, I), b1 (O, R), b2 (R, F). LyCORIS' first form (a1 and b1 inside) is turned around."""
+    a1, a2, b1, b2 = (tensors[name].flatten(1) for name in NAMES)
+    if a1.shape[0] < a1.shape[1]:
+        a1, a2, b1, b2 = a2, a1, b2, b1
+    if "bm.weight" in tensors:
+        b2 = fold(tensors["bm.weight"], b2).flatten(1)
+    return a1, a2, b1, b2
+
+
+def delta(tensors: Tensors, weight: Tensor | None) -> Tensor:
+    """The change of the weight."""
+    assert weight is not None
+    factors = read(tensors)
+    rank = factors[1].shape[0]
+    return product(weight, factors, alpha_of(tensors, rank) / rank)
 
 
 class GloraAdapter(Adapter):
@@ -39,11 +70,9 @@ class GloraAdapter(Adapter):
         return cls(layer, factors, alpha)
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "GloraAdapter":
-        """Read the current form; LyCORIS' first form (a1 and b1 inside) is turned around."""
-        a1, a2, b1, b2 = (tensors.pop(f"{name}.weight").float().flatten(1) for name in ("a1", "a2", "b1", "b2"))
-        if a1.shape[0] < a1.shape[1]:
-            a1, a2, b1, b2 = a2, a1, b2, b1
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "GloraAdapter":
+        """Read any file form."""
+        a1, a2, b1, b2 = read(tensors)
         rank = a2.shape[0]
         point = (1, 1) if layer.is_conv else ()
         factors = {
@@ -52,7 +81,7 @@ class GloraAdapter(Adapter):
             "b1": b1.reshape(layer.out_size, rank, *point).contiguous(),
             "b2": b2.reshape(rank, *layer.weight_shape[1:]).contiguous(),
         }
-        return cls(layer, factors, pop_alpha(tensors, rank))
+        return cls(layer, factors, alpha_of(tensors, rank))
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """The frozen layer sees x + s a1(a2(x)); s b1(b2(x)) is added to what it gives."""
@@ -80,10 +109,8 @@ class GloraAdapter(Adapter):
 
     def delta_weight(self) -> Tensor:
         """Both terms, scaled."""
-        base = self.layer.weight(self.a1.device)
-        through_base = torch.einsum("oi...,ir,rj->oj...", base, self.a1.flatten(1), self.a2.flatten(1))
-        beside = (self.b1.flatten(1) @ self.b2.flatten(1)).view(self.layer.weight_shape)
-        return (through_base + beside) * (self.alpha / self.rank)
+        factors = tuple(factor.flatten(1) for factor in (self.a1, self.a2, self.b1, self.b2))
+        return product(self.layer.weight(self.a1.device), factors, self.alpha / self.rank)
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
@@ -96,3 +123,30 @@ class GloraAdapter(Adapter):
         return {f"{name}.weight": parameter.detach() for name, parameter in self.named_parameters()} | {
             "alpha": alpha_tensor(self.alpha)
         }
+
+
+def _create(start: Start) -> GloraAdapter:
+    return GloraAdapter.create(start.layer, start.rank, start.alpha, start.generator)
+
+
+FORM = Form(
+    name="glora",
+    signs=("a1.weight",),
+    tensors=(*NAMES, "bm.weight", *SCALED),
+    needed=each(*NAMES),
+    needs_weight=True,
+    delta=delta,
+    rank=lambda tensors: min(tensors["a1.weight"].shape[:2]),
+    read=GloraAdapter.from_tensors,
+    loaders="read",
+)
+ALGORITHMS = (
+    Algorithm(
+        name="glora",
+        form=FORM,
+        create=_create,
+        options=frozenset({"dropout", "rank_dropout", "rank_stabilized"}),
+        is_ranked=True,
+        lycoris="glora",
+    ),
+)

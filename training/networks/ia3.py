@@ -5,11 +5,36 @@ Liu et al. 2022, https://arxiv.org/abs/2205.05638. ComfyUI has no reader for LyC
 request.
 """
 
+import re
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
+from . import full
 from .adapter import Adapter, Forward, frobenius
+from .algorithm import Algorithm, Start
+from .form import Form, Tensors, each
 from .layer import Layer
+
+if TYPE_CHECKING:
+    from .settings import NetworkSettings
+
+INPUT_SCALED = ("ff.net.2", "mlp.fc2")
+"""Layers whose input is scaled, as in the paper: the hidden activations of a feed-forward."""
+
+
+def product(weight: Tensor, factors: Tensor, on_input: bool) -> Tensor:
+    """The formula: every channel of the weight times its factor."""
+    shape = [1] * weight.dim()
+    shape[1 if on_input else 0] = -1
+    return weight * factors.reshape(shape)
+
+
+def delta(tensors: Tensors, weight: Tensor | None) -> Tensor:
+    """The change of the weight."""
+    assert weight is not None
+    return product(weight, tensors["weight"], bool(tensors["on_input"]))
 
 
 class Ia3Adapter(Adapter):
@@ -26,9 +51,9 @@ class Ia3Adapter(Adapter):
         return cls(layer, torch.zeros(layer.in_size if on_input else layer.out_size), on_input)
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "Ia3Adapter":
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "Ia3Adapter":
         """Read the native form."""
-        return cls(layer, tensors.pop("weight").float().flatten().clone(), bool(tensors.pop("on_input")))
+        return cls(layer, tensors["weight"].flatten().clone(), bool(tensors["on_input"]))
 
     @classmethod
     def from_diff(cls, layer: Layer, diff: Tensor, on_input: bool) -> "Ia3Adapter | None":
@@ -54,9 +79,7 @@ class Ia3Adapter(Adapter):
 
     def delta_weight(self) -> Tensor:
         """The base weight times the factors."""
-        shape = [1] * len(self.layer.weight_shape)
-        shape[1 if self.on_input else 0] = -1
-        return self.layer.weight(self.weight.device) * self.weight.view(shape)
+        return product(self.layer.weight(self.weight.device), self.weight, self.on_input)
 
     def file_tensors(self) -> dict[str, Tensor]:
         """The whole change."""
@@ -69,3 +92,42 @@ class Ia3Adapter(Adapter):
             "weight": weight[None, :, None, None] if self.layer.is_conv else weight,
             "on_input": torch.tensor(float(self.on_input)),
         }
+
+
+NATIVE = Form(
+    name="ia3",
+    signs=("on_input",),
+    tensors=("weight", "on_input"),
+    needed=each("weight", "on_input"),
+    needs_weight=True,
+    delta=delta,
+    read=Ia3Adapter.from_tensors,
+)
+
+
+def _is_on_input(path: str) -> bool:
+    return path.endswith(INPUT_SCALED)
+
+
+def _adopt(adapter: Adapter, path: str, settings: "NetworkSettings") -> Adapter:
+    """A whole difference that is one factor a channel times the base weight."""
+    if not isinstance(adapter, full.FullAdapter):
+        return adapter
+    return Ia3Adapter.from_diff(adapter.layer, adapter.diff.detach(), _is_on_input(path)) or adapter
+
+
+def _create(start: Start) -> Ia3Adapter:
+    return Ia3Adapter.create(start.layer, _is_on_input(start.path))
+
+
+ALGORITHMS = (
+    Algorithm(
+        name="ia3",
+        form=NATIVE,
+        create=_create,
+        adopt=_adopt,
+        own_targets=re.compile(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)"),
+        lycoris="ia3",
+    ),
+)
+"""Keys, values and the hidden activations of feed-forwards, as in the paper."""

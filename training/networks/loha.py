@@ -9,11 +9,43 @@ Shapes: R rank, O out, F fan in (I times kernel).
 import torch
 from torch import Tensor, nn
 
-from .adapter import alpha_tensor, pop_alpha
+from .adapter import alpha_tensor
+from .algorithm import Algorithm, Start
+from .form import SCALED, Form, Tensors, alpha_of, each
 from .layer import Layer
 from .rebuild import RebuiltAdapter
+from .tucker import pair
 
 NAMES = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+Pair = tuple[Tensor, Tensor]
+
+
+def product(first: Pair, second: Pair, scale: float) -> Tensor:
+    """The formula, (O, F); each pair is (O, R) and (R, F)."""
+    return (first[0] @ (first[1] * scale)) * (second[0] @ second[1])
+
+
+def read(tensors: Tensors) -> tuple[Pair, Pair]:
+    """Both pairs, (O, R) and (R, I[, K, K]), Tucker cores folded in."""
+    one, two = (pair(tensors, f"hada_w{i}_a", f"hada_w{i}_b", f"hada_t{i}") for i in (1, 2))
+    return one, two
+
+
+def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
+    """The change of the weight."""
+    (w1_a, w1_b), (w2_a, w2_b) = read(tensors)
+    rank = w1_b.shape[0]
+    change = product((w1_a, w1_b.flatten(1)), (w2_a, w2_b.flatten(1)), alpha_of(tensors, rank) / rank)
+    return change.reshape(w1_a.shape[0], *w1_b.shape[1:])
+
+
+def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
+    """A Hadamard product of ranks R is a product of rank R^2: of the factors' columns and rows, each with each."""
+    (w1_a, w1_b), (w2_a, w2_b) = read(tensors)
+    scale = alpha_of(tensors, w1_b.shape[0]) / w1_b.shape[0]
+    up = torch.einsum("or,os->ors", w1_a, w2_a).flatten(1) * scale
+    down = (w1_b.flatten(1)[:, None] * w2_b.flatten(1)[None]).flatten(0, 1)
+    return up, down.reshape(-1, *w1_b.shape[1:])
 
 
 class LohaAdapter(RebuiltAdapter):
@@ -40,14 +72,11 @@ class LohaAdapter(RebuiltAdapter):
         return cls(layer, (w1_a, w1_b, torch.zeros(layer.out_size, rank), w2_b), alpha)
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LohaAdapter":
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LohaAdapter":
         """Take the factors; Tucker cores are folded into the second of each pair."""
-        w1_a, w1_b, w2_a, w2_b = (tensors.pop(name).float() for name in NAMES)
-        if "hada_t1" in tensors:
-            w1_a, w1_b = fold_tucker(tensors.pop("hada_t1").float(), w1_a, w1_b)
-            w2_a, w2_b = fold_tucker(tensors.pop("hada_t2").float(), w2_a, w2_b)
+        (w1_a, w1_b), (w2_a, w2_b) = read(tensors)
         factors = (w1_a.contiguous(), w1_b.flatten(1).contiguous(), w2_a.contiguous(), w2_b.flatten(1).contiguous())
-        return cls(layer, factors, pop_alpha(tensors, w1_b.shape[0]))
+        return cls(layer, factors, alpha_of(tensors, w1_b.shape[0]))
 
     def delta_weight(self) -> Tensor:
         """(alpha / rank) times the Hadamard product."""
@@ -58,8 +87,8 @@ class LohaAdapter(RebuiltAdapter):
         return self._delta(self.drop_rows(self.hada_w1_b))
 
     def _delta(self, w1_b: Tensor) -> Tensor:
-        first = self.hada_w1_a @ (w1_b * (self.alpha / self.rank))
-        return (first * (self.hada_w2_a @ self.hada_w2_b)).view(self.layer.weight_shape)
+        change = product((self.hada_w1_a, w1_b), (self.hada_w2_a, self.hada_w2_b), self.alpha / self.rank)
+        return change.view(self.layer.weight_shape)
 
     def file_tensors(self) -> dict[str, Tensor]:
         """LyCORIS' form."""
@@ -68,6 +97,31 @@ class LohaAdapter(RebuiltAdapter):
         }
 
 
-def fold_tucker(core: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Plain factors (O, R) and (R, F) of a Tucker triple: core (R, R, K, K), a (R, O), b (R, I)."""
-    return a.mT, torch.einsum("ijkl,jr->irkl", core, b).flatten(1)
+FORM = Form(
+    name="loha",
+    signs=("hada_w1_a",),
+    tensors=(*NAMES, "hada_t1", "hada_t2", *SCALED),
+    needed=each(*NAMES),
+    delta=delta,
+    factors=factors,
+    rank=lambda tensors: tensors["hada_w1_b"].shape[0],
+    read=LohaAdapter.from_tensors,
+    loaders="read",
+)
+
+
+def _create(start: Start) -> LohaAdapter:
+    return LohaAdapter.create(start.layer, start.rank, start.alpha, start.generator)
+
+
+ALGORITHMS = (
+    Algorithm(
+        name="loha",
+        form=FORM,
+        create=_create,
+        options=frozenset({"rank_dropout", "rank_stabilized", "weight_decompose"}),
+        is_ranked=True,
+        pairs=2,
+        lycoris="loha",
+    ),
+)

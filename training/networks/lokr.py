@@ -14,11 +14,70 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaiming, pop_alpha
+from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaiming
+from .algorithm import Algorithm, Start
+from .form import SCALED, Form, Tensors, alpha_of
 from .layer import Layer
-from .loha import fold_tucker
+from .tucker import pair
 
 NAMES = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
+
+
+def product(w1_LM: Tensor, w2_KF: Tensor, scale: float) -> Tensor:
+    """The formula, (O, F times M)."""
+    return torch.kron(w1_LM * scale, w2_KF)
+
+
+def read(tensors: Tensors) -> dict[str, Tensor]:
+    """The factors by name, a Tucker core folded into `lokr_w2_b`, which may have the kernel's dimensions."""
+    factors = {name: tensors[name] for name in NAMES if name in tensors}
+    if "lokr_w2" not in factors:
+        factors["lokr_w2_a"], factors["lokr_w2_b"] = pair(tensors, "lokr_w2_a", "lokr_w2_b", "lokr_t2")
+    if "scalar" in tensors and not rank_of(factors):
+        factors["lokr_w1"] = factors["lokr_w1"] * tensors["scalar"]
+    return factors
+
+
+def rank_of(factors: Tensors) -> int:
+    """Rank of the low-rank factor, of the second where both are; 0 where both are whole."""
+    return next((factors[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in factors), 0)
+
+
+def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
+    """The change of the weight."""
+    factors = read(tensors)
+    w1 = factors["lokr_w1"] if "lokr_w1" in factors else factors["lokr_w1_a"] @ factors["lokr_w1_b"]
+    if "lokr_w2" in factors:
+        w2, kernel = factors["lokr_w2"].flatten(1), factors["lokr_w2"].shape[2:]
+    else:
+        w2, kernel = factors["lokr_w2_a"] @ factors["lokr_w2_b"].flatten(1), factors["lokr_w2_b"].shape[2:]
+    change = product(w1, w2, _scale(tensors, factors))
+    return change.reshape(change.shape[0], -1, *kernel)
+
+
+def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
+    """A Kronecker product of two products is the product of two Kronecker products."""
+    found = read(tensors)
+    up_1, down_1 = _thin(found["lokr_w1"]) if "lokr_w1" in found else (found["lokr_w1_a"], found["lokr_w1_b"])
+    if "lokr_w2" in found:
+        (up_2, down_2), kernel = _thin(found["lokr_w2"].flatten(1)), found["lokr_w2"].shape[2:]
+    else:
+        up_2, down_2 = found["lokr_w2_a"], found["lokr_w2_b"].flatten(1)
+        kernel = found["lokr_w2_b"].shape[2:]
+    down = torch.kron(down_1, down_2)
+    return torch.kron(up_1, up_2) * _scale(tensors, found), down.reshape(down.shape[0], -1, *kernel)
+
+
+def _scale(tensors: Tensors, factors: Tensors) -> float:
+    """With two whole factors there is no rank to scale by: alpha is not read."""
+    rank = rank_of(factors)
+    return alpha_of(tensors, rank) / rank if rank else 1.0
+
+
+def _thin(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A whole matrix as a product, by the identity on its shorter side."""
+    identity = torch.eye(min(matrix.shape), dtype=matrix.dtype, device=matrix.device)
+    return (matrix, identity) if matrix.shape[0] >= matrix.shape[1] else (identity, matrix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +106,8 @@ class LokrAdapter(Adapter):
         super().__init__(layer)
         for name in NAMES:
             self.register_parameter(name, nn.Parameter(factors[name]) if name in factors else None)
-        low_rank = factors.get("lokr_w2_b", factors.get("lokr_w1_b"))
         self.alpha = alpha
-        self.rank = 0 if low_rank is None else low_rank.shape[0]
+        self.rank = rank_of(factors)
         self.unit_scale = alpha / self.rank if self.rank else 1.0
         self.scale = self.unit_scale
         self.operation = layer.operation()
@@ -76,18 +134,15 @@ class LokrAdapter(Adapter):
         return cls(layer, factors, alpha)
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LokrAdapter":
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LokrAdapter":
         """Take what the file has; a Tucker core is folded into `lokr_w2_b`."""
-        factors = {name: tensors.pop(name).float().contiguous() for name in NAMES if name in tensors}
-        if "lokr_t2" in tensors:
-            core = tensors.pop("lokr_t2").float()
-            folded = fold_tucker(core, factors["lokr_w2_a"], factors["lokr_w2_b"])
-            factors["lokr_w2_a"], factors["lokr_w2_b"] = folded[0].contiguous(), folded[1].contiguous()
-        if "lokr_w2" in factors and layer.is_conv:
+        factors = {name: factor.contiguous() for name, factor in read(tensors).items()}
+        if "lokr_w2_b" in factors:
+            factors["lokr_w2_b"] = factors["lokr_w2_b"].flatten(1)
+        elif layer.is_conv:
             whole = factors["lokr_w2"]
             factors["lokr_w2"] = whole.reshape(whole.shape[0], -1, *layer.weight_shape[2:])
-        low_rank = factors.get("lokr_w2_b", factors.get("lokr_w1_b"))
-        return cls(layer, factors, pop_alpha(tensors, 1 if low_rank is None else low_rank.shape[0]))
+        return cls(layer, factors, alpha_of(tensors, rank_of(factors) or 1))
 
     def set_strength(self, strength: float) -> None:
         """Fold the strength into the scale."""
@@ -151,7 +206,7 @@ class LokrAdapter(Adapter):
         else:
             assert w2_b is not None
             w2 = self._low_rank()[0] @ w2_b
-        return torch.kron(self.w1() * self.unit_scale, w2).view(self.layer.weight_shape)
+        return product(self.w1(), w2, self.unit_scale).view(self.layer.weight_shape)
 
     def delta_norm(self) -> Tensor:
         """The norm of a Kronecker product is the product of the norms."""
@@ -175,3 +230,36 @@ def split(size: int, factor: int) -> tuple[int, int]:
     from lycoris.functional.general import factorization  # pyright: ignore[reportMissingTypeStubs]
 
     return factorization(size, factor)
+
+
+def _create(start: Start) -> LokrAdapter:
+    settings = start.settings
+    shape = LokrShape(settings.factor, settings.full_matrix, settings.decompose_both)
+    return LokrAdapter.create(start.layer, start.rank, start.alpha, start.generator, shape)
+
+
+FORM = Form(
+    name="lokr",
+    signs=("lokr_w1", "lokr_w1_a"),
+    tensors=(*NAMES, "lokr_t2", *SCALED),
+    needed=(
+        ("lokr_w1", "lokr_w1_a"),
+        ("lokr_w1", "lokr_w1_b"),
+        ("lokr_w2", "lokr_w2_a"),
+        ("lokr_w2", "lokr_w2_b"),
+    ),
+    delta=delta,
+    factors=factors,
+    rank=rank_of,
+    read=LokrAdapter.from_tensors,
+    loaders="read",
+)
+ALGORITHMS = (
+    Algorithm(
+        name="lokr",
+        form=FORM,
+        create=_create,
+        options=frozenset({"rank_dropout", "rank_stabilized", "weight_decompose", "full_matrix", "decompose_both"}),
+        lycoris="lokr",
+    ),
+)

@@ -7,13 +7,53 @@ is stored as alpha * sqrt(rank), so that every reader arrives at the same s.
 Shapes: R rank, O out, I in, N rows of the flattened input.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming, pop_alpha
+from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming
+from .algorithm import Algorithm, Start
+from .form import SCALED, Form, Tensors, alpha_of, each
 from .layer import Layer
 from .low_rank import AddLowRank, LowRankLayer, plain_tensors
 from .products import as_rows
+from .tucker import fold
+
+if TYPE_CHECKING:
+    from .settings import NetworkSettings
+
+
+def product(up_OR: Tensor, down_RF: Tensor, scale: float) -> Tensor:
+    """The formula: s B A, (O, F)."""
+    return up_OR @ (down_RF * scale)
+
+
+def read(tensors: Tensors) -> tuple[Tensor, Tensor, float]:
+    """Up (O, R), down (R, I[, K, K]) with a Tucker core folded in, and alpha."""
+    up, down = tensors["lora_up.weight"].flatten(1), tensors["lora_down.weight"]
+    if "lora_mid.weight" in tensors:
+        down = fold(tensors["lora_mid.weight"], down)
+    return up, down, alpha_of(tensors, down.shape[0])
+
+
+def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
+    """The change of the weight."""
+    up, down, alpha = read(tensors)
+    return product(up, down.flatten(1), alpha / down.shape[0]).reshape(up.shape[0], *down.shape[1:])
+
+
+def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
+    """The matrices themselves, the scale in up."""
+    up, down, alpha = read(tensors)
+    return up * (alpha / down.shape[0]), down
+
+
+def fault(tensors: Tensors) -> str:
+    """Two ranks in one module."""
+    above, below = tensors["lora_up.weight"].shape[1], tensors["lora_down.weight"].shape[0]
+    is_wrong = above != below and "lora_mid.weight" not in tensors
+    return f"has rank {above} above and {below} below" if is_wrong else ""
 
 
 class LoraAdapter(Adapter):
@@ -37,13 +77,10 @@ class LoraAdapter(Adapter):
         return cls(layer, down, torch.zeros(layer.out_size, rank, *[1] * (down.dim() - 2)), alpha)
 
     @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "LoraAdapter":
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LoraAdapter":
         """Read any file form: 2-D or 4-D matrices, `lora_mid` folded into the down matrix, alpha missing = rank."""
-        down, up = tensors.pop("lora_down.weight").float(), tensors.pop("lora_up.weight").float()
-        if "lora_mid.weight" in tensors:
-            down = torch.einsum("rskl,si->rikl", tensors.pop("lora_mid.weight").float(), down.flatten(1))
+        up, down, alpha = read(tensors)
         rank = down.shape[0]
-        alpha = pop_alpha(tensors, rank)
         down = down.reshape(rank, *layer.weight_shape[1:]).contiguous()
         return cls(layer, down, up.reshape(layer.out_size, rank, *[1] * (down.dim() - 2)).contiguous(), alpha)
 
@@ -94,7 +131,7 @@ class LoraAdapter(Adapter):
         return self._delta(self.drop_rows(self.lora_down.flatten(1)))
 
     def _delta(self, down_RF: Tensor) -> Tensor:
-        return (self.lora_up.flatten(1) @ (down_RF * (self.alpha / self.rank))).view(self.layer.weight_shape)
+        return product(self.lora_up.flatten(1), down_RF, self.alpha / self.rank).view(self.layer.weight_shape)
 
     def delta_norm(self) -> Tensor:
         """Norm from the Gram matrices of the factors."""
@@ -107,3 +144,52 @@ class LoraAdapter(Adapter):
             "lora_up.weight": self.lora_up.detach(),
             "alpha": alpha_tensor(self.alpha),
         }
+
+
+def _create(start: Start) -> LoraAdapter:
+    return LoraAdapter.create(start.layer, start.rank, start.alpha, start.generator)
+
+
+def _check(settings: "NetworkSettings") -> None:
+    if settings.conv_rank is not None:
+        raise ValueError(
+            f"conv_rank must be unset for algorithm lora, which adapts no k x k convolution, got {settings.conv_rank}; "
+            "choose locon"
+        )
+
+
+FORM = Form(
+    name="lora",
+    signs=("lora_up.weight",),
+    tensors=("lora_up.weight", "lora_down.weight", "lora_mid.weight", *SCALED),
+    needed=each("lora_up.weight", "lora_down.weight"),
+    delta=delta,
+    factors=factors,
+    rank=lambda tensors: tensors["lora_down.weight"].shape[0],
+    fault=fault,
+    read=LoraAdapter.from_tensors,
+    loaders="read",
+)
+_OPTIONS = frozenset({"dropout", "rank_dropout", "rank_stabilized", "weight_decompose"})
+ALGORITHMS = (
+    Algorithm(
+        name="lora",
+        form=FORM,
+        create=_create,
+        options=_OPTIONS,
+        check=_check,
+        is_ranked=True,
+        adapts_kernels=False,
+        pairs=1,
+    ),
+    Algorithm(
+        name="locon",
+        form=FORM,
+        create=_create,
+        options=_OPTIONS,
+        is_ranked=True,
+        is_wide=True,
+        pairs=1,
+        lycoris="locon",
+    ),
+)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ..base_model import ModelFamily, PartName
 from .attachment import Attachment, create_attachments, read_attachments
 from .draws import Draws
-from .dylora import DyloraAdapter
 from .layer import ReadTensor, own_tensor
 from .settings import NetworkSettings
 from .share import Share
@@ -186,9 +185,10 @@ class Network:
             return
         if self.settings.module_dropout:
             self._draw_dropped(self.settings.module_dropout)
-        dylora = [adapter for adapter in self.adapters if isinstance(adapter, DyloraAdapter)]
-        for adapter, number in zip(dylora, self._draws.uniform("dylora_block", len(dylora)), strict=True):
-            adapter.draw_block(number)
+        for purpose in dict.fromkeys(adapter.draw for adapter in self.adapters if adapter.draw):
+            drawing = [adapter for adapter in self.adapters if adapter.draw == purpose]
+            for adapter, number in zip(drawing, self._draws.uniform(purpose, len(drawing)), strict=True):
+                adapter.begin_pass(number)
 
     def _draw_dropped(self, rate: float) -> None:
         dropped = [number < rate for number in self._draws.uniform("module_dropout", len(self.adapters))]

@@ -9,17 +9,54 @@ Shapes: C output channels, L everything else, k blocks of n channels, m butterfl
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, frobenius
+from .algorithm import Algorithm, Start
+from .form import Form, Tensors, each
 from .layer import Layer
 from .lokr import split
 
 BISECTIONS = 20
+TENSORS = ("oft_blocks", "rescale", "alpha")
+Rotate = Callable[[Tensor, Tensor], Tensor]
+"""(blocks, values along C) to rotated values - values, computed without rounding small rotations away."""
+
+
+def cayley_minus_one(blocks: Tensor) -> Tensor:
+    """R - 1 = 2 Q (1 - Q)^-1 of Q = blocks - blocks^T, (..., n, n), float32."""
+    skew = blocks - blocks.mT
+    one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
+    solve = torch.linalg.solve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("Tensor", solve(one - skew, 2 * skew, left=False))
+
+
+def constrained(tensors: Tensors, num_outputs: int) -> Tensor:
+    """`oft_blocks`, scaled so that the norm of Q keeps LyCORIS' constraint alpha * O (0 or missing = none)."""
+    blocks = tensors["oft_blocks"]
+    limit = float(tensors["alpha"]) * num_outputs if "alpha" in tensors else 0.0
+    norm = float(frobenius(blocks - blocks.mT))
+    return blocks * (limit / norm) if 0 < limit < norm else blocks
+
+
+def rotated(rotate: Rotate, tensors: Tensors, weight: Tensor | None) -> Tensor:
+    """The change of the weight by a file's blocks, LyCORIS' `rescale` of the outputs included."""
+    assert weight is not None
+    blocks = constrained(tensors, weight.shape[0])
+    change = rotate(blocks, weight.flatten(1)[None])[0].view(weight.shape)
+    return (weight + change) * tensors["rescale"] - weight if "rescale" in tensors else change
+
+
+def rotate(blocks: Tensor, values_BCL: Tensor) -> Tensor:
+    """The formula of diag-OFT: blockwise (R - 1)^T values, as LyCORIS and ComfyUI apply R."""
+    count, size, _ = blocks.shape
+    rotation = cayley_minus_one(blocks).mT.to(values_BCL.dtype)
+    return (rotation @ values_BCL.reshape(-1, count, size, values_BCL.shape[-1])).reshape(values_BCL.shape)
 
 
 class RotationAdapter(Adapter):
@@ -85,76 +122,30 @@ class DiagOftAdapter(RotationAdapter):
             )
         return cls(layer, torch.zeros(count, size, size))
 
-    @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "DiagOftAdapter":
-        """Read the blocks; a constraint is applied once and for all."""
-        return cls(layer, constrained(tensors, layer))
-
     def change(self, values_BCL: Tensor) -> Tensor:
-        """Blockwise (R - 1)^T values, as LyCORIS and ComfyUI apply R."""
-        count, size, _ = self.oft_blocks.shape
-        rotation = cayley_minus_one(self.oft_blocks).mT.to(values_BCL.dtype)
-        return (rotation @ values_BCL.reshape(-1, count, size, values_BCL.shape[-1])).reshape(values_BCL.shape)
+        """Rotate within the blocks."""
+        return rotate(self.oft_blocks, values_BCL)
 
 
-class BoftAdapter(RotationAdapter):
-    """`oft_blocks` (m, k, n, n): m stages of rotations, each mixing channels twice as far apart as the last."""
-
-    @classmethod
-    def create(cls, layer: Layer, max_block: int, name: str) -> "BoftAdapter":
-        """Zero blocks of the largest valid size up to `max_block`, or of the smallest valid size if that is larger.
-
-        Raises:
-            ValueError: the channels have no even block size with a power of two of blocks; `name` tells the layer.
-        """
-        size = butterfly_block(layer.out_size, max_block)
-        if size is None:
-            raise ValueError(
-                f"boft must be able to split {name}'s {layer.out_size} channels into a power of two of even blocks, "
-                "which is impossible; exclude the layer or choose diag-oft"
-            )
-        count = layer.out_size // size
-        return cls(layer, torch.zeros(count.bit_length(), count, size, size))
-
-    @classmethod
-    def from_tensors(cls, layer: Layer, tensors: dict[str, Tensor]) -> "BoftAdapter":
-        """Read the blocks; a constraint is applied once and for all."""
-        return cls(layer, constrained(tensors, layer))
-
-    def change(self, values_BCL: Tensor) -> Tensor:
-        """The stages in turn; stage i pairs half blocks that lie 2^i half blocks apart."""
-        stages, count, size, _ = self.oft_blocks.shape
-        length = values_BCL.shape[-1]
-        rotations = cayley_minus_one(self.oft_blocks).to(values_BCL.dtype)
-        values = values_BCL
-        for stage in range(stages):
-            distance = 2**stage * size // 2
-            pairs = count * size // (2 * distance)
-            sizes = {"pair": pairs, "two": 2, "near": distance}
-            paired = rearrange(values, "b (pair two near) l -> b (pair near two) l", **sizes)
-            moved = rotations[stage] @ paired.reshape(-1, count, size, length)
-            values = values + rearrange(moved.flatten(1, 2), "b (pair near two) l -> b (pair two near) l", **sizes)
-        return values - values_BCL
+def _create(start: Start) -> DiagOftAdapter:
+    return DiagOftAdapter.create(start.layer, start.rank, start.path)
 
 
-def cayley_minus_one(blocks: Tensor) -> Tensor:
-    """R - 1 = 2 Q (1 - Q)^-1 of Q = blocks - blocks^T, (..., n, n), float32."""
-    skew = blocks - blocks.mT
-    one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
-    solve = torch.linalg.solve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return cast("Tensor", solve(one - skew, 2 * skew, left=False))
+def _read(layer: Layer, tensors: Tensors) -> DiagOftAdapter:
+    """A constraint is applied once and for all."""
+    return DiagOftAdapter(layer, constrained(tensors, layer.out_size).clone())
 
 
-def constrained(tensors: dict[str, Tensor], layer: Layer) -> Tensor:
-    """Take `oft_blocks`, scaled so that the norm of Q keeps LyCORIS' constraint alpha * O (0 or missing = none)."""
-    blocks = tensors.pop("oft_blocks").float().clone()
-    limit = float(tensors.pop("alpha", torch.zeros(()))) * layer.out_size
-    norm = float(frobenius(blocks - blocks.mT))
-    return blocks * (limit / norm) if 0 < limit < norm else blocks
-
-
-def butterfly_block(channels: int, max_block: int) -> int | None:
-    """Even block size that leaves a power of two of blocks: the largest up to `max_block`, else the smallest."""
-    valid = [n for n in range(2, channels + 1, 2) if channels % n == 0 and (channels // n).bit_count() == 1]
-    fitting = [size for size in valid if size <= max_block]
-    return fitting[-1] if fitting else (valid[0] if valid else None)
+FORM = Form(
+    name="oft",
+    signs=("oft_blocks",),
+    sign_dims=3,
+    tensors=TENSORS,
+    untrained=("rescale",),
+    needed=each("oft_blocks"),
+    needs_weight=True,
+    delta=partial(rotated, rotate),
+    read=_read,
+    loaders="differ",
+)
+ALGORITHMS = (Algorithm(name="diag-oft", form=FORM, create=_create, lycoris="diag-oft"),)

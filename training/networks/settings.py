@@ -1,36 +1,22 @@
 """What a network is: algorithm, size, and which layers it adapts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
 from ..base_model import PartName
+from .algorithms import NAMES, OPTIONS, find_algorithm, with_option
 from .block_weights import BlockWeights
 
-Algorithm = Literal["lora", "locon", "loha", "lokr", "dylora", "ia3", "glora", "full", "diag-oft", "boft"]
 TargetPreset = Literal["attention", "attention_feed_forward", "blocks", "all_linear", "all"]
-
-LOW_RANK = ("lora", "locon", "dylora", "glora")
-"""Algorithms that pass activations through a narrow layer, where dropout acts."""
-
-OPTION_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
-    "dropout": LOW_RANK,
-    "rank_dropout": ("lora", "locon", "glora", "loha", "lokr"),
-    "rank_stabilized": ("lora", "locon", "loha", "lokr", "glora"),
-    "weight_decompose": ("lora", "locon", "loha", "lokr"),
-    "full_matrix": ("lokr",),
-    "decompose_both": ("lokr",),
-    "train_bias": ("full",),
-}
-"""Algorithms with which an option may be switched on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkSettings:
     """Settings of a network; every conflict is refused here by name."""
 
-    algorithm: Algorithm = "lora"
-    """`lora` is LoRA-LierLa (linear layers, 1 x 1 convolutions); `locon` adapts resnets and k x k convolutions too."""
+    algorithm: str = "lora"
+    """One of `algorithms.NAMES`. `lora` is LoRA-LierLa (linear layers, 1 x 1 convolutions); `locon` adapts resnets and
+    k x k convolutions too."""
     rank: int = 16
     """Width of the low-rank factors, at least 1 (kohya: network dim). For `diag-oft` and `boft`: largest block size."""
     alpha: float = 16.0
@@ -74,7 +60,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         """Refuse values that are out of range or cannot work together."""
-        _one_of("algorithm", self.algorithm, get_args(Algorithm))
+        _one_of("algorithm", self.algorithm, NAMES)
         _one_of("targets", self.targets, get_args(TargetPreset))
         if not self.parts or len(set(self.parts)) != len(self.parts):
             raise ValueError(f"parts must name at least one part, each once, got {self.parts}")
@@ -82,8 +68,7 @@ class NetworkSettings:
             _one_of("parts", part, get_args(PartName))
         self._check_numbers()
         self._check_options()
-        if self.algorithm == "dylora":
-            self._check_blocks()
+        find_algorithm(self.algorithm).check(self)
 
     def _check_numbers(self) -> None:
         for name in ("rank", "conv_rank", "block_size"):
@@ -101,26 +86,16 @@ class NetworkSettings:
             raise ValueError(f"factor must be -1 (nearest to square) or at least 1, got {self.factor}")
 
     def _check_options(self) -> None:
-        for name, algorithms in OPTION_ALGORITHMS.items():
-            if getattr(self, name) and self.algorithm not in algorithms:
+        for name in (own.name for own in fields(self) if own.name in OPTIONS):
+            if getattr(self, name) and self.algorithm not in with_option(name):
                 raise ValueError(
-                    f"{name} works with {', '.join(algorithms)} only, got algorithm {self.algorithm}; switch {name} off"
+                    f"{name} works with {', '.join(with_option(name))} only, got algorithm {self.algorithm}; "
+                    f"switch {name} off"
                 )
-        if self.algorithm == "lora" and self.conv_rank is not None:
-            raise ValueError(
-                f"conv_rank must be unset for algorithm lora, which adapts no k x k convolution, got {self.conv_rank}; "
-                "choose locon"
-            )
         if self.weight_decompose and self.dropout:
             raise ValueError(f"dropout must be 0 with weight_decompose, got {self.dropout}; use rank_dropout")
         if self.full_matrix and self.decompose_both:
             raise ValueError("full_matrix and decompose_both exclude each other, got both on; switch one off")
-
-    def _check_blocks(self) -> None:
-        for name in ("rank", "conv_rank"):
-            value = getattr(self, name)
-            if value is not None and value % self.block_size:
-                raise ValueError(f"{name} must be a multiple of block_size {self.block_size}, got {value}")
 
     @property
     def conv_size(self) -> tuple[int, float]:
@@ -133,7 +108,7 @@ class NetworkSettings:
     @property
     def preset(self) -> TargetPreset:
         """The target preset with LoCon's widening."""
-        widened = self.algorithm == "locon" and self.targets == "attention_feed_forward"
+        widened = find_algorithm(self.algorithm).is_wide and self.targets == "attention_feed_forward"
         return "blocks" if widened else self.targets
 
 

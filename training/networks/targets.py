@@ -9,6 +9,7 @@ from typing import cast
 from torch import nn
 
 from ..base_model import ModelFamily, PartName
+from .algorithms import find_algorithm
 from .block_weights import block_of
 from .layer import Layer, is_linear
 from .names import file_keys
@@ -21,8 +22,6 @@ UNET_PATTERNS: Mapping[TargetPreset, re.Pattern[str]] = {
     "all_linear": re.compile(r".*"),
     "all": re.compile(r".*"),
 }
-# (IA)^3's own choice inside these presets: keys, values and the hidden activations of feed-forwards.
-IA3_PATTERN = re.compile(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)")
 TEXT_ATTENTION = re.compile(r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)")
 TEXT_ANY = re.compile(r".*\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|mlp\.fc[12])")
 NORM_TYPES = (nn.GroupNorm, nn.LayerNorm)
@@ -95,14 +94,15 @@ def is_wanted(target: Target, settings: NetworkSettings) -> bool:
     """Whether the preset covers a module, patterns aside."""
     if isinstance(target.module, NORM_TYPES):
         return settings.train_norms and target.part == "unet"
+    algorithm = find_algorithm(settings.algorithm)
     is_narrow = settings.preset in ("attention", "attention_feed_forward")
-    if settings.algorithm == "ia3" and is_narrow and not IA3_PATTERN.fullmatch(target.path):
+    if algorithm.own_targets and is_narrow and not algorithm.own_targets.fullmatch(target.path):
         return False
     if target.part != "unet":
         return bool((TEXT_ATTENTION if settings.preset == "attention" else TEXT_ANY).fullmatch(target.path))
     if not UNET_PATTERNS[settings.preset].fullmatch(target.path):
         return False
-    linear_only = settings.algorithm == "lora" or settings.preset == "all_linear"
+    linear_only = not algorithm.adapts_kernels or settings.preset == "all_linear"
     return not (linear_only and Layer.of(target.module).is_spatial)
 
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from ..base_model import ModelFamily, PartName
 from ..loop.stages import Plan, Stage
-from ..networks.settings import Algorithm, NetworkSettings
+from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
@@ -57,7 +57,7 @@ class Choice(Generic[Settings]):
 def choose_network(request: RecipeRequest) -> Choice[NetworkSettings]:
     """Algorithm, rank, alpha and parts."""
     row = request.row
-    algorithm: Algorithm = row.algorithm if request.algorithm == "auto" else request.algorithm
+    algorithm = row.algorithm if request.algorithm == "auto" else request.algorithm
     if request.is_low_vram:
         algorithm = "lora"
     rank, why_rank = _rank(request, row)
@@ -97,7 +97,7 @@ def _rank(request: RecipeRequest, row: Subject) -> tuple[int, str]:
     return wanted, reason
 
 
-def _alpha(request: RecipeRequest, algorithm: Algorithm, rank: int) -> tuple[float, str]:
+def _alpha(request: RecipeRequest, algorithm: str, rank: int) -> tuple[float, str]:
     if request.row.kind in ("style", "concept"):
         return max(1.0, rank / 2), "alpha half the rank: styles and concepts want 1 to rank / 2, which damps learning"
     if _has_fixed_rates(request, algorithm):
@@ -127,7 +127,7 @@ def choose_optimizer(request: RecipeRequest, network: NetworkSettings, batch_siz
     return Choice(settings, ("Prodigy at rate 1, constant: finds the rate by itself, no schedule is needed", why))
 
 
-def _has_fixed_rates(request: RecipeRequest, algorithm: Algorithm) -> bool:
+def _has_fixed_rates(request: RecipeRequest, algorithm: str) -> bool:
     return request.rates == "fixed" or request.is_low_vram or algorithm in FAILED_WITH_PRODIGY
 
 

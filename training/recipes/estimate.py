@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..base_model import ModelFamily, PartName
+from ..networks.algorithms import find_algorithm
 from ..networks.settings import NetworkSettings
 
 GIB = 1024**3
@@ -20,8 +21,6 @@ LINEAR_PARAMETERS: Mapping[ModelFamily, Mapping[PartName, int]] = {
 """Parameters of a LoRA per rank, by part: attention and feed-forward."""
 CONV_PARAMETERS: Mapping[ModelFamily, int] = {"sd15": 626_880, "sdxl": 414_400}
 """Further parameters per rank of LoCon, which adapts resnets and samplers of the U-Net."""
-LOW_RANK_FACTOR: Mapping[str, int] = {"lora": 1, "locon": 1, "dylora": 1, "loha": 2}
-"""Low-rank pairs per layer; the size of other algorithms does not follow from the rank."""
 BASE_BYTES: Mapping[ModelFamily, Mapping[PartName, float]] = {
     "sd15": {"unet": 1.7e9, "text_encoder": 0.25e9, "text_encoder_2": 0.0},
     "sdxl": {"unet": 5.1e9, "text_encoder": 0.25e9, "text_encoder_2": 1.4e9},
@@ -72,14 +71,14 @@ def duration(seconds: float) -> str:
 
 def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:
     """Trained parameters on the full model; None where the rank does not decide it."""
-    factor = LOW_RANK_FACTOR.get(network.algorithm)
-    if factor is None:
+    algorithm = find_algorithm(network.algorithm)
+    if algorithm.pairs is None:
         return None
     per_rank = sum(LINEAR_PARAMETERS[family][part] for part in network.parts)
     count = network.rank * per_rank
-    if "unet" in network.parts and network.algorithm != "lora":
+    if "unet" in network.parts and algorithm.adapts_kernels:
         count += network.conv_size[0] * CONV_PARAMETERS[family]
-    return factor * count
+    return algorithm.pairs * count
 
 
 def file_size_mb(network: NetworkSettings, family: ModelFamily) -> float | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..base_model import ModelFamily
-from ..networks.settings import Algorithm
+from ..networks.algorithms import NAMES
 from .subjects import Subject, find_subject
 
 ImageQuality = Literal["good", "poor"]
@@ -43,7 +43,7 @@ class RecipeRequest:
     """Prodigy, or AdamW with fixed rates."""
     profile: Profile = "auto"
     """auto: low VRAM for SDXL with less than 12 GiB."""
-    algorithm: Algorithm | Literal["auto"] = "auto"
+    algorithm: str = "auto"
     """auto: what suits the subject."""
     rank: int = 0
     """0 = what suits the subject."""
@@ -65,7 +65,7 @@ class RecipeRequest:
             ("family", self.family, get_args(ModelFamily)),
             ("rates", self.rates, get_args(Rates)),
             ("profile", self.profile, get_args(Profile)),
-            ("algorithm", self.algorithm, ("auto", *get_args(Algorithm))),
+            ("algorithm", self.algorithm, ("auto", *NAMES)),
             ("text_encoder", self.text_encoder, get_args(TextEncoder)),
         ):
             if value not in choices:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..networks.settings import Algorithm
+from ..networks.algorithms import NAMES
 
 SubjectKind = Literal["character", "style", "concept", "vehicle"]
 
@@ -24,9 +24,9 @@ class Subject:
     kind: SubjectKind
     grade: str = ""
     """A to I, of characters; vehicles and persons are graded like one. Empty = not graded."""
-    algorithm: Algorithm = "lora"
+    algorithm: str = "lora"
     """What suits it best."""
-    fitting: tuple[Algorithm, ...] = ("lora",)
+    fitting: tuple[str, ...] = ("lora",)
     """All algorithms that can learn it."""
     low_rank: int
     """Enough where it need not be exact."""
@@ -53,14 +53,14 @@ class Subject:
         return f"{self.name}: {self.sentence}"
 
 
-_SIMPLE: tuple[Algorithm, ...] = ("lora", "locon", "lokr")
-_MIDDLE: tuple[Algorithm, ...] = ("lora", "locon", "lokr", "loha")
-_HUMAN: tuple[Algorithm, ...] = ("lora", "locon", "loha")
-_HARD: tuple[Algorithm, ...] = ("lora",)
-_BROAD: tuple[Algorithm, ...] = ("lora", "locon", "loha", "lokr", "dylora", "ia3", "glora", "full", "diag-oft", "boft")
+_SIMPLE: tuple[str, ...] = ("lora", "locon", "lokr")
+_MIDDLE: tuple[str, ...] = ("lora", "locon", "lokr", "loha")
+_HUMAN: tuple[str, ...] = ("lora", "locon", "loha")
+_HARD: tuple[str, ...] = ("lora",)
+_BROAD: tuple[str, ...] = NAMES
 
 
-def _character(grade: str, sentence: str, ranks: tuple[int, int, int], fitting: tuple[Algorithm, ...]) -> Subject:
+def _character(grade: str, sentence: str, ranks: tuple[int, int, int], fitting: tuple[str, ...]) -> Subject:
     return Subject(
         name=f"character {grade}", sentence=sentence, kind="character", grade=grade, fitting=fitting,
         low_rank=ranks[0], rank=ranks[1], high_rank=ranks[2], min_images=10, usual_images="35 to 100",

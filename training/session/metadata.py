@@ -10,6 +10,7 @@ from ..data.prepared import PreparedDataset
 from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
+from ..networks.algorithms import find_algorithm
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
@@ -20,7 +21,7 @@ from .request import Session
 def network_facts(settings: NetworkSettings) -> NetworkFacts:
     """Form of the network."""
     arguments: dict[str, str | int | float | bool | None] = {}
-    if settings.algorithm != "lora":
+    if find_algorithm(settings.algorithm).adapts_kernels:
         arguments = {
             "conv_dim": settings.conv_size[0],
             "conv_alpha": settings.conv_size[1],

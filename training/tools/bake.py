@@ -11,6 +11,7 @@ from ..files.formats import split_modules
 from ..files.layout import file_order, header_bytes, tensor_bytes
 from ..files.lora_file import LoraTensors
 from ..files.types import is_finite
+from ..networks.algorithms import form_of
 from .checkpoints import Checkpoint, Place, open_checkpoint
 from .deltas import Parts, bias_change, check_module, delta_weight
 from .result_metadata import MERGED_FROM, name_with_sources
@@ -52,7 +53,8 @@ def _rounded(changed: Tensor, dtype: torch.dtype) -> Tensor:
 
 def changes_weight(parts: Parts) -> bool:
     """Whether there is more than a change of the bias."""
-    return bool(set(parts) - {"diff_b", "b_norm", "alpha"})
+    form = form_of(parts)
+    return form is None or form.delta is not None
 
 
 def bake_checkpoint(source: Path, target: Path, lora: LoraTensors, strengths: Strengths) -> list[str]:

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from ..files.formats import Tensors, join_modules, split_modules
-from .deltas import Parts, algorithm_of, delta_weight
+from ..networks import lora
+from ..networks.algorithms import form_of
+from .deltas import Parts, delta_weight
 from .linear_algebra import frobenius
 from .ranks import RankChoice
 from .report import LayerReport, Report, size_of
@@ -29,7 +31,7 @@ def cut(tensors: Tensors, choice: RankChoice) -> tuple[Tensors, Report]:
         modules[name] = dict(parts)
         if not is_resizable(parts):
             continue
-        if algorithm_of(parts) != "lora" or "lora_mid.weight" in parts:
+        if form_of(parts) is not lora.FORM or "lora_mid.weight" in parts:
             raise ValueError(f"only ranks of LoRA and DyLoRA can be cut, got {name}; switch keep_first off")
         modules[name], layer = _cut_module(name, parts, choice)
         layers.append(layer)

@@ -9,8 +9,9 @@ from ..base_model import ModelFamily
 from ..files.formats import Tensors, split_modules
 from ..files.names import UNET_PREFIX
 from ..files.types import is_finite
+from ..networks.algorithms import form_of
 from ..networks.block_weights import block_names
-from .deltas import Parts, algorithm_of, check_complete, delta_weight, needs_weight
+from .deltas import Parts, algorithm_of, check_complete, delta_weight
 from .factors import Factors, factors_of
 from .linear_algebra import frobenius
 from .metadata_text import metadata_lines
@@ -107,7 +108,8 @@ def _module_info(name: str, parts: Parts) -> ModuleInfo:
     check_complete(name, parts)
     is_whole = all(is_finite(tensor) for tensor in parts.values())
     algorithm = algorithm_of(parts)
-    rank = next((parts[key].shape[0] for key in ("lora_down.weight", "hada_w1_b", "lokr_w2_b") if key in parts), 0)
+    form = form_of(parts)
+    rank = 0 if form is None else form.rank(parts)
     alpha = float(parts["alpha"]) if "alpha" in parts and is_finite(parts["alpha"]) else None
     norm, num_changed = _norm(name, parts) if is_whole else (None, 0)
     label = f"dora on {algorithm}" if "dora_scale" in parts else algorithm
@@ -116,7 +118,8 @@ def _module_info(name: str, parts: Parts) -> ModuleInfo:
 
 def _norm(name: str, parts: Parts) -> tuple[float | None, int]:
     bare = {suffix: tensor for suffix, tensor in parts.items() if suffix != "dora_scale"}
-    if algorithm_of(bare) in ("bias", "unknown") or needs_weight(bare):
+    form = form_of(bare)
+    if form is None or form.delta is None or form.needs_weight:
         return None, 0
     factors = factors_of(name, bare)
     if factors is not None:

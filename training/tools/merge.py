@@ -17,7 +17,9 @@ from ..base_model import ModelFamily
 from ..files.formats import Tensors, join_modules, known_family, split_modules
 from ..files.names import UNET_PREFIX
 from ..files.types import evened
-from .deltas import Parts, algorithm_of, bias_change, check_module, delta_weight, needs_weight
+from ..networks import bias, full
+from ..networks.algorithms import form_of
+from .deltas import Parts, bias_change, check_module, delta_weight, needs_weight
 from .factors import Change, Factors, approximate, as_matrix, factors_of, low_rank_parts, shape_of
 from .ranks import AUTOMATIC, RankChoice
 from .report import LayerReport, Report, rounding_notes, size_of
@@ -163,24 +165,24 @@ def _merge_module(
 def _weighted_sum(
     name: str, pieces: list[_Piece], choice: RankChoice | None, weights: WeightSource | None
 ) -> tuple[dict[str, Tensor], LayerReport]:
-    algorithms = {algorithm_of(piece.parts) for piece in pieces}
     factored = [None if needs_weight(piece.parts) else factors_of(name, piece.parts) for piece in pieces]
     thin = [factors for factors in factored if factors is not None]
     rank_before = max((factors.rank for factors in thin), default=0)
     if len(thin) == len(pieces):
         total = _concatenated(thin, pieces)
         side = min(total.up_OR.shape[0], total.down_RI.shape[1])
-        if choice is None and algorithms == {"lora"} and total.rank <= side:
+        is_plain = all(factors.is_plain for factors in thin)
+        if choice is None and is_plain and total.rank <= side:
             return low_rank_parts(total), LayerReport(name, rank_before, total.rank, 0.0, 0.0)
         # More rank than the weight has: the product of all of it is still exact.
-        exact = RankChoice(rank=side) if algorithms == {"lora"} else AUTOMATIC
+        exact = RankChoice(rank=side) if is_plain else AUTOMATIC
         found, error, norm = approximate(total, choice or exact, total.shape)
         return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
     shape, changes = _changes(name, pieces, weights)
     summed = as_matrix(changes[0])
     for change in changes[1:]:
         summed = summed + as_matrix(change)
-    if choice is None and algorithms == {"full"}:
+    if choice is None and all(form_of(piece.parts) is full.FORM for piece in pieces):
         return {"diff": summed.reshape(shape)}, LayerReport(name, 0, 0, 0.0, 0.0)
     found, error, norm = approximate(summed, choice or AUTOMATIC, shape)
     return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
@@ -216,9 +218,8 @@ def _changes(name: str, pieces: list[_Piece], weights: WeightSource | None) -> t
 
 def _change(name: str, piece: _Piece, weight: Tensor | None) -> tuple[tuple[int, ...], Change]:
     """Plain low-rank changes stay factors, which are small and quickly multiplied out."""
-    if algorithm_of(piece.parts) == "lora" and not needs_weight(piece.parts):
-        factors = factors_of(name, piece.parts)
-        assert factors is not None
+    factors = None if needs_weight(piece.parts) else factors_of(name, piece.parts)
+    if factors is not None and factors.is_plain:
         return factors.shape, Factors(piece.strength * factors.up_OR, factors.down_RI, factors.shape)
     change = piece.strength * delta_weight(piece.parts, weight)
     return shape_of(name, change.shape[0], change), change.flatten(1)
@@ -228,7 +229,7 @@ def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:
     """Weighted sums of what is a vector: biases and norms."""
     sums: dict[str, Tensor] = {}
     for piece in pieces:
-        changes = {"diff_b" if "diff_b" in piece.parts else "b_norm": bias_change(piece.parts)}
+        changes = {next((name for name in bias.NAMES if name in piece.parts), ""): bias_change(piece.parts)}
         if not is_resizable(piece.parts):
             changes |= {suffix: piece.parts[suffix].float() for suffix in ("w_norm", "diff") if suffix in piece.parts}
         for suffix, change in changes.items():

@@ -5,13 +5,15 @@ from torch import Tensor
 
 from ..files.formats import Tensors, join_modules, split_modules
 from ..files.types import cast
+from ..networks import bias
+from ..networks.algorithms import form_of
 from ..rng import generator
-from .deltas import Parts, algorithm_of, check_module, delta_weight
+from .deltas import Parts, check_module, delta_weight
 from .factors import Factors, approximate, factors_of, low_rank_parts, shape_of
 from .ranks import RankChoice
 from .report import LayerReport, Report, rounding_notes, size_of
 
-_KEPT = ("dora_scale", "diff_b", "b_norm", "w_norm")
+_KEPT = ("dora_scale", *bias.NAMES, "w_norm")
 
 
 def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = None) -> tuple[Tensors, Report]:
@@ -42,8 +44,9 @@ def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = Non
 
 def is_resizable(parts: Parts) -> bool:
     """Whether a module changes a weight of two or more dimensions (norms and biases do not)."""
-    algorithm = algorithm_of(parts)
-    return parts["diff"].ndim >= 2 if algorithm == "full" else algorithm not in ("norm", "bias")
+    form = form_of(parts)
+    is_vector = form is not None and form.is_vector
+    return not is_vector and ("diff" not in parts or parts["diff"].ndim >= 2)
 
 
 def widest_dtype(parts: Parts) -> torch.dtype:

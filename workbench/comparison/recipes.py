@@ -4,9 +4,7 @@ Printed and not on the page of the comparison: here runs that fail are what is l
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-from ...training.networks.settings import Algorithm
 from ...training.recipes import RecipeRequest, make_recipe
 from .contestants import CHARACTER, Contestant, Inputs
 from .rows import SCORES
@@ -19,7 +17,7 @@ class Tried:
     """A request, and the rates with which its recipe is run."""
 
     subject: str
-    algorithm: Algorithm | Literal["auto"] = "auto"
+    algorithm: str = "auto"
     alpha: float | None = None
     """None = the recipe's."""
     d_coefs: tuple[float, ...] = ()

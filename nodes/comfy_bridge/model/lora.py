@@ -17,8 +17,10 @@ from torch import Tensor
 
 from ....training.base_model import ModelFamily, PartName
 from ....training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
+from ....training.networks import boft
+from ....training.networks.algorithms import form_of
 from ....training.networks.block_weights import block_of
-from ....training.tools.deltas import Parts, algorithm_of, check_finite, delta_weight
+from ....training.tools.deltas import Parts, check_finite, delta_weight
 from ....training.tools.strengths import ResolvedStrengths, Strengths
 from .base_model import model_family
 
@@ -170,15 +172,15 @@ def _patches(modules: list[_HostModule], as_trained: bool) -> dict[str, Any]:
 
 
 def _is_ours(parts: Parts, as_trained: bool) -> bool:
-    algorithm = algorithm_of(parts)
-    if algorithm == "ia3" or "bm.weight" in parts or "scalar" in parts:
+    form = form_of(parts)
+    if form is None:
+        return False  # the host logs what it cannot read
+    if form.loaders == "none" or "bm.weight" in parts or "scalar" in parts:
         return True
-    if algorithm == "boft" and "alpha" not in parts:
+    if form is boft.FORM and "alpha" not in parts:
         return True
-    if not as_trained:
-        return False
     by_rows = "dora_scale" in parts and parts["dora_scale"].shape[0] > 1
-    return by_rows or algorithm in ("oft", "boft")
+    return as_trained and (by_rows or form.loaders == "differ")
 
 
 class ChangeByFormula(WeightAdapterBase):

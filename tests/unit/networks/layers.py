@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from pack.training.networks.adapter import Adapter
-from pack.training.networks.algorithms import create_adapter
+from pack.training.networks.build import create_adapter
 from pack.training.networks.settings import NetworkSettings
 from pack.training.networks.targets import Target
 from torch import nn

@@ -15,8 +15,8 @@ from pack.tests.unit.networks.layers import (
     merged,
     trained,
 )
-from pack.training.networks.algorithms import adapter_from_tensors, create_adapter
-from pack.training.networks.full import NormAdapter
+from pack.training.networks.build import adapter_from_tensors, create_adapter
+from pack.training.networks.norm import NormAdapter
 from pack.training.networks.rebuild import RebuiltLayer
 from pack.training.networks.settings import NetworkSettings
 from pack.training.networks.targets import Target

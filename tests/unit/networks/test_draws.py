@@ -108,7 +108,7 @@ def test_dylora_trains_the_drawn_block_on_top_of_the_ones_before():
     module, x = layer_and_input("linear")
     adapter = trained("dylora", module)
     adapter.train()
-    adapter.draw_block(0.99)
+    adapter.begin_pass(0.99)
     assert adapter.block == 1
     output = adapter(x, module)
     torch.testing.assert_close(output, adapter.eval()(x, module))
@@ -123,5 +123,5 @@ def test_dylora_cut_to_a_rank_is_what_that_rank_trained():
     adapter = trained("dylora", module)
     cut = LoraAdapter.from_tensors(adapter.layer, dict(adapter.file_tensors_at(2))).double()
     adapter.train()
-    adapter.draw_block(0.0)
+    adapter.begin_pass(0.0)
     torch.testing.assert_close(cut(x, module), adapter(x, module), rtol=1e-6, atol=1e-6)

@@ -18,7 +18,7 @@ def test_a_cut_dylora_gives_what_training_its_blocks_gave(kind):
     parts = {key.removeprefix(f"{NAME}."): tensor for key, tensor in resized.items()}
     assert [(layer.rank_before, layer.rank_after) for layer in report.layers] == [(4, 2)]
     adapter.train()
-    adapter.draw_block(0.0)  # ranks 0 and 1
+    adapter.begin_pass(0.0)  # ranks 0 and 1
     loaded = LoraAdapter.from_tensors(adapter.layer, dict(parts)).double()
     torch.testing.assert_close(loaded(x, module), adapter(x, module), rtol=1e-6, atol=1e-6)
     assert report.bytes_after < report.bytes_before

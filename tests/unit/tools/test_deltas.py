@@ -10,7 +10,8 @@ from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from pack.tests.support.cases import combined
-from pack.training.tools.deltas import algorithm_of, bias_change, decompose, delta_weight, needs_weight, rotation
+from pack.training.networks import dora, oft
+from pack.training.tools.deltas import algorithm_of, bias_change, delta_weight, needs_weight
 
 # Merging, LyCORIS multiplies the scale of these in twice (training, once): scale 1 here, others against the host.
 SCALED_ONCE = {"alpha": 4}
@@ -93,11 +94,11 @@ def test_early_glora_files_name_the_factors_the_other_way_round():
 
 
 def test_rotations_are_orthogonal_and_capped():
-    blocks = torch.randn(3, 5, 5, dtype=torch.float64)
-    turn = rotation(blocks, 0.0)
-    close(turn @ turn.transpose(1, 2), torch.eye(5, dtype=torch.float64).expand(3, 5, 5))
-    small = rotation(blocks, 1e-3) - torch.eye(5, dtype=torch.float64)
-    assert float(small.norm()) <= 2.1e-3
+    blocks, one = torch.randn(3, 5, 5, dtype=torch.float64), torch.eye(5, dtype=torch.float64)
+    turn = oft.cayley_minus_one(blocks) + one
+    close(turn @ turn.transpose(1, 2), one.expand(3, 5, 5))
+    capped = oft.constrained({"oft_blocks": blocks, "alpha": torch.tensor(1e-4)}, 10)
+    assert float(oft.cayley_minus_one(capped).norm()) <= 2.1e-3
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -105,7 +106,7 @@ def test_dora_sets_the_length(axis: int):
     weight, delta = torch.randn(6, 4, 3, 3, dtype=torch.float64), torch.randn(6, 4, 3, 3, dtype=torch.float64)
     others = [i for i in range(4) if i != axis]
     magnitude = torch.rand(6 if axis == 0 else 4, dtype=torch.float64) + 1
-    changed = decompose(weight, delta, magnitude.reshape([-1 if i == axis else 1 for i in range(4)]))
+    changed = weight + dora.change(weight, delta, magnitude.reshape([-1 if i == axis else 1 for i in range(4)]))
     close(torch.linalg.vector_norm(changed, dim=others), magnitude)
     cosine = torch.nn.functional.cosine_similarity
     dims = changed.transpose(0, axis).flatten(1), (weight + delta).transpose(0, axis).flatten(1)
