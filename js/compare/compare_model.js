@@ -1,7 +1,32 @@
 // @ts-check
 // What the page says of a comparison. Pure functions.
 
-import { short } from "../train/chart_math.js";
+import { short } from "../shared/number_format.js";
+
+/**
+ * @typedef {object} Cell a picture; numbers are places in the lists of the comparison
+ * @property {number} lora
+ * @property {number} prompt
+ * @property {number} strength
+ * @property {number} text_strength
+ * @property {string} file
+ * @property {number | null} score likeness to the references
+ *
+ * @typedef {object} Comparison as the server describes it; training/compare/store.py says what the lists are
+ * @property {string} id
+ * @property {string[]} loras
+ * @property {(number | null)[]} steps
+ * @property {string[]} prompts
+ * @property {number[]} strengths
+ * @property {(number | null)[]} text_strengths
+ * @property {{id: string, name: string} | null} run
+ * @property {Cell[]} cells
+ * @property {number[]} means
+ * @property {(number | null)[]} leaks
+ * @property {(number | null)[]} [others_changed]
+ * @property {[number, number][]} votes
+ * @property {number | null} choice
+ */
 
 /** Share of other subjects' change from which a LoRA is called overfit; as training/compare/overfit.py has it. */
 export const OVERFIT = 0.25;
@@ -24,7 +49,7 @@ export const votesByLora = (votes, cells) => votes.map(([winner, loser]) => ({ w
 
 /**
  * Name of a LoRA in the page's language; files keep theirs.
- * @param {any} data
+ * @param {Comparison} data
  * @param {number} lora
  * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
@@ -36,8 +61,8 @@ export function loraName(data, lora, t) {
 
 /**
  * What a picture is, in a line: LoRA, strengths where there are several, prompt, score.
- * @param {any} data of the comparison
- * @param {any} cell
+ * @param {Comparison} data
+ * @param {Cell} cell
  * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
  */
@@ -53,7 +78,7 @@ export function cellTitle(data, cell, t) {
 
 /**
  * What is said of a LoRA besides its name: its mean likeness, how much it shows unasked, how much it changes other subjects.
- * @param {any} data
+ * @param {Comparison} data
  * @param {number} lora
  * @param {import("../shared/strings.js").Translate} t
  * @returns {{text: string, isOverfit: boolean}}

@@ -2,8 +2,8 @@
 // Puts the pictures on Compare LoRAs (nodes/tools/compare.py): look, vote, choose.
 
 import { app } from "../shared/comfy.js";
-import { chain, growTo, loadStyles } from "../shared/dom.js";
-import { translator } from "../shared/strings.js";
+import { chain, growTo } from "../shared/dom.js";
+import { texts } from "../shared/language.js";
 import { ComparePanel } from "./compare_panel.js";
 
 const NODE = "BakeryCompare";
@@ -12,10 +12,10 @@ const MIN_WIDTH = 420;
 /** The node keeps the id of what it shows, so that a reloaded page shows it again. */
 const PROPERTY = "bakery_comparison";
 
-/** Adds the panel as the node's last widget. */
+/** Adds the panel as the node's last widget. @param {import("../shared/comfy.js").GraphNode} node */
 function addPanel(node) {
   let isFull = false;
-  const panel = new ComparePanel(translator(app.ui.settings.getSettingValue("Comfy.Locale")), () => {
+  const panel = new ComparePanel(texts(), () => {
     isFull = true;
     growTo(node, node.computeSize());
   });
@@ -23,16 +23,14 @@ function addPanel(node) {
     serialize: false, hideOnZoom: false, getMinHeight: () => (isFull ? HEIGHT.full : HEIGHT.empty),
   });
   widget.serialize = false;
-  const executed = node.onExecuted;
-  node.onExecuted = function (output) {
-    executed?.apply(this, arguments);
+  chain(node, "onExecuted", (output) => {
     const [shown] = output?.bakery_compare ?? [];
     if (!shown) return;
     node.properties[PROPERTY] = shown.id;
-    const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+    const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker;
     (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker); // so that the page keeps it
     void panel.load(shown.id);
-  };
+  });
   chain(node, "onConfigure", () => {
     const id = node.properties[PROPERTY];
     if (/^[0-9a-f]{24}$/.test(id)) void panel.load(id);
@@ -42,7 +40,6 @@ function addPanel(node) {
 
 app.registerExtension({
   name: "LoRABakery.Compare",
-  setup: loadStyles,
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPanel(node);
   },

@@ -2,22 +2,23 @@
 // The pictures of a comparison on its node: large on click, one to choose, blind votes between two, a ranking.
 
 import { candidates, cellTitle, loraName, verdict, votesByLora } from "./compare_model.js";
-import { getComparison, pictureUrl, saveChoice, saveVotes } from "./compare_service.js";
+import { addVote, getComparison, pictureUrl, saveChoice, takeBackVote } from "./compare_service.js";
+import { move } from "../shared/arrow_keys.js";
 import { element, setText } from "../shared/dom.js";
-import { move } from "../train/preview_grid.js";
+import { Refusal, steerRun } from "../shared/server.js";
 import { nextPair, ranking } from "./ranking.js";
-import { command } from "../train/run_service.js";
 
 const THUMBNAIL = 192;
 
 export class ComparePanel {
-  /** @type {any} */
-  #data = null;
+  /** @type {import("./compare_model.js").Comparison} set before anything is shown */
+  #data = /** @type {any} */ (null);
   /** Index of the cell that is shown large. @type {number | null} */
   #large = null;
   /** Cell of the grid that Tab reaches; arrow keys lead to the others. */
   #focus = { column: 0, row: 0 };
   #request = 0;
+  #isSaving = false;
 
   /**
    * @param {import("../shared/strings.js").Translate} t
@@ -30,15 +31,15 @@ export class ComparePanel {
     const button = (/** @type {string} */ key, /** @type {() => void} */ onclick, /** @type {string} */ hint = "") =>
       element("button", { type: "button", text: t(key), title: hint && t(hint), hidden: true, onclick });
     this.voteButton = button("vote", () => this.#vote(), "vote_hint");
-    this.undoButton = button("undo_vote", () => void this.#saveVotes(this.#data.votes.slice(0, -1)).then(() => this.#vote()));
+    this.undoButton = button("undo_vote", () => void this.#takeBack());
     this.gridButton = button("back", () => this.#showGrid());
     this.chooseButton = button("choose", () => void this.#choose(), "choose_hint");
     this.message = element("div", { class: "bakery-message", role: "status" });
     this.title = element("div", { class: "bakery-compare-title" });
-    this.body = element("div", { class: "bakery-compare-body" });
+    this.body = element("div", { class: "bakery-compare-body", "data-capture-wheel": "true" });
     this.rank = element("ol", { class: "bakery-rank", "aria-label": t("ranking"), hidden: true });
     this.element = element(
-      "div", { class: "bakery bakery-panel bakery-compare", role: "group", "aria-label": t("compare_panel"), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event) },
+      "div", { class: "bakery bakery-panel bakery-compare", role: "group", "aria-label": t("compare_panel"), onkeydown: (event) => this.#onKey(event) },
       this.empty, element("div", { class: "bakery-row" }, this.voteButton, this.gridButton, this.chooseButton, this.undoButton, this.message),
       this.title, this.rank, this.body,
     );
@@ -74,16 +75,16 @@ export class ComparePanel {
     this.#large = null;
     this.#arrange({ vote: nextPair(candidates(cells), [], Math.random) !== null, rank: votes.length > 0 });
     this.#showRanking();
-    const rows = loras.map((/** @type {string} */ _, /** @type {number} */ lora) => {
+    const rows = loras.map((_, lora) => {
       const name = loraName(this.#data, lora, this.t);
       const { text, isOverfit } = verdict(this.#data, lora, this.t);
-      const label = element("div", { class: "bakery-compare-label" }, element("div", { text: name, title: name }), element("div", { class: isOverfit ? "bakery-warning" : "bakery-hint", text }));
-      const pictures = cells.flatMap((/** @type {any} */ cell, /** @type {number} */ index) => (cell.lora === lora ? [this.#picture(index, () => this.#enlarge(index))] : []));
+      const label = element("div", { class: "bakery-compare-label", role: "rowheader" }, element("div", { text: name, title: name }), element("div", { class: isOverfit ? "bakery-warning" : "bakery-hint", text }));
+      const pictures = cells.flatMap((cell, index) => (cell.lora === lora ? [this.#picture(index, () => this.#enlarge(index), { isInGrid: true })] : []));
       return element("div", { class: "bakery-compare-row", role: "row" }, label, ...pictures);
     });
     this.body.replaceChildren(element("div", { role: "grid", "aria-label": this.t("compare_panel") }, ...rows));
     this.#showFocus();
-    if (before !== null) this.body.querySelector(`[data-cell="${before}"]`)?.focus({ preventScroll: true });
+    if (before !== null) /** @type {HTMLElement | null} */ (this.body.querySelector(`[data-cell="${before}"]`))?.focus({ preventScroll: true });
   }
 
   /** @returns {HTMLButtonElement[][]} the cells of the grid; none while something else is shown */
@@ -102,11 +103,11 @@ export class ComparePanel {
     }));
   }
 
-  /** @param {number} index @param {() => void} onclick @param {{isBlind?: boolean, size?: number}} [options] */
-  #picture(index, onclick, { isBlind = false, size = THUMBNAIL } = {}) {
+  /** @param {number} index @param {() => void} onclick @param {{isBlind?: boolean, isInGrid?: boolean, size?: number}} [options] */
+  #picture(index, onclick, { isBlind = false, isInGrid = false, size = THUMBNAIL } = {}) {
     const cell = this.#data.cells[index];
     const title = isBlind ? this.t("this_one") : cellTitle(this.#data, cell, this.t);
-    const button = element("button", { type: "button", class: "bakery-compare-cell", "aria-label": title, title, onclick, "data-cell": isBlind ? null : index },
+    const button = element("button", { type: "button", class: "bakery-compare-cell", role: isInGrid ? "gridcell" : null, "aria-label": title, title, onclick, "data-cell": isBlind ? null : index },
       element("img", { src: pictureUrl(this.#data.id, cell.file, size), alt: "", loading: "lazy", decoding: "async" }));
     button.classList.toggle("bakery-picked", !isBlind && this.#data.choice === index);
     return button;
@@ -134,9 +135,10 @@ export class ComparePanel {
     const index = /** @type {number} */ (this.#large);
     const isTaken = choice !== index;
     await this.#attempt(async () => {
-      this.#data = await saveChoice(id, isTaken ? index : null);
+      this.#data = await saveChoice(id, isTaken ? index : null, choice);
       const step = steps[cells[index].lora];
-      if (run && step !== null) await command(run, "pick", { step: isTaken ? step : null });
+      // Another step may have been picked on the run since: that pick stays.
+      if (run && step !== null) await steerRun(run, "pick", isTaken ? { step } : { step: null, was: step });
     });
     this.#showChoice();
   }
@@ -154,17 +156,25 @@ export class ComparePanel {
     both.focus({ preventScroll: true }); // so that the arrow keys choose
   }
 
-  /** @param {number} winner @param {number} loser */
+  /** A vote counts once both pictures are there to be seen. @param {number} winner @param {number} loser */
   async #count(winner, loser) {
-    await this.#saveVotes([...this.#data.votes, [winner, loser]]);
-    this.#vote();
+    const pictures = /** @type {NodeListOf<HTMLImageElement>} */ (this.body.querySelectorAll(".bakery-pair img"));
+    const isSeen = Promise.all([...pictures].map((picture) => picture.decode()));
+    await this.#changeVotes(() => isSeen.then(() => addVote(this.#data.id, [winner, loser])));
   }
 
-  /** @param {[number, number][]} votes */
-  #saveVotes(votes) {
-    return this.#attempt(async () => {
-      this.#data = await saveVotes(this.#data.id, votes);
-    });
+  async #takeBack() {
+    const last = this.#data.votes.at(-1);
+    if (last) await this.#changeVotes(() => takeBackVote(this.#data.id, last));
+  }
+
+  /** The next pair comes once the vote is kept; where it is not, that is said and the pair stays. @param {() => Promise<any>} change */
+  async #changeVotes(change) {
+    if (this.#isSaving) return;
+    this.#isSaving = true;
+    const isDone = await this.#attempt(async () => (this.#data = await change()));
+    this.#isSaving = false;
+    if (isDone) this.#vote();
   }
 
   #showRanking() {
@@ -174,22 +184,27 @@ export class ComparePanel {
     })));
   }
 
-  /** @param {() => Promise<void>} act */
+  /** @param {() => Promise<any>} act @returns {Promise<boolean>} whether it worked */
   async #attempt(act) {
     try {
       await act();
+      setText(this.message, "");
+      return true;
     } catch (error) {
+      if (error instanceof Refusal && error.answer.comparison) this.#data = error.answer.comparison; // another tab was quicker
       setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
+      return false;
     }
   }
 
   /** What a key does in the grid, beside a large picture, or in a vote. @param {KeyboardEvent} event */
   #onKey(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const pair = this.body.querySelectorAll(".bakery-pair button");
+    const pair = /** @type {NodeListOf<HTMLElement>} */ (this.body.querySelectorAll(".bakery-pair button"));
     const isInBody = this.body.contains(/** @type {Node} */ (event.target));
-    if (pair.length && step !== undefined) pair[step < 0 ? 0 : 1].click();
-    else if (this.#large !== null && step !== undefined) {
+    if (pair.length && step !== undefined) {
+      if (!event.repeat) pair[step < 0 ? 0 : 1].click(); // a key that is held would vote for pictures nobody saw
+    } else if (this.#large !== null && step !== undefined) {
       const count = this.#data.cells.length;
       this.#enlarge((this.#large + step + count) % count);
     } else if (this.#large !== null && event.key === "Enter" && isInBody) void this.#choose();

@@ -2,16 +2,19 @@
 // Asks the server about a comparison; keeps votes and choice there.
 
 import { api } from "../shared/comfy.js";
-import { ask } from "../train/run_service.js";
+import { ask } from "../shared/server.js";
 
-/** @param {string} id */
+/** @param {string} id @returns {Promise<import("./compare_model.js").Comparison>} */
 export const getComparison = (id) => ask(`/compare/${id}`);
 
-/** @param {string} id @param {[number, number][]} votes winner and loser, as indices of cells */
-export const saveVotes = (id, votes) => ask(`/compare/${id}/votes`, { votes });
+/** @param {string} id @param {[number, number]} vote winner and loser, as indices of cells */
+export const addVote = (id, vote) => ask(`/compare/${id}/votes`, { add: vote });
 
-/** @param {string} id @param {number | null} cell */
-export const saveChoice = (id, cell) => ask(`/compare/${id}/choice`, { cell });
+/** @param {string} id @param {[number, number]} vote */
+export const takeBackVote = (id, vote) => ask(`/compare/${id}/votes`, { take_back: vote });
+
+/** @param {string} id @param {number | null} cell @param {number | null} basedOn the choice as it is shown */
+export const saveChoice = (id, cell, basedOn) => ask(`/compare/${id}/choice`, { cell, based_on: basedOn });
 
 /**
  * @param {string} id

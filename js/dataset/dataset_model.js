@@ -1,27 +1,70 @@
 // @ts-check
-// What the page knows of a dataset: tags of captions, filters, the way back. Pure functions.
-
-/** The form in which tags are compared; as training/data/tags.py has it. @param {string} tag */
-export const normal = (tag) => tag.trim().toLowerCase().replaceAll("_", " ");
+// What the page knows of a dataset: tags of captions, filters, how often tags occur. Pure functions.
 
 /**
- * Tags of a caption; commas inside parentheses do not part them.
+ * @typedef {object} Entry an image of the folder, as training/data/entries.py has it
+ * @property {string} name
+ * @property {string} caption
+ * @property {boolean} is_excluded
+ * @property {"validation" | "regularization" | null} mark
+ * @property {number} changed
+ * @property {string} version of the caption; an edit says what it is based on
+ * @property {string} caption_file images of one stem share it
+ * @property {string} metadata file that the caption is from, where it is
+ * @property {string} problem why the caption cannot be read
+ *
+ * @typedef {object} Source where Load Dataset reads
+ * @property {string} folder below ComfyUI's input folder
+ * @property {string} caption_extension
+ * @property {string} metadata
+ */
+
+/** The form in which tags are compared; as training/data/tags.py has it. @param {string} tag */
+export const normal = (tag) => tag.replace(/\\([()])/g, "$1").trim().toLowerCase().replaceAll("_", " ");
+
+/**
+ * Tags of a caption, by the rule of training/data/tags.py: commas inside balanced parentheses do not part them, and a
+ * parenthesis that is not closed, as in `:(`, holds nothing together.
  * @param {string} caption
  * @returns {string[]} in their normal form
  */
 export function tagsOf(caption) {
-  const pieces = [];
+  const pieces = caption.split(",");
   let depth = 0;
-  let piece = "";
-  for (const character of caption) {
-    if (character === "(") depth++;
-    else if (character === ")") depth = Math.max(0, depth - 1);
-    if (character === "," && depth === 0) {
-      pieces.push(piece);
-      piece = "";
-    } else piece += character;
+  const ends = endsOf(pieces.map((piece) => (depth += openedIn(piece))));
+  const tags = [];
+  for (let start = 0; start < pieces.length; start = ends[start]) tags.push(normal(pieces.slice(start, ends[start]).join(",")));
+  return tags.filter(Boolean);
+}
+
+/**
+ * Behind which piece the tag ends that begins with each one: the first after which no more parentheses are open than
+ * before it, else the piece itself.
+ * @param {number[]} depths open parentheses after each piece
+ */
+function endsOf(depths) {
+  const ends = depths.map(() => 0);
+  /** Places whose depth is below that of every place between, the nearest last. @type {number[]} */
+  const later = [];
+  for (let place = depths.length - 1; place >= 0; place--) {
+    const before = place ? depths[place - 1] : 0;
+    while (later.length && depths[later[later.length - 1]] >= depths[place]) later.pop();
+    later.push(place);
+    let [low, high] = [0, later.length]; // how many of them are at most `before`
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (depths[later[middle]] <= before) low = middle + 1;
+      else high = middle;
+    }
+    ends[place] = (low ? later[low - 1] : place) + 1;
   }
-  return [...pieces, piece].map(normal).filter(Boolean);
+  return ends;
+}
+
+/** Parentheses opened and not closed again; escaped ones do not count. @param {string} text */
+function openedIn(text) {
+  const plain = text.replace(/\\[()]/g, "");
+  return plain.split("(").length - plain.split(")").length;
 }
 
 /**
@@ -40,84 +83,42 @@ export function filtered(images, tags) {
 }
 
 /**
- * @typedef {object} Edit
- * @property {string} action of the server's routes
- * @property {Record<string, any>} values sent with it, besides the folder
+ * How often each tag occurs once an image has changed.
+ * @param {Map<string, number>} counts changed in place
+ * @param {{caption: string, is_excluded: boolean} | undefined} before undefined where the image is new
+ * @param {{caption: string, is_excluded: boolean} | undefined} after
  */
-
-/**
- * What takes an edit back.
- * @param {Edit} edit
- * @param {any} answer of the server to it
- * @returns {Edit | null} null where nothing was changed
- */
-export function inverse({ action, values }, answer) {
-  const isEmpty = (/** @type {object} */ before) => !Object.keys(before ?? {}).length;
-  switch (action) {
-    case "captions":
-    case "tag":
-      return isEmpty(answer.before) ? null : { action: "captions", values: { captions: answer.before } };
-    case "mark":
-      return isEmpty(answer.before) ? null : { action, values: { marks: answer.before } };
-    case "exclude":
-      return { action, values: { name: answer.name, is_excluded: !values.is_excluded } };
-    case "add":
-      return answer.names.length ? { action: "remove", values: { names: answer.names, is_removed: true } } : null;
-    default:
-      return null;
-  }
+export function recount(counts, before, after) {
+  const add = (/** @type {typeof before} */ image, /** @type {number} */ number) => {
+    if (!image || image.is_excluded) return;
+    for (const tag of new Set(tagsOf(image.caption))) counts.set(tag, (counts.get(tag) ?? 0) + number);
+  };
+  add(before, -1);
+  add(after, 1);
+  for (const [tag, count] of counts) if (count <= 0) counts.delete(tag);
 }
 
-/** What takes edits back, the last first; the oldest of more than 100 are forgotten. */
-export class History {
-  /** @type {Edit[]} */
-  #steps = [];
-
-  get isEmpty() {
-    return this.#steps.length === 0;
+/**
+ * Images that share their caption file.
+ * @param {{name: string, caption_file: string, metadata: string}[]} images
+ * @returns {Map<string, string[]>} the others of an image by its name; without those that share with none
+ */
+export function sharersOf(images) {
+  /** @type {Map<string, string[]>} */
+  const byFile = new Map();
+  for (const { name, caption_file: file, metadata } of images) {
+    if (!metadata) byFile.set(file, [...(byFile.get(file) ?? []), name]);
   }
-
-  /** @param {Edit | null} edit that takes back what was just done */
-  add(edit) {
-    if (edit) this.#steps = [...this.#steps.slice(-99), edit];
-  }
-
-  takeBack() {
-    return this.#steps.pop();
-  }
+  const shared = [...byFile.values()].filter((names) => names.length > 1);
+  return new Map(shared.flatMap((names) => names.map((name) => [name, names.filter((other) => other !== name)])));
 }
 
 /**
  * How many images have each mark; excluded ones do not count.
  * @param {{mark: string | null, is_excluded: boolean}[]} images
- * @returns {{validation: number, regularization: number}}
+ * @returns {Record<string, number>}
  */
 export function markCounts(images) {
   const count = (/** @type {string} */ mark) => images.filter((image) => image.mark === mark && !image.is_excluded).length;
   return { validation: count("validation"), regularization: count("regularization") };
-}
-
-/**
- * The positive prompt that leads to a node, by its inputs back through the graph.
- * @param {any} node
- * @param {(id: number) => any} nodeOfLink the node at the start of a link
- * @returns {string} empty where none is found
- */
-export function promptOf(node, nodeOfLink) {
-  const seen = new Set();
-  let wanted = [node];
-  while (wanted.length) {
-    const next = [];
-    for (const current of wanted) {
-      if (!current || seen.has(current)) continue;
-      seen.add(current);
-      const text = current.widgets?.find((/** @type {any} */ widget) => widget.name === "text" || widget.name === "prompts");
-      if (typeof text?.value === "string" && current !== node) return text.value.split("\n")[0];
-      const inputs = (current.inputs ?? []).filter((/** @type {any} */ input) => input.link != null && input.name !== "negative");
-      const positive = inputs.filter((/** @type {any} */ input) => input.name === "positive");
-      next.push(...[...positive, ...inputs].map((input) => nodeOfLink(input.link)));
-    }
-    wanted = next;
-  }
-  return "";
 }

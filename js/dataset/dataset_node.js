@@ -2,67 +2,98 @@
 // Puts the gallery on Load Dataset (nodes/dataset/datasets.py), and "Keep these for training" on nodes that show images.
 
 import { api, app } from "../shared/comfy.js";
-import { promptOf } from "./dataset_model.js";
-import { chain, growTo, loadStyles } from "../shared/dom.js";
-import { translator } from "../shared/strings.js";
+import { chain, growTo } from "../shared/dom.js";
+import { nodesOf, outputsOf, valuesOf } from "../shared/graph.js";
+import { texts } from "../shared/language.js";
+import { endWith, whileSeen } from "../shared/lifetime.js";
 import { DatasetPanel } from "./dataset_panel.js";
+import { promptInPicture } from "./dataset_service.js";
 import { askToKeep } from "./keep_dialog.js";
+import { promptOf } from "./prompt_of.js";
+
+/** @typedef {import("../shared/comfy.js").GraphNode} GraphNode */
 
 const NODE = "BakeryLoadDataset";
+/** @type {[number, number]} */
 const MIN_SIZE = [420, 520];
 const MIN_HEIGHT = 260;
-/** Gallery of each node. @type {WeakMap<any, DatasetPanel>} */
+/** A folder that comes through a link may be known only once the node has run; the node keeps it for a reloaded page. */
+const PROPERTY = "bakery_folder";
+/** Gallery of each node. @type {WeakMap<GraphNode, DatasetPanel>} */
 const panels = new WeakMap();
 
-function texts() {
-  return translator(app.ui.settings.getSettingValue("Comfy.Locale"));
-}
-
-/** Adds the gallery as the node's last widget. */
+/** Adds the gallery as the node's last widget. @param {GraphNode} node */
 function addPanel(node) {
-  const folder = node.widgets.find((widget) => widget.name === "folder");
   const panel = new DatasetPanel(texts(), () => node.setDirtyCanvas?.(true));
   const widget = node.addDOMWidget("bakery_dataset", "bakery_dataset", panel.element, {
     serialize: false, hideOnZoom: false, getMinHeight: () => MIN_HEIGHT,
   });
   widget.serialize = false;
-  chain(folder, "callback", () => panel.setFolder(folder.value));
-  chain(node, "onConfigure", () => panel.setFolder(folder.value));
+  const show = () => showSource(node, panel);
+  for (const each of node.widgets ?? []) if (each.name === "folder") chain(each, "callback", show);
+  chain(node, "onConfigure", show);
   chain(node, "onExecuted", (output) => {
+    const [ran] = output?.bakery_dataset ?? [];
+    if (ran) node.properties[PROPERTY] = ran.folder;
+    show();
     panel.setNotes((output?.text ?? []).slice(1)); // behind the summary, which the panel has itself
     void panel.load();
   });
+  // A value promoted out of a subgraph, or linked, changes without a word to the node: it is looked at while in sight.
+  const stop = whileSeen(panel.element, {
+    enter: () => {
+      show();
+      void panel.load();
+    },
+    leave: () => panel.flush(),
+    tick: show,
+  });
+  endWith(node, () => {
+    stop();
+    panel.remove();
+  });
   panels.set(node, panel);
   growTo(node, MIN_SIZE);
-  panel.setFolder(folder.value);
+  show();
 }
 
-/** The images that a node shows. */
+/** @param {GraphNode} node @param {DatasetPanel} panel */
+function showSource(node, panel) {
+  const [folders, extensions, metadata] = ["folder", "caption_extension", "metadata"].map((name) => valuesOf(node, name));
+  const known = folders.includes(undefined) ? [node.properties[PROPERTY]].filter(Boolean) : folders;
+  if (known.length > 1) return panel.show(null, texts()("several_folders", { folders: known.join(", ") }));
+  if (!known.length) return panel.show(null, texts()("folder_from_link"));
+  panel.show({ folder: String(known[0]), caption_extension: String(extensions[0] ?? ".txt"), metadata: String(metadata[0] ?? "") });
+}
+
+/** The images that a node shows. @param {GraphNode} node @returns {import("../shared/comfy.js").ImageFile[]} */
 function imagesOf(node) {
-  const shown = node.images ?? app.nodeOutputs?.[node.id]?.images ?? [];
-  return shown.filter((image) => image?.filename);
+  const shown = node.images ?? outputsOf(node).images ?? [];
+  return shown.filter((/** @type {any} */ image) => image?.filename);
 }
 
+/** @param {GraphNode} node */
 async function keep(node) {
-  const nodeOfLink = (id) => {
-    const link = node.graph.getLink?.(id) ?? node.graph.links.get?.(id) ?? node.graph.links[id];
-    return link && node.graph.getNodeById(link.origin_id);
+  const nodeOfLink = (/** @type {number} */ id) => {
+    const link = node.graph?.getLink?.(id);
+    return link && node.graph?.getNodeById(link.origin_id);
   };
+  const images = imagesOf(node);
   const definitions = await api.fetchApi(`/object_info/${NODE}`).then((answer) => answer.json()).catch(() => ({}));
   const spec = definitions[NODE]?.input.required.folder ?? [];
   const folders = Array.isArray(spec[0]) ? spec[0] : spec[1]?.options ?? [];
   // The dataset of this graph is the likely place.
-  const here = app.graph._nodes.find((each) => each.comfyClass === NODE)?.widgets.find((widget) => widget.name === "folder");
-  const first = here?.value ?? "my_images";
-  const others = folders.filter((folder) => folder !== first);
-  askToKeep(texts(), imagesOf(node), promptOf(node, nodeOfLink), [first, ...others], () => {
-    for (const each of new Set([...app.graph._nodes, ...node.graph._nodes])) void panels.get(each)?.load();
+  const [first = "my_images"] = nodesOf(NODE).flatMap((each) => valuesOf(each, "folder")).filter((value) => value !== undefined);
+  const others = folders.filter((/** @type {string} */ folder) => folder !== first);
+  // What the picture was made from, not what the graph would make now.
+  const prompt = (await promptInPicture(images[0], String(node.id)).catch(() => "")) || promptOf(node, nodeOfLink);
+  askToKeep(texts(), images, prompt, [first, ...others], () => {
+    for (const each of nodesOf(NODE)) void panels.get(each)?.load();
   });
 }
 
 app.registerExtension({
   name: "LoRABakery.Dataset",
-  setup: loadStyles,
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPanel(node);
   },

@@ -1,64 +1,114 @@
 // @ts-check
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
-import { filtered, History, inverse, markCounts } from "./dataset_model.js";
-import { edit, getDataset, pictureUrl, upload } from "./dataset_service.js";
-import { element, setText } from "../shared/dom.js";
+import { element, focused, keepPlainKeys, setText } from "../shared/dom.js";
+import { filtered, markCounts, sharersOf } from "./dataset_model.js";
+import * as service from "./dataset_service.js";
+import { sessionOf } from "./dataset_session.js";
+import { matched, sorted } from "./dropped_files.js";
+import { ImageRow, MARKS } from "./image_row.js";
+import { TagBar } from "./tag_bar.js";
 
-const TAGS_SHOWN = 60;
-const MARKS = ["validation", "regularization"];
+/**
+ * @typedef {import("./dataset_model.js").Entry} Entry
+ * @typedef {import("./dataset_model.js").Source} Source
+ */
 
 export class DatasetPanel {
-  folder = "";
-  /** @type {any[]} */
-  #images = [];
-  #chosen = new Set();
-  #history = new History();
-  #request = 0;
+  /** @type {import("./dataset_session.js").DatasetSession | null} */
+  #session = null;
+  /** By name. @type {Map<string, ImageRow>} */
+  #rows = new Map();
+  /** Names of the images that the chosen tags have brought; one whose caption changes stays in sight. @type {Set<string>} */
+  #brought = new Set();
+  #unsubscribe = () => {};
+  /** A pointer is down: what it is over must not move, or the click is lost. */
+  #isHeld = false;
+  #isOutdated = false;
+  #numEdits = 0;
 
   /**
    * @param {import("../shared/strings.js").Translate} t
-   * @param {() => void} onChange called after the folder's files have changed
+   * @param {() => void} onChange called after what is shown has changed
    */
   constructor(t, onChange) {
     this.t = t;
     this.onChange = onChange;
-    this.status = element("div", { class: "bakery-status", role: "status" });
-    this.undoButton = element("button", { type: "button", text: t("undo"), disabled: true, onclick: () => this.#undo() });
-    this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt", hidden: true, onchange: () => this.#add([...this.files.files]) });
+    this.status = element("div", { class: "bakery-status", role: "status", tabindex: -1 });
+    this.undoButton = element("button", { type: "button", text: t("undo"), "aria-disabled": "true", onclick: () => this.#undo() });
+    this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt,.caption", hidden: true, onchange: () => this.#addChosen() });
     this.addButton = element("button", { type: "button", class: "bakery-add", onclick: () => this.files.click() });
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
-    this.tags = element("div", { class: "bakery-tags", role: "group", "aria-label": t("tags") });
-    this.tagActions = element("div", { class: "bakery-row", hidden: true });
-    this.list = element("div", { class: "bakery-images", role: "list" });
+    this.tags = new TagBar(t, { choose: () => this.#filter(), rename: (tag, name) => this.#rename(tag, name) });
+    this.list = element("div", { class: "bakery-images", role: "list", "data-capture-wheel": "true" });
     this.hint = element("div", { class: "bakery-hint" });
+    /** @type {HTMLElement} */
     this.element = element(
       "div",
       {
-        class: "bakery bakery-panel bakery-dataset", role: "group", "aria-label": t("dataset"),
-        ondragover: (/** @type {DragEvent} */ event) => this.#dragOver(event),
-        ondragleave: () => this.element.classList.remove("bakery-drop"),
-        ondrop: (/** @type {DragEvent} */ event) => this.#drop(event),
+        class: "bakery bakery-panel bakery-dataset", role: "group", "aria-label": t("dataset"), onkeydown: keepPlainKeys,
+        ondragover: (event) => this.#dragOver(event), ondragleave: () => this.element.classList.remove("bakery-drop"),
+        ondrop: (event) => this.#drop(event), onpointerdown: () => this.#hold(),
       },
       element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
-      this.message, this.notes, this.tags, this.tagActions, this.list, this.hint,
+      this.message, this.notes, this.tags.list, this.tags.actions, this.list, this.hint,
     );
   }
 
-  /** @param {string} folder */
-  setFolder(folder) {
-    if (folder === this.folder) return;
-    this.folder = folder;
-    const place = { folder: `input/${folder}` };
+  /**
+   * @param {Source | null} source
+   * @param {string} [why] nothing is shown
+   */
+  show(source, why = "") {
+    const session = source && sessionOf(source, service);
+    if (session === this.#session && session) return;
+    this.#leave();
+    this.#session = session;
+    this.addButton.hidden = this.undoButton.hidden = !session;
+    if (!session) return this.#showNothing(why);
+    const place = { folder: `input/${session.source.folder}` };
     setText(this.addButton, this.t("add_images", place));
-    this.addButton.title = this.addButton.textContent;
+    this.addButton.title = this.t("add_images", place);
     setText(this.hint, this.t("drop", place));
-    this.#chosen.clear();
-    this.#history = new History();
+    this.#numEdits = session.numEdits;
+    this.#unsubscribe = session.subscribe(() => this.#render());
+    this.#render();
+    void session.load();
+  }
+
+  /** @param {string} why */
+  #showNothing(why) {
+    setText(this.status, why);
+    setText(this.hint, "");
     this.message.hidden = true;
+  }
+
+  /** What was typed goes where it was shown; then nothing of the folder is left. */
+  #leave() {
+    for (const row of this.#rows.values()) void row.save();
+    if (this.list.contains(focused())) this.status.focus({ preventScroll: true });
+    this.#unsubscribe();
+    this.#session = null;
+    this.#rows.clear();
+    this.list.replaceChildren();
+    this.tags.clear();
     this.setNotes([]);
-    void this.load();
+  }
+
+  /** Writes what is typed, and stops listening. */
+  remove() {
+    this.#leave();
+  }
+
+  /** Writes what is typed. */
+  flush() {
+    for (const row of this.#rows.values()) void row.save();
+  }
+
+  /** Reads the folder again. */
+  load() {
+    return this.#session?.load();
   }
 
   /** @param {string[]} notes what the node found in the folder when it ran; true until something is changed */
@@ -67,185 +117,148 @@ export class DatasetPanel {
     this.notes.hidden = !notes.length;
   }
 
-  async load() {
-    const request = ++this.#request;
-    await this.#attempt(async () => {
-      const dataset = await getDataset(this.folder).catch((error) => {
-        if (request === this.#request) throw error; // else it is about a folder that is not shown any more
+  /** Until the pointer is up and has clicked, nothing moves. */
+  #hold() {
+    this.#isHeld = true;
+    const release = () => {
+      for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, release, true);
+      setTimeout(() => {
+        this.#isHeld = false;
+        if (this.#isOutdated) this.#render();
       });
-      if (request !== this.#request) return;
-      this.#images = dataset.images;
-      this.#showTags(dataset.tags);
-      this.#showImages(dataset.exists);
-    });
+    };
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, release, true);
   }
 
-  /** @param {[string, number][]} tags */
-  #showTags(tags) {
-    const known = new Set(tags.map(([tag]) => tag));
-    this.#chosen = new Set([...this.#chosen].filter((tag) => known.has(tag)));
-    this.tags.replaceChildren(...tags.slice(0, TAGS_SHOWN).map(([tag, count]) => element("button", {
-      type: "button", class: "bakery-small", text: `${tag} ${count}`, "aria-pressed": String(this.#chosen.has(tag)),
-      onclick: () => this.#toggle(tag),
-    })));
-    this.#showTagActions();
+  #filter() {
+    this.#brought.clear();
+    this.#render();
   }
 
-  #showTagActions() {
-    const [tag] = this.#chosen;
-    this.tagActions.hidden = this.#chosen.size !== 1;
-    if (this.tagActions.hidden) return;
-    const name = element("input", {
-      type: "text", value: tag, maxlength: 500, "aria-label": this.t("new_tag"), class: "bakery-wide",
-      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
-    });
-    const button = (/** @type {string} */ key, /** @type {() => string} */ makeNew) =>
-      element("button", { type: "button", text: this.t(key), onclick: () => this.#editTag(tag, makeNew()) });
-    this.tagActions.replaceChildren(name, button("rename_tag", () => name.value), button("remove_tag", () => ""));
+  #render() {
+    this.#isOutdated = this.#isHeld;
+    const session = this.#session;
+    if (!session || this.#isHeld) return;
+    if (session.numEdits !== this.#numEdits) this.setNotes([]);
+    this.#numEdits = session.numEdits;
+    const problems = [session.message && this.t(session.isUndoRefused ? "undo_refused" : "failed", { error: session.message }), session.note, ...session.problems];
+    setText(this.message, problems.filter(Boolean).join("\n"));
+    this.message.hidden = !this.message.textContent;
+    this.undoButton.setAttribute("aria-disabled", String(session.history.isEmpty));
+    this.tags.show(session.tags);
+    this.#showImages(session);
+    this.onChange();
   }
 
-  /** @param {string} tag */
-  #toggle(tag) {
-    if (!this.#chosen.delete(tag)) this.#chosen.add(tag);
-    void this.load();
+  /** @param {import("./dataset_session.js").DatasetSession} session */
+  #showImages({ entries, total, exists, isLoaded }) {
+    for (const { name } of filtered(entries, this.tags.chosen)) this.#brought.add(name);
+    const shown = this.tags.chosen.size ? entries.filter((entry) => this.#brought.has(entry.name)) : entries;
+    this.#showStatus(shown.length, entries.length, total, exists, isLoaded);
+    this.#showRows(shown, entries);
   }
 
-  /** @param {boolean} exists */
-  #showImages(exists) {
-    const shown = filtered(this.#images, this.#chosen);
-    const [count, total] = [shown.length, this.#images.length];
-    const marked = markCounts(this.#images);
-    setText(this.status, !exists ? this.t("no_folder") : [
-      count === total ? this.t("images", { count }) : this.t("filtered", { shown: count, count: total }),
-      ...MARKS.filter((mark) => marked[mark]).map((mark) => `${this.t(`mark_${mark}`)} ${marked[mark]}`),
-    ].join(" · "));
-    this.undoButton.disabled = this.#history.isEmpty;
-    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-    const before = new Map([...this.list.children].map((row) => [row.dataset.key, row]));
-    this.list.replaceChildren(...shown.map((image) => {
-      const key = JSON.stringify([this.folder, image]);
-      return before.get(key) ?? this.#row(image, key);
-    }));
-    if (focused) this.list.querySelector(`textarea[data-name="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  /** @param {number} shown @param {number} count @param {number} total @param {boolean} exists @param {boolean} isLoaded */
+  #showStatus(shown, count, total, exists, isLoaded) {
+    const marked = markCounts(this.#session?.entries ?? []);
+    const counted = shown === total ? this.t("images", { count: total }) : this.t("filtered", { shown, count: total });
+    const parts = [counted, ...MARKS.filter((mark) => marked[mark]).map((mark) => `${this.t(`mark_${mark}`)} ${marked[mark]}`)];
+    if (count < total) parts.push(this.t("first_only", { count }));
+    setText(this.status, !isLoaded ? "" : exists ? parts.join(" · ") : this.t("no_folder"));
   }
 
-  /** @param {any} image @param {string} key */
-  #row(image, key) {
-    const text = element("textarea", {
-      rows: 3, maxlength: 20000, "aria-label": this.t("caption_of", { name: image.name }), "data-name": image.name, text: image.caption,
-      placeholder: this.t("no_caption"),
-      onchange: () => this.#save(image, text.value),
-      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
-    });
-    const exclude = element("button", {
-      type: "button", class: "bakery-small", text: image.is_excluded ? "↺" : "✕",
-      title: this.t(image.is_excluded ? "include" : "exclude"), "aria-label": this.t(image.is_excluded ? "include" : "exclude"),
-      onclick: () => this.#exclude(image),
-    });
-    const picture = element("img", { src: pictureUrl(this.folder, image, 128), alt: image.name, title: image.name, loading: "lazy", decoding: "async" });
-    const actions = element("div", { class: "bakery-image-actions" }, exclude, this.#markSelect(image));
-    const row = element("div", { class: "bakery-image", role: "listitem", "data-key": key }, picture, text, actions);
-    row.classList.toggle("bakery-excluded", image.is_excluded);
-    return row;
+  /** Rows stay in the page while their images do. @param {Entry[]} shown @param {Entry[]} entries */
+  #showRows(shown, entries) {
+    const names = new Set(entries.map(({ name }) => name));
+    const sharers = sharersOf(entries);
+    /** @type {Map<string, ImageRow>} */
+    const rows = new Map();
+    for (const entry of shown) {
+      const row = this.#rowOf(entry, names);
+      row.update(entry, sharers.get(entry.name) ?? []);
+      rows.set(entry.name, row);
+    }
+    const kept = new Set(rows.values());
+    for (const row of this.#rows.values()) if (!kept.has(row)) this.#removeRow(row);
+    this.#rows = rows;
+    let next = this.list.firstElementChild;
+    for (const { element: row } of rows.values()) {
+      if (row === next) next = next.nextElementSibling;
+      else this.list.insertBefore(row, next);
+    }
   }
 
-  /** What the image is for. */
-  #markSelect(image) {
-    const select = element("select", {
-      class: "bakery-small", "aria-label": this.t("mark_of", { name: image.name }), title: this.t("mark_hint"), disabled: image.is_excluded,
-      onchange: () => this.#change("mark", { marks: { [image.name]: select.value || null } }),
-      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
-    }, ...["", ...MARKS].map((mark) => element("option", { value: mark, text: this.t(`mark_${mark || "none"}`) })));
-    select.value = image.mark ?? "";
-    return select;
+  /** @param {Entry} entry @param {Set<string>} names of all images @returns {ImageRow} */
+  #rowOf(entry, names) {
+    const session = /** @type {import("./dataset_session.js").DatasetSession} */ (this.#session);
+    const old = session.renamed.get(entry.name) ?? "";
+    return this.#rows.get(entry.name) ?? (names.has(old) ? undefined : this.#rows.get(old)) ?? new ImageRow(this.t, session, entry);
   }
 
-  #save(image, caption) {
-    return this.#change("captions", { captions: { [image.name]: caption } });
+  /** @param {ImageRow} row */
+  #removeRow(row) {
+    void row.save();
+    if (row.element.contains(focused())) this.status.focus({ preventScroll: true }); // else keys reach the canvas
+    row.element.remove();
   }
 
-  #editTag(tag, name) {
-    return this.#change("tag", { tag, new: name });
-  }
-
-  #exclude({ name, is_excluded }) {
-    return this.#change("exclude", { name, is_excluded: !is_excluded });
+  /** @param {string} tag @param {string} name */
+  async #rename(tag, name) {
+    if (tag === name) return;
+    await this.#session?.change("tag", { tag, new: name });
   }
 
   async #undo() {
-    const back = this.#history.takeBack();
-    if (back) await this.#change(back.action, back.values, false);
-  }
-
-  /** @param {string} action @param {object} values */
-  async #change(action, values, isKept = true) {
-    this.message.hidden = true;
-    const history = this.#history; // another folder has another one, also where it is chosen before the answer comes
-    const isDone = await this.#attempt(async () => {
-      const answer = await edit(action, { folder: this.folder, ...values });
-      if (isKept) history.add(inverse({ action, values }, answer));
-      this.setNotes([]);
-      this.onChange();
-    });
-    if (!isDone && action !== "captions") this.list.replaceChildren(); // shows again what is so; a typed caption stays
-    await this.load();
+    if (this.#session && !this.#session.history.isEmpty) await this.#session.undo();
   }
 
   /** @param {DragEvent} event */
   #dragOver(event) {
-    if (!event.dataTransfer?.types.includes("Files")) return;
+    if (!this.#session || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     event.stopPropagation();
     this.element.classList.add("bakery-drop");
   }
 
   /** @param {DragEvent} event */
-  async #drop(event) {
-    const files = [...(event.dataTransfer?.files ?? [])].filter((file) => file.type.startsWith("image/") || file.name.endsWith(".txt"));
+  #drop(event) {
     this.element.classList.remove("bakery-drop");
-    if (!files.length) return;
+    if (!this.#session) return;
+    const files = sorted([...(event.dataTransfer?.files ?? [])], this.#session.formats, this.#session.source.caption_extension);
+    if (!files.isOurs) return;
     event.preventDefault();
     event.stopPropagation(); // else ComfyUI looks for a workflow in the picture
-    await this.#add(files);
+    void this.#add(files);
   }
 
-  /** @param {File[]} files images and caption files */
-  async #add(files) {
-    const { folder } = this; // all go where they were dropped, whatever is chosen meanwhile
-    const before = new Set(this.#images.map(({ name }) => name));
-    const added = new Set();
-    const failed = [];
-    this.message.hidden = true;
-    for (const file of files) {
-      const isDone = await this.#attempt(async () => added.add(await upload(folder, file)));
-      if (!isDone) failed.push(file.name);
-    }
+  #addChosen() {
+    if (!this.#session) return;
+    const { formats, source } = this.#session;
+    const files = sorted([...(this.files.files ?? [])], formats, source.caption_extension);
     this.files.value = "";
-    this.setNotes([]);
-    this.onChange();
-    await this.load();
-    if (folder !== this.folder) return;
-    // What was there already stays when the adding is taken back; caption files go with their images.
-    const names = this.#images.map(({ name }) => name).filter((name) => added.has(name) && !before.has(name));
-    this.#history.add(inverse({ action: "add", values: {} }, { names }));
-    this.undoButton.disabled = this.#history.isEmpty;
-    if (failed.length) this.#complain(this.t("upload_failed", { name: failed.join(", ") }));
+    void this.#add(files);
   }
 
-  /** @param {() => Promise<any>} act @returns {Promise<boolean>} whether it worked */
-  async #attempt(act) {
-    try {
-      await act();
-      return true;
-    } catch (error) {
-      this.#complain(this.t("failed", { error: /** @type {Error} */ (error).message }));
-      return false;
-    }
-  }
-
-  /** @param {string} text */
-  #complain(text) {
-    setText(this.message, text);
-    this.message.hidden = false;
+  /** All go into the folder that is shown, whatever is chosen meanwhile. @param {ReturnType<typeof sorted<File>>} files */
+  async #add({ images, captions, others }) {
+    const session = this.#session;
+    if (!session) return;
+    const complaints = others.length ? [this.t("not_read", { names: others.map(({ name }) => name).join(", "), formats: session.formats.join(" ") })] : [];
+    /** @type {Map<string, string>} */
+    const stored = new Map();
+    await session.add(async () => {
+      for (const file of images) {
+        const name = await service.upload(session.source.folder, file).catch(() => null);
+        if (name === null) complaints.push(this.t("upload_failed", { name: file.name }));
+        else stored.set(file.name, name);
+      }
+      const texts = await Promise.all(captions.map(async (file) => ({ name: file.name, text: (await file.text()).trim() })));
+      await session.finishAdding(new Set(stored.values()), (entries) => {
+        const found = matched(texts, stored, entries);
+        complaints.push(...found.homeless.map((name) => this.t("no_image_for", { name })));
+        return found.captions;
+      });
+    });
+    if (complaints.length) session.complain(complaints.join("\n"));
   }
 }

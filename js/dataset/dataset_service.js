@@ -2,13 +2,27 @@
 // Asks the server about datasets and edits them.
 
 import { api } from "../shared/comfy.js";
-import { ask } from "../train/run_service.js";
+import { ask } from "../shared/server.js";
 
-/** @param {string} folder below ComfyUI's input folder */
-export const getDataset = (folder) => ask(`/dataset?folder=${encodeURIComponent(folder)}`);
+/** @typedef {import("./dataset_model.js").Source} Source */
 
-/** @param {string} action captions, tag, mark, exclude, remove or keep @param {object} values */
-export const edit = (action, values) => ask(`/dataset/${action}`, values);
+/** @param {Source} source */
+export const getDataset = (source) => ask(`/dataset?${new URLSearchParams({ ...source })}`);
+
+/**
+ * @param {Source} source
+ * @param {string} action captions, tag, mark, exclude or remove
+ * @param {object} values
+ * @returns {Promise<any>} with the images that were changed
+ */
+export const edit = (source, action, values) => ask(`/dataset/${action}`, { ...source, ...values, with_images: true });
+
+/** @param {{folder: string, caption: string, images: object[]}} values @returns {Promise<{names: string[]}>} */
+export const keep = (values) => ask("/dataset/keep", values);
+
+/** The prompt that a generated picture carries. @param {import("../shared/comfy.js").ImageFile} image @param {string} node */
+export const promptInPicture = ({ filename, subfolder, type }, node) =>
+  ask(`/dataset/prompt?${new URLSearchParams({ filename, subfolder: subfolder ?? "", type, node })}`).then(({ prompt }) => prompt);
 
 /** @param {string} folder @param {{name: string, changed: number}} image @param {number} size */
 export function pictureUrl(folder, { name, changed }, size) {

@@ -2,19 +2,21 @@
 // "Keep these for training": generated images, with their prompt as caption, into a dataset folder.
 
 import { api } from "../shared/comfy.js";
-import { edit } from "./dataset_service.js";
-import { element, keepFocus, setText } from "../shared/dom.js";
+import { keep } from "./dataset_service.js";
+import { element, focused, keepFocus, setText } from "../shared/dom.js";
+
+/** @typedef {import("../shared/comfy.js").ImageFile} ImageFile */
 
 /**
  * Asks which images to keep, and where; closes itself.
  * @param {import("../shared/strings.js").Translate} t
- * @param {{filename: string, subfolder: string, type: string}[]} images
+ * @param {ImageFile[]} images
  * @param {string} prompt
  * @param {string[]} folders to choose from, the likely one first
  * @param {() => void} onKept called once they are in their folder
  */
 export function askToKeep(t, images, prompt, folders, onKept) {
-  const before = /** @type {any} */ (document.activeElement);
+  const before = focused();
   const chosen = new Set(images);
   const go = element("button", { type: "submit", class: "bakery-primary" });
   const message = element("div", { class: "bakery-message", role: "alert" });
@@ -28,7 +30,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
     dialog.remove();
     before?.focus?.({ preventScroll: true });
   };
-  const toggle = (image, button) => {
+  const toggle = (/** @type {ImageFile} */ image, /** @type {HTMLElement} */ button) => {
     if (!chosen.delete(image)) chosen.add(image);
     button.setAttribute("aria-pressed", String(chosen.has(image)));
     count();
@@ -36,7 +38,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
   const send = async () => {
     go.disabled = true; // pressed twice, it would keep everything twice
     try {
-      const { names } = await edit("keep", { folder: folder.value.trim(), caption: caption.value, images: images.filter((image) => chosen.has(image)) });
+      const { names } = await keep({ folder: folder.value.trim(), caption: caption.value, images: images.filter((image) => chosen.has(image)) });
       setText(message, t("kept", { count: names.length, folder: folder.value }));
       onKept();
       setTimeout(close, 900);
@@ -53,7 +55,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
   });
   const form = element("form", {
     class: "bakery-overlay-frame bakery-keep",
-    onsubmit: (/** @type {Event} */ event) => {
+    onsubmit: (event) => {
       event.preventDefault();
       void send();
     },
@@ -64,7 +66,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
     element("div", { class: "bakery-row" }, go, element("button", { type: "button", text: t("close"), onclick: close })));
   const dialog = element("div", {
     class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("keep_title"),
-    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+    onkeydown: (event) => {
       event.stopPropagation();
       if (event.key === "Escape") close();
       if (event.key === "Tab") keepFocus(dialog, event);

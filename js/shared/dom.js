@@ -2,17 +2,24 @@
 // Small helpers to build elements. Text is always set as text, never as HTML.
 
 /**
- * An element with attributes, listeners (`onclick`, ...) and children; a string becomes text.
- * @param {string} tag
- * @param {Record<string, any>} [attributes] `class`, `text`, `on...`; false and null leave an attribute out
+ * `class`, `text`, listeners (`onclick`, ...) and attributes by name; false and null leave one out.
+ * @typedef {{[K in keyof GlobalEventHandlersEventMap as `on${K}`]?: (event: GlobalEventHandlersEventMap[K]) => any}
+ *   & Record<string, unknown>} Attributes
+ */
+
+/**
+ * An element with attributes, listeners and children; a string becomes text.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Attributes} [attributes]
  * @param {...(Node | string)} children
- * @returns {any}
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if (name === "text") made.textContent = String(value);
+    else if (name.startsWith("on")) made.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value !== false && value != null) made.setAttribute(name, value === true ? "" : String(value));
   }
   made.append(...children);
@@ -20,7 +27,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
- * Sets a text only where it differs, so that nothing is laid out anew for nothing.
+ * Sets a text only where it differs, so that the page lays nothing out again in vain.
  * @param {Element} target
  * @param {string} text
  */
@@ -55,21 +62,35 @@ export function oncePerFrame(act) {
 
 /**
  * Tab goes round inside a dialog.
- * @param {any} dialog
+ * @param {HTMLElement} dialog
  * @param {KeyboardEvent} event
  */
 export function keepFocus(dialog, event) {
-  const controls = "[tabindex='0'], select, input, textarea, button";
-  const stops = [...dialog.querySelectorAll(controls)].filter((part) => !part.disabled);
-  const next = (stops.indexOf(document.activeElement) + (event.shiftKey ? -1 : 1) + stops.length) % stops.length;
+  const controls = ":is([tabindex='0'], select, input, textarea, button):not(:disabled)";
+  const stops = /** @type {HTMLElement[]} */ ([...dialog.querySelectorAll(controls)]);
+  const next = (stops.indexOf(/** @type {HTMLElement} */ (document.activeElement)) + (event.shiftKey ? -1 : 1) + stops.length) % stops.length;
   event.preventDefault();
   stops[next]?.focus();
 }
 
+/** The element that has the keyboard. */
+export const focused = () => /** @type {HTMLElement | null} */ (document.activeElement);
+
+/** Keys typed into a field are not also the canvas's. @param {Event} event */
+export const keepKeys = (event) => event.stopPropagation();
+
+/**
+ * Keys on a panel's buttons are not also the canvas's (Delete, R); those with Ctrl or Cmd are the page's.
+ * @param {KeyboardEvent} event
+ */
+export function keepPlainKeys(event) {
+  if (!event.ctrlKey && !event.metaKey && event.key !== "Escape") event.stopPropagation();
+}
+
 /**
  * Makes a node at least so large.
- * @param {any} node
- * @param {number[]} size
+ * @param {import("./comfy.js").GraphNode} node
+ * @param {[number, number]} size
  */
 export function growTo(node, [width, height]) {
   const [oldWidth, oldHeight] = node.size;
@@ -80,13 +101,14 @@ export function growTo(node, [width, height]) {
 
 /**
  * Calls `act` after what a handler did before, with the same values.
- * @param {any} owner
- * @param {string} name
+ * @template {object} T
+ * @param {T} owner
+ * @param {keyof T} name
  * @param {(...values: any[]) => void} act
  */
 export function chain(owner, name, act) {
-  const before = owner[name];
-  owner[name] = function (/** @type {any[]} */ ...values) {
+  const before = /** @type {Function | undefined} */ (owner[name]);
+  /** @type {any} */ (owner)[name] = function (/** @type {any[]} */ ...values) {
     const result = before?.apply(this, values);
     act(...values);
     return result;

@@ -68,24 +68,6 @@ export function place(grid, column, row) {
 }
 
 /**
- * Where a key leads from a cell; null for a key that does not move.
- * @param {{column: number, row: number}} from
- * @param {string} key
- * @param {number} numColumns
- * @param {number} numRows
- * @returns {{column: number, row: number} | null}
- */
-export function move(from, key, numColumns, numRows) {
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  if (key === "Home") return { column: 0, row: from.row };
-  if (key === "End") return { column: numColumns - 1, row: from.row };
-  const [dx, dy] = moves[/** @type {keyof moves} */ (key)] ?? [];
-  if (dx === undefined) return null;
-  const clamp = (/** @type {number} */ value, /** @type {number} */ count) => Math.min(count - 1, Math.max(0, value));
-  return { column: clamp(from.column + dx, numColumns), row: clamp(from.row + dy, numRows) };
-}
-
-/**
  * File name of a preview on the server.
  * @param {number} step
  * @param {number} prompt

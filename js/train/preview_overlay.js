@@ -1,12 +1,12 @@
 // @ts-check
 // One preview large over the page: flips between steps, compares two with a divider, picks a step.
 
-import { element, keepFocus, setText } from "../shared/dom.js";
-import { move } from "./preview_grid.js";
+import { move } from "../shared/arrow_keys.js";
+import { element, focused, keepFocus, setText } from "../shared/dom.js";
 import { previewUrl } from "./run_service.js";
 
 export class PreviewOverlay {
-  /** @type {any} */
+  /** @type {HTMLElement | null} */
   #returnFocus = null;
   #divider = 0;
   #isFlipped = false;
@@ -22,11 +22,6 @@ export class PreviewOverlay {
     this.onPick = onPick;
     this.position = { column: 0, row: 0 };
     this.reference = 0;
-    this.#build();
-  }
-
-  #build() {
-    const { t } = this;
     this.title = element("div", { class: "bakery-overlay-title" });
     this.picture = element("img", { alt: "", draggable: "false" });
     this.other = element("img", { alt: "", draggable: "false", class: "bakery-other" });
@@ -35,20 +30,21 @@ export class PreviewOverlay {
       "aria-valuemin": 0, "aria-valuemax": 100,
     });
     this.stage = element("div", {
-      class: "bakery-stage", onpointerdown: (/** @type {PointerEvent} */ event) => this.#drag(event),
-      onpointermove: (/** @type {PointerEvent} */ event) => event.buttons && this.#drag(event),
+      class: "bakery-stage", onpointerdown: (event) => this.#drag(event),
+      onpointermove: (event) => event.buttons && this.#drag(event),
     }, this.picture, this.other, this.slider);
     this.select = element("select", { "aria-label": t("compare"), onchange: () => this.#compareWith() });
     this.message = element("span", { class: "bakery-message", role: "status" });
     this.pickButton = element("button", { type: "button", class: "bakery-primary", onclick: () => this.#pick() });
     const close = element("button", { type: "button", text: t("close"), onclick: () => this.close() });
     const compare = element("label", {}, `${t("compare")} `, this.select);
+    /** @type {HTMLElement} */
     this.element = element(
       "div",
       {
         class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("strip"),
-        onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
-        onpointerdown: (/** @type {PointerEvent} */ event) => event.target === this.element && this.close(),
+        onkeydown: (event) => this.#onKey(event),
+        onpointerdown: (event) => event.target === this.element && this.close(),
       },
       element("div", { class: "bakery-overlay-frame" }, this.title, this.stage,
         element("div", { class: "bakery-row" }, compare, this.pickButton, close, this.message),
@@ -63,7 +59,7 @@ export class PreviewOverlay {
   /** @param {number} column @param {number} row */
   open(column, row) {
     if (!this.set) return;
-    this.#returnFocus = document.activeElement;
+    this.#returnFocus = focused();
     this.position = { column, row };
     this.reference = this.set.steps[0];
     this.#divider = 0;
@@ -88,15 +84,15 @@ export class PreviewOverlay {
     if (!set.steps.includes(this.reference)) this.reference = set.steps[0];
     const step = set.steps[this.position.column];
     const url = (/** @type {number} */ shown) => previewUrl(run, set.key, shown, this.position.row);
-    setSource(this.picture, url(this.#isFlipped ? this.reference : step));
+    setSource(this.picture, url(this.#shown ?? step));
     setSource(this.other, url(this.reference));
     this.stage.style.aspectRatio = `${set.width} / ${set.height}`;
     this.stage.style.setProperty("--aspect", String(set.width / set.height));
-    const shown = this.#isFlipped ? this.reference : step;
+    const shown = this.#shown ?? step;
     const name = shown === 0 ? `${shown} (${this.t("base")})` : String(shown);
     setText(this.title, this.t("preview", { step: name, prompt: set.prompts[this.position.row] }));
     this.#showOptions(set.steps);
-    this.#showPick(run, step);
+    this.#showPick(run, shown);
     this.#moveDivider(this.#divider);
   }
 
@@ -108,7 +104,7 @@ export class PreviewOverlay {
     this.select.value = String(this.reference);
   }
 
-  /** @param {any} run @param {number} step */
+  /** @param {import("./run_model.js").Run} run @param {number} step */
   #showPick(run, step) {
     const isSaved = run.loras.includes(step);
     this.pickButton.disabled = !isSaved;
@@ -134,9 +130,13 @@ export class PreviewOverlay {
     this.slider.setAttribute("aria-valuenow", String(this.#divider));
   }
 
+  /** The step that is on the screen: what is picked. @returns {number | undefined} */
+  get #shown() {
+    return this.#isFlipped ? this.reference : this.set?.steps[this.position.column];
+  }
+
   async #pick() {
-    const [run, set] = [this.getRun(), this.set];
-    const step = set?.steps[this.position.column];
+    const [run, step] = [this.getRun(), this.#shown];
     if (!run || step === undefined || !run.loras.includes(step)) return;
     try {
       await this.onPick(run.pick === step ? null : step);

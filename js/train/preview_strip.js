@@ -1,18 +1,27 @@
 // @ts-check
 // The strip of previews: a row a prompt, a column a step. Only what can be seen is in the page.
 
-import { element, oncePerFrame } from "../shared/dom.js";
-import { LABEL_HEIGHT, layout, move, place, visibleColumns } from "./preview_grid.js";
+import { move } from "../shared/arrow_keys.js";
+import { element, focused, oncePerFrame, setText } from "../shared/dom.js";
+import { LABEL_HEIGHT, layout, place, visibleColumns } from "./preview_grid.js";
 import { previewUrl } from "./run_service.js";
+
+/**
+ * @typedef {object} View what is drawn
+ * @property {import("./run_model.js").Run} run
+ * @property {import("./run_model.js").PreviewSet} set
+ * @property {import("./preview_grid.js").Grid} grid
+ */
 
 export class PreviewStrip {
   /** @type {import("./run_model.js").Run | null} */
   #run = null;
-  /** @type {Map<string, any>} cells in the page, by step and prompt */
+  /** Cells in the page, by step and prompt. @type {Map<string, HTMLElement>} */
   #cells = new Map();
-  /** @type {any} */
-  #grid = null;
+  /** The steps, then a row a prompt. @type {HTMLElement[]} */
+  #rows = [];
   #runKey = "";
+  /** The cell that Tab reaches; arrow keys lead to the others. */
   #focus = { column: 0, row: 0 };
   /** Shows the newest column while nobody has scrolled away from it. */
   #followsEnd = true;
@@ -24,13 +33,10 @@ export class PreviewStrip {
   constructor(t, onOpen) {
     this.t = t;
     this.onOpen = onOpen;
-    this.content = element("div", { class: "bakery-strip-content" });
+    this.content = element("div", { class: "bakery-strip-content", role: "presentation" });
     this.element = element(
       "div",
-      {
-        class: "bakery-strip", role: "grid", "aria-label": t("strip"), hidden: true,
-        onscroll: () => this.#onScroll(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
-      },
+      { class: "bakery-strip", role: "grid", "data-capture-wheel": "true", "aria-label": t("strip"), hidden: true, onscroll: () => this.#onScroll(), onkeydown: (event) => this.#onKey(event) },
       this.content,
     );
     this.redraw = oncePerFrame(() => this.#draw());
@@ -43,16 +49,19 @@ export class PreviewStrip {
   /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     const key = `${run?.name}/${run?.id}/${run?.previews[0]?.key}`;
-    const isOther = key !== this.#runKey;
     this.#run = run;
+    if (key !== this.#runKey) this.#clear();
     this.#runKey = key;
-    if (isOther) {
-      this.#clear();
-      this.#followsEnd = true;
-    }
     this.element.hidden = !this.set;
-    if (!this.set) return;
-    this.redraw();
+    if (this.set) this.redraw();
+  }
+
+  #clear() {
+    this.#cells.clear();
+    this.#rows = [];
+    this.content.replaceChildren();
+    this.#focus = { column: 0, row: 0 };
+    this.#followsEnd = true;
   }
 
   #onScroll() {
@@ -60,34 +69,34 @@ export class PreviewStrip {
     this.redraw();
   }
 
-  /** Cell sizes follow the room there is. */
+  /** Sizes of cells follow the room there is; null where nothing can be drawn. @returns {View | null} */
   #measure() {
-    const set = this.set;
-    if (!set || !this.element.clientHeight) return;
-    const room = { width: this.element.clientWidth, height: this.element.clientHeight };
-    this.#grid = layout(room, set.steps.length, set.prompts.length, set.width / set.height);
-    this.content.style.width = `${this.#grid.width}px`;
-    this.content.style.height = `${this.#grid.height}px`;
+    const [run, set] = [this.#run, this.set];
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (!run || !set || !width || !height) return null;
+    const grid = layout({ width, height }, set.steps.length, set.prompts.length, set.width / set.height);
+    this.content.style.width = `${grid.width}px`;
+    this.content.style.height = `${grid.height}px`;
+    this.element.setAttribute("aria-colcount", String(set.steps.length));
     if (this.#followsEnd) this.element.scrollLeft = this.content.offsetWidth;
-  }
-
-  #clear() {
-    this.#cells.clear();
-    this.content.replaceChildren();
-    this.#focus = { column: 0, row: 0 };
+    return { run, set, grid };
   }
 
   #draw() {
-    this.#measure();
-    const { set } = this;
-    if (!set || !this.#grid || !this.element.clientWidth) return;
-    const [first, end] = visibleColumns(this.#grid, this.element.scrollLeft, this.element.clientWidth);
+    const view = this.#measure();
+    if (!view) return;
+    const { set, grid } = view;
+    this.#makeRows(set.prompts.length + 1);
+    const [first, end] = visibleColumns(grid, this.element.scrollLeft, this.element.clientWidth);
+    const columns = new Set(Array.from({ length: end - first }, (_, index) => first + index));
+    if (this.content.contains(focused())) columns.add(this.#focus.column); // a cell that goes would lose the keyboard
+    else if (!columns.has(this.#focus.column)) this.#focus.column = Math.max(first, Math.min(end - 1, this.#focus.column));
     const wanted = new Set();
-    for (let column = first; column < end; column++) {
-      wanted.add(this.#header(column));
-      for (let row = 0; row < set.prompts.length; row++) wanted.add(this.#cell(column, row));
+    for (const column of [...columns].sort((a, b) => a - b)) {
+      wanted.add(this.#header(view, column));
+      for (let row = 0; row < set.prompts.length; row++) wanted.add(this.#cell(view, column, row));
     }
-    set.prompts.forEach((prompt, row) => wanted.add(this.#label(prompt, row)));
+    set.prompts.forEach((prompt, row) => wanted.add(this.#label(view, prompt, row)));
     for (const [key, cell] of this.#cells) {
       if (wanted.has(key)) continue;
       cell.remove();
@@ -95,65 +104,75 @@ export class PreviewStrip {
     }
   }
 
-  /** @param {string} key @param {() => any} make @param {object} box */
-  #put(key, make, box) {
-    let cell = this.#cells.get(key);
-    if (!cell) {
-      cell = make();
-      this.#cells.set(key, cell);
-      this.content.append(cell);
+  /** @param {number} count */
+  #makeRows(count) {
+    while (this.#rows.length < count) {
+      const row = element("div", { class: "bakery-strip-row", role: "row" });
+      this.#rows.push(row);
+      this.content.append(row);
     }
+  }
+
+  /**
+   * @param {string} key
+   * @param {HTMLElement} row
+   * @param {() => HTMLElement} make
+   * @param {Record<string, number>} box pixels by side
+   */
+  #put(key, row, make, box) {
+    const cell = this.#cells.get(key) ?? make();
+    if (!this.#cells.has(key)) row.append(cell);
+    this.#cells.set(key, cell);
     for (const [side, pixels] of Object.entries(box)) {
       const value = `${pixels}px`;
-      if (cell.style[side] !== value) cell.style[side] = value;
+      if (cell.style.getPropertyValue(side) !== value) cell.style.setProperty(side, value);
     }
     return cell;
   }
 
-  /** @param {number} column */
-  #header(column) {
-    const step = this.set.steps[column];
+  /** @param {View} view @param {number} column */
+  #header({ run, set, grid }, column) {
+    const step = set.steps[column];
     const key = `step ${step}`;
-    const { left } = place(this.#grid, column, 0);
-    const cell = this.#put(key, () => element("div", { class: "bakery-step" }), { left, top: 0, width: this.#grid.cellWidth });
-    const isPicked = this.#run?.pick === step;
-    const text = isPicked ? `★ ${step}` : String(step);
-    if (cell.textContent !== text) cell.textContent = text;
-    cell.classList.toggle("bakery-picked", isPicked);
+    const make = () => element("div", { class: "bakery-step", role: "columnheader", "aria-colindex": column + 1 });
+    const cell = this.#put(key, this.#rows[0], make, { left: place(grid, column, 0).left, top: 0, width: grid.cellWidth });
+    setText(cell, run.pick === step ? `★ ${step}` : String(step));
+    cell.classList.toggle("bakery-picked", run.pick === step);
     return key;
   }
 
-  /** @param {string} prompt @param {number} row */
-  #label(prompt, row) {
+  /** @param {View} view @param {string} prompt @param {number} row */
+  #label({ grid }, prompt, row) {
     const key = `prompt ${row}`;
-    const top = place(this.#grid, 0, row).top - LABEL_HEIGHT;
+    const top = place(grid, 0, row).top - LABEL_HEIGHT;
     const make = () => element("div", { class: "bakery-prompt", role: "rowheader", text: prompt, title: prompt });
-    this.#put(key, make, { left: this.element.scrollLeft, top, width: this.element.clientWidth - 8 });
+    this.#put(key, this.#rows[row + 1], make, { left: this.element.scrollLeft, top, width: this.element.clientWidth - 8 });
     return key;
   }
 
-  /** @param {number} column @param {number} row */
-  #cell(column, row) {
-    const { set } = this;
+  /** @param {View} view @param {number} column @param {number} row */
+  #cell(view, column, row) {
+    const { run, set, grid } = view;
     const step = set.steps[column];
     const key = `${step}-${row}`;
-    const { cellWidth: width, cellHeight: height } = this.#grid;
-    const cell = this.#put(key, () => this.#makeCell(step, row), { ...place(this.#grid, column, row), width, height });
+    const box = { ...place(grid, column, row), width: grid.cellWidth, height: grid.cellHeight };
+    const cell = this.#put(key, this.#rows[row + 1], () => this.#makeCell(view, step, row), box);
     cell.tabIndex = column === this.#focus.column && row === this.#focus.row ? 0 : -1;
-    cell.classList.toggle("bakery-picked", this.#run?.pick === step);
+    cell.setAttribute("aria-colindex", String(column + 1));
+    cell.classList.toggle("bakery-picked", run.pick === step);
     return key;
   }
 
-  /** @param {number} step @param {number} row */
-  #makeCell(step, row) {
-    const label = this.t("preview", { step, prompt: this.set.prompts[row] });
-    const src = previewUrl(this.#run, this.set.key, step, row, 256);
+  /** @param {View} view @param {number} step @param {number} row */
+  #makeCell({ run, set }, step, row) {
+    const label = this.t("preview", { step, prompt: set.prompts[row] });
+    const src = previewUrl(run, set.key, step, row, 256);
+    const column = () => /** @type {import("./run_model.js").PreviewSet} */ (this.set).steps.indexOf(step); // it moves as steps come
     return element(
       "button",
       {
         class: "bakery-cell", type: "button", role: "gridcell", "aria-label": label, title: label,
-        onclick: () => this.onOpen(this.set.steps.indexOf(step), row),
-        onfocus: () => (this.#focus = { column: this.set.steps.indexOf(step), row }),
+        onclick: () => this.onOpen(column(), row), onfocus: () => (this.#focus = { column: column(), row }),
       },
       element("img", { src, alt: "", loading: "lazy", decoding: "async", draggable: "false" }),
     );
@@ -161,17 +180,18 @@ export class PreviewStrip {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    const { set } = this;
-    const target = set && move(this.#focus, event.key, set.steps.length, set.prompts.length);
-    if (!target) return;
+    const view = this.#measure();
+    const target = view && move(this.#focus, event.key, view.set.steps.length, view.set.prompts.length);
+    if (!view || !target) return;
     event.preventDefault();
     event.stopPropagation();
     this.#focus = target;
-    const { left } = place(this.#grid, target.column, target.row);
+    this.#followsEnd = target.column === view.set.steps.length - 1;
+    const { left } = place(view.grid, target.column, target.row);
     const { clientWidth, scrollLeft } = this.element;
     if (left < scrollLeft) this.element.scrollLeft = left;
-    else if (left + this.#grid.cellWidth > scrollLeft + clientWidth) this.element.scrollLeft = left + this.#grid.cellWidth - clientWidth + 8;
+    else if (left + view.grid.cellWidth > scrollLeft + clientWidth) this.element.scrollLeft = left + view.grid.cellWidth - clientWidth + 8;
     this.#draw();
-    this.#cells.get(`${set.steps[target.column]}-${target.row}`)?.focus({ preventScroll: true });
+    this.#cells.get(`${view.set.steps[target.column]}-${target.row}`)?.focus({ preventScroll: true });
   }
 }

@@ -1,9 +1,10 @@
 // @ts-check
-// Buttons that steer a run, its status line, and "try a prompt".
+// Buttons that steer a run, and its status line.
 
-import { clock, short } from "./chart_math.js";
 import { element, setText } from "../shared/dom.js";
+import { clock, short } from "../shared/number_format.js";
 import { heard, nextRate } from "./run_model.js";
+import { TryPrompt } from "./try_prompt.js";
 
 const BUTTONS = ["pause", "sample", "save", "stop", "slower", "faster"];
 const RATE_FACTORS = { slower: 0.5, faster: 2 };
@@ -11,9 +12,12 @@ const RATE_FACTORS = { slower: 0.5, faster: 2 };
 const BUTTON_OF = { pause: "pause", resume: "pause", sample: "sample", save: "save", stop: "stop" };
 
 export class RunControls {
-  /** @type {Record<string, any>} */
+  /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
   #state = "ended";
+  #runKey = "";
+  /** @type {import("./run_model.js").Run | null} */
+  #shown = null;
 
   /**
    * @param {import("../shared/strings.js").Translate} t
@@ -35,36 +39,21 @@ export class RunControls {
     const { slower, faster, ...others } = this.#buttons;
     const rates = element("span", { class: "bakery-pair-of-buttons" }, slower, faster); // they wrap together
     this.row = element("div", { class: "bakery-row bakery-buttons", hidden: true }, ...Object.values(others), rates);
-    this.tryBox = this.#makeTryBox();
-    this.element = element("div", { class: "bakery-controls" }, this.status, this.saved, this.row, this.heard, this.tryBox, this.message);
-  }
-
-  #makeTryBox() {
-    const { t } = this;
-    this.prompt = element("input", { type: "text", maxlength: 4000, placeholder: t("try_prompt"), "aria-label": t("try_prompt"), class: "bakery-wide" });
-    this.seed = element("input", { type: "number", min: 0, step: 1, value: 0, "aria-label": t("try_seed"), title: t("try_seed") });
-    this.strength = element("input", { type: "number", min: -10, max: 10, step: 0.1, value: 1, "aria-label": t("try_strength"), title: t("try_strength") });
-    this.tryPicture = element("img", { alt: "", class: "bakery-try-picture", hidden: true });
-    this.tryCaption = element("div", { class: "bakery-hint" });
-    const go = element("button", { type: "submit", text: t("try_go") });
-    const form = element("form", {
-      class: "bakery-row", "aria-label": t("try_title"),
-      onsubmit: (/** @type {Event} */ event) => {
-        event.preventDefault();
-        void this.#try();
-      },
-      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
-    }, this.prompt, this.seed, this.strength, go);
-    return element("div", { class: "bakery-try", hidden: true }, form, element("div", { class: "bakery-try-shown" }, this.tryPicture, this.tryCaption));
+    this.tryPrompt = new TryPrompt(t, (values) => this.#run("try", values));
+    this.element = element("div", { class: "bakery-controls" }, this.status, this.saved, this.row, this.heard, this.tryPrompt.element, this.message);
   }
 
   /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     this.#state = run?.state ?? "ended";
+    this.#shown = run;
     const isLive = this.#state !== "ended";
     const hadFocus = this.element.contains(document.activeElement);
     this.row.hidden = !isLive;
-    this.tryBox.hidden = !isLive;
+    this.tryPrompt.show(run);
+    const key = run ? `${run.name}/${run.id}` : "";
+    if (key !== this.#runKey) this.message.hidden = true; // it was about another run
+    this.#runKey = key;
     const isPaused = this.#state === "paused";
     setText(this.#buttons.pause, this.t(isPaused ? "resume" : "pause"));
     this.#buttons.pause.title = this.t(isPaused ? "resume_hint" : "pause_hint");
@@ -79,17 +68,6 @@ export class RunControls {
     setText(this.saved, run ? savedLine(this.t, run) : "");
     // A button that goes takes the keyboard's place on the page along.
     if (hadFocus && !document.activeElement?.checkVisibility()) this.status.focus({ preventScroll: true });
-    if (run && isLive && !this.prompt.value && document.activeElement !== this.prompt) {
-      this.prompt.value = run.previews[0]?.prompts[0] ?? "";
-    }
-  }
-
-  /** @param {any} event `bakery.try` */
-  showTry(event) {
-    this.tryPicture.hidden = false;
-    this.tryPicture.src = event.picture;
-    this.tryPicture.alt = this.t("preview", { step: event.step, prompt: event.prompt });
-    setText(this.tryCaption, this.t("try_caption", { step: event.step, seed: event.seed, strength: short(event.strength) }));
   }
 
   /** @param {string} name */
@@ -97,16 +75,19 @@ export class RunControls {
     if (this.#state === "stopping") return undefined;
     const factor = RATE_FACTORS[/** @type {keyof typeof RATE_FACTORS} */ (name)];
     if (factor) return this.#run("rate", { factor });
+    if (name === "sample" && this.#isDrawn()) return this.#say(this.t("drawn_already", { step: this.#shown?.step ?? 0 }));
     return this.#run(name === "pause" && this.#state === "paused" ? "resume" : name);
   }
 
-  async #try() {
-    setText(this.tryCaption, this.t("try_waiting"));
-    const isSent = await this.#run("try", {
-      prompt: this.prompt.value, seed: Math.max(0, Math.floor(this.seed.valueAsNumber || 0)),
-      strength: Number.isFinite(this.strength.valueAsNumber) ? this.strength.valueAsNumber : 1,
-    });
-    if (!isSent) setText(this.tryCaption, "");
+  /** Whether pictures of this very step are there, and no other step will come before new ones could be drawn. */
+  #isDrawn() {
+    return this.#state === "paused" && (this.#shown?.previews[0]?.steps.includes(this.#shown.step) ?? false);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    setText(this.message, text);
+    this.message.hidden = false;
   }
 
   /** @param {string} command @param {object} [values] @returns {Promise<boolean>} whether the server took it */
@@ -116,8 +97,7 @@ export class RunControls {
       this.message.hidden = true;
       return true;
     } catch (error) {
-      setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
-      this.message.hidden = false;
+      this.#say(this.t("failed", { error: /** @type {Error} */ (error).message }));
       return false;
     }
   }
@@ -131,11 +111,11 @@ export class RunControls {
  */
 export function statusLine(t, run) {
   const parts = [t("step", { step: run.step, total: run.totalSteps }), t("epoch", { epoch: run.epoch + 1 })];
-  if (run.rate) parts.push(run.rate >= 1 ? t("speed", { rate: run.rate.toFixed(1) }) : t("seconds", { seconds: (1 / run.rate).toFixed(1) }));
-  if (run.state !== "ended" && run.left != null) parts.push(t("left", { time: clock(run.left) }));
+  if (run.stepsPerSecond) parts.push(run.stepsPerSecond >= 1 ? t("speed", { rate: run.stepsPerSecond.toFixed(1) }) : t("seconds", { seconds: (1 / run.stepsPerSecond).toFixed(1) }));
+  if (run.state !== "ended" && run.secondsLeft != null) parts.push(t("left", { time: clock(run.secondsLeft) }));
   const next = nextRate(run);
   if (run.learningRate != null) parts.push(t("lr", { rate: short(run.learningRate) }) + (next === null ? "" : ` → ${short(next)}`));
-  if (run.state !== "ended" && run.memory) parts.push(t("memory", { gib: run.memory.toFixed(1) }));
+  if (run.state !== "ended" && run.memoryGib) parts.push(t("memory", { gib: run.memoryGib.toFixed(1) }));
   if (t(run.state)) parts.push(t(run.state));
   if (run.pick != null) parts.push(`★ ${run.pick}`);
   return parts.join(" · ");

@@ -29,16 +29,23 @@ export const MAX_POINTS = 3000;
  * @property {number[]} steps
  * @property {(number | null)[]} losses
  * @property {[number, number][]} validation
- * @property {[number, number][]} rates
+ * @property {[number, number][]} rateChanges (step, factor): from there on, the learning rate is multiplied by factor
  * @property {number} epoch
  * @property {number | null} learningRate
- * @property {number | null} rate steps a second
- * @property {number | null} left seconds
- * @property {number | null} memory GiB
+ * @property {number | null} stepsPerSecond
+ * @property {number | null} secondsLeft
+ * @property {number | null} memoryGib
  * @property {number[]} loras steps with a saved LoRA
  * @property {string | null} file the latest LoRA, below ComfyUI's output folder; null where another run owns it
  * @property {PreviewSet[]} previews the one last drawn first
  * @property {number | null} pick
+ *
+ * @typedef {{run: string, name: string, node: string | null}} RunEvent what all events have
+ * @typedef {{state: string, waiting: string[], doing: string, at: number}} Status
+ * @typedef {RunEvent & Status} StateEvent
+ * @typedef {RunEvent & {step: number, prompt: string, seed: number, strength: number, picture: string}} TryEvent
+ * @typedef {RunEvent & {points: [number, number | null][], step: number, total_steps: number, epoch: number,
+ *   learning_rates: Record<string, number>, rate: number, left: number, memory_gib?: number, saved: number}} StepEvent
  */
 
 /**
@@ -59,12 +66,12 @@ export function runFromView(view) {
     steps: [...curves.step],
     losses: [...curves.loss],
     validation: curves.validation,
-    rates: view.rates,
+    rateChanges: view.rates,
     epoch: curves.epoch.at(-1) ?? 0,
     learningRate: curves.learning_rate.at(-1) ?? null,
-    rate: curves.rate,
-    left: curves.rate ? Math.max(0, view.total_steps - view.step) / curves.rate : null,
-    memory: null,
+    stepsPerSecond: curves.rate,
+    secondsLeft: curves.rate ? Math.max(0, view.total_steps - view.step) / curves.rate : null,
+    memoryGib: null,
     loras: view.loras,
     file: view.file,
     previews: view.previews,
@@ -74,8 +81,8 @@ export function runFromView(view) {
 
 /**
  * What a run does, from the server's answer or event.
- * @param {any} told
- * @returns {{state: string, waiting: string[], doing: string, at: number}}
+ * @param {Status} told
+ * @returns {Status}
  */
 export const statusOf = ({ state, waiting, doing, at }) => ({ state, waiting, doing, at });
 
@@ -83,7 +90,7 @@ export const statusOf = ({ state, waiting, doing, at }) => ({ state, waiting, do
  * The run with what it does now. One that begins again may stand before the steps the page has seen of it: those behind
  * its last save are trained anew.
  * @param {Run} run
- * @param {any} told
+ * @param {Status} told
  * @returns {Run}
  */
 export function withStatus(run, told) {
@@ -120,7 +127,7 @@ export function stageEnds(lengths) {
 /**
  * The run after the steps of an event; steps seen before are left out, so that events may come twice.
  * @param {Run} run
- * @param {any} event `bakery.step`
+ * @param {StepEvent} event
  * @returns {Run}
  */
 export function withSteps(run, event) {
@@ -138,10 +145,10 @@ export function withSteps(run, event) {
     step: Math.max(run.step, event.step),
     totalSteps: event.total_steps,
     epoch: event.epoch,
-    learningRate: Math.max(0, .../** @type {number[]} */ (Object.values(event.learning_rates))),
-    rate: event.rate,
-    left: event.left,
-    memory: event.memory_gib ?? null,
+    learningRate: Math.max(0, ...Object.values(event.learning_rates)),
+    stepsPerSecond: event.rate,
+    secondsLeft: event.left,
+    memoryGib: event.memory_gib ?? null,
     loras: isNewlySaved ? [...run.loras, event.saved] : run.loras,
   };
 }
@@ -152,10 +159,10 @@ export function withSteps(run, event) {
  * @param {Run} run
  * @returns {number | null}
  */
-export function nextRate({ rates, step, learningRate, state }) {
-  const last = rates.at(-1);
+export function nextRate({ rateChanges, step, learningRate, state }) {
+  const last = rateChanges.at(-1);
   if (learningRate == null || state === "ended" || !last || last[0] !== step) return null;
-  return (learningRate * last[1]) / (rates.at(-2)?.[1] ?? 1);
+  return (learningRate * last[1]) / (rateChanges.at(-2)?.[1] ?? 1);
 }
 
 /**
@@ -166,7 +173,11 @@ export function nextRate({ rates, step, learningRate, state }) {
  * @returns {Run}
  */
 export function withLiveFigures(run, known) {
-  const figures = { rate: known.rate ?? run.rate, left: known.left ?? run.left, memory: known.memory };
+  const figures = {
+    stepsPerSecond: known.stepsPerSecond ?? run.stepsPerSecond,
+    secondsLeft: known.secondsLeft ?? run.secondsLeft,
+    memoryGib: known.memoryGib,
+  };
   if (known.step <= run.step) return { ...run, ...figures };
   const later = known.steps.findIndex((step) => step > run.step);
   const steps = [...run.steps, ...known.steps.slice(later)];

@@ -2,8 +2,10 @@
 // Puts the live panel on Train LoRA (nodes/training/train.py).
 
 import { app } from "../shared/comfy.js";
-import { chain, growTo, loadStyles } from "../shared/dom.js";
-import { translator } from "../shared/strings.js";
+import { chain, growTo } from "../shared/dom.js";
+import { borderOf, rootGraph, valuesOf } from "../shared/graph.js";
+import { texts } from "../shared/language.js";
+import { endWith } from "../shared/lifetime.js";
 import { listen } from "./training_events.js";
 import { TrainPanel } from "./train_panel.js";
 
@@ -15,70 +17,93 @@ const BYPASSED = 4;
 /** A name that comes through a link is known only once the node runs; the node keeps it for a reloaded page. */
 const PROPERTY = "bakery_run_name";
 
-/** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. */
+/**
+ * @typedef {import("../shared/comfy.js").GraphNode} GraphNode
+ * @typedef {import("../shared/comfy.js").Widget} Widget
+ */
+
+/** Adds the panel as the node's last widget; it works in the classic and the new rendering of nodes. @param {GraphNode} node */
 function addPanel(node) {
-  const t = translator(app.ui.settings.getSettingValue("Comfy.Locale"));
-  const nameWidget = node.widgets.find((widget) => widget.name === "name");
-  const isLinked = () => isConnected(node, "name");
-  const valueOf = (name) => node.widgets.find((widget) => widget.name === name).value;
-  const overruled = () => (hasSource(node, "stages") ? { steps: valueOf("steps"), batch: valueOf("batch_size") } : null);
-  const nameOf = (event) => {
-    if (!isLinked()) return event.name === nameWidget.value ? event.name : null;
-    if (!isNode(event.node, node)) return null;
-    node.properties[PROPERTY] = event.name;
-    return event.name;
-  };
-  // Once the frame is over: the widget's new height counts only then.
-  const panel = new TrainPanel(t, nameOf, overruled, () => requestAnimationFrame(() => growTo(node, node.computeSize())));
+  const widgetOf = (/** @type {string} */ name) => /** @type {Widget} */ (node.widgets?.find((widget) => widget.name === name));
+  const length = () => ({ steps: valuesOf(node, "steps")[0], batch: valuesOf(node, "batch_size")[0] });
+  const panel = new TrainPanel(texts(), {
+    nameOf: (event) => nameOf(node, event),
+    overruled: () => (hasSource(node, "stages") ? length() : null),
+    // Once the frame is over: the widget's new height counts only then.
+    onTaller: () => requestAnimationFrame(() => growTo(node, node.computeSize())),
+    onTick: () => showName(),
+  });
+  const showName = () => panel.setName(knownName(node) ?? node.properties[PROPERTY] ?? "");
   const widget = node.addDOMWidget("bakery_training", "bakery_training", panel.element, {
     serialize: false, hideOnZoom: false, getMinHeight: () => panel.minHeight,
   });
   widget.serialize = false;
-  const showName = () => panel.setName(isLinked() ? node.properties[PROPERTY] ?? "" : nameWidget.value);
-  chain(nameWidget, "callback", showName);
+  chain(widgetOf("name"), "callback", showName);
   chain(node, "onConfigure", showName);
   chain(node, "onConnectionsChange", () => {
     showName();
     panel.render();
   });
-  for (const name of ["steps", "batch_size"]) chain(node.widgets.find((widget) => widget.name === name), "callback", panel.render);
+  for (const name of ["steps", "batch_size"]) chain(widgetOf(name), "callback", panel.render);
   chain(node, "onExecuted", (output) => panel.setNotes((output?.text ?? []).slice(1)));
-  chain(node, "onRemoved", () => panel.remove());
+  endWith(node, () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
   showName();
 }
 
+/** The run's name, where the graph alone says it; the node's own may be empty. @param {GraphNode} node @returns {string | null} */
+function knownName(node) {
+  const names = valuesOf(node, "name");
+  if (names.length !== 1 || names[0] === undefined) return null;
+  return String(names[0]) || (isConnected(node, "name") ? null : "");
+}
+
+/**
+ * The run's name by an event, where it is about this node.
+ * @param {GraphNode} node
+ * @param {import("./run_model.js").RunEvent} event
+ */
+function nameOf(node, event) {
+  const name = knownName(node);
+  if (name !== null) return event.name === name ? name : null;
+  if (!isNode(event.node, node)) return null;
+  node.properties[PROPERTY] = event.name;
+  return event.name;
+}
+
+/** @param {GraphNode} node @param {string} name */
 const isConnected = (node, name) => Boolean(node.inputs?.some((input) => input.name === name && input.link != null));
 
 /**
- * Whether an input gets something: of a muted node it gets nothing, behind bypassed ones there may be nothing.
- * @param {any} node
+ * Whether an input gets something: of a muted node it gets nothing, behind bypassed ones and the borders of subgraphs
+ * there may be nothing.
+ * @param {GraphNode} node
  * @param {string} name of the input; a bypassed node passes on what comes in under the same name
  * @returns {boolean}
  */
 function hasSource(node, name) {
   const link = node.graph?.getLink?.(node.inputs?.find((input) => input.name === name)?.link);
-  const origin = link && node.graph.getNodeById(link.origin_id);
+  if (!link || !node.graph) return false;
+  const border = borderOf(node.graph, link);
+  if (border) return border.hosts.some((host) => hasSource(host, border.name));
+  const origin = node.graph.getNodeById(link.origin_id);
   if (origin?.mode === BYPASSED) return hasSource(origin, name);
-  return origin?.mode !== MUTED && isConnected(node, name);
+  return origin?.mode !== MUTED;
 }
 
 /**
  * Whether the server's id of a node, with those of the subgraphs around it before, is that of a node of the page.
  * @param {string | null} id such as `5`, or `12:5` in a subgraph
- * @param {any} node
+ * @param {GraphNode} node
  */
 function isNode(id, node) {
   const path = (id ?? "").split(":");
-  return path.at(-1) === String(node.id) && path.length > 1 === (node.graph !== app.graph && node.graph !== app.rootGraph);
+  return path.at(-1) === String(node.id) && path.length > 1 === (node.graph !== rootGraph());
 }
 
 app.registerExtension({
   name: "LoRABakery.Train",
-  setup() {
-    loadStyles();
-    listen();
-  },
+  setup: listen,
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPanel(node);
   },

@@ -2,14 +2,17 @@
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
 import { element, oncePerFrame, setText } from "../shared/dom.js";
+import { whileSeen } from "../shared/lifetime.js";
+import { steerRun } from "../shared/server.js";
 import { chooseRun, latest, runFromView, withStatus, withSteps } from "./run_model.js";
-import { command, getRun, listRuns } from "./run_service.js";
+import { getRun, listRuns } from "./run_service.js";
 import { subscribe } from "./training_events.js";
 import { LossChart } from "./loss_chart.js";
 import { PreviewOverlay } from "./preview_overlay.js";
 import { PreviewStrip } from "./preview_strip.js";
 import { RunControls } from "./run_controls.js";
 
+const RETRY_MS = 5000;
 const HEIGHTS = { empty: 60, chart: 160, strip: 190, padding: 24 };
 
 export class TrainPanel {
@@ -19,19 +22,24 @@ export class TrainPanel {
   #isOutdated = false;
   #isVisible = false;
   #isRemoved = false;
+  /** When the server was asked in vain, 0 where it has answered since. */
+  #failedAt = 0;
 
   /**
    * @param {import("../shared/strings.js").Translate} t
-   * @param {(event: {name: string, node: string | null}) => string | null} nameOf the run's name by the event, or the
+   * @param {object} node what the panel asks of its node
+   * @param {(event: import("./run_model.js").RunEvent) => string | null} node.nameOf the run's name by the event, or the
    *   node's own; null where the event is about another run
-   * @param {() => {steps: number, batch: number} | null} overruled what the node says where connected stages decide instead
-   * @param {() => void} onTaller called when `minHeight` has grown
+   * @param {() => {steps: number, batch: number} | null} node.overruled its own length, where connected stages decide instead
+   * @param {() => void} node.onTaller called when `minHeight` has grown
+   * @param {() => void} node.onTick called a few times a second while the panel is in sight
    */
-  constructor(t, nameOf, overruled, onTaller) {
+  constructor(t, { nameOf, overruled, onTaller, onTick }) {
     this.t = t;
     this.nameOf = nameOf;
     this.overruled = overruled;
     this.onTaller = onTaller;
+    this.onTick = onTick;
     this.minHeight = HEIGHTS.empty;
     this.name = "";
     this.controls = new RunControls(t, (name, values) => this.#send(name, values));
@@ -41,10 +49,11 @@ export class TrainPanel {
     this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
+    this.problem = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.chart.element.hidden = true;
     this.element = element(
       "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel") },
-      this.plan, this.empty, this.controls.element, this.notes, this.chart.element, this.strip.element,
+      this.plan, this.empty, this.problem, this.controls.element, this.notes, this.chart.element, this.strip.element,
     );
     this.render = oncePerFrame(() => this.#render());
     this.#watch();
@@ -58,11 +67,14 @@ export class TrainPanel {
       try: (event) => this.#onTry(event),
       refresh: () => this.load(),
     });
-    this.visibility = new IntersectionObserver((entries) => {
-      this.#isVisible = entries.at(-1)?.isIntersecting ?? false;
-      if (this.#isVisible) this.render();
+    this.stopWatching = whileSeen(this.element, {
+      enter: () => {
+        this.#isVisible = true;
+        this.render();
+      },
+      leave: () => (this.#isVisible = false),
+      tick: () => this.#tick(),
     });
-    this.visibility.observe(this.element);
     this.size = new ResizeObserver(() => this.render());
     this.size.observe(this.element);
   }
@@ -71,7 +83,7 @@ export class TrainPanel {
   remove() {
     this.#isRemoved = true;
     this.unsubscribe?.();
-    this.visibility?.disconnect();
+    this.stopWatching?.();
     this.size?.disconnect();
     this.overlay.close();
   }
@@ -99,7 +111,7 @@ export class TrainPanel {
     do {
       this.#isOutdated = false;
       const { name } = this;
-      const run = await fetchRun(name).catch(() => undefined);
+      const run = await fetchRun(name).catch((error) => this.#fail(error));
       if (this.#isRemoved) break;
       if (name !== this.name) this.#isOutdated = true;
       else if (run !== undefined) this.#take(run);
@@ -107,48 +119,69 @@ export class TrainPanel {
     this.#isLoading = false;
   }
 
+  /** What is known of the run stays; that it may be old is said, and it is asked for again. @param {Error} error */
+  #fail(error) {
+    this.#failedAt = Date.now();
+    setText(this.problem, this.t("failed", { error: error.message }));
+    this.render();
+    return undefined;
+  }
+
+  #tick() {
+    this.onTick();
+    if (this.#failedAt && Date.now() - this.#failedAt > RETRY_MS) void this.load();
+  }
+
   /** @param {import("./run_model.js").Run | null} run */
   #take(run) {
+    this.#failedAt = 0;
+    setText(this.problem, "");
     if (run && this.run?.id === run.id) run = latest(run, this.run);
     this.run = run;
     this.render();
   }
 
+  /** @param {import("./run_model.js").RunEvent} event */
   #isMine(event) {
     const name = this.nameOf(event);
-    if (name !== null) this.name = name;
+    if (name !== null) this.setName(name);
     return name !== null;
   }
 
+  /** @param {import("./run_model.js").StepEvent} event */
   #onStep(event) {
     if (!this.#isMine(event)) return;
     this.setNotes([]);
-    if (this.run?.id !== event.run || this.run?.name !== event.name) return void this.load();
-    const { loras, file } = this.run;
-    this.run = withSteps(this.run, event);
+    const { run } = this;
+    if (run?.id !== event.run || run?.name !== event.name) return void this.load();
+    this.run = withSteps(run, event);
     this.render();
-    if (this.run.loras !== loras && file === null) void this.load(); // its first file: where it lies is asked
+    if (this.run.loras !== run.loras && run.file === null) void this.load(); // its first file: where it lies is asked
   }
 
+  /** @param {import("./run_model.js").StateEvent} event */
   #onState(event) {
     if (!this.#isMine(event)) return;
-    if (this.run?.id === event.run) {
+    if (this.run && this.run.id === event.run) {
       this.run = withStatus(this.run, event);
       this.render();
     }
     void this.load();
   }
 
+  /** @param {import("./run_model.js").TryEvent} event */
   #onTry(event) {
     if (!this.#isMine(event)) return;
-    this.controls.showTry(event);
+    if (this.run?.id !== event.run) return void this.load();
+    this.controls.tryPrompt.showPicture(event);
     this.render();
   }
 
+  /** @param {string} name of the command @param {object} [values] */
   async #send(name, values) {
     const { run } = this;
     if (!run) return;
-    const answer = await command(run, name, values);
+    const answer = await steerRun(run, name, values);
     if (answer.state && this.run?.id === run.id) {
       this.run = withStatus(this.run, answer); // seen at once; all else comes with the next view
       this.render();
@@ -160,7 +193,8 @@ export class TrainPanel {
     if (!this.#isVisible) return; // collapsed, scrolled away or on another tab: drawn when it comes back
     const { run } = this;
     this.#showPlan();
-    this.empty.hidden = run !== null;
+    this.empty.hidden = run !== null || this.#failedAt > 0;
+    this.problem.hidden = !this.#failedAt;
     this.chart.element.hidden = run === null;
     this.controls.show(run);
     this.#measure();

@@ -2,21 +2,28 @@
 // One listener on ComfyUI's socket for the whole page: `bakery.*` messages become events of one EventTarget.
 
 import { api } from "../shared/comfy.js";
+import { sweep } from "../shared/lifetime.js";
 
 const KINDS = ["step", "sample", "state", "try"];
 const target = new EventTarget();
 let isListening = false;
+
+/** @param {string} kind @param {any} detail */
+function tell(kind, detail) {
+  sweep(); // a panel that is gone must not ask the server
+  target.dispatchEvent(new CustomEvent(kind, { detail }));
+}
 
 /** Begins to listen. Called when the page loads: it complains of messages that nobody listens to. */
 export function listen() {
   if (isListening) return;
   isListening = true;
   for (const kind of KINDS) {
-    api.addEventListener(`bakery.${kind}`, ({ detail }) => target.dispatchEvent(new CustomEvent(kind, { detail })));
+    api.addEventListener(`bakery.${kind}`, (/** @type {CustomEvent} */ { detail }) => tell(kind, detail));
   }
   // What happened while the socket was down is asked for again; so is what a finished prompt left behind.
   for (const name of ["reconnected", "execution_success", "execution_error", "execution_interrupted"]) {
-    api.addEventListener(name, () => target.dispatchEvent(new CustomEvent("refresh", { detail: {} })));
+    api.addEventListener(name, () => tell("refresh", {}));
   }
 }
 

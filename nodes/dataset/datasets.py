@@ -93,7 +93,8 @@ class BakeryLoadDataset(io.ComfyNode):
         ).with_role(values.get("is_regularization", False), values.get("loss_weight", 1.0))
         for note in dataset.notes:
             logging.warning("LoRA Bakery: %s: %s", folder, note)
-        return io.NodeOutput(dataset, ui={"text": [summary(dataset), *dataset.notes]})
+        text = [summary(dataset), *dataset.notes]
+        return io.NodeOutput(dataset, ui={"text": text, "bakery_dataset": [{"folder": folder}]})
 
 
 class BakeryImagesToDataset(io.ComfyNode):

@@ -73,11 +73,6 @@ test("nearest index equals a search through all", () => {
   assert.equal(math.nearestIndex([], 3), -1);
 });
 
-test("numbers and times are short", () => {
-  assert.deepEqual([0, 0.01234, 2e-4, 123456, 12.345, null, NaN].map(math.short), ["0", "0.0123", "2.0e-4", "1.2e5", "12.3", "–", "–"]);
-  assert.deepEqual([0, 61, 3600 + 125, -4].map(math.clock), ["0:00", "1:01", "1:02:05", "0:00"]);
-});
-
 test("stages and changes of the rate are marked in order", () => {
   const t = (key, values) => `${key} ${values.number}`;
   assert.deepEqual(math.marks([60, 90], [[20, 0.5], [70, 0.25]], t), [

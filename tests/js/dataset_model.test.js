@@ -1,53 +1,40 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
-import { filtered, History, inverse, markCounts, promptOf, tagsOf } from "../../js/dataset/dataset_model.js";
+import { filtered, markCounts, recount, sharersOf, tagsOf } from "../../js/dataset/dataset_model.js";
 
-test("tags are parted at commas outside parentheses and compared in one form", () => {
-  assert.deepEqual(tagsOf("Red_Hair, (a, b:1.2), , tail"), ["red hair", "(a, b:1.2)", "tail"]);
-  assert.deepEqual(tagsOf(""), []);
+const TABLE = JSON.parse(readFileSync(new URL("../support/tags.json", import.meta.url), "utf8"));
+
+test("captions are parted into tags as training parts them", () => {
+  for (const [caption, tags] of TABLE) assert.deepEqual(tagsOf(caption), tags, caption);
 });
 
-test("a filter shows images with all chosen tags", () => {
-  const images = [{ caption: "a, b" }, { caption: "a" }, { caption: "ab, b" }];
-  assert.deepEqual(filtered(images, new Set(["a", "b"])), [images[0]]);
-  assert.equal(filtered(images, new Set()), images);
+test("all chosen tags must be there", () => {
+  const images = [{ caption: "fox, red hair" }, { caption: "fox" }, { caption: "cat" }];
+  assert.equal(filtered(images, new Set(["fox"])).length, 2);
+  assert.deepEqual(filtered(images, new Set(["fox", "red hair"])), [images[0]]);
+  assert.equal(filtered(images, new Set()).length, 3);
 });
 
-test("edits are taken back, the last first; what changed nothing is left out", () => {
-  const history = new History();
-  const add = (action, values, answer) => history.add(inverse({ action, values }, answer));
-  add("captions", { captions: { x: "2" } }, { before: { x: "1" } });
-  add("captions", { captions: { x: "2" } }, { before: {} });
-  add("tag", { tag: "a", new: "b" }, { before: { y: "a" } });
-  add("mark", { marks: { x: "validation" } }, { before: { x: null } });
-  add("exclude", { name: "x", is_excluded: true }, { name: ".excluded/x" });
-  add("add", {}, { names: ["z"] });
-  add("add", {}, { names: [] });
-  const back = [];
-  while (!history.isEmpty) back.push(history.takeBack());
-  assert.deepEqual(back, [
-    { action: "remove", values: { names: ["z"], is_removed: true } },
-    { action: "exclude", values: { name: ".excluded/x", is_excluded: false } },
-    { action: "mark", values: { marks: { x: null } } },
-    { action: "captions", values: { captions: { y: "a" } } },
-    { action: "captions", values: { captions: { x: "1" } } },
-  ]);
+test("counts of tags follow a change of an image", () => {
+  const counts = new Map([["fox", 2], ["day", 1]]);
+  const image = (caption, is_excluded = false) => ({ caption, is_excluded });
+  recount(counts, image("fox, day"), image("fox, night, night"));
+  assert.deepEqual([...counts], [["fox", 2], ["night", 1]]);
+  recount(counts, image("fox, night"), image("fox, night", true));
+  assert.deepEqual([...counts], [["fox", 1]]);
+  recount(counts, undefined, image("cat"));
+  assert.equal(counts.get("cat"), 1);
+});
+
+test("images of one stem share their caption, unless a metadata file has it", () => {
+  const image = (name, caption_file, metadata = "") => ({ name, caption_file, metadata });
+  const shared = sharersOf([image("a.png", "a.txt"), image("a.jpg", "a.txt"), image("b.png", "b.txt"), image("b.jpg", "b.txt", "m.json")]);
+  assert.deepEqual([...shared], [["a.png", ["a.jpg"]], ["a.jpg", ["a.png"]]]);
 });
 
 test("marks are counted without excluded images", () => {
-  const images = [["validation", false], ["validation", true], ["regularization", false], [null, false]];
-  const counts = markCounts(images.map(([mark, is_excluded]) => ({ mark, is_excluded })));
-  assert.deepEqual(counts, { validation: 1, regularization: 1 });
-});
-
-test("the positive prompt is found through sampler and decoder, in graphs with loops too", () => {
-  const text = (value) => ({ widgets: [{ name: "text", value }] });
-  const nodes = {};
-  nodes.positive = text("a fox\nmore");
-  nodes.negative = text("ugly");
-  nodes.sampler = { inputs: [{ name: "negative", link: "negative" }, { name: "model", link: "decode" }, { name: "positive", link: "positive" }] };
-  nodes.decode = { inputs: [{ name: "samples", link: "sampler" }] };
-  nodes.save = { inputs: [{ name: "images", link: "decode" }, { name: "mask", link: null }] };
-  assert.equal(promptOf(nodes.save, (id) => nodes[id]), "a fox");
-  assert.equal(promptOf({ inputs: [] }, () => null), "");
+  const image = (mark, is_excluded = false) => ({ mark, is_excluded });
+  const images = [image("validation"), image("validation", true), image("regularization"), image(null)];
+  assert.deepEqual(markCounts(images), { validation: 1, regularization: 1 });
 });

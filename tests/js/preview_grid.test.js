@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { layout, move, place, previewFile, visibleColumns } from "../../js/train/preview_grid.js";
+import { layout, place, previewFile, visibleColumns } from "../../js/train/preview_grid.js";
 
 test("cells do not overlap and lie in the content", () => {
   for (const aspect of [0.5, 1, 2.4]) {
@@ -24,14 +24,6 @@ test("a thousand steps put only a few columns into the page, and all that can be
     assert.ok(place(grid, first, 0).left <= Math.max(0, scrollLeft) && place(grid, end, 0).left >= Math.min(grid.width, scrollLeft + 400));
   }
   assert.deepEqual(visibleColumns(layout({ width: 400, height: 200 }, 0, 1, 1), 0, 400), [0, 0]);
-});
-
-test("keys move within the grid only", () => {
-  assert.deepEqual(move({ column: 0, row: 0 }, "ArrowLeft", 3, 2), { column: 0, row: 0 });
-  assert.deepEqual(move({ column: 2, row: 1 }, "ArrowRight", 3, 2), { column: 2, row: 1 });
-  assert.deepEqual(move({ column: 1, row: 1 }, "ArrowUp", 3, 2), { column: 1, row: 0 });
-  assert.deepEqual(move({ column: 1, row: 1 }, "End", 3, 2), { column: 2, row: 1 });
-  assert.equal(move({ column: 1, row: 1 }, "a", 3, 2), null);
 });
 
 test("files are named as the server names them", () => {

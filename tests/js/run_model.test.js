@@ -11,7 +11,7 @@ function event(points) {
 
 test("a view becomes a run", () => {
   const run = runFromView(view);
-  assert.deepEqual([run.steps, run.losses, run.stageEnds, run.left], [[1, 2], [0.5, 0.4], [4], 4]);
+  assert.deepEqual([run.steps, run.losses, run.stageEnds, run.secondsLeft], [[1, 2], [0.5, 0.4], [4], 4]);
   assert.deepEqual(stageEnds([]), []);
   assert.deepEqual(stageEnds([2, 3, 4]), [2, 5]);
 });
@@ -43,9 +43,9 @@ test("the live run is shown, else the current, else the newest", () => {
 test("an answer that is older than the events does not take steps back", () => {
   const ahead = withSteps(runFromView(view), event([[3, 0.3], [4, 0.2]]));
   const merged = withLiveFigures({ ...runFromView(view), loras: [2] }, ahead);
-  assert.deepEqual([merged.steps, merged.step, merged.rate, merged.loras], [[1, 2, 3, 4], 4, 3, [2]]);
+  assert.deepEqual([merged.steps, merged.step, merged.stepsPerSecond, merged.loras], [[1, 2, 3, 4], 4, 3, [2]]);
   const behind = withLiveFigures(runFromView({ ...view, step: 9 }), ahead);
-  assert.deepEqual([behind.steps, behind.step, behind.rate], [[1, 2], 9, 3]);
+  assert.deepEqual([behind.steps, behind.step, behind.stepsPerSecond], [[1, 2], 9, 3]);
 });
 
 test("steps told while an answer was under way follow those of the answer", () => {
@@ -85,7 +85,7 @@ test("an answer that was read before an event does not take back what the event 
 
 test("a rate changed by hand is shown before a step was trained with it", () => {
   const run = { ...runFromView(view), step: 2, learningRate: 1e-4 };
-  const at = (rates, state = "paused") => nextRate({ ...run, rates, state });
+  const at = (rateChanges, state = "paused") => nextRate({ ...run, rateChanges, state });
   assert.equal(at([]), null);
   assert.equal(at([[2, 0.5]]), 5e-5);
   assert.equal(at([[1, 0.5], [2, 0.25]]), 5e-5, "the last step had the first change already");

@@ -2,12 +2,14 @@
 
 import re
 
+from .tags import split_tags
+
 ARROW = re.compile(r"->|=>|>")
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Entries between commas and line ends, without surrounding space."""
-    return tuple(entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip())
+    """Tags of all lines, parted as those of captions are."""
+    return tuple(tag for line in text.splitlines() for tag in split_tags(line))
 
 
 def parse_pairs(name: str, text: str) -> tuple[tuple[str, str], ...]:

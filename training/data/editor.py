@@ -3,72 +3,89 @@
 Captions are the text files beside the images, marks lie in `marks.json`. An image left out lies in a folder `.excluded`
 beside its place: hidden folders are not read by `scan_folder`, and it can be put back. One whose adding was taken back
 goes to `.removed` in the same way, and is not shown any more. Nothing is ever deleted.
+
+Edits follow one another: none reads while another writes. One that says what it was based on is refused where the
+folder has changed meanwhile.
 """
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from ..files.atomic import write_atomic, write_text_atomic
-from .folder import image_extensions, natural_key
+from ..files.atomic import copy_atomic, write_text_atomic
+from ..files.changed import Changed
+from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
+from .entries import EXCLUDED, REMOVED, Entry, list_entries, place_of, tag_counts, with_same_stem
+from .folder import image_extensions
 from .marks import Mark, read_marks, write_marks
-from .sidecars import CAPTION_EXTENSIONS, read_caption_file
-from .tags import TagEdits, count_tags, edit_captions
+from .tags import TagEdits, edit_captions
 
-EXCLUDED, REMOVED = ".excluded", ".removed"
-MAX_ENTRIES = 5000
+__all__ = [
+    "Changed", "Entry", "edit_tag", "image_path", "keep_files", "list_entries", "save_captions", "set_excluded",
+    "set_marks", "set_removed", "tag_counts",
+]  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An image of the folder as an editor shows it."""
-
-    name: str
-    """Path below the folder, with `/`; that of an excluded one leads through `.excluded`."""
-    caption: str
-    is_excluded: bool
-    mark: Mark | None
-    changed: int
-    """Time of the last change of the picture, in seconds; tells a new picture under an old name."""
+P = ParamSpec("P")
+R = TypeVar("R")
+_LOCK = threading.RLock()
 
 
-def list_entries(folder: Path) -> list[Entry]:
-    """Images in and below the folder in natural order, excluded ones too, at most 5000."""
-    paths = sorted(_image_paths(folder), key=lambda path: natural_key(_place(path, folder)))
-    marks = read_marks(folder)
-    return [_entry(path, folder, marks) for path in paths[:MAX_ENTRIES]]
+def _one_at_a_time(edit: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(edit)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _LOCK:
+            return edit(*args, **kwargs)
+
+    return locked
 
 
-def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
-    """Tags of the images that are trained, the most frequent first."""
-    counts = count_tags(entry.caption for entry in entries if not entry.is_excluded)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+@_one_at_a_time
+def save_captions(
+    folder: Path,
+    captions: Mapping[str, str],
+    rules: CaptionRules = DEFAULT_RULES,
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Writes captions by the images' names; returns the texts that were there before, for undo.
 
-
-def save_captions(folder: Path, captions: Mapping[str, str]) -> dict[str, str]:
-    """Writes captions by the images' names; returns those that were there before, for undo.
+    `versions` says what each edit is based on; an image it does not name is written whatever it says now.
 
     Raises:
-        ValueError: There is no such image; nothing is written then.
+        Changed: A caption has another version.
+        ValueError: There is no such image, or its caption is that of a metadata file. Nothing is written in any case.
     """
-    paths = {name: image_path(folder, name) for name in captions}
-    before = {name: _read_caption(path) for name, path in paths.items()}
-    for name, path in paths.items():
-        write_text_atomic(_caption_path(path), captions[name])
-    return before
+    reader = CaptionReader.of(folder, rules)
+    before = {name: reader.read(image_path(folder, name)) for name in captions}
+    for name, caption in before.items():
+        if caption.metadata:
+            raise ValueError(f"the caption of {name!r} is in {caption.metadata}; edit it there, or clear metadata")
+    stale = [name for name, caption in before.items() if (versions or {}).get(name, caption.version) != caption.version]
+    if stale:
+        raise Changed(stale)
+    for name, caption in before.items():
+        write_text_atomic(caption.path, captions[name])
+    return {name: caption.raw for name, caption in before.items()}
 
 
-def edit_tag(folder: Path, tag: str, new: str) -> dict[str, str]:
-    """Renames a tag in all captions, or removes it where `new` is empty; returns the captions that were changed."""
-    entries = [entry for entry in list_entries(folder) if not entry.is_excluded]
+@_one_at_a_time
+def edit_tag(folder: Path, tag: str, new: str, rules: CaptionRules = DEFAULT_RULES) -> dict[str, str]:
+    """Renames a tag in all captions, or removes it where `new` is empty; returns the captions that were changed.
+
+    Left as they are: images that are excluded, captions of a metadata file, and files that cannot be read.
+    """
+    entries = [
+        entry for entry in list_entries(folder, rules) if not (entry.is_excluded or entry.metadata or entry.problem)
+    ]
     edits = TagEdits(replace=((tag, new),)) if new else TagEdits(prune=(tag,))
     after = edit_captions([entry.caption for entry in entries], edits)
     changed = {e.name: text for e, text in zip(entries, after, strict=True) if text != e.caption}
-    return save_captions(folder, changed)
+    return save_captions(folder, changed, rules)
 
 
-def set_excluded(folder: Path, name: str, is_excluded: bool) -> str:
+@_one_at_a_time
+def set_excluded(folder: Path, name: str, is_excluded: bool, rules: CaptionRules = DEFAULT_RULES) -> str:
     """Leaves an image out of training or puts it back, with its caption; returns its new name.
 
     Raises:
@@ -77,52 +94,85 @@ def set_excluded(folder: Path, name: str, is_excluded: bool) -> str:
     path = image_path(folder, name)
     if (path.parent.name == EXCLUDED) == is_excluded:
         return name
-    return _move(folder, path, path.parent / EXCLUDED if is_excluded else path.parent.parent)
+    home = path.parent / EXCLUDED if is_excluded else path.parent.parent
+    if (home / path.name).exists():
+        raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
+    return _move(folder, path, home / path.name, rules)
 
 
-def set_marks(folder: Path, marks: Mapping[str, Mark | None]) -> dict[str, Mark | None]:
+@_one_at_a_time
+def set_marks(
+    folder: Path, marks: Mapping[str, Mark | None], based_on: Mapping[str, Mark | None] | None = None
+) -> dict[str, Mark | None]:
     """Marks images by name, or takes their mark away (None); returns the marks they had, for undo.
 
     An image keeps its mark while it is excluded.
 
     Raises:
-        ValueError: There is no such image, or `marks.json` cannot be read; nothing is written then.
+        Changed: An image has another mark than `based_on` says.
+        ValueError: There is no such image, or `marks.json` cannot be read. Nothing is written in any case.
     """
-    places = {name: _place(image_path(folder, name), folder) for name in marks}
+    places = {name: place_of(image_path(folder, name), folder) for name in marks}
     known = read_marks(folder)
     before: dict[str, Mark | None] = {name: known.get(place) for name, place in places.items()}
+    stale = [name for name, mark in before.items() if (based_on or {}).get(name, mark) != mark]
+    if stale:
+        raise Changed(stale)
     wanted: dict[str, Mark | None] = {**known, **{places[name]: mark for name, mark in marks.items()}}
     write_marks(folder, {place: mark for place, mark in wanted.items() if mark is not None})
     return before
 
 
-def set_removed(folder: Path, names: Sequence[str], is_removed: bool) -> list[str]:
+@_one_at_a_time
+def set_removed(folder: Path, names: Sequence[str], is_removed: bool, rules: CaptionRules = DEFAULT_RULES) -> list[str]:
     """Takes images, with their captions, out of the folder's sight or puts them back; returns their new names.
 
     Raises:
-        ValueError: There is no such image, or another one is at the place it would go to.
+        ValueError: There is no such image, or another one is at the place it would be put back to.
     """
     paths = [image_path(folder, name) for name in names]
-    return [
-        _move(folder, path, path.parent / REMOVED if is_removed else path.parent.parent)
-        for path in paths
-        if (path.parent.name == REMOVED) != is_removed
-    ]
+    moved = [path for path in paths if (path.parent.name == REMOVED) != is_removed]
+    if is_removed:
+        return [_move(folder, path, _free_path(path.parent / REMOVED, path.name, rules), rules) for path in moved]
+    for path in moved:
+        if (path.parent.parent / path.name).exists():
+            raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
+    return [_move(folder, path, path.parent.parent / path.name, rules) for path in moved]
 
 
-def _move(folder: Path, path: Path, home: Path) -> str:
+def _move(folder: Path, path: Path, target: Path, rules: CaptionRules) -> str:
     """Moves an image with its captions; returns its new name below the folder."""
-    if (home / path.name).exists():
-        raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
-    home.mkdir(exist_ok=True)
-    for extension in CAPTION_EXTENSIONS:
-        if path.with_suffix(extension).is_file():
-            path.with_suffix(extension).replace(home / path.with_suffix(extension).name)
-    path.replace(home / path.name)
-    return (home / path.name).relative_to(folder).as_posix()
+    target.parent.mkdir(exist_ok=True)
+    is_shared = len(with_same_stem(path)) > 1
+    for suffix in rules.suffixes:
+        if path.with_suffix(suffix).is_file():
+            _move_caption(path.with_suffix(suffix), target.with_suffix(suffix), is_shared, rules)
+    path.replace(target)
+    return target.relative_to(folder).as_posix()
 
 
-def keep_files(pictures: Sequence[Path], folder: Path, caption: str) -> list[str]:
+def _move_caption(caption: Path, goal: Path, is_shared: bool, rules: CaptionRules) -> None:
+    """Of two captions of one name, that of the images in training stays; the other one is kept in `.removed`."""
+    if goal.exists() and goal.read_bytes() != caption.read_bytes():
+        if goal.parent.name != EXCLUDED:
+            if not is_shared:
+                _keep_aside(caption, goal.parent, rules)
+            return
+        _keep_aside(goal, goal.parent.parent, rules)
+    if is_shared:
+        copy_atomic(caption, goal)
+    else:
+        caption.replace(goal)
+
+
+def _keep_aside(caption: Path, home: Path, rules: CaptionRules) -> None:
+    target = _free_path(home / REMOVED, caption.name, rules)
+    target.parent.mkdir(exist_ok=True)
+    caption.replace(target)
+
+
+@_one_at_a_time
+def keep_files(pictures: Sequence[Path], folder: Path, caption: str, rules: CaptionRules = DEFAULT_RULES) -> list[str]:
     """Copies pictures into the folder under names of their own, each with the caption; returns the names.
 
     The files are copied as they are, so what they carry of their origin (workflow, seed) stays in them.
@@ -130,9 +180,9 @@ def keep_files(pictures: Sequence[Path], folder: Path, caption: str) -> list[str
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     for picture in pictures:
-        target = _free_path(folder, picture.name)
-        write_atomic(target, lambda temporary, picture=picture: _copy(picture, temporary))
-        write_text_atomic(_caption_path(target), caption)
+        target = _free_path(folder, picture.name, rules)
+        write_text_atomic(target.with_suffix(rules.suffixes[0]), caption)
+        copy_atomic(picture, target)
         names.append(target.name)
     return names
 
@@ -150,42 +200,11 @@ def image_path(folder: Path, name: str) -> Path:
     return path
 
 
-def _image_paths(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = [part for part in path.relative_to(folder).parts if part.startswith(".") and part != EXCLUDED]
-        if not hidden and path.suffix.lower() in image_extensions() and path.is_file():
-            yield path
-
-
-def _place(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix().replace(f"{EXCLUDED}/", "")
-
-
-def _entry(path: Path, folder: Path, marks: Mapping[str, Mark]) -> Entry:
-    name = path.relative_to(folder).as_posix()
-    mark = marks.get(_place(path, folder))
-    return Entry(name, _read_caption(path), EXCLUDED in path.parts, mark, int(path.stat().st_mtime))
-
-
-def _read_caption(path: Path) -> str:
-    return "\n".join(read_caption_file(path, CAPTION_EXTENSIONS[0]))
-
-
-def _caption_path(path: Path) -> Path:
-    """The caption file that is there, else the usual one."""
-    candidates = [path.with_suffix(extension) for extension in CAPTION_EXTENSIONS]
-    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
-
-
-def _free_path(folder: Path, name: str) -> Path:
+def _free_path(folder: Path, name: str, rules: CaptionRules) -> Path:
+    """A path of that name, or with a number, that shares its stem with no image and no caption of the folder."""
     stem, suffix = Path(name).stem, Path(name).suffix.lower()
-    number = 1
-    path = folder / f"{stem}{suffix}"
-    while path.exists() or _caption_path(path).exists():
+    number, path = 1, folder / f"{stem}{suffix}"
+    while path.exists() or with_same_stem(path) or any(path.with_suffix(end).exists() for end in rules.suffixes):
         number += 1
         path = folder / f"{stem}-{number}{suffix}"
     return path
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)

@@ -1,88 +1,19 @@
 """What a run looks like to who watches it: thinned figures, previews, saved steps. Plain data, ready for JSON."""
 
 import json
-import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from ..loop.rate_changes import totals
+from .curves import Curves, read_curves
 from .folder import RunFolder
-from .metrics import read_metrics
 from .picks import load_pick
 from .record import load_record
 
-MAX_POINTS = 1500
-"""Points of a curve; more than a chart has pixels is of no use."""
 PREVIEW_FILE = re.compile(r"^step(\d{6,12})-(\d{2,4})\.png$")
 PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
-
-
-@dataclass(kw_only=True)
-class Curves:
-    """Figures of a run's steps in columns of equal length, and what was measured between steps."""
-
-    step: list[int] = field(default_factory=list[int])
-    loss: list[float | None] = field(default_factory=list[float | None])
-    learning_rate: list[float | None] = field(default_factory=list[float | None])
-    """Of the group with the largest one."""
-    grad_norm: list[float | None] = field(default_factory=list[float | None])
-    epoch: list[int] = field(default_factory=list[int])
-    validation: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
-    """(step, loss) of the held-out images."""
-    num_steps: int = 0
-    """Steps before thinning."""
-    rate: float | None = None
-    """Steps a second, of the last steps."""
-
-
-def read_curves(path: Path, max_points: int = MAX_POINTS) -> Curves:
-    """The figures of `metrics.jsonl`; of many steps, each point is the mean of its neighbours."""
-    curves = Curves()
-    seconds: list[float] = []
-    for line in read_metrics(path):
-        step = line.get("step")
-        if not isinstance(step, int):
-            continue
-        if "validation_loss" in line:
-            curves.validation.append((step, float(line["validation_loss"])))
-        if "loss" in line:
-            curves.step.append(step)
-            curves.loss.append(finite(line["loss"]))
-            curves.learning_rate.append(finite(max(line["learning_rates"].values(), default=0.0)))
-            curves.grad_norm.append(finite(line["grad_norm"]))
-            curves.epoch.append(line["epoch"])
-            seconds = [*seconds[-19:], line["seconds"]]
-    curves.num_steps = len(curves.step)
-    curves.rate = len(seconds) / sum(seconds) if sum(seconds) > 0 else None
-    return _thinned(curves, max_points)
-
-
-def _thinned(curves: Curves, max_points: int) -> Curves:
-    size = math.ceil(len(curves.step) / max_points)
-    if size <= 1:
-        return curves
-    ends = [min(start + size, curves.num_steps) for start in range(0, curves.num_steps, size)]
-    spans = [(end - 1 - (end - 1) % size, end) for end in ends]
-    curves.loss, curves.learning_rate, curves.grad_norm = (
-        [_mean(column[start:end]) for start, end in spans]
-        for column in (curves.loss, curves.learning_rate, curves.grad_norm)
-    )
-    curves.step = [curves.step[end - 1] for end in ends]
-    curves.epoch = [curves.epoch[end - 1] for end in ends]
-    return curves
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def finite(value: float) -> float | None:
-    """The number, or None where JSON has no word for it."""
-    return float(value) if math.isfinite(value) else None
 
 
 def preview_sets(folder: RunFolder) -> list[dict[str, Any]]:

@@ -5,20 +5,19 @@ GET  /bakery/runs?name=NAME                      ids of a name's runs, newest fi
 GET  /bakery/runs/{id}                           figures, previews, saved steps, state
 GET  /bakery/runs/{id}/previews/{set}/{file}     a picture; ?size= for a thumbnail
 POST /bakery/runs/{id}/{command}                 pause resume save sample stop; rate {factor}; try {prompt, seed,
-                                                 strength}; pick {step}
+                                                 strength}; pick {step}, null takes back; with `was` only that step
 ```
 All take `?name=` to tell apart equal runs of two names.
 """
 
-import io
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from PIL import Image
 
+from ....training.data.thumbnail import thumbnail
 from ....training.run.folder import RunFolder, current_run, run_ids
-from ....training.run.picks import forget_pick, save_pick
+from ....training.run.picks import forget_pick, load_pick, save_pick
 from ....training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
 from ....training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from ..host.run_folders import loras_output, run_root
@@ -104,16 +103,6 @@ def thumbnail_size(size: str) -> int:
     return int(size)
 
 
-def thumbnail(path: Path, size: int) -> bytes:
-    """JPEG of a picture, its longer side at most `size` pixels."""
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-        small.thumbnail((size, size), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
-
-
 @json_errors
 async def post_command(request: web.Request) -> web.StreamResponse:
     """Steers a run that trains, or picks a step of any run."""
@@ -122,8 +111,8 @@ async def post_command(request: web.Request) -> web.StreamResponse:
     if command == "pick":
         return await json_answer(_pick, folder, body)
     run = live_run(folder.run_id)
-    if run is None:
-        raise LookupError("this run is not training now")
+    if run is None or run.folder.name != folder.name:  # equal runs of two names have one id
+        raise LookupError(f"run {folder.run_id} of {folder.name!r} is not training now")
     if command == "try":
         run.control.try_prompt(_wanted_picture(body))
     elif command in COMMANDS:
@@ -145,6 +134,9 @@ def _wanted_picture(body: dict[str, Any]) -> TryPrompt:
 
 def _pick(folder: RunFolder, body: dict[str, Any]) -> dict[str, Any]:
     if body.get("step", 0) is None:
+        picked = load_pick(folder)
+        if picked is not None and body.get("was", picked.step) != picked.step:
+            return {"pick": picked.step}
         forget_pick(folder)
         return {"pick": None}
     return {"pick": save_pick(folder, int(number_of(body, "step", 0, MAX_STEP, is_whole=True))).step}

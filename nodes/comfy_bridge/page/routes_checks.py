@@ -13,18 +13,21 @@ from typing import Any
 
 from aiohttp import web
 
+from ....training.files.changed import Changed
 from ....training.run.folder import RunFolder
 from ..host.run_folders import loras_output, run_root
 from .live import live_run
 
 RUN_ID = re.compile(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", re.ASCII)
 MAX_BODY_BYTES = 1 << 20
+READ_BYTES = 1 << 16
+"""Read at once; a larger body is parsed outside the event loop."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def json_errors(handler: Handler) -> Handler:
-    """ValueError becomes status 400, LookupError 404, OSError 500, each with `{"error": text}`."""
+    """ValueError becomes status 400, LookupError 404, `Changed` 409, OSError 500, each with `{"error": text}`."""
 
     @functools.wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -32,6 +35,8 @@ def json_errors(handler: Handler) -> Handler:
             return await handler(request)
         except LookupError as error:
             return web.json_response({"error": str(error)}, status=404)
+        except Changed as error:
+            return web.json_response({"error": str(error), **error.answer}, status=409)
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         except OSError as error:
@@ -52,23 +57,26 @@ async def json_answer(function: Callable[..., Any], *arguments: Any) -> web.Resp
     return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def read_body(request: web.Request) -> dict[str, Any]:
+async def read_body(request: web.Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The JSON object that was sent; empty where nothing was.
 
     Raises:
-        ValueError: It is no JSON object, not declared as JSON, or larger than 1 MiB.
+        ValueError: It is no JSON object, not declared as JSON, or larger than `max_bytes`.
     """
     if not request.can_read_body:
         return {}
     if request.content_type != "application/json":
         raise ValueError(f"the content type must be application/json, got {request.content_type[:60]!r}")
-    raw = await request.content.read(MAX_BODY_BYTES + 1)
-    while len(raw) <= MAX_BODY_BYTES and (more := await request.content.read(MAX_BODY_BYTES + 1 - len(raw))):
-        raw += more
-    if len(raw) > MAX_BODY_BYTES:
-        raise ValueError(f"the body must be at most {MAX_BODY_BYTES} bytes")
+    parts = list[bytes]()
+    size = 0
+    while more := await request.content.read(min(max_bytes + 1 - size, READ_BYTES)):
+        parts.append(more)
+        size += len(more)
+        if size > max_bytes:
+            raise ValueError(f"the body must be at most {max_bytes} bytes")
+    raw = b"".join(parts)
     try:
-        body = json.loads(raw or b"{}")
+        body = json.loads(raw or b"{}") if size < READ_BYTES else await in_thread(json.loads, raw)
     except (ValueError, RecursionError):
         raise ValueError("the body must be JSON") from None
     if not isinstance(body, dict):

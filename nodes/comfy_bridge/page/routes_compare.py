@@ -3,10 +3,13 @@
 ```
 GET  /bakery/compare/{id}                 what it shows, votes and choice
 GET  /bakery/compare/{id}/{file}          a picture; ?size= for a thumbnail
-POST /bakery/compare/{id}/votes   {votes: [[winner, loser], ...]}   all votes, as indices of cells
-POST /bakery/compare/{id}/choice  {cell}                            null takes it back
+POST /bakery/compare/{id}/votes   {add: [winner, loser]}            one vote more, as indices of cells
+                                  {take_back: [winner, loser]}      one vote less
+                                  {votes: [[winner, loser], ...]}   all votes, in place of those before
+POST /bakery/compare/{id}/choice  {cell, based_on}                  null takes it back
 ```
-The POSTs answer as the first GET does.
+The POSTs answer as the first GET does. Where a vote is gone, or another cell is chosen than `based_on` says if it says
+anything, status 409 comes with what is there now as `comparison`.
 """
 
 from pathlib import Path
@@ -20,12 +23,14 @@ from ....training.compare.store import (
     Comparison,
     comparison_view,
     load_comparison,
-    save_choice,
-    save_votes,
 )
+from ....training.compare.voting import add_vote, change_choice, replace_votes, take_back_vote
+from ....training.files.changed import Changed
 from ..host.run_folders import comparisons_folder
 from .routes import picture_response
 from .routes_checks import in_thread, is_below, json_answer, json_errors, read_body
+
+VOTE_CHANGES = {"add": add_vote, "take_back": take_back_vote, "votes": replace_votes}
 
 
 @json_errors
@@ -66,10 +71,11 @@ def _picture_path(request: web.Request) -> Path:
 async def post_votes(request: web.Request) -> web.StreamResponse:
     """Keeps the votes."""
     body = await read_body(request)
-    votes = body.get("votes")
-    if not isinstance(votes, list):
-        raise ValueError("votes must be a list of [winner, loser]")
-    return await json_answer(_change, request, lambda folder, comparison: save_votes(folder, comparison, votes))
+    name = next((name for name in VOTE_CHANGES if isinstance(body.get(name), list)), None)
+    if name is None:
+        raise ValueError("add or take_back must be [winner, loser], or votes a list of them")
+    change = VOTE_CHANGES[name]
+    return await json_answer(_change, request, lambda folder, comparison: change(folder, comparison, body[name]))
 
 
 @json_errors
@@ -78,12 +84,16 @@ async def post_choice(request: web.Request) -> web.StreamResponse:
     body = await read_body(request)
     if "cell" not in body:
         raise ValueError("cell must be a number or null")
-    return await json_answer(_change, request, lambda folder, comparison: save_choice(folder, comparison, body["cell"]))
+    return await json_answer(_change, request, lambda folder, comparison: change_choice(folder, comparison, body))
 
 
 def _change(request: web.Request, change: Any) -> dict[str, Any]:
     folder, comparison = _find(request)
-    change(folder, comparison)
+    try:
+        change(folder, comparison)
+    except Changed as error:
+        error.answer = {"comparison": comparison_view(folder, comparison)}
+        raise
     return comparison_view(folder, comparison)
 
 

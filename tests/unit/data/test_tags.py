@@ -1,10 +1,21 @@
+import json
 import random
 import re
 import time
 
 import pytest
+from pack.tests.support.paths import ROOT
 from pack.training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
-from pack.training.data.tags import TagEdits, edit_captions, split_tags
+from pack.training.data.tags import TagEdits, edit_captions, normal, split_tags
+
+TABLE = json.loads((ROOT / "tests" / "support" / "tags.json").read_text())
+"""(caption, its tags), for training and for the page (tests/js/dataset_model.test.js)."""
+
+
+@pytest.mark.parametrize(("caption", "tags"), TABLE)
+def test_captions_and_lists_are_parted_by_one_rule(caption, tags):
+    assert [normal(tag) for tag in split_tags(caption)] == tags
+    assert [normal(tag) for tag in parse_list(caption)] == tags
 
 
 def edited(captions, separators=(), **edits):

@@ -1,0 +1,236 @@
+// @ts-check
+// A folder as it is edited: its images, what waits to be written, the way back. Knows the server, not the page.
+
+import { Refusal } from "../shared/server.js";
+import { recount } from "./dataset_model.js";
+import { History, inverse } from "./history.js";
+
+/**
+ * @typedef {import("./dataset_model.js").Entry} Entry
+ * @typedef {import("./dataset_model.js").Source} Source
+ * @typedef {import("./history.js").Edit} Edit
+ *
+ * @typedef {object} Draft a caption that was typed and is not written yet
+ * @property {string} text
+ * @property {string} version what it is based on
+ *
+ * @typedef {object} Service
+ * @property {(source: Source) => Promise<any>} getDataset
+ * @property {(source: Source, action: string, values: object) => Promise<any>} edit
+ */
+
+export class DatasetSession {
+  /** @type {Entry[]} */
+  entries = [];
+  /** Images of the folder, shown or not. */
+  total = 0;
+  /** How many trained images have each tag. @type {Map<string, number>} */
+  tags = new Map();
+  exists = true;
+  isLoaded = false;
+  /** What of the folder cannot be read. @type {string[]} */
+  problems = [];
+  /** Endings of the images that training reads. @type {string[]} */
+  formats = [];
+  history = new History();
+  /** What the server said when it refused the last edit; a note in the page's language. */
+  message = "";
+  note = "";
+  /** Edits that succeeded. */
+  numEdits = 0;
+  /** By name. @type {Map<string, Draft>} */
+  drafts = new Map();
+  /** Old name of an image by its new one, for who shows it. @type {Map<string, string>} */
+  renamed = new Map();
+  #listeners = new Set();
+  #queue = Promise.resolve();
+
+  /** @param {Source} source @param {Service} service */
+  constructor(source, service) {
+    this.source = source;
+    this.service = service;
+  }
+
+  /** @param {() => void} listener @returns {() => void} stops it */
+  subscribe(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get isWatched() {
+    return this.#listeners.size > 0;
+  }
+
+  #tell() {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /**
+   * Edits and listings follow one another: an answer never tells of a time before another one.
+   * @param {() => Promise<void>} act
+   * @returns {Promise<boolean>} whether it worked; what did not is in `message`
+   */
+  #inTurn(act) {
+    const done = this.#queue.then(async () => {
+      try {
+        await act();
+        return true;
+      } catch (error) {
+        this.message = /** @type {Error} */ (error).message;
+        return false;
+      } finally {
+        this.#tell();
+      }
+    });
+    this.#queue = done.then(() => {});
+    return done;
+  }
+
+  /** @param {string} note */
+  complain(note) {
+    this.note = note;
+    this.#tell();
+  }
+
+  load() {
+    return this.#inTurn(() => this.#list());
+  }
+
+  async #list() {
+    const listing = await this.service.getDataset(this.source);
+    this.entries = listing.images;
+    this.total = listing.total;
+    this.tags = new Map(listing.tags);
+    this.exists = listing.exists;
+    this.problems = listing.problems;
+    this.formats = listing.formats;
+    this.isLoaded = true;
+  }
+
+  /**
+   * Writes what was typed over a caption; what it is based on decides whether the server takes it.
+   * @param {string} name
+   * @param {Draft} draft
+   */
+  saveCaption(name, draft) {
+    this.drafts.set(name, draft);
+    return this.#inTurn(async () => {
+      if (this.drafts.get(name) !== draft) return; // more was typed since, and comes behind this
+      await this.#edit({ action: "captions", values: { captions: { [name]: draft.text }, versions: { [name]: draft.version } } });
+      const later = this.drafts.get(name);
+      if (later === draft) this.drafts.delete(name);
+      else if (later) later.version = this.entries.find((entry) => entry.name === name)?.version ?? later.version;
+    });
+  }
+
+  /** @param {string} action @param {Record<string, any>} values */
+  change(action, values) {
+    return this.#inTurn(() => this.#edit({ action, values }));
+  }
+
+  /** @param {Edit} edit */
+  async #edit(edit) {
+    const answer = await this.#send(edit);
+    this.history.add(inverse(edit, answer));
+  }
+
+  /** @param {Edit} edit @returns {Promise<any>} */
+  async #send({ action, values }) {
+    [this.message, this.note] = ["", ""];
+    try {
+      const answer = await this.service.edit(this.source, action, values);
+      this.numEdits++;
+      if (action === "exclude") this.#rename(values.name, answer.name);
+      this.#take(answer.images);
+      if (action === "remove" || (action === "tag" && this.total > this.entries.length)) await this.#list();
+      return answer;
+    } catch (error) {
+      if (error instanceof Refusal && error.answer.images) this.#take(error.answer.images);
+      throw error;
+    }
+  }
+
+  /** @param {string} old @param {string} name */
+  #rename(old, name) {
+    this.renamed.set(name, old);
+    this.entries = this.entries.map((entry) => (entry.name === old ? { ...entry, name } : entry));
+    const draft = this.drafts.get(old);
+    if (draft) this.drafts.set(name, draft);
+    this.drafts.delete(old);
+  }
+
+  /** Images as the server has them now. @param {Entry[]} images */
+  #take(images) {
+    const changed = new Map(images.map((image) => [image.name, image]));
+    for (const entry of this.entries) if (changed.has(entry.name)) recount(this.tags, entry, changed.get(entry.name));
+    this.entries = this.entries.map((entry) => changed.get(entry.name) ?? entry);
+  }
+
+  /** Whether what is to be taken back has changed since; the next time it is taken back all the same. */
+  isUndoRefused = false;
+
+  /** Takes the last step back. One that fails stays, unless it can never succeed. */
+  undo() {
+    return this.#inTurn(async () => {
+      this.isUndoRefused = false;
+      try {
+        await this.history.takeBack(async (edit) => void (await this.#send(edit)));
+      } catch (error) {
+        this.isUndoRefused = error instanceof Refusal && error.status === 409;
+        if (this.isUndoRefused) this.history.insist();
+        else if (error instanceof Refusal && error.status < 500) this.history.giveUp();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Adds what was dropped.
+   * @param {() => Promise<void>} addFiles puts the images into the folder, then calls `finishAdding`
+   */
+  add(addFiles) {
+    return this.#inTurn(async () => {
+      [this.message, this.note] = ["", ""];
+      await addFiles();
+      this.numEdits++;
+    });
+  }
+
+  /**
+   * Lists the folder again once files were uploaded, then writes captions that were dropped.
+   * @param {Set<string>} added names of uploaded images
+   * @param {(entries: Entry[]) => Record<string, string>} captionsFor by name
+   */
+  async finishAdding(added, captionsFor) {
+    const before = new Set(this.entries.map(({ name }) => name));
+    await this.#list();
+    const names = this.entries.map(({ name }) => name).filter((name) => added.has(name) && !before.has(name));
+    const captions = captionsFor(this.entries);
+    const edits = [];
+    if (Object.keys(captions).length) {
+      const versions = Object.fromEntries(this.entries.filter(({ name }) => name in captions).map(({ name, version }) => [name, version]));
+      const edit = { action: "captions", values: { captions, versions } };
+      edits.push(inverse(edit, await this.#send(edit)));
+    }
+    // What was there already stays when the adding is taken back; captions of new images go with them.
+    this.history.add(...edits, inverse({ action: "add", values: {} }, { names }));
+  }
+}
+
+/** @type {Map<string, DatasetSession>} */
+const sessions = new Map();
+
+/**
+ * The session of a folder: one for all nodes that show it. What was typed stays there until it is written.
+ * @param {Source} source
+ * @param {Service} service
+ */
+export function sessionOf(source, service) {
+  for (const [key, session] of sessions) {
+    if (!session.isWatched && !session.drafts.size) sessions.delete(key);
+  }
+  const key = JSON.stringify([source.folder, source.caption_extension, source.metadata]);
+  const session = sessions.get(key) ?? new DatasetSession(source, service);
+  sessions.set(key, session);
+  return session;
+}

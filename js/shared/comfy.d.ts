@@ -1,0 +1,89 @@
+// What the pack uses of ComfyUI's page, as frontends 1.47 to 1.58 have it. Optional members are missing in some of them.
+
+export interface Widget {
+  name: string;
+  value: any;
+  serialize?: boolean;
+  options?: { values?: unknown; getOptionLabel?: (value: string | null) => string };
+  callback?: (value: any) => void;
+}
+
+export interface Slot {
+  name: string;
+  link?: number | null;
+  widget?: { name: string };
+}
+
+export interface Link {
+  origin_id: number | string;
+  origin_slot: number;
+}
+
+/** An image as ComfyUI's nodes name it. */
+export interface ImageFile {
+  filename: string;
+  subfolder: string;
+  type: string;
+}
+
+export interface Graph {
+  id?: string;
+  _nodes: GraphNode[];
+  /** Of a subgraph. */
+  inputs?: { name: string }[];
+  outputs?: { name: string; linkIds?: number[] }[];
+  getLink?(id: number | null | undefined): Link | undefined;
+  getNodeById(id: number | string): GraphNode | null;
+}
+
+export interface GraphNode {
+  id: number | string;
+  comfyClass?: string;
+  type?: string;
+  mode: number;
+  size: [number, number];
+  graph: Graph | null;
+  subgraph?: Graph;
+  widgets?: Widget[];
+  inputs?: Slot[];
+  images?: ImageFile[];
+  properties: Record<string, any>;
+  computeSize(): [number, number];
+  setSize(size: [number, number]): void;
+  setDirtyCanvas?(foreground: boolean, background?: boolean): void;
+  addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget;
+  onConfigure?: (data: any) => void;
+  onConnectionsChange?: (...change: any[]) => void;
+  onExecuted?: (output: any) => void;
+  onRemoved?: () => void;
+}
+
+interface ChangeTracker {
+  captureCanvasState?(): void;
+  checkState?(): void;
+}
+
+interface Extension {
+  name: string;
+  setup?(): void;
+  nodeCreated?(node: GraphNode): void;
+  afterConfigureGraph?(): void;
+  getNodeMenuItems?(node: GraphNode): { content: string; callback: () => void }[];
+}
+
+export const app: {
+  graph: Graph;
+  rootGraph?: Graph;
+  nodeOutputs?: Record<string, Record<string, any> | undefined>;
+  extensionManager: {
+    setting?: { get(name: string): any };
+    workflow?: { activeWorkflow?: { changeTracker?: ChangeTracker } };
+  };
+  registerExtension(extension: Extension): void;
+};
+
+export const api: {
+  fetchApi(path: string, options?: RequestInit): Promise<Response>;
+  apiURL(path: string): string;
+  addEventListener(name: string, listener: (event: CustomEvent) => void): void;
+};

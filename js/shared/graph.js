@@ -1,0 +1,100 @@
+// @ts-check
+// What the graph says of a node's inputs, through links, reroutes and the borders of subgraphs.
+
+import { app } from "./comfy.js";
+
+/**
+ * @typedef {import("./comfy.js").Graph} Graph
+ * @typedef {import("./comfy.js").GraphNode} GraphNode
+ */
+
+/** Id of the node that stands for a subgraph's inputs. */
+const SUBGRAPH_INPUT = -10;
+/** Nodes whose only widget is what they give out. */
+const GIVERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"];
+const MAX_DEPTH = 50;
+
+/** The graph that holds all others. @returns {Graph} */
+export const rootGraph = () => app.rootGraph ?? app.graph;
+
+/** The whole graph and the subgraphs that are used in it. @returns {Set<Graph>} */
+export function allGraphs() {
+  const graphs = new Set([rootGraph()]);
+  for (const graph of graphs) {
+    for (const { subgraph } of graph._nodes) if (subgraph) graphs.add(subgraph);
+  }
+  return graphs;
+}
+
+/** All nodes of a kind, those in subgraphs too. @param {string} comfyClass @returns {GraphNode[]} */
+export const nodesOf = (comfyClass) => [...allGraphs()].flatMap((graph) => graph._nodes.filter((node) => node.comfyClass === comfyClass));
+
+/** Whether a node is part of what the page shows. @param {GraphNode} node */
+export function isInGraph(node) {
+  return node.graph != null && node.graph.getNodeById(node.id) === node && allGraphs().has(node.graph);
+}
+
+/**
+ * What an input gets: the value of its widget, or of what is linked to it. A node in a subgraph that is used several
+ * times may get several.
+ * @param {GraphNode} node
+ * @param {string} name
+ * @returns {any[]} without duplicates; undefined among them is what only a run knows
+ */
+export const valuesOf = (node, name) => [...new Set(valuesOfInput(node, name, 0))];
+
+/** @param {GraphNode} node @param {string} name @param {number} depth @returns {any[]} */
+function valuesOfInput(node, name, depth) {
+  const input = node.inputs?.find((each) => each.name === name);
+  if (input?.link != null) return node.graph ? valuesBehind(node.graph, input.link, depth + 1) : [undefined];
+  const widget = node.widgets?.find((each) => each.name === (input?.widget?.name ?? name));
+  return [widget?.value];
+}
+
+/** @param {Graph} graph @param {number} id @param {number} depth @returns {any[]} */
+function valuesBehind(graph, id, depth) {
+  const link = graph.getLink?.(id);
+  if (!link || depth > MAX_DEPTH) return [undefined];
+  const border = borderOf(graph, link);
+  if (border) return border.hosts.flatMap((host) => valuesOfInput(host, border.name, depth + 1));
+  const origin = graph.getNodeById(link.origin_id);
+  return origin ? valuesFrom(origin, link.origin_slot, depth + 1) : [undefined];
+}
+
+/** @param {GraphNode} origin @param {number} slot @param {number} depth @returns {any[]} */
+function valuesFrom(origin, slot, depth) {
+  const kind = origin.comfyClass ?? origin.type ?? "";
+  if (origin.subgraph) {
+    const inside = origin.subgraph.outputs?.[slot]?.linkIds?.[0];
+    return inside == null ? [undefined] : valuesBehind(origin.subgraph, inside, depth);
+  }
+  if (kind === "Reroute") {
+    const link = origin.inputs?.[0]?.link;
+    return link != null && origin.graph ? valuesBehind(origin.graph, link, depth) : [undefined];
+  }
+  const name = GIVERS.includes(kind) ? origin.widgets?.[0]?.name : undefined;
+  return name === undefined ? [undefined] : valuesOfInput(origin, name, depth);
+}
+
+/**
+ * Where a link comes into a subgraph from outside.
+ * @param {Graph} graph that holds the link
+ * @param {import("./comfy.js").Link} link
+ * @returns {{hosts: GraphNode[], name: string} | null} the nodes that show the subgraph, one each time it is used, and
+ *   their input; null for a link that begins inside
+ */
+export function borderOf(graph, link) {
+  if (Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
+  const hosts = [...allGraphs()].flatMap((each) => each._nodes.filter((node) => node.subgraph === graph));
+  return { hosts, name: graph.inputs?.[link.origin_slot]?.name ?? "" };
+}
+
+/**
+ * What a node gave out when it ran last.
+ * @param {GraphNode} node
+ * @returns {Record<string, any>}
+ */
+export function outputsOf({ id, graph }) {
+  const key = graph && graph !== rootGraph() ? `${graph.id}:${id}` : String(id);
+  return app.nodeOutputs?.[key] ?? {};
+}

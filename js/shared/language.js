@@ -1,0 +1,11 @@
+// @ts-check
+// The language of the page.
+
+import { app } from "./comfy.js";
+import { translator } from "./strings.js";
+
+/** @returns {string | undefined} such as `en`, `zh`, `zh-TW` */
+export const locale = () => app.extensionManager.setting?.get("Comfy.Locale");
+
+/** The pack's texts in the page's language. */
+export const texts = () => translator(locale());

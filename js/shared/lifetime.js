@@ -1,0 +1,61 @@
+// @ts-check
+// When a panel works: while it can be seen. When it ends: with its node.
+
+import { chain } from "./dom.js";
+import { isInGraph } from "./graph.js";
+
+const TICK_MS = 300;
+
+/** What ends with each node. @type {Map<import("./comfy.js").GraphNode, () => void>} */
+const living = new Map();
+
+/**
+ * Calls `end` once when a node leaves the graph, also where the page does not tell it so: in a subgraph, when another
+ * workflow is opened.
+ * @param {import("./comfy.js").GraphNode} node
+ * @param {() => void} end
+ */
+export function endWith(node, end) {
+  living.set(node, end);
+  chain(node, "onRemoved", () => finish(node));
+}
+
+/** Ends what belongs to nodes that are not in the graph any more. */
+export function sweep() {
+  for (const node of [...living.keys()]) if (!isInGraph(node)) finish(node);
+}
+
+/** @param {import("./comfy.js").GraphNode} node */
+function finish(node) {
+  const end = living.get(node);
+  living.delete(node);
+  end?.();
+}
+
+/**
+ * Tells when an element comes into sight and goes, and ticks meanwhile.
+ * @param {Element} element
+ * @param {{enter: () => void, leave: () => void, tick?: () => void}} acts
+ * @returns {() => void} ends it; `leave` is called where the element was in sight
+ */
+export function whileSeen(element, { enter, leave, tick }) {
+  /** @type {ReturnType<typeof setInterval> | null} */
+  let timer = null;
+  const hide = () => {
+    if (timer === null) return;
+    clearInterval(timer);
+    timer = null;
+    leave();
+  };
+  const show = () => {
+    if (timer !== null) return;
+    timer = setInterval(() => (element.isConnected ? tick?.() : hide()), TICK_MS);
+    enter();
+  };
+  const observer = new IntersectionObserver((entries) => (entries.at(-1)?.isIntersecting ? show() : hide()));
+  observer.observe(element);
+  return () => {
+    observer.disconnect();
+    hide();
+  };
+}

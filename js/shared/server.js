@@ -1,0 +1,34 @@
+// @ts-check
+// Asks the pack's routes, and steers runs.
+
+import { api } from "./comfy.js";
+
+/** What the server answered with, where it did not do what it was asked to. */
+export class Refusal extends Error {
+  /** @param {number} status of HTTP @param {any} answer */
+  constructor(status, answer) {
+    super(answer.error ?? String(status));
+    this.status = status;
+    this.answer = answer;
+  }
+}
+
+/**
+ * @param {string} path below /bakery
+ * @param {object} [body] sent with POST; without it the request is a GET
+ * @returns {Promise<any>} the answer; rejects with a `Refusal`, or with what the browser says of the connection
+ */
+export async function ask(path, body) {
+  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await api.fetchApi(`/bakery${path}`, options);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refusal(response.status, answer);
+  return answer;
+}
+
+/**
+ * @param {{id: string, name: string}} run
+ * @param {string} command
+ * @param {object} [values]
+ */
+export const steerRun = ({ id, name }, command, values = {}) => ask(`/runs/${id}/${command}?name=${encodeURIComponent(name)}`, values);

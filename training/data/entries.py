@@ -1,0 +1,132 @@
+"""The images of a folder as an editor shows them: with captions, marks, and those that are left out."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
+from .folder import image_extensions, natural_key
+from .marks import Mark, read_marks
+from .tags import count_tags
+
+EXCLUDED, REMOVED = ".excluded", ".removed"
+MAX_ENTRIES = 5000
+"""More than this are not sent to a page at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image of the folder as an editor shows it."""
+
+    name: str
+    """Path below the folder, with `/`; that of an excluded one leads through `.excluded`."""
+    caption: str
+    is_excluded: bool
+    mark: Mark | None
+    changed: int
+    """Time of the last change of the picture, in seconds; tells a new picture under an old name."""
+    place: str = ""
+    """Its name, or the one it has once it is not excluded any more."""
+    version: str = ""
+    """Of the caption: what an edit is based on."""
+    caption_file: str = ""
+    """Path of the caption file below the folder; images of one stem share it."""
+    metadata: str = ""
+    """The metadata file that the caption is from, if it is; it cannot be edited here then."""
+    problem: str = ""
+    """Why the caption cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A folder's images; those that cannot be read do not hide the others."""
+
+    entries: tuple[Entry, ...] = ()
+    """All of them, in natural order."""
+    problems: tuple[str, ...] = ()
+
+
+def list_entries(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> list[Entry]:
+    """Images in and below the folder in natural order, excluded ones too.
+
+    Raises:
+        ValueError: `marks.json` cannot be read.
+    """
+    return _entries(folder, CaptionReader.of(folder, rules), read_marks(folder))
+
+
+def read_listing(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> Listing:
+    """The same, with what cannot be read told instead of raised."""
+    reader = CaptionReader.of(folder, rules)
+    problems = [reader.problem] * bool(reader.problem)
+    marks: Mapping[str, Mark] = {}
+    try:
+        marks = read_marks(folder)
+    except (ValueError, OSError) as error:
+        problems.append(str(error) if isinstance(error, ValueError) else f"marks.json: {error.strerror}")
+    return Listing(tuple(_entries(folder, reader, marks)), tuple(problems))
+
+
+def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
+    """Tags of the images that are trained, the most frequent first."""
+    counts = count_tags(entry.caption for entry in entries if not entry.is_excluded)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def entries_of(folder: Path, names: Sequence[str], rules: CaptionRules = DEFAULT_RULES) -> list[Entry]:
+    """The named images as they are now, with those that share their caption files; without those that are gone."""
+    reader, marks = CaptionReader.of(folder, rules), _marks_or_none(folder)
+    paths = dict.fromkeys(path for name in names for path in with_same_stem(folder / name))
+    found = (_entry(path, folder, reader, marks) for path in paths)
+    return [entry for entry in found if entry]
+
+
+def with_same_stem(image: Path) -> list[Path]:
+    """The image and others beside it that share its caption file."""
+    extensions = image_extensions()
+    try:
+        beside = [Path(entry.path) for entry in os.scandir(image.parent) if entry.name.startswith(image.stem)]
+    except OSError:
+        return []
+    return sorted(path for path in beside if path.stem == image.stem and path.suffix.lower() in extensions)
+
+
+def place_of(path: Path, folder: Path) -> str:
+    """Name of an image without the folder of those that are left out."""
+    return path.relative_to(folder).as_posix().replace(f"{EXCLUDED}/", "")
+
+
+def _entries(folder: Path, reader: CaptionReader, marks: Mapping[str, Mark]) -> list[Entry]:
+    paths = sorted(_image_paths(folder), key=lambda path: natural_key(place_of(path, folder)))
+    return [entry for path in paths if (entry := _entry(path, folder, reader, marks))]
+
+
+def _image_paths(folder: Path) -> Iterator[Path]:
+    extensions = image_extensions()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") or name == EXCLUDED]
+        for name in files:
+            path = Path(parent, name)
+            if not name.startswith(".") and path.suffix.lower() in extensions and path.is_file():
+                yield path
+
+
+def _entry(path: Path, folder: Path, reader: CaptionReader, marks: Mapping[str, Mark]) -> Entry | None:
+    try:
+        changed = int(path.stat().st_mtime)
+    except OSError:  # it went meanwhile
+        return None
+    caption = reader.read(path)
+    name, place = path.relative_to(folder).as_posix(), place_of(path, folder)
+    return Entry(
+        name, caption.text, EXCLUDED in path.relative_to(folder).parts, marks.get(place), changed, place,
+        caption.version, caption.path.relative_to(folder).as_posix(), caption.metadata, caption.problem,
+    )  # fmt: skip
+
+
+def _marks_or_none(folder: Path) -> Mapping[str, Mark]:
+    try:
+        return read_marks(folder)
+    except (ValueError, OSError):
+        return {}
