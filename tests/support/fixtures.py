@@ -24,7 +24,8 @@ def give_up(what: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _comfyui() -> Path:
+def comfyui_or_give_up() -> Path:
+    """The ComfyUI to test with; without one the test is skipped, or fails where it must be there."""
     folder = comfyui_folder()
     if folder is None:
         give_up("HOST", "needs ComfyUI: run `python dev.py test` once, or set COMFYUI_PATH")
@@ -34,7 +35,7 @@ def _comfyui() -> Path:
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
     """ComfyUI in this process; mark the test `comfy`."""
-    return import_comfyui(_comfyui(), tmp_path_factory.mktemp("comfyui"))
+    return import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui"))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
     base = tmp_path_factory.mktemp("server")
     make_base_folder(base)
     link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
-    server = ComfyServer(_comfyui(), base, extra_args=["--cache-classic"])
+    server = ComfyServer(comfyui_or_give_up(), base, extra_args=["--cache-classic"])
     try:
         server.start()
         yield server

@@ -28,6 +28,11 @@ def tiny_sd15_path() -> Path:
     return _made_once(f"tiny_sd15_v{VERSION}.safetensors", _sd15_weights)
 
 
+def tiniest_sd15_path() -> Path:
+    """Return the SD1.5 checkpoint of one level, making it at the first call: 14 M U-Net parameters, 150 MB."""
+    return _made_once(f"tiniest_sd15_v{VERSION}.safetensors", lambda: _sd15_weights(num_levels=1))
+
+
 def tiny_sdxl_path() -> Path:
     """Return the SDXL checkpoint, making it at the first call: three levels, 83 M U-Net parameters, 540 MB."""
     return _made_once(f"tiny_sdxl_v{VERSION}.safetensors", _sdxl_weights)
@@ -44,12 +49,13 @@ def _made_once(name: str, make: Callable[[], StateDict]) -> Path:
     return path
 
 
-def _sd15_weights() -> StateDict:
+def _sd15_weights(num_levels: int = 2) -> StateDict:
+    is_alone = num_levels == 1
     unet = _unet(
-        num_res_blocks=[1, 1],
-        channel_mult=[1, 1],
-        transformer_depth=[1, 0],
-        transformer_depth_output=[0, 0, 1, 1],
+        num_res_blocks=[1] * num_levels,
+        channel_mult=[1] * num_levels,
+        transformer_depth=[1] if is_alone else [1, 0],
+        transformer_depth_output=[1, 1] if is_alone else [0, 0, 1, 1],
         context_dim=768,
         num_heads=8,
     )
