@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...training.watch.previews import PreviewSettings
+from .model.card import kept_generators
 
 SAMPLERS: list[str] = list(comfy.samplers.KSampler.SAMPLERS)
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
@@ -29,8 +30,8 @@ class HostSampler:
         self._known: dict[str, Any] = {}
 
     def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
-        """(H, W, 3) float32 in 0..1. Leaves the global random generators as they were."""
-        with torch.inference_mode(), torch.random.fork_rng():
+        """(H, W, 3) float32 in 0..1. Leaves the random generators as they were."""
+        with torch.inference_mode(), kept_generators(self._model.load_device):
             latent = torch.zeros(1, 4, settings.height // 8, settings.width // 8)
             latent = comfy.sample.fix_empty_latent_channels(self._model, latent)
             samples = comfy.sample.sample(

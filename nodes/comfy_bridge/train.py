@@ -104,7 +104,7 @@ class HostSession:
 
     def _sampler(self, network: Network) -> PreviewSampler:
         base = self._base
-        sampler = HostSampler(base.model, base.clip, base.vae, is_text_trained(network), base.refresh)
+        sampler = HostSampler(base.model, base.clip, base.vae, is_text_trained(network), base.reclaim)
 
         def sample(prompt: str, settings: PreviewSettings) -> Tensor:
             self._progress.text(f'drawing "{shortened(prompt)}"')

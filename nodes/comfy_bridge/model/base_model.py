@@ -16,12 +16,13 @@ from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
 from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
+from .card import prepared_card, refuse_opaque
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
 from .layer_checks import check_layers, checkpoint_name
 from .shared_weights import SharedWeights, weights_for_autograd
-from .text_training import differentiable_text_encoder
+from .text_training import differentiable_text_encoder, kept_loaded
 
 TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
 """Where the host's TorchCompileModel leaves its options, in the MODEL's."""
@@ -117,13 +118,15 @@ class ComfyBaseModel:
         )
         self.prediction_type: PredictionType = prediction_type(model)
         sampling = model.get_model_object("model_sampling")
-        sigmas = sampling.sigmas.detach().to("cpu", torch.float64)
+        sigmas = sampling.sigmas.detach().cpu().double()  # in this order: not every device has float64
         self.alphas_cumprod = 1.0 / (sigmas.square() + 1.0)
         self.device: torch.device = model.load_device
+        refuse_opaque(self.device)
         self._denoiser: nn.Module = model.model.diffusion_model
         self._predict = compiled(self._denoiser, model)
         self._dtype: torch.dtype = model.model.get_dtype_inference()
         self._shared: SharedWeights | None = None
+        self._is_text_trained = False
         self._frozen = FrozenTensors([model, *([] if clip is None else [clip.patcher])])
 
     @property
@@ -197,14 +200,15 @@ class ComfyBaseModel:
             out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
             pooled = out["pooled_output"] if self.family == "sdxl" else None
             texts.append(TextConditioning(out["cond"][0], None if pooled is None else pooled[0]))
-        self.refresh()
+        if not self._is_text_trained:  # else the host loaded nothing
+            self.refresh()
         return texts
 
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
         """Scaled latents, float32 on the CPU, (B, C, H, W), of pixels in 0..1."""
         with torch.inference_mode():
             latents = self.model.model.process_latent_in(self.vae.encode(pixels_BHWC))
-        self.refresh()
+        self.reclaim()
         return latents.to("cpu", torch.float32).clone()
 
     def refresh(self) -> None:
@@ -216,16 +220,23 @@ class ComfyBaseModel:
                 comfy.model_management.load_models_gpu(self._trained)
         self._shared.refresh()
 
+    def reclaim(self) -> None:
+        """After a picture: what was loaded for it leaves the device to what trains."""
+        if self._shared is not None:
+            with torch.inference_mode():
+                give_device_to(self._trained)
+            self._shared.refresh()
+
     @contextmanager
     def training(self, is_text_trained: bool) -> Generator[None, None, None]:
         """Inside, gradients flow through the loaded weights; after it the host's objects are as they were."""
-        self._trained = [self.model] + ([self.clip.patcher] if is_text_trained and self.clip is not None else [])
+        clips = [self.clip] if is_text_trained and self.clip is not None else []
+        self._trained = [self.model, *(clip.patcher for clip in clips)]
         with torch.inference_mode():
             give_device_to(self._trained)
-        roots: list[nn.Module] = [self.model.model]
-        if is_text_trained and self.clip is not None:
-            roots.append(self.clip.cond_stage_model)
+        roots: list[nn.Module] = [self.model.model, *(clip.cond_stage_model for clip in clips)]
         with ExitStack() as stack:
+            stack.enter_context(prepared_card(self.device))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             self._shared = stack.enter_context(weights_for_autograd(roots))
@@ -233,8 +244,11 @@ class ComfyBaseModel:
             for root in roots:
                 stack.enter_context(frozen_layers(root))
             stack.enter_context(checkpointed_blocks(self._denoiser, self.gradient_checkpointing))
-            if len(roots) > 1:
-                stack.enter_context(differentiable_text_encoder(roots[1]))
+            for clip in clips:
+                stack.enter_context(differentiable_text_encoder(clip.cond_stage_model))
+                stack.enter_context(kept_loaded(clip))
+                self._is_text_trained = True
+                stack.callback(setattr, self, "_is_text_trained", False)
             yield
 
 

@@ -31,3 +31,13 @@ def differentiable_text_encoder(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)
+
+
+@contextmanager
+def kept_loaded(clip: Any) -> Iterator[None]:
+    """Inside, encoding a caption does not have the host look for memory and load the encoders, which are there."""
+    clip.load_model = lambda tokens=None: clip.patcher
+    try:
+        yield
+    finally:
+        del clip.load_model

@@ -58,7 +58,9 @@ def train_steps(
                     texts = base.encode_text(CAPTIONS) if is_text_trained else frozen
                     loss = base.denoise(latents, torch.tensor([300, 500]), texts, [SIZE, SIZE]).square().mean()
                     (loss * base.loss_scale).backward()
-                    gradients = {n: p.grad.float().cpu() / base.loss_scale for n, p in parameters.items() if p.grad is not None}
+                    gradients = {
+                        n: p.grad.float().cpu() / base.loss_scale for n, p in parameters.items() if p.grad is not None
+                    }
                     optimizer.step()
                     optimizer.zero_grad()
                     losses.append(float(loss.detach()))

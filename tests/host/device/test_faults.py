@@ -1,5 +1,7 @@
 """Where a card differs from a processor: where things lie, what it cannot compute, what a pass must not touch."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pack.tests.host.device.graphs import load
@@ -42,7 +44,7 @@ def test_what_a_preview_loaded_leaves_the_device_again(comfy, device, loaded):
 
     model, clip, vae = loaded
     base = base_model(loaded)
-    sampler = HostSampler(model, clip, vae, False, base.after_preview)
+    sampler = HostSampler(model, clip, vae, False, base.reclaim)
     settings = PreviewSettings(prompts=("red",), width=64, height=64, steps=1, cfg=1.0)
     with base.training(False):
         before, alone = device.used(), names_loaded(comfy)
@@ -60,7 +62,7 @@ def test_trained_text_encoders_are_not_loaded_again_at_every_step(comfy, device,
     assert calls == []
 
 
-def test_a_fixed_random_state_of_no_other_device_is_read(device, loaded, recwarn):
+def test_a_fixed_random_state_of_no_other_device_is_read(device, loaded):
     from pack.nodes.comfy_bridge.previews import HostSampler
     from pack.training.watch.previews import PreviewSettings
 
@@ -73,10 +75,20 @@ def test_a_fixed_random_state_of_no_other_device_is_read(device, loaded, recwarn
     assert {torch.device(f"npu:{i}" if isinstance(i, int) else i).index for i in touched} <= {0}
 
 
-def test_reduced_sums_of_the_hosts_fast_option_are_off_while_training(comfy, device, loaded, monkeypatch):
+def test_reduced_sums_of_the_hosts_fast_option_are_off_while_training(device, loaded):
     matmul = torch.backends.cuda.matmul
-    monkeypatch.setattr(matmul, "allow_fp16_accumulation", True)
     seen = []
-    train_steps(base_model(loaded), UNET, each=lambda step: seen.append(matmul.allow_fp16_accumulation))
-    assert seen == [False]
-    assert matmul.allow_fp16_accumulation is True
+    before, matmul.allow_fp16_accumulation = matmul.allow_fp16_accumulation, True
+    try:
+        train_steps(base_model(loaded), UNET, each=lambda step: seen.append(matmul.allow_fp16_accumulation))
+        assert seen == [False]
+        assert matmul.allow_fp16_accumulation is True
+    finally:
+        matmul.allow_fp16_accumulation = before
+
+
+def test_directml_is_refused_in_words(device, loaded):
+    model, clip, vae = loaded
+    model.load_device = SimpleNamespace(type="privateuseone", index=0)
+    with pytest.raises(ValueError, match="model.*DirectML"):
+        base_model(loaded)

@@ -47,7 +47,7 @@ class Counts:
     launches: int
     """Kernels; views and the making of empty tensors are none. A list of tensors counts as on CUDA."""
     waits: int
-    """Times the host waits for the device: numbers read, copies down, copies up that are not pinned and non_blocking."""
+    """Times the host waits for the device: numbers read, copies down, and up unless pinned and non_blocking."""
     copies_up: int
     bytes_up: int
     copies_down: int
