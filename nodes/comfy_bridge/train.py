@@ -12,10 +12,11 @@ from ...training.loop.rate_changes import described
 from ...training.loop.texts import is_text_trained
 from ...training.networks.network import Network
 from ...training.run.saver import Saver
+from ...training.session.messages import opening
 from ...training.session.metadata import dataset_facts, network_facts, training_facts
 from ...training.session.plan import trained_dataset
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
-from ...training.session.session import opening_message, run_training
+from ...training.session.session import run_training
 from ...training.watch.control_callback import ControlCallback
 from ...training.watch.previews import Previewer, PreviewSampler, PreviewSettings
 from .host.ranks import current_ranks
@@ -92,14 +93,20 @@ class HostSession:
             done=[step for step in store.done() if step <= found.step],  # later ones are trained again
             end=found.step if found.stays else None,
         )  # fmt: skip
-        opening = " · ".join(filter(None, [opening_message(found), self._context.note]))
+        opening = " · ".join(filter(None, [opening(session), self._context.note]))
+        terminate = SaveOnTerminate()
+
+        def idle() -> None:
+            interrupt_if_cancelled()
+            terminate.check()
+
         return [
             HostProgress(node, events, opening, saver, shown),
             previewer,
             SaveShown(saver, shown),
-            ControlCallback(control, saver, previewer, on_picture=events.picture, idle=interrupt_if_cancelled),
+            ControlCallback(control, saver, previewer, on_picture=events.picture, idle=idle),
             live.CloseRun(found.folder, events),
-            SaveOnTerminate(),
+            terminate,
         ]
 
     def _sampler(self, network: Network) -> PreviewSampler:

@@ -122,10 +122,10 @@ def overruled_note(values: Mapping[str, Any]) -> str:
 def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
     """The LoRA to give out, and a line about it: of the step picked in the strip, else the one just trained."""
     pick = load_pick(result.folder)
-    if pick is None or pick.picked_at != result.step or pick.step == result.step:
+    if pick is None or pick.step == result.step:
         return result.tensors, ""
     tensors = load_lora(result.folder.step_loras()[pick.step]).tensors
-    return tensors, f"step {pick.step} is given out, as picked in the strip"
+    return tensors, f"step {pick.step} is given out, as picked in the strip; take the pick back for step {result.step}"
 
 
 def _required_inputs() -> list[io.Input]:

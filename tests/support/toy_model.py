@@ -175,7 +175,8 @@ class ToyHooks:
 
 
 def _toy_metadata(session: Session, state: TrainState) -> dict[str, str]:
-    return {"ss_steps": str(state.step), "ss_epoch": str(epoch_at(session.job, state.step))}
+    run, epoch = session.found.folder.run_id, epoch_at(session.job, state.step)
+    return {"ss_steps": str(state.step), "ss_epoch": str(epoch), "ss_session_id": run}
 
 
 class SteeredHooks(ToyHooks):

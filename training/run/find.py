@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files.atomic import remove_leftovers
-from .current import make_current
 from .folder import RunFolder, is_stopped_at, run_ids
-from .identity import OnMoreSteps, RunKey, continue_segments
+from .identity import OnMoreSteps, RunKey, continue_segments, is_prefix
 from .lock import locked
+from .name import adopt_files, repair
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 from .take_over import copy_run, same_elsewhere
@@ -49,6 +49,12 @@ class FoundRun:
     """Name it was trained under until now; empty where that is its own."""
     steered: str = ""
     """Name of a run like this new one whose rate was changed by hand, which is why it is not copied; empty: none."""
+    is_kept_step: bool = False
+    """True for a kept step of a run that was trained further; nothing of that run is changed."""
+    branched_from: str = ""
+    """Id of the run of this name that the steps so far were copied from; empty for none."""
+    notes: tuple[str, ...] = ()
+    """What was found out of order under the name and put right, a sentence each."""
 
     @property
     def total_steps(self) -> int:
@@ -74,24 +80,47 @@ class FoundRun:
 
 
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
-    """The furthest run of this identity, its plan extended as wanted; else one of another name, copied; else a new one.
+    """What the wanted run goes on from, the first of these that there is.
 
-    Where a run of this name with other data is to be gone on from, that comes before one of another name.
+    1. the furthest run of this name and identity, its plan extended as wanted
+    2. a kept step of such a run, where fewer steps are wanted than it has
+    3. the weights of a run with other data, where `on_dataset_change` says so
+    4. a kept state that a longer or another plan has in common with the wanted one, copied
+    5. a run of this identity under another name, copied
+    6. nothing: a new run
 
-    The caller holds the lock, so what half-written files there are come from a process that died.
+    The caller holds the lock, so what half-written files there are come from a process that died. No LoRA that people
+    see is touched; the run takes the name when it saves (`take_name`).
+
+    Raises:
+        Unreadable: A record or state is there and the system refuses to read it now.
     """
-    found = [run for run_id in run_ids(root) if (run := _continued(RunFolder(root, run_id), key, settings))]
-    is_going_on = settings.on_dataset_change == "continue"
-    run = (
-        max(found, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
-        if found
-        else _begun(root, key, settings, description)
-    )
-    save_record(run.folder.record, replace(run.record, description=description))
-    make_current(root, run.folder.run_id)
+    notes = tuple(filter(None, [adopt_files(root), repair(root)]))
+    run = replace(_found(root, key, settings, description), notes=notes)
+    if not run.is_kept_step:
+        save_record(run.folder.record, replace(run.record, description=description))
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
         remove_leftovers(folder, older_than_s=0.0)
     return run
+
+
+def _found(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
+    folders = [RunFolder(root, run_id) for run_id in run_ids(root)]
+    runs = [run for folder in folders if (run := _continued(folder, key, settings))]
+    trained = [run for run in runs if run.step]
+    if trained:
+        is_going_on = settings.on_dataset_change == "continue"
+        return max(trained, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
+    if kept := next((run for folder in folders if (run := _kept_step(folder, key, settings))), None):
+        return kept
+    begun = max(runs, key=lambda run: bool(run.record.rate_changes), default=None)
+    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
+    if parent:
+        return begun if begun and begun.record.parent else _new_run(root, key, parent, description)
+    if branch := _branched(folders, key, settings):
+        return branch
+    copy, steered = _of_another_name(root, key, settings)
+    return copy or replace(begun or _new_run(root, key, None, description), steered=steered)
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:
@@ -104,8 +133,8 @@ def newest_state(folder: RunFolder) -> SavedState | None:
 
 
 def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    record = load_record(folder.record)
-    if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
+    record = _record_of(folder, key, settings)
+    if record is None:
         return None
     last = max(folder.states(), default=0)
     if continue_segments(record.segments, last, key.stages, settings.on_more_steps) is None:
@@ -125,19 +154,55 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     )  # fmt: skip
 
 
-def _begun(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
-    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
-    new = _new_run(root, key, parent, description)
-    if parent:
-        return new
+def _kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
+    """A run that was trained further than is wanted now, at the wanted step, if that was kept."""
+    record = _record_of(folder, key, settings)
+    step = sum(stage.steps for stage in key.stages)
+    if record is None or not is_prefix(key.stages, record.segments) or step not in folder.step_loras():
+        return None
+    if step >= sum(segment.steps for segment in record.segments):
+        return None  # its own end: the state decides, which is exact
+    record = replace(record, segments=key.stages)
+    return FoundRun(folder=folder, record=record, step=step, saved=load_state(folder.state(step)), is_kept_step=True)
+
+
+def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> FoundRun | None:
+    """A copy of the run that has most in common with the wanted one, from its last state that both have."""
+    places = [(step, folder) for folder in folders for step in folder.states()]
+    for step, folder in sorted(places, key=lambda place: place[0], reverse=True):
+        record = _record_of(folder, key, settings)
+        if record is None or record.parent:
+            continue
+        segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
+        saved = load_state(folder.state(step)) if segments is not None else None
+        if segments is None or saved is None:
+            continue
+        copy = _free_folder(folder.root, key.run_id)
+        copy_run(folder, step, copy)
+        changes = tuple(change for change in record.rate_changes if change[0] < step)
+        record = replace(record, segments=tuple(segments), rate_changes=changes)
+        return FoundRun(folder=copy, record=record, step=step, saved=saved, branched_from=folder.run_id)
+    return None
+
+
+def _record_of(folder: RunFolder, key: RunKey, settings: FindSettings) -> RunRecord | None:
+    """The record of a run whose weights the wanted run could have; None for any other."""
+    record = load_record(folder.record)
+    if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
+        return None
+    return record
+
+
+def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, str]:
+    """(copy of a run that was trained under another name, name of one whose rate was changed by hand)."""
     steered = ""
     for folder, record in same_elsewhere(root, key):
         # A new name is how to train without what was changed by hand.
         if record.rate_changes:
             steered = steered or folder.name
         elif taken := _taken_over(root, folder, key, settings):
-            return taken
-    return replace(new, steered=steered)
+            return taken, steered
+    return None, steered
 
 
 def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
@@ -172,12 +237,19 @@ def _new_run(
 
 
 def _free_folder(root: Path, run_id: str) -> RunFolder:
+    """A folder for a run that begins; one of the same id that has nothing to lose is taken again."""
     folder = RunFolder(root, run_id)
     number = 2
-    while folder.record.exists() or folder.states():
+    while _has_something(folder):
         folder = RunFolder(root, f"{run_id}-{number}")
         number += 1
     return folder
+
+
+def _has_something(folder: RunFolder) -> bool:
+    is_damaged = folder.record.exists() and load_record(folder.record) is None
+    # A single LoRA without a state: the process died within the first save, and makes the same file again.
+    return is_damaged or bool(folder.states()) or len(folder.step_loras()) > 1
 
 
 def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState, str] | None:

@@ -17,6 +17,7 @@
 import errno
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +135,12 @@ class RunFolder:
         """What the finished run learned, image by image and tag by tag."""
         return self.private / "report.json"
 
+    @property
+    def notes(self) -> tuple[Path, ...]:
+        """What is noted of the run beside its plan and state: figures, report, stops, pick."""
+        names = (STOPS_FILE, PICK_FILE)
+        return (self.metrics, self.base_losses, self.report, *(self.private / name for name in names))
+
     def step_loras(self) -> dict[int, Path]:
         """Kept LoRAs of this run by step, whether it is the current run of its name or a replaced one."""
         home = self.root if current_run(self.root) == self.run_id else self.private
@@ -145,10 +152,30 @@ def step_files(folder: Path, name: str) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for path in folder.glob("*.safetensors"):
         match = _STEP_FILE.fullmatch(path.name)
-        # Windows and macOS take Mira and mira for one folder; its files keep the case they were made with.
-        if match and match.group(1).casefold() == name.casefold():
+        if match and is_same_name(match.group(1), name):
             found[int(match.group(2))] = path
     return dict(sorted(found.items()))
+
+
+def split_name(path: Path) -> tuple[str, str]:
+    """(name, `-stepN` or nothing) of a LoRA's file."""
+    match = _STEP_FILE.fullmatch(path.name)
+    return (match.group(1), path.stem[len(match.group(1)) :]) if match else (path.stem, "")
+
+
+def is_same_name(a: str, b: str) -> bool:
+    """True for names that some system takes for one: Windows and macOS ignore case, macOS takes letters apart."""
+    return unicodedata.normalize("NFC", a).casefold() == unicodedata.normalize("NFC", b).casefold()
+
+
+def name_folder(loras: Path, name: str) -> Path:
+    """`<loras>/<name>`; the folder that is there already where its name differs in the form of its letters alone."""
+    folder = loras / name
+    if name.isascii() or folder.exists() or not loras.is_dir():
+        return folder
+    form = unicodedata.normalize("NFC", name)
+    same = (path for path in loras.iterdir() if unicodedata.normalize("NFC", path.name) == form)
+    return next(same, loras / form)
 
 
 def lora_files(folder: Path, name: str) -> list[Path]:
@@ -157,13 +184,24 @@ def lora_files(folder: Path, name: str) -> list[Path]:
     return [*step_files(folder, name).values(), *([latest] if latest.is_file() else [])]
 
 
-STOPS_FILE = "stops"
+class Unreadable(RuntimeError):
+    """A file of a run is there and cannot be read now; it must not be taken for one that is gone or damaged."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be read now: {error.strerror or error}. Nothing was changed. Close what has it open (a "
+            "virus scanner, a sync program), see that its drive is connected, then queue again."
+        )
+
+
+STOPS_FILE, PICK_FILE = "stops", "pick.json"
 
 
 def note_stop(folder: RunFolder, step: int) -> None:
-    """Notes that a user ended the run early and kept it, so that a host does not take its result for the end."""
-    if is_stopped_at(folder, step):
-        return
+    """Notes that a user ended the run early and kept it, so that a host does not take its result for the end.
+
+    Each stop counts, a second one at the same step too: the node runs again then.
+    """
     folder.private.mkdir(parents=True, exist_ok=True)
     with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
         file.write(f"{step}\n")

@@ -79,8 +79,12 @@ def continue_segments(
     begun = _begun(recorded, done)
     for stage in wanted:
         remaining = stage.steps
+        first: int | None = None
         while remaining > 0 and begun:
             segment = begun.pop(0)
+            if first is not None and segment.stage != first:
+                return None  # two stages: epochs and optimizer began again where one stage would have gone on
+            first = segment.stage
             steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
             if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
                 return None
@@ -90,6 +94,23 @@ def continue_segments(
         if remaining > 0:
             segments.append(replace(stage, steps=remaining))
     return None if begun else segments
+
+
+def is_prefix(wanted: Sequence[Segment], recorded: Sequence[Segment]) -> bool:
+    """True if a recorded plan gives the weights of a wanted, shorter one on its way."""
+    if len(wanted) > len(recorded):
+        return False
+    *full, last = zip(wanted, recorded, strict=False)
+    is_last_kept = last[0].steps <= last[1].steps and not last[0].depends_on_length
+    return (
+        all(_is_same(one, other) and one.steps == other.steps for one, other in full)
+        and _is_same(*last)
+        and (last[0].steps == last[1].steps or is_last_kept)
+    )
+
+
+def _is_same(wanted: Segment, recorded: Segment) -> bool:
+    return wanted.key == recorded.key and wanted.stage == recorded.stage
 
 
 def _begun(recorded: Sequence[Segment], done: int) -> list[Segment]:

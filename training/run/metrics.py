@@ -50,9 +50,32 @@ def cut_metrics(path: Path, step: int) -> None:
         write_text_atomic(path, "".join(_text(line) for line in read_metrics(path) if line["step"] <= step))
 
 
+def validation_losses(path: Path) -> dict[int, float]:
+    """Loss of the held-out images by step, with the set that was measured last: those of another are no measure."""
+    lines = [line for line in read_metrics(path) if "validation_loss" in line]
+    newest = lines[-1].get("validation_set") if lines else None
+    return {line["step"]: line["validation_loss"] for line in lines if line.get("validation_set") == newest}
+
+
+def last_validated(path: Path, set_id: str) -> int:
+    """Last step at which a set was measured; -1 for none."""
+    lines = (line for line in read_metrics(path) if "validation_loss" in line and line.get("validation_set") == set_id)
+    return max((line["step"] for line in lines), default=-1)
+
+
+def note_wanted_report(path: Path, step: int) -> None:
+    """Notes that a report is to be made when the run ends."""
+    append_line(path, {"step": step, "wanted": "report"})
+
+
+def is_report_wanted(path: Path) -> bool:
+    """True if a report was to be made when the run ends."""
+    return any(line.get("wanted") == "report" for line in read_metrics(path))
+
+
 def best_step(path: Path, steps: Iterable[int]) -> int | None:
     """Which of the steps has the lowest validation loss; None where none was validated."""
-    losses = {line["step"]: line["validation_loss"] for line in read_metrics(path) if "validation_loss" in line}
+    losses = validation_losses(path)
     validated = [step for step in steps if step in losses]
     return min(validated, key=lambda step: losses[step], default=None)
 

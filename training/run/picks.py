@@ -1,6 +1,6 @@
-"""The step of a run that a person picked as the best, kept in the run's folder.
+"""The step of a run that a person picked as the best, kept in the run's folder until it is taken back.
 
-A pick holds until the run is trained further: then the newest step counts again.
+It stays what Train LoRA and Pick Step give out when the run is trained further, and its file is never deleted by rule.
 """
 
 import json
@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..files.atomic import write_text_atomic
-from .folder import RunFolder
+from .folder import PICK_FILE, RunFolder
 from .metrics import best_step
-
-PICK_FILE = "pick.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

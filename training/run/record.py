@@ -8,6 +8,7 @@ from typing import Any
 
 from ..files.atomic import write_text_atomic
 from ..loop.rate_changes import RateChanges, read_changes
+from .folder import Unreadable
 from .identity import RunKey, Segment, fingerprint
 
 FORMAT = 1
@@ -66,13 +67,23 @@ def save_record(path: Path, record: RunRecord) -> None:
 
 
 def load_record(path: Path) -> RunRecord | None:
-    """The record, or None where there is none that this version can read."""
+    """The record, or None where there is none that this version can read.
+
+    Raises:
+        Unreadable: The file is there, but the system refuses to read it now.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return None
+    except OSError as error:
+        raise Unreadable(path, error) from error
+    try:
+        data = json.loads(text)
         if data.pop("format") != FORMAT:
             return None
         data["rate_changes"] = read_changes(data.get("rate_changes", ()))
         data["segments"] = tuple(Segment(**segment) for segment in data["segments"])
         return RunRecord(**data)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,7 +9,7 @@ done at a later save or start.
 
 import filecmp
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,12 @@ from ..files.reading import open_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..optimizers.modes import use_evaluation_weights, use_training_weights
-from .current import copy_or_warn
-from .folder import RunFolder
+from .folder import RunFolder, current_run
 from .metrics import append_line, append_metrics, best_step, sync_metrics
+from .name import copy_or_warn, take_name
+from .picks import load_pick
 from .record import load_record, save_record
-from .state import save_state
+from .state import is_finite, save_state
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 STATES_KEPT = 2
@@ -100,17 +101,33 @@ class Saver(Callback):
         self.settings = settings
         self._metadata = metadata
         self.saved_step = -1
+        self.told: list[str] = []
+        """What taking the name moved, a sentence each."""
+        self._has_name = False
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Makes the run's folder; puts the LoRAs right where they are not those of the state, or not as wanted now."""
         self.folder.private.mkdir(parents=True, exist_ok=True)
         self.saved_step = state.step
+        if not state.step or self._is_trained_further(job, state):
+            return
+        self._take_name(state.step)
         latest = self.folder.latest_lora
         is_right = _is_same(self.folder.step_lora(state.step), latest) and _dtype_of(latest) == self.settings.dtype
-        if state.step and not is_right:
-            self.save(job, state)
-        elif state.step:
+        if is_right:
             self._prune_loras(state.step)
+        else:
+            self.save(job, state)
+
+    def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
+        """True where a kept step of a longer run is wanted: the longer one's files stay."""
+        return state.step >= job.total_steps and state.step < max(self.folder.step_loras(), default=0)
+
+    def _take_name(self, step: int) -> None:
+        if not self._has_name:
+            with self._explained(step):
+                self.told += take_name(self.folder)
+            self._has_name = True
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Notes the step; saves where it is due and at the end of a stage."""
@@ -132,16 +149,24 @@ class Saver(Callback):
 
         Raises:
             SaveFailed: The disk is full or the folder not writable.
+            TrainingDiverged: A weight is no number; what was saved before stays.
         """
         tensors = final_tensors(job, state, self.settings.dtype)
+        if not is_finite([*tensors.values(), *(parameter for _, parameter in job.network.named_parameters())]):
+            raise TrainingDiverged(
+                f"training diverged: a weight is no number after step {state.step}, which is not saved. The run stands "
+                f"at step {max(self.saved_step, 0)}; lower the learning rate.",
+                max(self.saved_step, 0),
+            )
         metadata = self._metadata(state)
+        self._take_name(state.step)
         with self._explained(state.step):
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
             sync_metrics(self.folder.metrics)
             save_state(self.folder.state(state.step), job, state)
             self.saved_step = state.step
-            self._prune(state.step)
+            self._prune(state.step, {stage.end for stage in job.stages})
 
     def go_back(self, good_step: int) -> None:
         """Drops what was saved after a step; the latest LoRA becomes that of the last one left, if there is one."""
@@ -150,9 +175,11 @@ class Saver(Callback):
         for path in [*worthless, *(path for step, path in self.folder.states().items() if step > good_step)]:
             _delete(path)
         left = [path for step, path in loras.items() if step <= good_step]
-        if worthless and left:
+        if not worthless or current_run(self.folder.root) != self.folder.run_id:
+            return
+        if left:
             copy_or_warn(left[-1], self.folder.latest_lora)
-        elif worthless:
+        else:
             _delete(self.folder.latest_lora)
 
     def note(self, line: dict[str, object]) -> None:
@@ -174,12 +201,13 @@ class Saver(Callback):
         ends = (stage.end for stage in job.stages)
         return state.step % self.settings.save_every == 0 or state.step in ends
 
-    def _prune(self, step: int) -> None:
+    def _prune(self, step: int, stage_ends: Set[int]) -> None:
+        """Keeps the newest states, and those at the ends of stages: from there another next stage can be tried."""
         states = self.folder.states()
         # A state of a later step could not be read when this process began.
-        kept = [path for saved, path in states.items() if saved <= step][-STATES_KEPT:]
-        for path in states.values():
-            if path not in kept:
+        newest = [saved for saved in states if saved <= step][-STATES_KEPT:]
+        for saved, path in states.items():
+            if saved not in newest and (saved > step or saved not in stage_ends):
                 _delete(path)
         self._prune_loras(step)
 
@@ -188,9 +216,10 @@ class Saver(Callback):
             return
         # Those of later steps, which a run leaves that goes on from an older state, are made again.
         loras = {saved: path for saved, path in self.folder.step_loras().items() if saved <= step}
-        best = best_step(self.folder.metrics, loras)
+        pick = load_pick(self.folder)
+        kept = {best_step(self.folder.metrics, loras), pick.step if pick else None}
         for old in list(loras)[: -self.settings.keep_last]:
-            if old != best:
+            if old not in kept:
                 _delete(loras[old])
 
     @contextmanager

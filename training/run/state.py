@@ -6,7 +6,7 @@ A checksum over the tensors tells a damaged file (a disk that lost power in the 
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..files.reading import open_tensors
 from ..loop.job import TrainJob, TrainState
 from ..loop.stage_optimizer import optimizer_for_stage
 from ..optimizers.state import load_optimizer_state, optimizer_state
+from .folder import Unreadable
 
 FORMAT = "1"
 
@@ -58,7 +59,11 @@ def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
 
 
 def load_state(path: Path) -> SavedState | None:
-    """The state, or None if the file is missing, damaged or of another format."""
+    """The state, or None if the file is missing, damaged or of another format, or holds weights that are no numbers.
+
+    Raises:
+        Unreadable: The file is there, but the system refuses to read it now.
+    """
     try:
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
@@ -66,10 +71,17 @@ def load_state(path: Path) -> SavedState | None:
                 return None
             # Copied: tensors that share the file's memory map would change with it, and keep Windows from deleting it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            is_whole = metadata["checksum"] == _checksum(tensors)
+            is_whole = metadata["checksum"] == _checksum(tensors) and is_finite(_under(tensors, "network/").values())
             return SavedState(tensors, json.loads(metadata["state"])) if is_whole else None
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+    except (FileNotFoundError, ValueError, KeyError, safetensors.SafetensorError):
         return None
+    except OSError as error:
+        raise Unreadable(path, error) from error
+
+
+def is_finite(tensors: Iterable[Tensor]) -> bool:
+    """True if every weight is a number."""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..files.atomic import copy_atomic
 from ..files.lora_file import load_lora, save_lora
-from .folder import STOPS_FILE, RunFolder
+from .folder import RunFolder
 from .identity import RunKey
+from .name import RUN_KEY
 from .record import RunRecord, load_record
 
 _TITLES = ("ss_output_name", "modelspec.title")
@@ -33,8 +34,8 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
     target.private.mkdir(parents=True, exist_ok=True)
     for saved, path in source.step_loras().items():
         if saved <= step:
-            _copy_lora(path, target.private / target.step_lora(saved).name, source.name, target.name)
-    for path in (source.metrics, source.base_losses, source.report, source.private / STOPS_FILE):
+            _copy_lora(path, saved, source, target)
+    for path in source.notes:
         if path.is_file():
             copy_atomic(path, target.private / path.name)
     if source.previews.is_dir():
@@ -42,11 +43,15 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
     copy_atomic(source.state(step), target.state(step))
 
 
-def _copy_lora(source: Path, target: Path, old_name: str, new_name: str) -> None:
+def _copy_lora(path: Path, step: int, source: RunFolder, target: RunFolder) -> None:
+    """Into the target's own folder, with the name and the run in the header that it has there."""
+    copy = target.private / target.step_lora(step).name
     try:
-        file = load_lora(source)
+        file = load_lora(path)
     except ValueError as error:
-        logging.warning("LoRA Bakery: %s is not copied to %s: %s", source, target.parent, error)
+        logging.warning("LoRA Bakery: %s is not copied to %s: %s", path, copy.parent, error)
         return
-    titles = {key: new_name for key in _TITLES if file.metadata.get(key) == old_name}
-    save_lora(target, file.tensors, {**file.metadata, **titles})
+    changed = {key: target.name for key in _TITLES if file.metadata.get(key) == source.name}
+    if RUN_KEY in file.metadata:
+        changed[RUN_KEY] = target.run_id
+    save_lora(copy, file.tensors, {**file.metadata, **changed})

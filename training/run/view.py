@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from ..loop.rate_changes import totals
 from .curves import Curves, read_curves
-from .folder import RunFolder
+from .folder import RunFolder, Unreadable
 from .picks import load_pick
-from .record import load_record
+from .record import RunRecord, load_record
 
 PREVIEW_FILE = re.compile(r"^step(\d{6,12})-(\d{2,4})\.png$")
 PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
@@ -54,9 +54,17 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
+def _record(folder: RunFolder) -> RunRecord | None:
+    """None where it cannot be read now: the page asks again in a moment."""
+    try:
+        return load_record(folder.record)
+    except Unreadable:
+        return None
+
+
 def run_view(folder: RunFolder) -> dict[str, Any]:
     """Everything that a chart and a strip of previews need of a run."""
-    record = load_record(folder.record)
+    record = _record(folder)
     curves = read_curves(folder.metrics)
     segments = record.segments if record else ()
     step = curves.step[-1] if curves.step else 0

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -124,6 +124,9 @@ class TrainResult:
     """Which images and tags were learned; None for a run that has not ended or was not measured."""
 
 
+Measure = Literal["validation", "report"]
+
+
 @dataclass(kw_only=True)
 class Session:
     """A run found or begun, ready to train."""
@@ -136,6 +139,13 @@ class Session:
     validation: PreparedDataset | None
     """Held-out images, without draws."""
     started_at: datetime
+    owed: frozenset[Measure] = frozenset()
+    """What a finished run has not measured at its end yet, though it was to."""
+
+    @property
+    def is_settled(self) -> bool:
+        """True if nothing is left to train or to measure."""
+        return self.found.is_finished and not self.owed
 
 
 @dataclass(frozen=True, kw_only=True)

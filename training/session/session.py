@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from ..data.prepared import PreparedDataset
+from ..files.lora_file import load_lora
 from ..loop.job import Callback, StopTraining, TextSource, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
 from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
 from ..loop.parallel import Ranks, check_batch_size
-from ..loop.rate_changes import described
 from ..loop.report import StepReport
 from ..loop.stages import planned_stages, stage_at
 from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
@@ -25,12 +25,14 @@ from ..optimizers.ema import Ema
 from ..run.find import FoundRun, find_run
 from ..run.folder import check_name, check_names_fit
 from ..run.lock import locked
-from ..run.metrics import cut_metrics
+from ..run.metrics import cut_metrics, note_wanted_report
 from ..run.saver import SaveFailed, Saver, final_tensors
 from ..run.state import restore
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from ..watch.divergence import DivergenceGuard
 from ..watch.validation import Validator
+from .messages import closing_message, opening
+from .owed import owed_measures, set_id
 from .plan import PlacedData, hold_out, place_data, place_validation, run_key
 from .precision import check_fits
 from .request import Hooks, Session, TrainRequest, TrainResult
@@ -53,7 +55,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
         key, description = run_key(request, data), _description(request)
         with _explained(request.root):
             found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
-        network = _network(request)
+        network = _network(request, found)
         texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
         job = _job(request, network, data, found, texts, hooks.ranks)
         session = Session(
@@ -63,10 +65,11 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             data=data.all,
             validation=place_validation(request),
             started_at=datetime.now(timezone.utc),
+            owed=owed_measures(request, found),
         )
         del found  # the session lets its weights go once they are loaded
-        hooks.notify(opening_message(session.found))
-        if not session.found.is_finished:
+        hooks.notify(opening(session))
+        if not session.is_settled:
             _encode(session, hooks, texts)
         with _opened(session):
             network.attach()
@@ -99,7 +102,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state),
+        message=closing_message(found, state, saver.told),
         diagnosis=_diagnosis(session, hooks, state),
     )
 
@@ -117,9 +120,12 @@ def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callbac
     """The guard comes before the saver, so that nothing worthless is saved; the saver before all that may end a run."""
     is_fresh = session.request.start is None and session.found.record.parent is None
     callbacks: list[Callback] = [DivergenceGuard(saver.folder, is_fresh=is_fresh), saver]
-    if session.validation is not None and not session.found.is_finished:
-        every = session.request.validation.every or session.request.saving.save_every
-        callbacks.append(Validator(session.validation, every, saver, _progress(hooks, "validating")))
+    settings = session.request.validation
+    is_validated = not session.found.is_finished or "validation" in session.owed
+    if session.validation is not None and settings.dataset is not None and is_validated:
+        every = settings.every or session.request.saving.save_every
+        progress = _progress(hooks, "validating")
+        callbacks.append(Validator(session.validation, set_id(settings.dataset), every, saver, progress))
     return callbacks
 
 
@@ -127,47 +133,25 @@ def _load_weights(session: Session, state: TrainState) -> None:
     found, job = session.found, session.job
     if found.saved is not None:
         restore(found.saved, job, state)
+    elif found.is_kept_step:
+        state.step = found.step  # the network was made from its LoRA
     elif found.start is not None:
         for name, parameter in job.network.named_parameters():
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
         if state.ema is not None:
             state.ema = Ema(job.network.named_parameters())
     if not found.is_finished and job.ranks.rank == 0:
-        cut_metrics(found.folder.metrics, state.step)
+        _begin_figures(session, state.step)
     session.found = found.without_weights()
 
 
-def opening_message(found: FoundRun) -> str:
-    """What the run does, for the node."""
-    step, total = found.step, found.total_steps
-    damaged = f"; the state of step {found.damaged_step} on the disk is damaged" if found.damaged_step else ""
-    taken = f"; copied from {found.taken_from!r}, where it was trained" if found.taken_from else ""
-    if found.stays:
-        return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest){taken}"
-    if found.is_finished:
-        return f"already trained: {step} steps, nothing to do{taken}"
-    if step:
-        added = (
-            f"; the first {found.kept_steps} are kept as they are and the {total - found.kept_steps} added have a "
-            "schedule of their own (on_more_steps 'stretch' trains all anew under one schedule)"
-        )
-        return f"continued from step {step} of {total}{added if found.kept_steps else ''}{damaged}{taken}"
-    if found.record.parent:
-        return f"new run of {total} steps from the weights of run {found.record.parent} (the dataset changed)"
-    steered = f"; {found.steered!r} is not copied: its learning rate was changed by hand" if found.steered else ""
-    return f"new run of {total} steps{damaged}{steered}"
-
-
-def closing_message(found: FoundRun, state: TrainState) -> str:
-    """What the run did, for the node."""
-    rates = described(state.rate_changes)
-    message = f"{opening_message(found)}{f'; {rates}' if rates else ''}"
-    if found.is_finished or state.step >= found.total_steps:
-        return message
-    return (
-        f"{message}; stopped at step {state.step} and kept. Queueing again trains the rest; with after_stop "
-        "'stay' it stays as it is"
-    )
+def _begin_figures(session: Session, step: int) -> None:
+    """Drops the figures of steps that will be trained again, and notes what is to be measured at the end."""
+    folder = session.found.folder
+    for figures in (folder.metrics, folder.base_losses):
+        cut_metrics(figures, step)
+    if session.request.is_diagnosed:
+        note_wanted_report(folder.metrics, step)
 
 
 class Stay(Callback):
@@ -189,10 +173,13 @@ class Losses(Callback):
         self.values.append(report.loss)
 
 
-def _network(request: TrainRequest) -> Network:
+def _network(request: TrainRequest, found: FoundRun) -> Network:
     base = request.base
     parts = base.parts()
-    if request.start is None:
+    if found.is_kept_step and found.saved is None:
+        tensors = load_lora(found.folder.step_loras()[found.step]).tensors
+        network = Network.from_tensors(parts, base.family, tensors, request.network, read=base.frozen_tensor)
+    elif request.start is None:
         network = Network.create(parts, base.family, request.network, request.seed, base.frozen_tensor)
     else:
         start = dict(request.start.tensors)
@@ -232,7 +219,8 @@ def _data_needed(session: Session) -> list[PreparedDataset]:
     """What the stages that are not done yet train, and what is measured."""
     stages = zip(session.job.stages, session.job.data, strict=True)
     trained = [data for planned, data in stages if planned.end > session.found.step]
-    num_images = num_images_worth_measuring(session.job) if session.request.is_diagnosed else 0
+    is_measured = session.request.is_diagnosed and (not session.found.is_finished or "report" in session.owed)
+    num_images = num_images_worth_measuring(session.job) if is_measured else 0
     measured = [session.data.still(num_images)] if num_images else []
     return [*dict.fromkeys(trained), *([session.validation] if session.validation else []), *measured]
 
@@ -254,7 +242,7 @@ def _locked(request: TrainRequest, ranks: Ranks) -> AbstractContextManager[None]
 
 def _opened(session: Session) -> AbstractContextManager[None]:
     # A finished run needs no gradients: the host loads the model only if a picture is drawn.
-    if session.found.is_finished:
+    if session.is_settled:
         return nullcontext()
     return session.request.base.training(is_text_trained(session.job.network))
 
@@ -264,7 +252,8 @@ def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis |
     if state.step < job.total_steps or job.ranks.rank:
         return None
     num_images = num_images_worth_measuring(job)
-    if session.found.is_finished or not session.request.is_diagnosed or not num_images:
+    is_made_now = not session.found.is_finished or "report" in session.owed
+    if not is_made_now or not session.request.is_diagnosed or not num_images:
         known = load_diagnosis(path)
         return known if known and known.step == state.step else None
     diagnosis = diagnose(job, state, session.data.still(num_images), _progress(hooks, "measuring images"))

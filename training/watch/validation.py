@@ -6,7 +6,7 @@ from typing import Any
 from ..data.prepared import PreparedDataset
 from ..loop.job import Callback, TrainJob, TrainState
 from ..loop.report import StepReport
-from ..run.metrics import read_metrics
+from ..run.metrics import last_validated
 from ..run.saver import Saver, final_weights
 from .measure import ImageLoss, image_losses
 
@@ -23,9 +23,12 @@ def measure_final(
 class Validator(Callback):
     """Callback that measures held-out images at step 0, every n steps and at the end, and notes it in the metrics."""
 
-    def __init__(self, data: PreparedDataset, every: int, saver: Saver, on_batch: Callable[[int, int], None]) -> None:
-        """`data` without draws. `on_batch` may raise to cancel."""
+    def __init__(
+        self, data: PreparedDataset, set_id: str, every: int, saver: Saver, on_batch: Callable[[int, int], None]
+    ) -> None:
+        """`data` without draws; `set_id` is its digest: losses of another set are no measure. `on_batch` may cancel."""
         self._data = data
+        self._set_id = set_id
         self._every = every
         self._saver = saver
         self._on_batch = on_batch
@@ -33,8 +36,7 @@ class Validator(Callback):
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Measures a step whose turn it was when the run was cut off."""
-        lines = read_metrics(self._saver.folder.metrics)
-        self._last_step = max((line["step"] for line in lines if "validation_loss" in line), default=-1)
+        self._last_step = last_validated(self._saver.folder.metrics, self._set_id)
         if not state.step or self._is_due(job, state):
             self._measure(job, state)
 
@@ -53,6 +55,7 @@ class Validator(Callback):
         by_timestep = [list(column) for column in zip(*(image.loss_by_timestep for image in losses), strict=True)]
         line: dict[str, Any] = {
             "step": state.step,
+            "validation_set": self._set_id,
             "validation_loss": sum(image.loss for image in losses) / len(losses),
             "validation_by_timestep": [sum(column) / len(column) for column in by_timestep],
         }

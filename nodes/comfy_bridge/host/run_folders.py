@@ -5,7 +5,7 @@ from pathlib import Path
 import folder_paths
 
 from ....training.data.cache_limit import limit_cache
-from ....training.run.folder import check_name
+from ....training.run.folder import check_name, name_folder
 
 
 def loras_output() -> Path:
@@ -18,7 +18,7 @@ def run_root(name: str) -> Path:
 
     Raises ValueError for a name that cannot be a folder; so it never leaves `output/loras`.
     """
-    return loras_output() / check_name(name)
+    return name_folder(loras_output(), check_name(name))
 
 
 def latent_cache_folder() -> Path:

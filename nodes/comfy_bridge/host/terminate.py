@@ -30,6 +30,10 @@ class SaveOnTerminate(Callback):
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Ends the run if the signal came."""
+        self.check()
+
+    def check(self) -> None:
+        """Ends the run if the signal came; for moments between two steps, as while it is paused."""
         if self._is_terminating:
             raise StopTraining
 

@@ -1,8 +1,8 @@
 """The host is told when what a Train node gave out is no longer what lies under its name."""
 
 import pytest
-from pack.training.run.current import make_current
 from pack.training.run.folder import RunFolder
+from pack.training.run.name import take_name
 from pack.training.run.record import RunRecord, save_record
 
 pytestmark = pytest.mark.comfy
@@ -21,7 +21,7 @@ def trained(root, run_id):
     """A run that has just become the current one of its name."""
     folder = RunFolder(root, run_id)
     save_record(folder.record, RunRecord(base="", dataset="", segments=(), description={}))
-    make_current(root, run_id)
+    take_name(folder)
     folder.latest_lora.write_bytes(run_id.encode())
     return folder
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from pack.tests.support.toy_model import At, ToyBase, raising, run, toy_dataset, toy_request, with_steps
-from pack.training.files.lora_file import load_lora
+from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import Callback, StopTraining
 from pack.training.loop.stages import Stage
-from pack.training.run.current import make_current
-from pack.training.run.folder import current_run, lora_files, step_files
+from pack.training.run.folder import RunFolder, current_run, lora_files, step_files
+from pack.training.run.name import RUN_KEY, take_name
+from pack.training.run.record import RunRecord, save_record
 from pack.training.run.saver import SaveFailed, SaveSettings
 from pack.training.run.state import load_state
 
@@ -116,24 +117,38 @@ def dies_at(monkeypatch, count):
     monkeypatch.setattr(Path, "replace", replace_)
 
 
+def begin(root, run_id):
+    """A run as its record makes it known; it takes the name."""
+    folder = RunFolder(root, run_id)
+    save_record(folder.record, RunRecord(base="", dataset="", segments=(), description={}))
+    take_name(folder)
+
+
+def write(path, run_id):
+    save_lora(path, {"a": torch.zeros(1)}, {RUN_KEY: run_id})
+
+
+def writer(path):
+    return load_lora(path).metadata[RUN_KEY]
+
+
 @pytest.mark.parametrize("count", range(1, 7))
 def test_dying_while_runs_change_places_mixes_no_files(count, tmp_path, monkeypatch):
     root = tmp_path / "run"
     for run_id, steps in (("a", (1, 2)), ("b", (1, 3))):
-        make_current(root, run_id)
-        (root / ".run" / run_id).mkdir(parents=True, exist_ok=True)
+        begin(root, run_id)
         for step in steps:
-            (root / f"run-step{step:06d}.safetensors").write_text(run_id)
-        (root / "run.safetensors").write_text(run_id)
+            write(root / f"run-step{step:06d}.safetensors", run_id)
+        write(root / "run.safetensors", run_id)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         dies_at(patch, count)
-        make_current(root, "a")
+        take_name(RunFolder(root, "a"))
     for run_id, steps in (("b", [1, 3]), ("a", [1, 2]), ("b", [1, 3])):
-        make_current(root, run_id)
+        take_name(RunFolder(root, run_id))
         assert current_run(root) == run_id
         files = step_files(root, "run")
         assert list(files) == steps
-        assert {path.read_text() for path in (*files.values(), root / "run.safetensors")} == {run_id}
+        assert {writer(path) for path in (*files.values(), root / "run.safetensors")} == {run_id}
 
 
 @contextmanager
@@ -163,19 +178,19 @@ def in_use(monkeypatch, *names):
 def test_loras_that_are_open_elsewhere_are_copied_and_removed_later(tmp_path, monkeypatch, caplog):
     root = tmp_path / "run"
     names = ("run-step000001.safetensors", "run-step000002.safetensors", "run.safetensors")
-    make_current(root, "a")
+    begin(root, "a")
     for name in names:
-        (root / name).write_text("a")
+        write(root / name, "a")
     with in_use(monkeypatch, names[0], names[2]):
-        make_current(root, "b")
+        begin(root, "b")
         assert [path.name for path in lora_files(root / ".run" / "a", "run")] == list(names)
         assert [path.name for path in lora_files(root, "run")] == [names[0], names[2]]
-        make_current(root, "c")
+        begin(root, "c")
     assert "cannot be moved" in caplog.text
-    make_current(root, "b")
+    take_name(RunFolder(root, "b"))
     assert lora_files(root, "run") == lora_files(root / ".run" / "b", "run") == []
-    make_current(root, "a")
-    assert [(path.name, path.read_text()) for path in lora_files(root, "run")] == [(name, "a") for name in names]
+    take_name(RunFolder(root, "a"))
+    assert [(path.name, writer(path)) for path in lora_files(root, "run")] == [(name, "a") for name in names]
     assert not list(root.rglob("left"))
 
 
@@ -187,7 +202,7 @@ def test_the_latest_lora_is_that_of_the_current_run(request_):
     assert_equal(load_lora(first.folder.latest_lora).tensors, stopped.tensors)
     with pytest.raises(KeyboardInterrupt):
         run(replace(request_, seed=7), Dies())
-    assert not first.folder.latest_lora.exists()
+    assert_equal(load_lora(first.folder.latest_lora).tensors, stopped.tensors)
 
 
 class Dies(Callback):
@@ -222,11 +237,6 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(req
     with pytest.raises(SaveFailed, match=said):
         run(request_)
     request_.root.unlink()
-    marker = request_.root / ".run" / "current"
-    marker.mkdir(parents=True)
-    with pytest.raises(SaveFailed, match=said):
-        run(request_)
-    marker.rmdir()
     assert run(request_).message == "new run of 4 steps"
 
 

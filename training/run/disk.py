@@ -1,0 +1,67 @@
+"""What a name takes on the disk: what a run will write, what is there, and what may be deleted to free space.
+
+Deleting is the user's act; nothing here deletes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..loop.job import TrainJob
+from .folder import RunFolder, current_run, lora_files, run_ids
+from .saver import STATES_KEPT, SaveSettings
+
+MOMENTS = 2
+"""Numbers that a usual optimizer keeps for each weight; some keep fewer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiskUse:
+    """Bytes that a name has on the disk."""
+
+    loras: int
+    """What people see: the latest LoRA and the kept steps."""
+    current: int
+    """Private folder of the run that they belong to: states, figures, pictures."""
+    earlier: dict[str, int]
+    """By id, the private folders of all other runs. Each may be deleted; its LoRAs go with it."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.loras + self.current + sum(self.earlier.values())
+
+
+def disk_use(root: Path) -> DiskUse:
+    """What is there under a name."""
+    owner = current_run(root)
+    sizes = {run_id: _size(RunFolder(root, run_id).private) for run_id in run_ids(root)}
+    loras = sum(path.stat().st_size for path in lora_files(root, root.name))
+    return DiskUse(loras=loras, current=sizes.pop(owner or "", 0), earlier=sizes)
+
+
+def bytes_to_write(job: TrainJob, saving: SaveSettings, step: int) -> int:
+    """About what the rest of a run will add: LoRAs of the steps that are kept, the latest, states."""
+    numbers = sum(parameter.numel() for _, parameter in job.network.named_parameters())
+    width = {"float32": 4, "float16": 2, "bfloat16": 2}[saving.save_dtype]
+    ends = {stage.end for stage in job.stages}
+    saves = len({*range(saving.save_every, job.total_steps, saving.save_every), *ends} - set(range(step + 1)))
+    kept = min(saves, saving.keep_last) if saving.keep_last else saves
+    has_ema = any(stage.optimizer.ema_decay for stage in job.stages)
+    states = STATES_KEPT + len(ends) - 1
+    return numbers * (width * (kept + 1) + 4 * (1 + MOMENTS + has_ema) * states)
+
+
+def disk_note(job: TrainJob, saving: SaveSettings, root: Path, step: int) -> str:
+    """What a run will write and what earlier runs of the name hold, for people."""
+    earlier = sum(disk_use(root).earlier.values())
+    held = f"; earlier runs of {root.name} hold {_mb(earlier)} in {root.name}/.run" if earlier > 100e6 else ""
+    limit = "" if saving.keep_last else ", all kept steps (keep_last 0) among it"
+    return f"will write about {_mb(bytes_to_write(job, saving, step))}{limit}{held}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
