@@ -12,7 +12,7 @@ from ...training.loop.rate_changes import described
 from ...training.loop.texts import is_text_trained
 from ...training.networks.network import Network
 from ...training.run.saver import Saver
-from ...training.session.messages import opening
+from ...training.session.messages import opening_text
 from ...training.session.metadata import dataset_facts, network_facts, training_facts
 from ...training.session.plan import trained_dataset
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
@@ -93,7 +93,7 @@ class HostSession:
             done=[step for step in store.done() if step <= found.step],  # later ones are trained again
             end=found.step if found.stays else None,
         )  # fmt: skip
-        opening = " · ".join(filter(None, [opening(session), self._context.note]))
+        opening = " · ".join(filter(None, [opening_text(session), self._context.note]))
         terminate = SaveOnTerminate()
 
         def idle() -> None:

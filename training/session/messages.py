@@ -9,7 +9,7 @@ from ..run.find import FoundRun
 from .request import Session
 
 
-def opening(session: Session) -> str:
+def opening_text(session: Session) -> str:
     """What the run does, and what it will take on the disk; before anything long begins."""
     found = session.found
     if found.is_finished:

@@ -31,7 +31,7 @@ from ..run.state import restore
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from ..watch.divergence import DivergenceGuard
 from ..watch.validation import Validator
-from .messages import closing_message, opening
+from .messages import closing_message, opening_text
 from .owed import owed_measures, set_id
 from .plan import PlacedData, hold_out, place_data, place_validation, run_key
 from .precision import check_fits
@@ -68,7 +68,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             owed=owed_measures(request, found),
         )
         del found  # the session lets its weights go once they are loaded
-        hooks.notify(opening(session))
+        hooks.notify(opening_text(session))
         if not session.is_settled:
             _encode(session, hooks, texts)
         with _opened(session):

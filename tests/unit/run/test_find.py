@@ -124,7 +124,7 @@ def test_a_replaced_run_is_kept_and_gone_back_to(request_):
     assert list(first.folder.step_loras()) == [3, 4]
 
     back = run(request_)
-    assert back.message == "already trained: 4 steps, nothing to do"
+    assert back.message.startswith("already trained: 4 steps, nothing to do")
     assert back.folder == first.folder
     assert_equal(back.tensors, first.tensors)
     assert {path.name: path.read_bytes() for path in request_.root.glob("*-step*.safetensors")} == files
