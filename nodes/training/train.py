@@ -28,6 +28,7 @@ from ..comfy_bridge.host.stale_loaders import check_not_on_itself, stale_note
 from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.lora import apply_lora, kohya_tensors
+from ..comfy_bridge.model.model_facts import sampling_note
 from ..comfy_bridge.preview_store import PreviewStore, preview_sheet
 from ..comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
@@ -106,7 +107,7 @@ class BakeryTrain(io.ComfyNode):
 
 def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
     """What is to be known before the training begins, a line each."""
-    return [*filter(None, [overruled_note(values)]), *bracket_notes(trained_dataset(request))]
+    return [*filter(None, [overruled_note(values), sampling_note(values["model"])]), *bracket_notes(trained_dataset(request))]
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
-import comfy.model_base
 import comfy.model_management
-import comfy.model_sampling
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
@@ -21,11 +19,10 @@ from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
 from .layer_checks import check_layers, checkpoint_name
+from .model_facts import TORCH_COMPILE_KWARGS, model_family, noise_levels, prediction_type, refuse_bypass
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder, kept_loaded
 
-TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
-"""Where the host's TorchCompileModel leaves its options, in the MODEL's."""
 HALF_LOSS_SCALE = 2.0**16
 """Factor on the loss of fp16 models, as the usual gradient scalers begin with."""
 
@@ -36,59 +33,6 @@ def _differentiable_attention(_host_choice: Callable[..., Tensor], *args: Any, *
 
 
 DIFFERENTIABLE = {"optimized_attention_override": _differentiable_attention}
-
-
-def model_family(model: Any) -> ModelFamily:
-    """`sd15` or `sdxl` of a MODEL.
-
-    Raises ValueError for every other family, naming it.
-    """
-    base, config = model.model, model.model.model_config.unet_config
-    if config.get("in_channels") == 4:
-        if isinstance(base, comfy.model_base.SDXL):
-            return "sdxl"
-        if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768:
-            return "sd15"
-    raise ValueError(
-        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL "
-        "models. Load a checkpoint of one of these families."
-    )
-
-
-def known_prediction_type(model: Any) -> PredictionType | None:
-    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included).
-
-    None where it is neither noise nor v.
-    """
-    sampling = model.get_model_object("model_sampling")
-    is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
-    if isinstance(sampling, comfy.model_sampling.V_PREDICTION) and not is_other:
-        return "v_prediction"
-    if isinstance(sampling, comfy.model_sampling.EPS) and not is_other:
-        return "epsilon"
-    return None
-
-
-def prediction_type(model: Any) -> PredictionType:
-    """The same, for a model that is to be trained: others are refused."""
-    found = known_prediction_type(model)
-    if found is not None:
-        return found
-    sampling = model.get_model_object("model_sampling")
-    kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
-    raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
-
-
-def refuse_bypass(patcher: Any) -> None:
-    """Raises ValueError for a LoRA that the host computes beside the layers instead of in their weights.
-
-    It takes the layers' forwards, as training does, and is in no weight that could be compared.
-    """
-    if "bypass_lora" in patcher.injections:
-        raise ValueError(
-            "model or clip carries a LoRA loaded in bypass mode, which cannot be trained upon: load it with Load LoRA "
-            "or Apply LoRA (Bakery), which put it into the weights"
-        )
 
 
 def compiled(denoiser: nn.Module, model: Any) -> Callable[..., Tensor]:
@@ -117,9 +61,7 @@ class ComfyBaseModel:
             automatic if gradient_checkpointing == "auto" else gradient_checkpointing
         )
         self.prediction_type: PredictionType = prediction_type(model)
-        sampling = model.get_model_object("model_sampling")
-        sigmas = sampling.sigmas.detach().cpu().double()  # in this order: not every device has float64
-        self.alphas_cumprod = 1.0 / (sigmas.square() + 1.0)
+        self.alphas_cumprod = 1.0 / (noise_levels(model).square() + 1.0)
         self.device: torch.device = model.load_device
         refuse_opaque(self.device)
         self._denoiser: nn.Module = model.model.diffusion_model
@@ -239,6 +181,7 @@ class ComfyBaseModel:
             stack.enter_context(prepared_card(self.device))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
+            stack.enter_context(told_to_train((comfy.model_management, self.model.model, self._denoiser)))
             self._shared = stack.enter_context(weights_for_autograd(roots))
             stack.callback(setattr, self, "_shared", None)
             for root in roots:
@@ -250,6 +193,19 @@ class ComfyBaseModel:
                 self._is_text_trained = True
                 stack.callback(setattr, self, "_is_text_trained", False)
             yield
+
+
+@contextmanager
+def told_to_train(owners: Sequence[Any]) -> Generator[None, None, None]:
+    """Sets `in_training` where the host has it: it leaves out what has no gradient or works in place."""
+    before = [(owner, owner.in_training) for owner in owners if hasattr(owner, "in_training")]
+    try:
+        for owner, _ in before:
+            owner.in_training = True
+        yield
+    finally:
+        for owner, value in before:
+            owner.in_training = value
 
 
 def give_device_to(patchers: Sequence[Any]) -> None:

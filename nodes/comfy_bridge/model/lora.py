@@ -22,7 +22,7 @@ from ....training.networks.algorithms import form_of
 from ....training.networks.block_weights import block_of
 from ....training.tools.deltas import Parts, check_finite, delta_weight
 from ....training.tools.strengths import ResolvedStrengths, Strengths
-from .base_model import model_family
+from .model_facts import model_family
 
 _UNET = "diffusion_model."
 _BOTH_CLIPS = "clip_g."

@@ -252,7 +252,7 @@ def test_identity_does_not_see_what_checkpoints_leave_out(loaded):
 
 
 def test_other_families_are_refused_by_name(loaded):
-    from pack.nodes.comfy_bridge.model.base_model import model_family
+    from pack.nodes.comfy_bridge.model.model_facts import model_family
 
     class Other:
         class model:

@@ -1,0 +1,109 @@
+"""What a MODEL of the graph is: its family, how it samples, and which patches lie on it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import comfy.model_base
+import comfy.model_sampling
+from torch import Tensor
+
+from ....training.base_model import ModelFamily, PredictionType
+
+NUM_TIMESTEPS = 1000
+TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
+"""Where the host's TorchCompileModel leaves its options, in the MODEL's."""
+COMPILE_WRAPPER = "torch.compile"
+"""Key of what it wraps the model in."""
+
+
+def model_family(model: Any) -> ModelFamily:
+    """`sd15` or `sdxl` of a MODEL.
+
+    Raises ValueError for every other family, naming it.
+    """
+    base, config = model.model, model.model.model_config.unet_config
+    if config.get("in_channels") == 4:
+        if isinstance(base, comfy.model_base.SDXL):
+            return "sdxl"
+        if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768:
+            return "sd15"
+    raise ValueError(
+        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL "
+        "models. Load a checkpoint of one of these families."
+    )
+
+
+def known_prediction_type(model: Any) -> PredictionType | None:
+    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included).
+
+    None where it is neither noise nor v.
+    """
+    sampling = model.get_model_object("model_sampling")
+    is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
+    if isinstance(sampling, comfy.model_sampling.V_PREDICTION) and not is_other:
+        return "v_prediction"
+    if isinstance(sampling, comfy.model_sampling.EPS) and not is_other:
+        return "epsilon"
+    return None
+
+
+def prediction_type(model: Any) -> PredictionType:
+    """The same, for a model that is to be trained: others are refused."""
+    found = known_prediction_type(model)
+    if found is not None:
+        return found
+    sampling = model.get_model_object("model_sampling")
+    kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
+    raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
+
+
+def refuse_bypass(patcher: Any) -> None:
+    """Raises ValueError for a LoRA that the host computes beside the layers instead of in their weights.
+
+    It takes the layers' forwards, as training does, and is in no weight that could be compared.
+    """
+    if "bypass_lora" in patcher.injections:
+        raise ValueError(
+            "model or clip carries a LoRA loaded in bypass mode, which cannot be trained upon: load it with Load LoRA "
+            "or Apply LoRA (Bakery), which put it into the weights"
+        )
+
+
+def noise_levels(model: Any) -> Tensor:
+    """Sigma of every timestep, float64, (1000,), as the MODEL samples with (patches included).
+
+    Raises:
+        ValueError: It has fewer: then timesteps are no indices of noise levels.
+    """
+    sampling = model.get_model_object("model_sampling")
+    sigmas = sampling.sigmas.detach().cpu().double()  # in this order: not every device has float64
+    if len(sigmas) != NUM_TIMESTEPS:
+        kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
+        raise ValueError(
+            f"model samples by {kinds} with {len(sigmas)} noise levels, training needs all {NUM_TIMESTEPS}: connect the "
+            "model from before the node that sets this (ModelSamplingDiscrete with lcm), and put that node behind "
+            "Train LoRA"
+        )
+    return sigmas
+
+
+def sampling_note(model: Any) -> str:
+    """That patches which change how pictures are drawn are not trained with, by their names; empty without any."""
+    names = sorted(set(_sampling_patches(model)))
+    return f"patches for sampling are not trained with: {', '.join(names)}" if names else ""
+
+
+def _sampling_patches(model: Any) -> Iterator[str]:
+    """Names of functions that the host's sampling calls and a plain pass through the U-Net does not."""
+    options = dict(model.model_options)
+    inner = options.pop("transformer_options", {})
+    for group in ("patches", "patches_replace"):
+        yield from (name for name, patches in inner.get(group, {}).items() if patches)
+    yield from (name for name, value in inner.items() if callable(value))
+    yield from (name for name, value in options.items() if _has_function(value))
+    for wrappers in model.wrappers.values():
+        yield from (str(key or "wrapper") for key, found in wrappers.items() if found and key != COMPILE_WRAPPER)
+
+
+def _has_function(value: Any) -> bool:
+    return callable(value) or (isinstance(value, (list, tuple)) and any(callable(item) for item in value))

@@ -1,0 +1,93 @@
+"""What a MODEL says of itself: how it samples, and which patches for sampling lie on it."""
+
+import pytest
+import torch
+from pack.tests.host.nodes.test_bridge import base_model
+
+pytestmark = pytest.mark.comfy
+
+
+@pytest.fixture(scope="module")
+def model(comfy, tiny_sd15):
+    with torch.inference_mode():
+        return comfy.module("comfy.sd").load_checkpoint_guess_config(
+            str(tiny_sd15), output_vae=False, output_clip=False
+        )[0]
+
+
+def test_sampling_with_few_noise_levels_is_refused_by_its_name(comfy, model):
+    with torch.inference_mode():
+        patched = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete().patch(model, "lcm", False)[0]
+    with pytest.raises(ValueError, match=r"model .*Distilled.* 50 noise levels.* 1000.*before the node") as refusal:
+        base_model((patched, None, None))
+    assert "max_timestep" not in str(refusal.value)
+
+
+def patched_by(comfy, model, node):
+    """The MODEL behind one of the host's patch nodes."""
+    nodes = {
+        "FreeU": ("comfy_extras.nodes_freelunch", {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2}),
+        "TomePatchModel": ("comfy_extras.nodes_tomesd", {"ratio": 0.3}),
+        "HyperTile": (
+            "comfy_extras.nodes_hypertile", {"tile_size": 256, "swap_size": 2, "max_depth": 0, "scale_depth": False}),
+        "PatchModelAddDownscale": (
+            "comfy_extras.nodes_model_downscale",
+            {"block_number": 3, "downscale_factor": 2.0, "start_percent": 0.0, "end_percent": 0.35,
+             "downscale_after_skip": True, "downscale_method": "bicubic", "upscale_method": "bicubic"}),
+        "RescaleCFG": ("comfy_extras.nodes_model_advanced", {"multiplier": 0.7}),
+        "PerturbedAttentionGuidance": ("comfy_extras.nodes_pag", {"scale": 3.0}),
+        "EasyCacheNode": (
+            "comfy_extras.nodes_easycache",
+            {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False}),
+    }  # fmt: skip
+    module, values = nodes[node]
+    kind = getattr(comfy.module(module), node)
+    with torch.inference_mode():
+        result = kind.execute(model, **values) if hasattr(kind, "execute") else kind().patch(model, **values)
+    return result[0]
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [
+        ("FreeU", "output_block_patch"),
+        ("TomePatchModel", "attn1_patch"),
+        ("HyperTile", "attn1_patch"),
+        ("PatchModelAddDownscale", "input_block_patch"),
+        ("RescaleCFG", "sampler_cfg_function"),
+        ("PerturbedAttentionGuidance", "sampler_post_cfg_function"),
+        ("EasyCacheNode", "easycache"),
+    ],
+)
+def test_patches_for_sampling_are_named(comfy, model, node, name):
+    from pack.nodes.comfy_bridge.model.model_facts import sampling_note
+
+    note = sampling_note(patched_by(comfy, model, node))
+    assert "patches for sampling are not trained with" in note
+    assert name in note
+
+
+def test_a_plain_model_and_one_that_is_compiled_need_no_note(comfy, model):
+    from pack.nodes.comfy_bridge.model.model_facts import sampling_note
+
+    assert sampling_note(model) == ""
+    compiled = model.clone()
+    comfy.module("comfy_api.torch_helpers").set_torch_compile_wrapper(compiled, backend="eager")
+    assert sampling_note(compiled) == ""
+    velocity = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
+    with torch.inference_mode():
+        assert sampling_note(velocity.patch(model, "v_prediction", True)[0]) == ""
+
+
+def test_the_host_is_told_that_it_trains_and_told_again_when_it_ends(comfy, model):
+    management = comfy.module("comfy.model_management")
+    unet = model.model.diffusion_model
+    unet.in_training = False  # as newer hosts have it
+    try:
+        with base_model((model, None, None)).training(False):
+            assert management.in_training
+            assert unet.in_training
+        assert not management.in_training
+        assert not unet.in_training
+    finally:
+        del unet.in_training
