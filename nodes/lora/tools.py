@@ -15,9 +15,9 @@ from ...training.tools.inspection import inspect_lora
 from ...training.tools.resize import resize
 from ...training.tools.result_metadata import extracted_metadata, resized_metadata
 from .. import sockets
-from ..comfy_bridge.model.model_facts import known_prediction_type
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.model.lora_weights import HostWeights, weight_pairs
+from ..comfy_bridge.model.model_facts import known_prediction_type
 from ..comfy_bridge.model.trigger_words import likely_trigger_words
 from . import merge as lora_merge
 from .files import CATEGORY

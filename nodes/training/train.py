@@ -107,7 +107,10 @@ class BakeryTrain(io.ComfyNode):
 
 def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
     """What is to be known before the training begins, a line each."""
-    return [*filter(None, [overruled_note(values), sampling_note(values["model"])]), *bracket_notes(trained_dataset(request))]
+    return [
+        *filter(None, [overruled_note(values), sampling_note(values["model"])]),
+        *bracket_notes(trained_dataset(request)),
+    ]
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:

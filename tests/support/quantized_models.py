@@ -106,8 +106,6 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, Tensor]:
 def load_weights(host: HostModules, weights: Mapping[str, Tensor]) -> LoadedModels:
     """MODEL, CLIP and VAE of a checkpoint's tensors, weights under inference mode; None for what they do not hold."""
     options = {"clip_l_model_config": THREE_LAYERS, "clip_g_model_config": THREE_LAYERS}
-    if any(name.endswith(".comfy_quant") and not name.startswith(UNET) for name in weights):
-        options["quantization_metadata"] = {"mixed_ops": True}
     has_clip = any("transformer.text_model" in name for name in weights)
     has_vae = any(name.startswith("first_stage_model.") for name in weights)
     with torch.inference_mode():
@@ -116,3 +114,14 @@ def load_weights(host: HostModules, weights: Mapping[str, Tensor]) -> LoadedMode
             output_clip=has_clip, output_vae=has_vae, te_model_options=options,
         )  # fmt: skip
     return LoadedModels(*loaded[:3])
+
+
+def load_text_encoder(host: HostModules, weights: Mapping[str, Tensor]) -> Any:
+    """CLIP of the tensors of one CLIP-L, as the host's own files name them."""
+    options: dict[str, Any] = {}
+    if any(name.endswith(".comfy_quant") for name in weights):
+        options["quantization_metadata"] = {"mixed_ops": True}
+    with torch.inference_mode():
+        return host.module("comfy.sd").load_text_encoder_state_dicts(
+            [{name: tensor.clone() for name, tensor in weights.items()}], model_options=options
+        )

@@ -80,8 +80,8 @@ def noise_levels(model: Any) -> Tensor:
     if len(sigmas) != NUM_TIMESTEPS:
         kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
         raise ValueError(
-            f"model samples by {kinds} with {len(sigmas)} noise levels, training needs all {NUM_TIMESTEPS}: connect the "
-            "model from before the node that sets this (ModelSamplingDiscrete with lcm), and put that node behind "
+            f"model samples by {kinds} with {len(sigmas)} noise levels, training needs all {NUM_TIMESTEPS}: connect "
+            "the model from before the node that sets this (ModelSamplingDiscrete with lcm), and put that node behind "
             "Train LoRA"
         )
     return sigmas

@@ -17,7 +17,9 @@ def model(comfy, tiny_sd15):
 
 def test_sampling_with_few_noise_levels_is_refused_by_its_name(comfy, model):
     with torch.inference_mode():
-        patched = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete().patch(model, "lcm", False)[0]
+        patched = (
+            comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete().patch(model, "lcm", False)[0]
+        )
     with pytest.raises(ValueError, match=r"model .*Distilled.* 50 noise levels.* 1000.*before the node") as refusal:
         base_model((patched, None, None))
     assert "max_timestep" not in str(refusal.value)
