@@ -61,9 +61,9 @@ class BakeryLoadDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """A folder this machine lacks is named in one message, before anything runs; one from a link when it runs.
+        """Refuse a missing folder before anything runs; one from a link is checked when it runs.
 
-        The host repeats a message for every input that is asked for here, so masks are looked for when it runs.
+        ComfyUI repeats a message for every input requested here, so masks are checked when the node runs.
         """
         try:
             if folder is not None and not input_folder(folder).is_dir():
@@ -76,7 +76,7 @@ class BakeryLoadDataset(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None, mask_folder: str | None = "", **_: Any) -> str | float:
-        """Changes when a file of the folder does; always where the folder's name is not known yet."""
+        """Changes when a file of the folder does; always while the folder's name is unknown."""
         if folder is None or mask_folder is None:
             return float("nan")
         return " ".join(folder_state(name) for name in (folder, mask_folder) if name)
@@ -197,7 +197,7 @@ class BakerySaveDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """A name that leads elsewhere is refused before anything runs; one from a link when it runs."""
+        """Refuse a name outside the input folder before anything runs; one from a link is checked when it runs."""
         try:
             if folder is not None:
                 input_folder(folder)
@@ -212,16 +212,16 @@ class BakerySaveDataset(io.ComfyNode):
 
 
 def join(datasets: list[Dataset], is_balanced: bool) -> Dataset:
-    """The datasets as one, with equal shares for all concepts if wanted."""
+    """The datasets as one, with balanced concepts if wanted."""
     joined = combine(datasets)
     return balance(joined) if is_balanced else joined
 
 
 def summary(dataset: Dataset) -> str:
-    """How much there is, in one line."""
+    """Size of the dataset in one line."""
     samples = sum(subset.num_samples for subset in dataset.subsets)
     held_out = sum(len(subset.items) for subset in dataset.held_out)
-    return f"{dataset.num_images} images, {samples} an epoch" + (f", {held_out} for validation" if held_out else "")
+    return f"{dataset.num_images} images, {samples} per epoch" + (f", {held_out} for validation" if held_out else "")
 
 
 def _weight_inputs() -> list[io.Input]:
@@ -242,7 +242,7 @@ def _weight_inputs() -> list[io.Input]:
 
 
 def _caption_lines(text: str, num_images: int) -> list[str]:
-    """One text for all images, or its lines where there are several and several images."""
+    """One text for all images, or one line each if there are several lines and images."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines if len(lines) > 1 and num_images > 1 else [text]
 

@@ -1,4 +1,4 @@
-"""A dataset shown: pictures and captions as trained, buckets, tags, warnings."""
+"""Shows a dataset: pictures and captions as trained, buckets, tags, warnings."""
 
 from comfy_api.latest import io, ui
 
@@ -11,7 +11,7 @@ from .datasets import CATEGORY
 
 
 class BakeryInspectDataset(io.ComfyNode):
-    """What a dataset looks like to the trainer, and what is wrong with it."""
+    """Shows a dataset as the trainer sees it, with warnings."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -1,4 +1,4 @@
-"""Datasets of kohya's sd-scripts, read from the folders below ComfyUI's input folder."""
+"""Datasets of kohya's sd-scripts, read from folders in ComfyUI's input folder."""
 
 import logging
 from pathlib import Path
@@ -52,7 +52,7 @@ class BakeryImportKohyaDataset(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text: str | None = None, command: str | None = "") -> str | float:
-        """Changes when a file of the folders does; always where the text is not known yet."""
+        """Changes when a file of the folders does; always while the text is unknown."""
         if text is None or command is None:
             return float("nan")
         try:
@@ -78,7 +78,7 @@ def _find(written: str) -> Path | None:
 
 
 def _renamed(setup: KohyaDatasets) -> list[str]:
-    """Which folder stands for which path."""
+    """Which folder was used for which path."""
     named = dict.fromkeys(subset.folder for subset in setup.subsets)
     found = {name: find_input_folder(name) for name in named}
     return [f"{name}: read from input/{folder}" for name, folder in found.items() if folder != name]

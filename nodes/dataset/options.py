@@ -1,4 +1,4 @@
-"""What is done to a dataset while training: captions and sizes."""
+"""How a dataset is trained: captions and sizes."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ BUCKETS = BucketSettings()
 
 
 class BakeryCaptions(io.ComfyNode):
-    """Trigger word, tag edits, and what is drawn anew for each caption."""
+    """Trigger word, tag edits, and how captions vary."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -25,7 +25,7 @@ NO_LORA = "none"
 
 
 def strength_inputs() -> list[Any]:
-    """Strengths by part and block, as the apply and bake nodes have them."""
+    """Strengths by part and block, for Apply LoRA and Merge LoRA into Model."""
     return [
         io.Float.Input(
             "unet_strength", default=1.0, min=-100.0, max=100.0, step=0.01,
@@ -45,7 +45,7 @@ def strength_inputs() -> list[Any]:
 
 
 def apply_inputs(model: Any, clip: Any, lora: Mapping, **inputs: Any) -> tuple[Any, Any]:
-    """MODEL and CLIP with the LoRA at the strengths that the inputs of `strength_inputs` say."""
+    """MODEL and CLIP with the LoRA at the strengths of `strength_inputs`."""
     strengths = Strengths(
         unet=inputs["unet_strength"],
         text_encoder=inputs["text_encoder_strength"],
@@ -80,7 +80,7 @@ class BakeryLoadLoRA(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name: str) -> str:
-        """The file's time and size: an overwritten file is another input."""
+        """The file's time and size: an overwritten file counts as a changed input."""
         return lora_state(lora_name)
 
     @classmethod

@@ -22,7 +22,7 @@ MAX_RANK = 4096
 
 
 def lora_outputs() -> list[Any]:
-    """The LoRA made, and what there is to say about it."""
+    """The resulting LoRA and a report."""
     return [
         sockets.LoraModel.Output(display_name="lora", tooltip="The new LoRA."),
         io.String.Output(display_name="report", tooltip="Ranks, size and error."),
@@ -53,12 +53,12 @@ def rank_inputs(default: int, tooltip: str, minimum: int = 1) -> list[Any]:
 def rank_choice(
     rank: int, conv_rank: int = 0, rank_method: Any = "fixed", threshold: float = 0.9, **_: Any
 ) -> RankChoice:
-    """The inputs of `rank_inputs` as one setting."""
+    """The values of `rank_inputs` as one setting."""
     return RankChoice(rank=rank, conv_rank=conv_rank or None, method=rank_method, threshold=threshold)
 
 
 def metadata_of(lora: Mapping) -> dict[str, str]:
-    """What the LoRA's file said; empty for one of core's nodes."""
+    """Metadata of the LoRA's file; empty if it comes from one of core's nodes."""
     return dict(getattr(lora, "metadata", {}))
 
 
@@ -145,7 +145,7 @@ def _connected(inputs: Mapping[str, Any]) -> list[tuple[Mapping, Strengths, str]
 
 
 class BakeryMergeIntoModel(io.ComfyNode):
-    """A LoRA into MODEL and CLIP for good."""
+    """Merges a LoRA into MODEL and CLIP."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -1,4 +1,4 @@
-"""What is done with LoRAs after training: resize, extract, inspect; merging is in `lora_merge.py`."""
+"""Tools for LoRAs: resize, extract, inspect; merging is in `merge.py`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -97,7 +97,7 @@ class BakeryExtractLoRA(io.ComfyNode):
         cls, model: Any, tuned_model: Any, rank: int, clip: Any = None, tuned_clip: Any = None, **rest: Any
     ) -> io.NodeOutput:
         if (clip is None) != (tuned_clip is None):
-            raise ValueError("clip: connect the text encoders of both models or of none")
+            raise ValueError("clip and tuned_clip: connect both or neither")
         settings = ExtractSettings(
             choice=rank_choice(rank, **rest), include_conv=rest.get("include_conv", False),
             min_difference=rest.get("min_difference", 0.0), dtype=torch.float32,

@@ -1,4 +1,4 @@
-"""LoRAs side by side: saved steps, strengths and prompts in one labelled picture, scored where references are given."""
+"""LoRAs side by side: saved steps, strengths and prompts in one labeled picture, scored against references."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ class BakeryCompare(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> str:
-        """Changes when a cell is chosen on the node or a step picked in the strip; nothing is drawn again then."""
+        """Changes when a cell is chosen on the node or a step is picked in the strip; nothing is drawn again."""
         return f"{choices_state(comparisons_folder())} {picks_state(loras_output())}"
 
     @classmethod
@@ -131,17 +131,17 @@ class Wanted:
     settings: PreviewSettings
     cells: tuple[Cell, ...]
     other_prompts: tuple[str, ...]
-    """Of other subjects than what was trained."""
+    """Prompts of subjects that were not trained."""
 
 
 def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
-    """All of them, in an order that does not depend on the layout."""
+    """All cells, in an order that does not depend on the layout."""
     cells = [cell for page in pages for row in page.cells for cell in row]
     return tuple(sorted(cells, key=lambda cell: (cell.lora, cell.prompt, cell.strength, cell.text_strength)))
 
 
 def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
-    """Digest of all that decides pictures and scores; not of how they are laid out."""
+    """Digest of everything that decides pictures and scores, but not their layout."""
     references, vision = values.get("references"), values.get("clip_vision")
     facts = [
         patcher_key(values["model"]), clip_key(values["clip"]), vae_key(values["vae"]),
@@ -154,7 +154,7 @@ def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
 
 
 def _draw(values: Mapping[str, Any], wanted: Wanted, node_id: str | None) -> tuple[Comparison, list[Image.Image]]:
-    """Samples every cell, and scores it where there are references."""
+    """Sample every cell, and score it if there are references."""
     sampler = CellSampler(values["model"], values["clip"], values["vae"], node_id)
     draw = ([lora.load for lora in wanted.loras], wanted.strengths, wanted.text_strengths)
     pictures = sampler.draw(wanted.cells, *draw, wanted.settings)
@@ -189,7 +189,7 @@ def _cells_of_others(cells: Sequence[Cell], num_prompts: int) -> list[Cell]:
     found = list(dict.fromkeys(replace(cell, prompt=index) for cell in cells for index in range(num_prompts)))
     if len(found) > MAX_CELLS:
         raise ValueError(
-            f"other_prompts would make {len(found)} further pictures, at most {MAX_CELLS}; take fewer lines"
+            f"other_prompts would make {len(found)} further pictures, at most {MAX_CELLS}; use fewer lines"
         )
     return found
 
@@ -214,7 +214,7 @@ def _others_changed(wanted: Wanted, pictures: Mapping[Cell, Tensor], sampler: Ce
 
 
 def _best(values: Mapping[str, Any], drawn: Comparison, chosen: int | None) -> tuple[int, str]:
-    """Which LoRA is given out, and why."""
+    """The LoRA to output, and why."""
     if chosen is not None:
         return drawn.cells[chosen].lora, "chosen on this node"
     scores = drawn.by_cell()

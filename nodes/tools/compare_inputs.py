@@ -10,7 +10,7 @@ MAX_LORAS = 4
 
 
 def compare_inputs() -> list[io.Input]:
-    """All of them, in the order of the node."""
+    """All inputs, in the order of the node."""
     return [*_what_inputs(), *_layout_inputs(), *_sampling_inputs(), *_scoring_inputs()]
 
 

@@ -1,4 +1,4 @@
-"""What a plan of stages will do, drawn before training."""
+"""Draws a plan of stages before training."""
 
 from typing import get_args
 

@@ -12,12 +12,12 @@ from ..base_model import ImageSize
 
 
 class SampleRef(NamedTuple):
-    """One showing of an image in an epoch."""
+    """One appearance of an image in an epoch."""
 
     entry: int
     """Index into the prepared entries."""
     repeat: int
-    """Which of its showings in the epoch, from 0; each has its own draws."""
+    """Which of its appearances in the epoch, from 0; each has random draws of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Batch:
     latents_BCHW: Tensor
     """Scaled latents, float32."""
     captions: tuple[str, ...]
-    """Each sample's own caption as drawn for this step; may be empty."""
+    """Caption of each sample for this step; may be empty."""
     sizes: tuple[ImageSize, ...]
     """Size conditioning of each sample."""
     mask_B1HW: Tensor | None
-    """Loss weight by area, 0..1, float32; None where no sample has a mask."""
+    """Loss weight by area, 0..1, float32; None if no sample has a mask."""
     loss_weight_B: Tensor
     """Weight of each sample's subset, float32."""
     is_regularization_B: Tensor
-    """True for regularisation images, bool."""
+    """True for regularization images, bool."""
     image_ids: tuple[int, ...]
     """Number of the distinct image of each sample; `PreparedDataset.image_names` names it."""

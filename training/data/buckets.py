@@ -1,7 +1,7 @@
 """Aspect buckets: the sizes images are trained in, and which one an image goes to.
 
-Sizes are (width, height) in pixels. The list and the choice are those of kohya's sd-scripts, so that a dataset falls
-into the same buckets there and here (NovelAI's aspect ratio bucketing).
+Sizes are (width, height) in pixels. The list and the choice are those of kohya's sd-scripts, so that a dataset gets
+the same buckets in both (NovelAI's aspect ratio bucketing).
 """
 
 import math
@@ -37,11 +37,11 @@ class BucketSettings:
     upscale: bool = True
     """Enlarge images smaller than their bucket; off, each image gets a bucket not larger than itself."""
     random_crop: bool = False
-    """Crop at a random place each time instead of the centre; the image is then encoded anew in every step."""
+    """Crop at a random position instead of the center; the image is then encoded again in every step."""
     flip: bool = False
-    """Mirror half of the images, drawn anew each epoch; wrong for whatever has a left and a right."""
+    """Mirror half of the images, chosen at random each epoch; wrong for anything asymmetric."""
     use_alpha_masks: bool = False
-    """Use an image's transparency as its loss mask; off, transparent parts are put on white."""
+    """Use an image's transparency as its loss mask; off, transparent parts become white."""
     cache: Literal["ram", "disk"] = "disk"
     """Where encoded latents are kept: for this run, or in files that later runs find again, where there is a folder
     for them. A picture takes 64 KB at 512 x 512 pixels, 256 KB at 1024 x 1024."""
@@ -69,12 +69,12 @@ class BucketSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketGrid:
-    """The buckets of one subset, settled for a model."""
+    """The buckets of one subset for one type of model."""
 
     sizes: tuple[Size, ...]
-    """Sorted; empty where every image makes its own bucket (no upscaling)."""
+    """Sorted; empty if every image gets a bucket of its own (no upscaling)."""
     max_area: int
-    """Square pixels no bucket exceeds."""
+    """Largest area of a bucket in pixels."""
     step: int
     """Pixels."""
 
@@ -87,7 +87,7 @@ class BucketGrid:
 
 
 def bucket_grid(settings: BucketSettings, items: Sequence[ImageItem], family: ModelFamily) -> BucketGrid:
-    """The buckets that these images get with this kind of model."""
+    """Return the buckets of these images for this type of model."""
     step = settings.bucket_step
     if settings.resolution is None:
         usual = median_high([math.isqrt(item.width * item.height) for item in items])
@@ -117,7 +117,7 @@ def bucket_sizes(max_area: int, min_size: int, max_size: int, step: int) -> tupl
 
 
 def own_bucket(image: Size, max_area: int, step: int) -> tuple[Size, Size]:
-    """Bucket and scaled size of an image that is only ever shrunk, to `max_area`, and cropped to the grid.
+    """Bucket and scaled size of an image that is only shrunk, to `max_area`, and cropped to the grid.
 
     An image with a side below one step is the exception: it is enlarged until it fills the smallest bucket, of which
     none exceeds `max_area` either.

@@ -1,4 +1,4 @@
-"""Keeps the folder of cached latents from growing without end."""
+"""Limits the size of the folder of cached latents."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ MAX_BYTES = 10 * 2**30
 
 
 def limit_cache(folder: Path, max_bytes: int = MAX_BYTES) -> int:
-    """Deletes the cached files written longest ago until the rest fits; returns the number deleted."""
+    """Delete the oldest cached files until the rest fits; return how many were deleted."""
     found = [(path, path.stat()) for path in folder.glob("*/*.safetensors")]
     total = sum(stat.st_size for _, stat in found)
     deleted = 0

@@ -1,4 +1,4 @@
-"""A training set: subsets of images with what is done to them. It knows no pixels and no model.
+"""A training set: subsets of images and their settings. Knows no pixels and no model.
 
 Datasets are values: joining, balancing and splitting return new ones.
 """
@@ -24,7 +24,7 @@ class Subset:
 
     items: tuple[ImageItem, ...]
     name: str = "images"
-    """Of the concept; shown in reports and written to the LoRA's metadata."""
+    """Name of the concept; shown in reports and written to the LoRA's metadata."""
     repeats: int = 1
     """Times each image is shown per epoch, at least 1."""
     is_regularization: bool = False
@@ -44,7 +44,7 @@ class Subset:
 
     @property
     def num_samples(self) -> int:
-        """Showings per epoch."""
+        """Samples per epoch."""
         return len(self.items) * self.repeats
 
 
@@ -54,9 +54,9 @@ class Dataset:
 
     subsets: tuple[Subset, ...]
     notes: tuple[str, ...] = ()
-    """What the user should know of how the images were read; each said once."""
+    """Notes for the user on how the images were read; each shown once."""
     held_out: tuple[Subset, ...] = ()
-    """Images that are marked to be measured with; they are never trained."""
+    """Images marked for validation; they are never trained."""
 
     def __post_init__(self) -> None:
         if not self.subsets:
@@ -64,19 +64,19 @@ class Dataset:
 
     @property
     def num_images(self) -> int:
-        """Different pictures, regularisation included."""
+        """Different pictures, regularization included."""
         return len(self.pictures())
 
     def fingerprint(self) -> str:
-        """Hash of all that influences training: pictures, captions, settings. Not paths, names or times."""
+        """Hash of everything that affects training: pictures, captions, settings. Not paths, names or times."""
         return hash_bytes(json.dumps([_subset_content(subset) for subset in self.subsets]).encode())
 
     def pictures(self) -> set[str]:
-        """Contents of the different pictures, regularisation included."""
+        """Contents of the different pictures, regularization included."""
         return {item.content_hash for subset in self.subsets for item in subset.items}
 
     def with_role(self, is_regularization: bool, loss_weight: float) -> "Dataset":
-        """The same images with another weight, all as regularisation images or only those marked so."""
+        """The same images with another weight, all as regularization images or only the marked ones."""
         return self.map(
             lambda s: replace(s, is_regularization=is_regularization or s.is_regularization, loss_weight=loss_weight)
         )
@@ -86,7 +86,7 @@ class Dataset:
         return replace(self, subsets=tuple(map(change, self.subsets)), held_out=tuple(map(change, self.held_out)))
 
     def as_validation(self) -> "Dataset":
-        """All images to be measured with, marked so or not."""
+        """All images for validation, whether marked or not."""
         return replace(self, subsets=self.subsets + self.held_out, held_out=())
 
 
@@ -101,7 +101,7 @@ def combine(datasets: Sequence[Dataset]) -> Dataset:
 
 
 def union(datasets: Sequence[Dataset]) -> Dataset:
-    """The subsets of all datasets, one that several of them share only once; a single dataset as it is."""
+    """The subsets of all datasets without repeats; a single dataset is returned unchanged."""
     if len(datasets) == 1:
         return datasets[0]
     joined = combine(datasets)
@@ -109,9 +109,9 @@ def union(datasets: Sequence[Dataset]) -> Dataset:
 
 
 def balance(dataset: Dataset) -> Dataset:
-    """Repeats set so that every concept is shown about equally often: round(largest count / own count).
+    """Set repeats so that every concept is trained about equally often: round(largest count / own count).
 
-    Regularisation images keep theirs, since their number follows the training images anyway, and so do held-out ones.
+    Regularization images keep theirs, since their number follows the training images anyway, and so do held-out ones.
     """
     largest = max((len(subset.items) for subset in dataset.subsets if not subset.is_regularization), default=1)
 
@@ -124,7 +124,7 @@ def balance(dataset: Dataset) -> Dataset:
 
 
 def with_captions(dataset: Dataset, settings: CaptionSettings) -> Dataset:
-    """The dataset with these caption settings; regularisation images never get the trigger word."""
+    """The dataset with these caption settings; regularization images never get the trigger word."""
     return dataset.map(
         lambda s: replace(s, captions=replace(settings, trigger="") if s.is_regularization else settings)
     )
@@ -145,7 +145,7 @@ def with_tag_edits(dataset: Dataset, edits: TagEdits, keep_tags_separator: str =
 
 
 def with_buckets(dataset: Dataset, settings: BucketSettings, more_resolutions: Sequence[int] = ()) -> Dataset:
-    """The dataset with these bucket settings, each image shown once more at each further resolution."""
+    """The dataset with these bucket settings; each image also appears at each further resolution."""
     versions = [settings, *(replace(settings, resolution=resolution) for resolution in more_resolutions)]
     subsets = (replace(subset, buckets=version) for version in versions for subset in dataset.subsets)
     held_out = (replace(subset, buckets=settings) for subset in dataset.held_out)
@@ -156,7 +156,7 @@ def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """(images to train on, held-out images), with no picture in both.
 
     `share` of the distinct training pictures, 0..1 and at least one of them, are held out; which ones depends on the
-    seed and the pictures alone. Held-out images are shown once, without any draws. Regularisation images are never
+    seed and the pictures alone. Held-out images appear once, without randomness. Regularization images are never
     held out, and are left out where they equal one that is.
 
     Raises:
@@ -179,14 +179,14 @@ def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
 
 
 def without(dataset: Dataset, pictures: Set[str]) -> Dataset | None:
-    """The dataset without these pictures, named by content; None where no training image is left."""
+    """The dataset without these pictures, given by content hash; None if no training image is left."""
     subsets = [_only(subset, lambda item: item.content_hash not in pictures) for subset in dataset.subsets]
     left = tuple(subset for subset in subsets if subset)
     return replace(dataset, subsets=left) if left else None
 
 
 def without_draws(subset: Subset) -> Subset:
-    """The subset shown once per epoch, always alike: nothing shuffled, dropped, mirrored or cropped at random."""
+    """The subset once per epoch without randomness: nothing shuffled, dropped, mirrored or cropped at random."""
     captions = replace(
         subset.captions, shuffle_tags=False, tag_dropout=0.0, caption_dropout=0.0,
         caption_dropout_every_n_epochs=0, tag_warmup_steps=0.0,
@@ -195,7 +195,7 @@ def without_draws(subset: Subset) -> Subset:
 
 
 def marked_for_validation(datasets: Sequence[Dataset]) -> Dataset | None:
-    """The images of the datasets that are marked to be measured with, shown once, or None where none are."""
+    """The images marked for validation, once each, or None if there are none."""
     subsets = dict.fromkeys(without_draws(subset) for dataset in datasets for subset in dataset.held_out)
     return Dataset(tuple(subsets)) if subsets else None
 
@@ -225,7 +225,7 @@ def _caption_content(subset: Subset) -> dict[str, Any]:
 
 
 def _texts(subset: Subset) -> list[str]:
-    """All that can get into a caption."""
+    """Everything that can appear in a caption."""
     settings = subset.captions
     added = [settings.trigger, settings.prefix, settings.suffix, *(new for _, new in settings.replacements)]
     return [*(line for item in subset.items for line in item.captions), *added]

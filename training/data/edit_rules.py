@@ -8,7 +8,7 @@ ARROW = re.compile(r"->|=>|>")
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Tags of all lines, parted as those of captions are."""
+    """Tags of all lines, split like those of captions."""
     return tuple(tag for line in text.splitlines() for tag in split_tags(line))
 
 

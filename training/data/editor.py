@@ -1,11 +1,10 @@
-"""Changes to a folder of training images from outside the graph: captions, tags, marks, what is left out or added.
+"""Edits a folder of training images from outside the graph: captions, tags, marks, excluded and added images.
 
-Captions are the text files beside the images, marks lie in `marks.json`. An image left out lies in a folder `.excluded`
-beside its place: hidden folders are not read by `scan_folder`, and it can be put back. One whose adding was taken back
-goes to `.removed` in the same way, and is not shown any more. Nothing is ever deleted.
+Captions are text files next to the images, marks are in `marks.json`. An excluded image moves to a folder `.excluded`
+next to it, which `scan_folder` does not read, and can be restored. An added image that is undone moves to `.removed` in
+the same way and is no longer shown. Nothing is ever deleted.
 
-Edits follow one another: none reads while another writes. One that says what it was based on is refused where the
-folder has changed meanwhile.
+Edits run one at a time. An edit that names the version it is based on is refused if the folder has changed since.
 """
 
 import functools

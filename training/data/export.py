@@ -14,10 +14,10 @@ TEMPORARY_PREFIX = ".bakery-tmp-"
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
-    """Pictures and captions into a new folder; it appears complete or not at all.
+    """Pictures and captions into a new folder; it appears only when complete.
 
     Subsets go into `N_name` folders unless there is but one, shown once. Captions have their tag edits and the trigger
-    word; what is drawn while training is not in them. Regularisation and validation images are marked. Masks go under
+    word; what is drawn while training is not in them. Regularization and validation images are marked. Masks go under
     the same names into a folder beside it, `NAME_masks`. Where exactly this is already there, nothing is written.
 
     Raises:
@@ -43,7 +43,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
 
 
 def mask_folder_of(folder: Path) -> Path:
-    """Where the masks of a written dataset lie."""
+    """Folder of the masks of a written dataset."""
     return folder.with_name(f"{folder.name}_masks")
 
 
@@ -87,7 +87,7 @@ def _write_item(item: ImageItem, subset: Subset, path: Path, mask_path: Path) ->
 
 def _refuse_other_content(written: Path, target: Path) -> None:
     if target.exists() and _content(target) != _content(written):
-        raise ValueError(f"there is already a folder {target.name!r} with other content; choose another name")
+        raise ValueError(f"there is already a folder {target.name!r} with different content; choose another name")
 
 
 def _content(folder: Path) -> dict[str, bytes]:

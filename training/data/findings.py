@@ -1,4 +1,4 @@
-"""What is worth knowing of a dataset before it is trained on: duplicates, tiny images, tags that tell nothing apart.
+"""What to check in a dataset before training: duplicates, tiny images, tags that cannot be told apart.
 
 Shapes: N images, P values of a thumbnail.
 """
@@ -24,14 +24,14 @@ MAX_COMPARED = 3000
 
 
 def caption_as_trained(entry: Entry) -> str:
-    """The caption of an image as the first epoch of seed 0 draws it, caption dropout left aside."""
+    """The caption of an image in the first epoch with seed 0, without caption dropout."""
     captions, settings = entry.item.captions, entry.subset.captions
     moments = (CaptionMoment(seed=0, epoch=0, image=entry.index, repeat=repeat) for repeat in range(8))
     return next((text for text in (process_caption(captions, settings, moment) for moment in moments) if text), "")
 
 
 def unique_images(entries: Sequence[Entry]) -> list[Entry]:
-    """Each image file or graph image once, though it be trained at several resolutions, by concept and name."""
+    """Each image once, even if it is trained at several resolutions, by concept and name."""
     # Images of the graph are all called alike, so the content tells them apart.
     unique = {
         (entry.subset.name, natural_key(entry.item.name), entry.item.content_hash): entry for entry in reversed(entries)
@@ -48,7 +48,7 @@ def duplicates(entries: Sequence[Entry]) -> list[list[str]]:
 
 
 def near_duplicates(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Pairs of different files that look alike: copies saved or scaled anew. The first 3000 images are compared.
+    """Pairs of different files that look alike: copies that were saved or scaled again. Compares the first 3000 images.
 
     Pictures count as alike where their thumbnails of 16x16 differ by at most 1 percent on average.
     """
@@ -77,7 +77,7 @@ def enlarged(entries: Sequence[Entry]) -> list[str]:
 
 
 def masked_out(entries: Sequence[Entry]) -> list[str]:
-    """Names of images of which the mask leaves nothing to train on."""
+    """Names of images whose mask leaves nothing to train on."""
     masked = [e for e in entries if e.item.mask is not None or e.subset.buckets.use_alpha_masks]  # reading takes long
     masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in masked)
     return [name for name, mask in masks if mask is not None and mask.getbbox() is None]
@@ -89,7 +89,7 @@ def empty_captions(entries: Sequence[Entry]) -> list[str]:
 
 
 def tag_images(entries: Sequence[Entry]) -> dict[str, frozenset[int]]:
-    """Places of the images that each tag stands by, most frequent tags first; captions as they are before any draw."""
+    """Indices of the images with each tag, most frequent tags first; captions before any randomness."""
     places: defaultdict[str, set[int]] = defaultdict(set)
     for place, entry in enumerate(entries):
         for tag in _tags(entry):
@@ -107,9 +107,9 @@ def _tags(entry: Entry) -> Iterator[str]:
 
 
 def inseparable_tags(entries: Sequence[Entry]) -> list[tuple[list[str], int]]:
-    """(tags, number of images) for groups of tags that only ever appear together, in two images or more.
+    """(tags, number of images) for groups of tags that always occur together, in two images or more.
 
-    Nothing in the dataset tells such tags apart: each learns a part of what all of them show.
+    Nothing in the dataset tells such tags apart: each learns part of what they show together.
     """
     groups: defaultdict[frozenset[int], list[str]] = defaultdict(list)
     for tag, images in tag_images(entries).items():

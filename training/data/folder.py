@@ -1,7 +1,7 @@
 """Datasets from a folder of images.
 
-Folders follow kohya's layout: a subfolder `10_name` holds the concept "name", each image of it shown ten times an
-epoch. Folders without a number, nested ones and images beside the folders are taken too.
+Folders follow kohya's layout: a subfolder `10_name` holds the concept "name", each image repeated ten times per
+epoch. Folders without a number, nested folders and images next to the folders are read too.
 """
 
 import os
@@ -32,12 +32,12 @@ class _Concept:
 
 
 def image_extensions() -> frozenset[str]:
-    """Lower-case extensions of the images that this installation reads."""
+    """Lowercase extensions of the image formats this installation can read."""
     return ALWAYS_READABLE | (SOMETIMES_READABLE & Image.registered_extensions().keys())
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files in and below a folder in natural order (2 before 10); hidden files and folders are left out."""
+    """Image files in a folder and its subfolders in natural order (2 before 10); hidden ones are skipped."""
     extensions = image_extensions()
     images: list[Path] = []
     for parent, folders, files in os.walk(folder):
@@ -65,8 +65,8 @@ def scan_folder(
 
     `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
     file beside it, else `class_tokens`, else the name of its folder without the number. `mask_folder` holds masks
-    under the images' names. Images that cannot be read are left out and named in the dataset's notes. Marks in
-    `marks.json` make images regularisation images, or hold them out for validation.
+    under the images' names. Images that cannot be read are skipped and named in the dataset's notes. Marks in
+    `marks.json` make images regularization images, or hold them out for validation.
 
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
@@ -101,7 +101,7 @@ def scan_folder(
             )
         )
     notes = [_unnamed_note(folder, unnamed)] * bool(unnamed)
-    notes += [f"left out, cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
+    notes += [f"skipped because they cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
         subset = Subset(

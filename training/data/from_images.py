@@ -24,7 +24,7 @@ def subset_from_images(
 ) -> Subset:
     """A subset of pixels in 0..1, each (H, W, 3), or (H, W, 4) with alpha; sizes may differ.
 
-    `captions` and `masks` (H, W) are one for all images or one an image. Lines of a caption are its variants. A mask
+    `captions` and `masks` (H, W) are one for all images or one per image. Lines of a caption are its variants. A mask
     without any white is none: ComfyUI's Load Image gives such a mask for an image without transparency.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A dataset as pages of pictures, each cropped as it is trained, with its caption as it is trained.
+"""A dataset as pages of pictures, each with crop and caption as in training.
 
 Shapes: N pages, H W rows and columns of a page.
 """

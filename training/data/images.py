@@ -1,9 +1,9 @@
-"""One training image: what is known of it without its pixels, and how its pixels are read.
+"""One training image: facts known without decoding it, and how its pixels are read.
 
 Every picture is treated as 8-bit RGB, upright, as a viewer shows it. Images of the graph are rounded to 8 bits when
 they come in, so that training on them and on the files they would be saved to gives the same latents.
 
-Shapes: H W rows and columns, C colour channels (3, or 4 with alpha).
+Shapes: H W rows and columns, C color channels (3, or 4 with alpha).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class ImageItem:
     """A picture with its captions."""
 
     name: str
-    """What messages call it: path below the dataset's folder, or "image 3"."""
+    """Name in messages: path relative to the dataset's folder, or "image 3"."""
     source: Path | Tensor
     """File, or uint8 pixels (H, W, C)."""
     captions: tuple[str, ...]
@@ -36,7 +36,7 @@ class ImageItem:
     height: int
     """Pixels, after the EXIF rotation."""
     content_hash: str
-    """Of the file's bytes or the pixels; equal for equal pictures wherever they lie."""
+    """Hash of the file's bytes or the pixels; equal for equal pictures, whatever their path."""
     mask: Path | Tensor | None = None
     """Loss weight by area, white = 1: a picture file or uint8 (H, W). None = the whole image counts."""
     mask_hash: str = ""
@@ -70,14 +70,14 @@ def _inspect_file(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> ImageF
 
 
 def check_unchanged(item: ImageItem) -> None:
-    """Refuses files that were written anew since the item was made: under its hash they would be another picture.
+    """Refuse files that changed since the item was made: its hash would name another picture.
 
     Raises:
         OSError: A file has other bytes, or is not there.
     """
     for source, known in ((item.source, item.content_hash), (item.mask, item.mask_hash)):
         if isinstance(source, Path) and hash_bytes(source.read_bytes()) != known:
-            raise OSError(f"{source.name} was written anew since the folder was read; queue again")
+            raise OSError(f"{source.name} changed since the folder was read; queue again")
 
 
 def open_image(source: Path | Tensor) -> Image.Image:
@@ -107,9 +107,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def read_rgb_and_mask(item: ImageItem, use_alpha_mask: bool) -> tuple[Image.Image, Image.Image | None]:
-    """The colours (RGB) and the mask (L) in the size of the image, or None where all of it counts.
+    """The colors (RGB) and the mask (L) at the image's size, or None if the whole image counts.
 
-    Transparent parts are put on white, unless the alpha channel is the mask. A mask given for the item wins over alpha.
+    Transparent parts become white unless the alpha channel is the mask. A mask of the item takes precedence over alpha.
 
     Raises:
         OSError: A file cannot be decoded.
@@ -124,7 +124,7 @@ def read_rgb_and_mask(item: ImageItem, use_alpha_mask: bool) -> tuple[Image.Imag
 
 
 def open_mask(source: Path | Tensor) -> Image.Image:
-    """The mask in mode L; of a colour picture the red channel, as in sd-scripts."""
+    """The mask in mode L; of a color picture the red channel, as in sd-scripts."""
     if isinstance(source, Tensor):
         return Image.fromarray(source.numpy())
     return open_image(source).getchannel("R")
@@ -142,7 +142,9 @@ def to_uint8(values: Tensor, name: str) -> Tensor:
         ValueError: There are NaN or infinite values.
     """
     if not bool(torch.isfinite(values).all()):
-        raise ValueError(f"{name} must hold numbers in 0..1, got NaN or infinite values; look at what produced it")
+        raise ValueError(
+            f"{name} must hold numbers in 0..1, got NaN or infinite values; check the node that produced it"
+        )
     return (values.detach().float().clamp(0, 1) * 255).round().to(device="cpu", dtype=torch.uint8).contiguous()
 
 

@@ -34,7 +34,7 @@ MAX_IMAGES_AT_ONCE = 16
 
 
 class UnreadableImages(ValueError):
-    """Pictures that were there when the folder was read and are no longer, not whole, or others."""
+    """Pictures that were missing, damaged or changed since the folder was read."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Name each picture with its error."""
@@ -61,16 +61,16 @@ class View:
     placement: Placement
     use_alpha_mask: bool
     keep: Keep
-    """Where its latents stay; "no" for views that do not come again (random crops)."""
+    """Where its latents are kept; "no" for views that do not recur (random crops)."""
 
     def key(self, encoder_id: str) -> str:
-        """Name of all that its latents depend on."""
+        """Name of everything its latents depend on."""
         parts = (CACHE_FORMAT, self.item.content_hash, self.item.mask_hash, self.use_alpha_mask, encoder_id)
         return hash_bytes(repr((*parts, *astuple(self.placement))).encode())
 
 
 class LatentSource:
-    """Latents of views: looked up, or encoded."""
+    """Latents of views, from the cache or encoded."""
 
     def __init__(self, encode_images: EncodeImages, encoder_id: str = "", cache_dir: Path | None = None) -> None:
         self._encode_images = encode_images
@@ -107,7 +107,7 @@ class LatentSource:
                 self._keep(view, key, encoded)
 
     def get(self, views: Sequence[View]) -> list[Encoded]:
-        """Latents of views of one bucket, in their order; those not kept are encoded together."""
+        """Latents of views of one bucket, in order; those not cached are encoded together."""
         found = [self._find(view, view.key(self._encoder_id)) for view in views]
         fresh: Iterator[Encoded] = iter(())
         missing = [view for view, encoded in zip(views, found, strict=True) if encoded is None]
@@ -140,7 +140,7 @@ class LatentSource:
             self._memory[key] = encoded
 
     def _is_on_disk(self, view: View) -> bool:
-        """Latents stay in memory where there is no folder, or no name that tells this encoder from others."""
+        """True unless there is no folder, or no id of the encoder: latents then stay in memory."""
         return view.keep == "disk" and self._cache_dir is not None and bool(self._encoder_id)
 
     def _file(self, key: str) -> Path:

@@ -1,10 +1,10 @@
-"""What single images of a folder are for: to measure with, or to keep the model from forgetting their class.
+"""What single images of a folder are for: validation, or regularization.
 
-The marks lie in the folder itself, in `marks.json`, so that they travel with the images and can be read and edited:
+Marks are stored in the folder itself, in `marks.json`, so that they move with the images and can be edited:
 
     {"regularization": ["cat1.png"], "validation": ["10_fox/3.png"]}
 
-Names are paths below the folder, with `/`. Names of images that are not there (any more) mean nothing.
+Names are paths relative to the folder, with `/`. Names without an image are ignored.
 """
 
 import json
@@ -54,11 +54,11 @@ def _lists(text: str, folder: Path) -> dict[Mark, list[str]]:
 
 def _unreadable(folder: Path) -> ValueError:
     form = json.dumps({mark: ["name.png"] for mark in MARKS})
-    return ValueError(f"{folder.name}/{MARKS_FILE} must have the form {form}; mend it, or delete it to mark anew")
+    return ValueError(f"{folder.name}/{MARKS_FILE} must have the form {form}; fix it, or delete it to start over")
 
 
 def write_marks(folder: Path, marks: Mapping[str, Mark]) -> None:
-    """Writes the marks; without any, no file is left."""
+    """Write the marks; if there are none, delete the file."""
     if not marks:
         (folder / MARKS_FILE).unlink(missing_ok=True)
         return
@@ -66,6 +66,6 @@ def write_marks(folder: Path, marks: Mapping[str, Mark]) -> None:
 
 
 def marks_text(marks: Mapping[str, Mark]) -> str:
-    """What the file says: a line an image."""
+    """Content of the file: one line per image."""
     lists = {mark: sorted(name for name, given in marks.items() if given == mark) for mark in MARKS}
     return json.dumps({mark: names for mark, names in lists.items() if names}, ensure_ascii=False, indent=1) + "\n"

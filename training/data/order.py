@@ -23,7 +23,7 @@ class OrderEntry:
 
 
 def epoch_batches(entries: Sequence[OrderEntry], batch_size: int, seed: int, epoch: int) -> list[BatchPlan]:
-    """Batches of an epoch, shuffled; only the last of a bucket may be short."""
+    """Batches of an epoch, shuffled; only the last of each bucket may be smaller."""
     refs = train_refs(entries)
     refs += regularization_refs(entries, len(refs), seed, epoch)
     order = torch.randperm(len(refs), generator=generator(seed, "sample order", epoch))
@@ -50,7 +50,7 @@ def count_batches(entries: Sequence[OrderEntry], batch_size: int) -> int:
 
 
 def train_refs(entries: Sequence[OrderEntry]) -> list[SampleRef]:
-    """Every showing of every image that is not for regularisation."""
+    """Every appearance of every image that is not for regularization."""
     return [
         SampleRef(index, repeat)
         for index, entry in enumerate(entries)
@@ -60,7 +60,7 @@ def train_refs(entries: Sequence[OrderEntry]) -> list[SampleRef]:
 
 
 def regularization_quotas(entries: Sequence[OrderEntry], num_train: int) -> dict[Size, int]:
-    """Regularisation samples per bucket and epoch, `num_train` in all, shared out by the buckets' sizes."""
+    """Regularization samples per bucket and epoch, `num_train` in total, in proportion to bucket sizes."""
     sizes: dict[Size, int] = {}
     for entry in entries:
         if entry.is_regularization:
@@ -75,7 +75,7 @@ def regularization_quotas(entries: Sequence[OrderEntry], num_train: int) -> dict
 
 
 def regularization_refs(entries: Sequence[OrderEntry], num_train: int, seed: int, epoch: int) -> list[SampleRef]:
-    """As many regularisation samples as training samples; epoch by epoch the images of a bucket take turns."""
+    """As many regularization samples as training samples; epoch by epoch the images of a bucket take turns."""
     refs: list[SampleRef] = []
     for bucket, quota in sorted(regularization_quotas(entries, num_train).items()):
         pool = [

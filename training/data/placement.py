@@ -1,6 +1,6 @@
-"""Where in a bucket an image lies: scaled, cropped, mirrored. Pixels, mask and SDXL's conditioning follow one record.
+"""How an image is scaled, cropped and mirrored into a bucket. Pixels, mask and SDXL's conditioning follow one record.
 
-Sizes are (width, height) in pixels; `ImageSize` has them the other way round, as SDXL does.
+Sizes are (width, height) in pixels; `ImageSize` has them in SDXL's order, height first.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class Placement:
     """Mirrored left to right, after the crop."""
 
     def image_size(self, item: ImageItem) -> ImageSize:
-        """What SDXL is told. The crop corner is that of the scaled and, where mirrored, mirrored image."""
+        """SDXL's size conditioning. The crop corner is that of the scaled (and mirrored) image."""
         left, top = self.left_top
         if self.is_flipped:
             left = self.scaled[0] - self.bucket[0] - left
@@ -42,14 +42,14 @@ class Placement:
 
 
 def place(item: ImageItem, grid: BucketGrid) -> Placement:
-    """The image in its bucket, cropped at the centre."""
+    """The image in its bucket, cropped at the center."""
     bucket, scaled = grid.choose((item.width, item.height))
     left, top = (scaled[0] - bucket[0]) // 2, (scaled[1] - bucket[1]) // 2
     return Placement(bucket=bucket, scaled=scaled, left_top=(left, top))
 
 
 def crop_anywhere(placement: Placement, generator: Generator) -> Placement:
-    """The same bucket with the crop at a place drawn evenly."""
+    """The same bucket with the crop at a uniformly random position."""
     left = torch.randint(placement.scaled[0] - placement.bucket[0] + 1, (1,), generator=generator)
     top = torch.randint(placement.scaled[1] - placement.bucket[1] + 1, (1,), generator=generator)
     return replace(placement, left_top=(int(left), int(top)))
@@ -58,7 +58,7 @@ def crop_anywhere(placement: Placement, generator: Generator) -> Placement:
 def placed(image: Image.Image, placement: Placement) -> Image.Image:
     """The image (any mode) as it fills the bucket: Lanczos where it grows, else bicubic over all that a pixel covers.
 
-    Of Pillow's filters that one comes nearest to the average of the area; its box filter takes pixels wholly or not.
+    Of Pillow's filters this comes closest to the average of the area; its box filter counts pixels wholly or not.
     """
     width, height = placement.scaled
     if image.size != placement.scaled:

@@ -23,10 +23,10 @@ def prepare(
     """The dataset in buckets and encoded.
 
     `encoder_id` names the VAE by its content; with it, `cache_dir` holds latents from run to run for subsets whose
-    cache is "disk". `encode_images` is used again while training only where images are cropped at random.
+    cache is "disk". During training `encode_images` is only used for images that are cropped at random.
 
     Raises:
-        ValueError: There are only regularisation images, pictures cannot be read (all are named), or the VAE gives NaN.
+        ValueError: There are only regularization images, pictures cannot be read (all are named), or the VAE gives NaN.
     """
     prepared = place_dataset(dataset, encode_images, family, encoder_id, cache_dir)
     prepared.encode(on_progress or _ignore)
@@ -40,13 +40,13 @@ def place_dataset(
     encoder_id: str = "",
     cache_dir: Path | None = None,
 ) -> PreparedDataset:
-    """The dataset in buckets, without a picture being read; `prepare` without the encoding.
+    """The dataset in buckets, without reading any picture; `prepare` without the encoding.
 
     Raises:
-        ValueError: There are only regularisation images.
+        ValueError: There are only regularization images.
     """
     if all(subset.is_regularization for subset in dataset.subsets):
-        raise ValueError("the dataset must have training images, got regularisation images only")
+        raise ValueError("the dataset must have training images, got regularization images only")
     entries = place_images(dataset, family)
     source = LatentSource(encode_images, encoder_id, cache_dir)
     return PreparedDataset(entries, source, (*dataset.notes, *_cost_notes(dataset)))
@@ -80,9 +80,9 @@ def _cost_notes(dataset: Dataset) -> list[str]:
     if not any(subset.buckets.random_crop for subset in dataset.subsets):
         return []
     return [
-        "random_crop: each image is read and encoded anew in every step, so steps take longer and the VAE stays loaded"
+        "random_crop: each image is read and encoded again in every step, so steps take longer and the VAE stays loaded"
     ]
 
 
 def _ignore(done: int, total: int) -> None:
-    """Progress nobody asked for."""
+    """Ignore progress."""

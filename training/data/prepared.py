@@ -1,6 +1,6 @@
-"""A dataset made ready for a model: placed in buckets, encoded, and handed out batch by batch.
+"""A dataset prepared for a model: placed in buckets, encoded, served batch by batch.
 
-The same arguments give the same batch, whatever was asked before.
+The same arguments give the same batch, whatever was asked for before.
 
 Shapes: B samples, C latent channels, H W latent rows and columns.
 """
@@ -30,9 +30,9 @@ class Entry:
     item: ImageItem
     subset: Subset
     placement: Placement
-    """Cropped at the centre, not mirrored."""
+    """Cropped at the center, not mirrored."""
     index: int
-    """Place in the prepared set; names its draws."""
+    """Index in the prepared set; part of its random draws' names."""
     image_id: int
     """Number of the picture; the same for all entries that show it."""
 
@@ -63,10 +63,10 @@ class PreparedDataset:
         self.image_names: tuple[str, ...] = tuple(names[image_id] for image_id in sorted(names))
         """Name of each distinct image, by its number in `Batch.image_ids`."""
         self.notes: tuple[str, ...] = tuple(notes)
-        """What the user should know before training, each said once."""
+        """Notes for the user before training; each shown once."""
 
     def encode(self, on_progress: Progress) -> None:
-        """Encodes what is to be kept and is not yet; `load` does it sample by sample otherwise.
+        """Encode everything that is cached; otherwise `load` encodes sample by sample.
 
         Raises:
             ValueError: Pictures cannot be read (all are named), or the VAE gives NaN.
@@ -74,7 +74,7 @@ class PreparedDataset:
         self._source.fill((view for entry in self._entries for view in entry.views()), on_progress)
 
     def still(self, max_images: int | None = None) -> "PreparedDataset":
-        """The training images shown once and always alike, for measuring; at most so many, spread over the set.
+        """The training images once each without randomness, for measuring; at most `max_images`, spread over the set.
 
         Images keep their numbers, and their latents where these are kept already.
         """
@@ -89,12 +89,12 @@ class PreparedDataset:
 
     @property
     def num_images(self) -> int:
-        """Distinct pictures, regularisation included."""
+        """Distinct pictures, regularization included."""
         return len(self.image_names)
 
     @property
     def num_samples(self) -> int:
-        """Showings of training images per epoch; as many of regularisation images come on top where there are any."""
+        """Samples of training images per epoch; regularization images, if any, add as many."""
         return sum(entry.repeats for entry in self._order if not entry.is_regularization)
 
     def bucket_counts(self) -> dict[Size, int]:
@@ -140,7 +140,7 @@ class PreparedDataset:
         )
 
     def distinct_captions(self) -> tuple[str, ...] | None:
-        """All captions training can draw, dropped ones (empty) included; None where they are too many to list."""
+        """All captions that training can use, including dropped (empty) ones; None if they are too many to list."""
         distinct: dict[str, None] = {}
         for entry in self._entries:
             possible = possible_captions(entry.item.captions, entry.subset.captions)

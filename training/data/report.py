@@ -1,4 +1,4 @@
-"""A dataset described in words: what is trained, in which sizes, with which tags, and what looks wrong."""
+"""A dataset described in words: images, sizes, tags, and warnings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ MAX_TAGS_LISTED = 40
 
 
 def describe(dataset: Dataset, family: ModelFamily) -> str:
-    """Report of a dataset as this kind of model will see it: subsets, buckets, tags, warnings."""
+    """Report of a dataset for this type of model: subsets, buckets, tags, warnings."""
     entries = place_images(dataset, family)
     sections = [
         _subset_section(dataset),
@@ -46,7 +46,7 @@ def tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
-    """What looks wrong, one line each; empty where nothing does."""
+    """Warnings, one line each; empty if there are none."""
     images = unique_images(entries)
     found = list(dataset.notes)
     found += [f"same picture: {_names(names)}" for names in duplicates(images)]
@@ -82,7 +82,7 @@ def _lonely(entries: Sequence[Entry]) -> list[str]:
 def _subset_section(dataset: Dataset) -> str:
     lines: list[str] = []
     for subset in dataset.subsets:
-        line = f"{subset.name}: {len(subset.items)} images x {subset.repeats} = {subset.num_samples} an epoch"
+        line = f"{subset.name}: {len(subset.items)} images x {subset.repeats} = {subset.num_samples} per epoch"
         line += f", loss weight {subset.loss_weight:g}" if subset.loss_weight != 1 else ""
         line += f", trigger {subset.captions.trigger!r}" if subset.captions.trigger else ""
         lines.append(line + (", regularization" if subset.is_regularization else ""))
@@ -96,7 +96,9 @@ def _bucket_section(entries: Sequence[Entry]) -> str:
     samples: Counter[Size] = Counter()
     for entry in entries:
         samples[entry.placement.bucket] += entry.subset.repeats
-    lines = [f"{_size(bucket):>11}  {count:5} images  {samples[bucket]:6} an epoch" for bucket, count in images.items()]
+    lines = [
+        f"{_size(bucket):>11}  {count:5} images  {samples[bucket]:6} per epoch" for bucket, count in images.items()
+    ]
     return _section("Buckets (width x height)", sorted(lines))
 
 

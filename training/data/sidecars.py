@@ -1,6 +1,6 @@
-"""Captions as text files beside images and as metadata files of a whole folder.
+"""Captions as text files next to images, or as a metadata file of a folder.
 
-Metadata is kohya's JSON, `{image: {"caption": ..., "tags": ...}}`, or JSON Lines with one object an image, as used by
+Metadata is kohya's JSON, `{image: {"caption": ..., "tags": ...}}`, or JSON Lines with one object per image, as used by
 kohya (`image_path`) and Hugging Face's image folders (`file_name`, `text`).
 """
 

@@ -1,6 +1,6 @@
-"""Captions as lists of tags, and the edits that are made to a whole dataset's tags before training.
+"""Captions as lists of tags, and edits to all tags of a dataset before training.
 
-A caption is taken apart at its separator, but never inside balanced parentheses: `(red eyes, long hair:1.2)` is one
+A caption is split at its separator, but never inside balanced parentheses: `(red eyes, long hair:1.2)` is one
 weighted tag of ComfyUI's prompt syntax.
 """
 
@@ -30,7 +30,7 @@ class TagEdits:
     blacklist: tuple[str, ...] = ()
     """Patterns of tags left out; `*` stands for anything, `?` for one character."""
     order_by_frequency: bool = False
-    """Put the tags that most captions of the subset have first."""
+    """Put the subset's most frequent tags first."""
 
 
 def split_tags(text: str, separator: str = ",") -> list[str]:

@@ -42,7 +42,7 @@ class Panel:
 
 
 def faint(colour: Colour, share: float = 0.35) -> Colour:
-    """The colour as it looks through fog."""
+    """The color as it looks through fog."""
     red, green, blue = (round(share * c + (1 - share) * b) for c, b in zip(colour, BACKGROUND, strict=True))
     return red, green, blue
 

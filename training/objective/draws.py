@@ -9,10 +9,10 @@ from ..rng import generator
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """Where a batch stands in the run; decides all of its noise and timesteps.
+    """Position of a batch in the run; decides all of its noise and timesteps.
 
-    Every sample draws from generators of its own, so a batch of n draws what n single samples would, and processes
-    that share a batch draw what one would.
+    Every sample has its own generators, so a batch of n draws the same as n single samples, and processes that
+    share a batch draw the same as one process.
     """
 
     seed: int

@@ -47,7 +47,7 @@ def huber_threshold(settings: ObjectiveSettings, timestep_B: Tensor, alphas_cump
 def sample_mean(loss_BCHW: Tensor, mask_B1HW: Tensor | None, is_area_normalized: bool) -> Tensor:
     """Mean loss per sample, (B,), weighted by the mask (0..1).
 
-    Normalised by the mask's area a small subject counts as much as a large one; otherwise the mean goes over all
+    Normalized by the mask's area a small subject counts as much as a large one; otherwise the mean is over all
     elements and the loss shrinks with the mask. An empty mask gives 0.
     """
     if mask_B1HW is None:

@@ -25,7 +25,7 @@ def draw_noise(latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) 
 
 
 def input_perturbation(noise_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) -> Tensor:
-    """The noise the latents are mixed with: the target's plus a little more that is not to be predicted."""
+    """The noise added to the latents: the target's noise plus extra input noise (kohya: ip_noise_gamma)."""
     if settings.input_perturbation == 0:
         return noise_BCHW
     extra_BCHW = gaussian(noise_BCHW, "input perturbation", draws)
@@ -47,7 +47,7 @@ def gaussian(like_BCHW: Tensor, purpose: str, draws: Draws) -> Tensor:
 
 
 def channel_offset(latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) -> Tensor:
-    """One normal number per sample and channel, (B, C, 1, 1), that lets a network move the mean brightness.
+    """One normal number per sample and channel, (B, C, 1, 1), which lets a network change the mean brightness.
 
     With `adaptive_noise_scale` the strength grows with how far the latent's own channel mean is from 0.
     """
@@ -63,7 +63,7 @@ def channel_offset(latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Dra
 def multires(noise_BCHW: Tensor, iterations: int, discount: float, draws: Draws) -> Tensor:
     """Noise plus enlarged coarser noise, level i at 1/rⁱ of the size and discountⁱ of the strength, r from 2 to 4.
 
-    Each sample is brought back to standard deviation 1.
+    Each sample is rescaled to standard deviation 1.
     """
     generators = draws.generators("multires noise", len(noise_BCHW))
     return torch.stack(

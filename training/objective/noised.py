@@ -1,4 +1,4 @@
-"""A batch at its noise level: what the denoiser is given and what it should say.
+"""A batch at its noise level: input and target of the denoiser.
 
 Shapes: T timesteps, B batch, C latent channels, H W latent rows and columns.
 """

@@ -1,4 +1,4 @@
-"""One loss per sample of a batch, from latents and text to the number that is minimised.
+"""One loss per sample of a batch, from latents and text to the number that is minimized.
 
 Order: distance per element, mask, mean, sample weight, then the weights of the noise level. All in float32.
 
@@ -79,7 +79,7 @@ def diffusion_loss(
 
 
 def sample_weight(batch: Batch, kept: Sequence[int], settings: ObjectiveSettings) -> Tensor:
-    """Weight of each sample, (B,): its own, times those of regularisation images and of kept predictions."""
+    """Weight of each sample, (B,): its own, times those of regularization images and of kept predictions."""
     weight_B = batch.loss_weight_B.to("cpu", torch.float32).clone()
     weight_B[batch.is_regularization_B.cpu()] *= settings.prior_loss_weight
     weight_B[list(kept)] *= settings.prior_preservation_weight

@@ -1,6 +1,6 @@
 """Prior preservation without images: the base model's own prediction as target.
 
-What the network is not meant to change it is taught to leave alone, at the training images' own noise.
+Teaches the network to leave alone what it should not change, at the training images' own noise.
 
 Shapes: B batch, C latent channels, H W latent rows and columns.
 """
@@ -20,7 +20,7 @@ from .settings import ObjectiveSettings
 
 
 class Switchable(Protocol):
-    """A network that can be looked away from."""
+    """A network that can be switched off."""
 
     def disabled(self) -> AbstractContextManager[None]:
         """While entered, attached modules act as the base."""
@@ -43,7 +43,7 @@ def without_trigger(caption: str, settings: ObjectiveSettings) -> str:
 
 
 def has_trigger(caption: str, settings: ObjectiveSettings) -> bool:
-    """True if the trigger stands in the caption as a word or tag of its own, in any case."""
+    """True if the caption contains the trigger as a separate word or tag, ignoring case."""
     return _pattern(settings.trigger).search(caption) is not None
 
 
@@ -67,7 +67,7 @@ def base_prediction(
 ) -> Tensor:
     """What the model predicts without the network, (B, C, H, W), float32, without gradients.
 
-    Text that carries gradients was encoded through the network, so it is encoded again without it.
+    Text with gradients was encoded through the network, so it is encoded again without it.
     """
     with network.disabled():
         is_trained = any(text.context_LD.requires_grad for text in texts)

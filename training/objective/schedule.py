@@ -29,7 +29,7 @@ def velocity(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor)
 def zero_terminal_snr(alphas_cumprod_T: Tensor) -> Tensor:
     """The schedule shifted and stretched so that the last timestep is pure noise and the first is unchanged.
 
-    Works on √ᾱ, (T,) in and out. The SNR of such a model has to be taken from the result.
+    Works on √ᾱ, (T,) in and out. Take the SNR of such a model from the result.
     """
     roots_T = alphas_cumprod_T.sqrt()
     first, last = roots_T[0], roots_T[-1]

@@ -1,4 +1,4 @@
-"""What a user decides about the loss, its weights, the noise and the timesteps; checked here."""
+"""Settings of the loss, its weights, the noise and the timesteps, with their checks."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ class ObjectiveSettings:
     """Loss, weighting, noise, timesteps and prior preservation of a run."""
 
     loss_type: LossType = "l2"
-    """Distance of prediction and target; huber and smooth_l1 care less about outliers."""
+    """Distance of prediction and target; huber and smooth_l1 are less affected by outliers."""
     huber_schedule: HuberSchedule = "snr"
     """How the threshold of huber and smooth_l1 follows the noise level."""
     huber_c: float = 0.1
@@ -26,15 +26,15 @@ class ObjectiveSettings:
     min_snr_gamma: float | None = 5.0
     """Cap of the SNR weight, above 0; 1 strong, 20 weak. None off."""
     soft_min_snr: bool = False
-    """min_snr_gamma without the corner."""
+    """min_snr_gamma as a smooth curve."""
     debiased_estimation: bool = False
     """Weight 1/√SNR; beside min_snr_gamma both count, multiplied, as in sd-scripts."""
     p2_gamma: float | None = None
     """Exponent of the P2 weight, above 0; 1 usual. None off."""
     scale_v_pred_loss_like_noise_pred: bool = False
-    """v-prediction only: weigh timesteps as a noise loss does."""
+    """v-prediction only: weight timesteps as for noise prediction."""
     v_pred_like_loss: float = 0.0
-    """epsilon only: share of a loss weighed as a velocity loss that is added. 0 off."""
+    """epsilon only: share of a loss weighted as for v-prediction that is added. 0 off."""
     noise_offset: float = 0.0
     """Strength of a constant per channel added to the noise; 0.03-0.1 usual. 0 off."""
     noise_offset_random: bool = False
@@ -44,9 +44,9 @@ class ObjectiveSettings:
     multires_noise_iterations: int = 0
     """Coarser levels of noise added; 6-10 usual. 0 off."""
     multires_noise_discount: float = 0.3
-    """Strength of each level over the one before, above 0 to 1."""
+    """Strength of each level relative to the one before, above 0 to 1."""
     input_perturbation: float = 0.0
-    """Noise on the input that is not to be predicted; 0.1 usual. 0 off."""
+    """Extra input noise (kohya: ip_noise_gamma); 0.1 usual. 0 off."""
     input_perturbation_random: bool = False
     """Strength uniform between 0 and input_perturbation, per sample."""
     min_timestep: int = 0
@@ -56,7 +56,7 @@ class ObjectiveSettings:
     timestep_distribution: TimestepDistribution = "uniform"
     """How timesteps are drawn within the range."""
     logit_mean: float = 0.0
-    """Centre of logit_normal: below 0 towards less noise."""
+    """Center of logit_normal: below 0 toward less noise."""
     logit_std: float = 1.0
     """Width of logit_normal, above 0."""
     zero_terminal_snr: bool = False
@@ -64,21 +64,21 @@ class ObjectiveSettings:
     is_mask_area_normalized: bool = True
     """Masked loss is the mean over the mask's area; off = over the whole picture, as sd-scripts does."""
     scale_weight_norms: float = 0.0
-    """Largest norm of a module's change; longer ones are shrunk after each step. 0 off, 1 usual."""
+    """Largest norm of a module's change; larger ones are scaled down after each step. 0 off, 1 usual."""
     prior_loss_weight: float = 1.0
-    """Weight of regularisation images, 0 or more."""
+    """Weight of regularization images, 0 or more."""
     prior_preservation: PriorPreservation = "off"
-    """Where the base model's own prediction is the target: nowhere, on regularisation images, on captions without the
+    """Where the base model's own prediction is the target: nowhere, on regularization images, on captions without the
     trigger, or in an extra term for each caption with the trigger taken out."""
     prior_preservation_weight: float = 1.0
     """Weight of the loss against the base model's own prediction, 0 or more."""
     trigger: str = ""
     """Word or tag of what is learned; needed by captions_without_trigger and extra_term."""
     trigger_class: str = ""
-    """What stands in for the trigger in the captions of extra_term, such as creature. Empty = it is left out."""
+    """Word that replaces the trigger in the captions of extra_term, such as creature. Empty = it is removed."""
 
     def __post_init__(self) -> None:
-        """Refuses values and pairs of values that cannot work.
+        """Refuse invalid values and combinations.
 
         Raises:
             ValueError: With the name, the range and the value of the field.
@@ -89,7 +89,7 @@ class ObjectiveSettings:
 
 
 def check_prediction_type(settings: ObjectiveSettings, prediction_type: PredictionType) -> None:
-    """Refuses options that have no meaning for what the model predicts.
+    """Refuse options that do not apply to the model's prediction type.
 
     Raises:
         ValueError: Naming the option and the prediction type it needs.

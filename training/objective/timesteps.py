@@ -1,4 +1,4 @@
-"""Which noise level each sample is trained at.
+"""The noise level of each sample.
 
 Sources: logit-normal https://arxiv.org/abs/2403.03206 section 3.1; low-discrepancy draws https://arxiv.org/abs/2107.00630
 appendix I.1 (there stratified within a batch; here a Kronecker sequence, which also covers the levels over steps and
@@ -42,14 +42,14 @@ def _uniform(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Ten
 
 
 def _logit_normal(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Tensor:
-    """Most draws where sigmoid(mean) is; a wider std spreads them."""
+    """Most draws near sigmoid(mean); a larger std spreads them."""
     generators = draws.generators("timestep", num_samples)
     normal_B = torch.stack([torch.randn((), generator=g, dtype=torch.float64) for g in generators])
     return torch.sigmoid(settings.logit_mean + settings.logit_std * normal_B)
 
 
 def _low_discrepancy(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Tensor:
-    """Uniform in the long run and even at any time: steps follow the golden ratio, samples of one step lie apart."""
+    """Uniform in the long run and even at any time: steps follow the golden ratio, samples of a step lie apart."""
     start = torch.rand((), generator=generator(draws.seed, "timestep start"), dtype=torch.float64).item()
     shift = start + draws.step * _GOLDEN + draws.micro_step * _SILVER
     samples = range(draws.sample_offset, draws.sample_offset + num_samples)

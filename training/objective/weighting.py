@@ -1,6 +1,6 @@
 """Loss weights as functions of the signal-to-noise ratio, one per sample.
 
-A weight w for noise prediction becomes w·snr/(snr+1) for v-prediction, so that both weigh the clean image alike:
+A weight w for noise prediction becomes w·snr/(snr+1) for v-prediction, so that both weight the clean image equally:
 the two losses differ by (snr+1)/snr. All are finite at snr 0.
 
 Sources: min-SNR https://arxiv.org/abs/2303.09556; soft min-SNR https://arxiv.org/abs/2401.11605 section 3.3; debiased
@@ -15,7 +15,7 @@ from ..base_model import PredictionType
 
 _LARGEST_SNR = 1000.0
 _SMALLEST_SNR = 1e-4
-"""Below any SNR of SD1.5 and SDXL (0.0047); bounds weights that grow without limit towards pure noise."""
+"""Below any SNR of SD1.5 and SDXL (0.0047); bounds weights that grow without limit toward pure noise."""
 
 
 def min_snr_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType) -> Tensor:
@@ -26,12 +26,12 @@ def min_snr_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType)
 
 
 def soft_min_snr_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType) -> Tensor:
-    """Min-SNR without the corner: gamma/(snr+gamma), times snr/(snr+1) for v-prediction."""
+    """Smooth min-SNR: gamma/(snr+gamma), times snr/(snr+1) for v-prediction."""
     return _for_prediction(gamma / (snr_B + gamma), snr_B, prediction_type)
 
 
 def p2_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType) -> Tensor:
-    """Favours noise levels where content forms: 1/(1+snr)^gamma, times snr/(snr+1) for v-prediction."""
+    """Favors noise levels where content forms: 1/(1+snr)^gamma, times snr/(snr+1) for v-prediction."""
     return _for_prediction((1.0 + snr_B) ** -gamma, snr_B, prediction_type)
 
 
@@ -43,12 +43,12 @@ def debiased_weight(snr_B: Tensor, prediction_type: PredictionType) -> Tensor:
 
 
 def noise_like_weight(snr_B: Tensor) -> Tensor:
-    """Makes a velocity loss weigh timesteps as a noise loss does: snr/(snr+1)."""
+    """Makes a velocity loss weight timesteps like a noise loss: snr/(snr+1)."""
     return snr_B / (snr_B + 1.0)
 
 
 def velocity_like_weight(snr_B: Tensor) -> Tensor:
-    """Makes a noise loss weigh timesteps as a velocity loss does: (snr+1)/snr."""
+    """Makes a noise loss weight timesteps like a velocity loss: (snr+1)/snr."""
     return 1.0 + 1.0 / snr_B.clamp(min=_SMALLEST_SNR)
 
 

@@ -64,7 +64,7 @@ def test_folder_to_report_with_captions_and_buckets(comfy, images):
         }
     )
     report = text(result, "4")
-    assert "mia oc: 3 images x 6 = 18 an epoch, trigger 'mia'" in report
+    assert "mia oc: 3 images x 6 = 18 per epoch, trigger 'mia'" in report
     assert "64x64      3 images" in report and "128x128      3 images" in report
     assert "red hair" not in report and "tag 1" in report
     assert len(result.outputs["4"]["images"]) == 1
@@ -152,7 +152,7 @@ def test_images_of_the_graph_run(comfy):
         }
     )
     report = text(result, "3")
-    assert "images: 2 images x 4 = 8 an epoch" in report
+    assert "images: 2 images x 4 = 8 per epoch" in report
     assert "same picture: image 1, image 2" in report
 
 
@@ -209,7 +209,7 @@ def test_saved_datasets_load_again_and_are_not_overwritten(comfy, images):
     save(comfy.base / "input" / images / "2_mia oc" / "9.png", picture(9), "new")
     result = comfy.run_graph(copy.deepcopy(graph))
     assert result.status == "error"
-    assert "with other content; choose another name" in result.error
+    assert "with different content; choose another name" in result.error
 
 
 @pytest.mark.parametrize("node_id", NODE_IDS)

@@ -111,7 +111,7 @@ CASES = {
     "only regularization images": (
         {},
         {"dataset": node("BakeryLoadDataset", folder="refusals", is_regularization=True)},
-        "the dataset must have training images, got regularisation images only",
+        "the dataset must have training images, got regularization images only",
     ),
     "captions without a reader": (
         {"clip": None},

@@ -167,7 +167,7 @@ def test_progress_counts_to_all():
 
 
 def test_only_regularization_images_are_refused():
-    with pytest.raises(ValueError, match="got regularisation images only"):
+    with pytest.raises(ValueError, match="got regularization images only"):
         ready(dataset(SIZES, is_regularization=True))
 
 

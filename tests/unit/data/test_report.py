@@ -100,8 +100,8 @@ def test_bucket_table_counts_images_and_showings():
     report = describe(
         with_buckets(dataset([(512, 512)] * 3 + [(768, 512)], repeats=4), BucketSettings(resolution=512)), "sd15"
     )
-    assert "512x512      3 images      12 an epoch" in report
-    assert "images x 4 = 16 an epoch" in report
+    assert "512x512      3 images      12 per epoch" in report
+    assert "images x 4 = 16 per epoch" in report
 
 
 def test_notes_of_the_scan_are_warnings(tmp_path):
