@@ -83,7 +83,7 @@ class BakeryRound(io.ComfyNode):
 def describe_rounds(current: Round) -> str:
     """The round and those before it, a line each."""
     before = current.previous
-    start = "begins anew" if before is None else f"goes on from {before.name}"
+    start = "starts from scratch" if before is None else f"starts from {before.name}"
     earlier = [one for one in trained_rounds(current.loras, current.base_name) if one.number < current.number]
     counts = [f"round {one.number}: {_images(one.note)}" for one in [*earlier, current]]
     return "\n".join([f"{current.name} {start}.", *counts])

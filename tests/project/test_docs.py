@@ -22,9 +22,11 @@ def test_links_lead_to_files(page):
     assert [link for link in LINK.findall(text) if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "decisions.md", "features.md", "reliability.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/architecture.md", "docs/decisions.md", "docs/features.md", "docs/reliability.md", "CONTRIBUTING.md"]
+)
 def test_paths_in_texts_exist(name):
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    text = (ROOT / name).read_text(encoding="utf-8")
     assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
 
 

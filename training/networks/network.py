@@ -119,7 +119,7 @@ class Network:
     def attach(self) -> None:
         """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are.
 
-        The second time it is the same object: a compiled model is compiled anew for another one.
+        The second time it is the same object: a compiled model would be compiled again for another one.
         """
         if self._is_attached:
             return

@@ -28,7 +28,7 @@ def norm_chart(name: str, info: LoraInfo) -> Image.Image:
 def bar_chart(
     title: str, values: Mapping[str, float], highlighted: tuple[str, ...] = (), marked: Mapping[str, str] | None = None
 ) -> Image.Image:
-    """Bars in the order given, names upright below; `highlighted` ones have another colour.
+    """Bars in the order given, names upright below; `highlighted` ones have another color.
 
     Bars are scaled to the largest, but one far above the rest is cut off and its value written in it, red. `marked`
     ones have a word in place of their value.

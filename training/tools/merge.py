@@ -121,7 +121,7 @@ def _check_names(loras: Sequence[Tensors], family: ModelFamily) -> None:
     if family == "sd15" and len({found[1] in _ORIGINAL for found in _NAMING.finditer(names)}) > 1:
         raise ValueError(
             "loras: some name the U-Net's blocks as diffusers does, some as the original; their U-Net is not that of "
-            "SD1.5, so it cannot be told which are the same. Extract both anew from the patched model, then merge"
+            "SD1.5, so it cannot be told which are the same. Extract both again from the patched model, then merge"
         )
 
 

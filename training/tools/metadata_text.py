@@ -22,7 +22,7 @@ _LABELS = {
     "ss_resolution": "resolution",
     "ss_clip_skip": "clip skip",
     "ss_num_train_images": "images x repeats",
-    "ss_num_reg_images": "regularisation images",
+    "ss_num_reg_images": "regularization images",
     "ss_network_module": "network module",
     "ss_network_args": "network arguments",
     "ss_steps": "steps",

@@ -91,7 +91,7 @@ def _living(factors: Factors) -> Factors:
 def _widened(factors: Factors, rank: int, index: int) -> Factors:
     """The same change with more rank to train in, as a fresh LoRA has it: random rows down, zero columns up.
 
-    Ranks that change nothing are made anew too: with both sides zero, none would ever get a gradient.
+    Ranks that change nothing are initialized again too: with both sides zero, none would ever get a gradient.
     """
     factors = _living(factors)
     extra = rank - factors.rank

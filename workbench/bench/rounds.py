@@ -15,7 +15,7 @@ from .contest import Case
 ALIAS = ROOT / "tests" / "support" / "alias.py"
 TAIL = 2000
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
-"""For glibc. Else it gives large tensors back to the system and asks for them anew: a fifth of a step is then spent on
+"""For glibc. Else it gives large tensors back to the system and asks for them again: a fifth of a step is then spent on
 clearing pages, and steps of one contestant differ by as much as contestants do."""
 OTHERS_AT_ONCE = 3
 """Contestants side by side beside the bound. Each takes one to five GB with SD1.5, and the model once for all."""

@@ -33,7 +33,7 @@ TRAIN_TIMEOUT_S = 3600.0
 def main() -> int:
     """Run the demo; 0 if everything worked."""
     parser = argparse.ArgumentParser(prog="dev.py demo")
-    parser.add_argument("--keep", action="store_true", help="go on from the last demo's LoRA instead of beginning anew")
+    parser.add_argument("--keep", action="store_true", help="continue the last demo's LoRA instead of starting over")
     parser.add_argument("--gpu", action="store_true", help="use the GPU if there is one")
     options = parser.parse_args()
     end_on_sigterm()

@@ -108,8 +108,11 @@ def from_one_image(canvas: Canvas) -> None:
     for column, background in enumerate(("sand", "white", "black"), start=4):
         prompt = f"{CHARACTER}, {background} background"
         of_image = sample(canvas, column, None, drawn, prompt, start=(varied, 0.7))
-        anew = sample(canvas, column, None, drawn, prompt)
-        for title, images in (("Variations: keep the good ones", of_image), ("Drawn anew: keep the good ones", anew)):
+        fresh = sample(canvas, column, None, drawn, prompt)
+        for title, images in (
+            ("Variations: keep the good ones", of_image),
+            ("New drawings: keep the good ones", fresh),
+        ):
             canvas.add("SaveImage", column, title=title, images=images, filename_prefix=this_round[0])
     _other_checkpoint(canvas, 7, trained[2], varied, this_round[0])
     grid = canvas.add(

@@ -29,7 +29,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "continue_a_lora": ("After a little more training", "Norm by block"),
     "style": ("In the style", "Without the LoRA"),
     "several_concepts": ("All previews: a row a subject, a column a step", "One of them"),
-    "from_one_image": ("Variations: keep the good ones", "Drawn anew: keep the good ones"),
+    "from_one_image": ("Variations: keep the good ones", "New drawings: keep the good ones"),
     "masked_training": ("In front of a new background",),
     "regularization_and_prior": ("Another creature, with the LoRA", "The same without it"),
     "compare_steps": ("The best has a frame",),

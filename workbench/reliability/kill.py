@@ -53,7 +53,7 @@ class Tally:
 
 @dataclass
 class Campaign:
-    """Runs in `folder`, each ended many times until it is finished, then begun anew."""
+    """Runs in `folder`, each ended many times until it is finished, then started over."""
 
     folder: Path
     draws: random.Random

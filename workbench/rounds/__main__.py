@@ -82,7 +82,7 @@ def take_picture_of(character: OriginalCharacter, inputs: Path) -> None:
 
 
 def go(server: ComfyServer, settings: Settings, rounds: int) -> Sequence[Scored]:
-    """All rounds, then the picture alone; a line is printed for each, and the sheet drawn anew."""
+    """All rounds, then the picture alone; a line is printed for each, and the sheet drawn again."""
     loop = Loop(server.client(), settings)
     rows = []
     for number in range(1, rounds + 2):

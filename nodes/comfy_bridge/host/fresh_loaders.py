@@ -1,4 +1,4 @@
-"""ComfyUI's own LoRA loaders notice that a file was written anew.
+"""Makes ComfyUI's own LoRA loaders notice that a file has changed.
 
 The host runs a node again only if one of its inputs changes, and its loaders keep what they read for as long as the
 name is the same: a LoRA trained again under its name would be drawn as it was before. Two things are added to their

@@ -68,13 +68,13 @@ def run(comfy, prompt):
 
 
 def test_rounds_follow_each_other(comfy, folder):
-    assert run(comfy, graph()).outputs["round"]["text"] == [f"{NAME}_round_1 begins anew.\nround 1: 1 image"]
+    assert run(comfy, graph()).outputs["round"]["text"] == [f"{NAME}_round_1 starts from scratch.\nround 1: 1 image"]
     again = run(comfy, graph())
     assert "already trained" in again.outputs["train"]["text"][0], "the same dataset is the same round"
     add(folder, "kept", 100)
     # A factor of nearly nothing: round 2 has to be what round 1 was, but for its rounding to 16 bit.
     second = run(comfy, graph(factor=1e-5))
-    wanted = f"{NAME}_round_2 goes on from {NAME}_round_1.\nround 1: 1 image\nround 2: 2 images"
+    wanted = f"{NAME}_round_2 starts from {NAME}_round_1.\nround 1: 1 image\nround 2: 2 images"
     assert second.outputs["round"]["text"] == [wanted]
     first, last = lora(comfy, 1).tensors, lora(comfy, 2).tensors
     rates = [json.loads(lora(comfy, number).metadata["ss_learning_rate"]) for number in (1, 2)]

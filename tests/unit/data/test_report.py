@@ -107,7 +107,7 @@ def test_bucket_table_counts_images_and_showings():
 def test_notes_of_the_scan_are_warnings(tmp_path):
     save(tmp_path / "a.png", picture(0, 512, 512), "caption")
     (tmp_path / "broken.png").write_bytes(b"")
-    assert "broken.png" in about(found(scan_folder(tmp_path)), "left out")[0]
+    assert "broken.png" in about(found(scan_folder(tmp_path)), "cannot be read")[0]
 
 
 def test_gallery_shows_every_picture_as_it_is_cropped():
