@@ -139,9 +139,9 @@ def _outside(compared: Results) -> str:
             share = f"{100 * own / whole:.1f} %"
             return f"""## Outside the model
 
-The same loop with a denoiser that costs nothing takes {1000 * own:.0f} ms of processor time a step, {share} of a
+The same loop with an empty denoiser takes {1000 * own:.0f} ms of processor time a step, {share} of a
 step with SD1.5: batch, noise, loss, clipping, AdamW, report, and an epoch of two images, so that every second step
-begins one. It does not grow with the number of steps (`tests/workbench/test_bench.py`)."""
+starts one. It does not grow with the number of steps (`tests/workbench/test_bench.py`)."""
     return ""
 
 

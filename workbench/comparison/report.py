@@ -60,9 +60,9 @@ drawn (euler, {scale.sampling_steps} steps, cfg {CFG:g}), from the same noise fo
 - **identity**: share of the {with_trigger} pictures asked for with the trigger that show the character.
 - **flexibility**: of those in front of the two backgrounds its dataset lacks, the share that shows both as asked.
 - **prior**: how well {others} pictures of other creatures follow their captions, base model = 100 %.
-- **held-out loss**: squared error on new drawings in front of the two unseen backgrounds, at fixed noise, base model =
-  100 %. It moves where the scores, being counts of pictures, cannot.
-- **CPU s**: processor time of a step, one thread. Other programs ran beside it: a difference under a quarter is none.
+- **held-out loss**: squared error on new drawings on the two unseen backgrounds, at fixed noise, base model =
+  100 %. It is finer than the scores, which count pictures.
+- **CPU s**: processor time of a step, one thread. Other programs ran too: ignore differences below a quarter.
 - **file**: as float32, in the form ComfyUI reads; by default files are float16, half of it.
 - **rates**: mean of the three scores at each rate tried with the first seed; the best (bold) is the row's.
 
@@ -82,7 +82,7 @@ def chance(tables: dict[str, list[Row]]) -> str:
     ]  # fmt: skip
     most = {name: max(row.spread(name) for row in rows.values()) for name in SCORES}
     return (
-        f"## What is chance\n\nThe same with {len(SEEDS)} seeds, which decide start weights, noise and order:\n\n"
+        f"## What is noise\n\nThe same with {len(SEEDS)} seeds, which decide start weights, noise and order:\n\n"
         "| | identity % | flexibility % | prior % | held-out loss % |\n|---|---|---|---|---|\n"
         + "\n".join(lines)
         + "\n\nSo one seed differs from another by up to "
