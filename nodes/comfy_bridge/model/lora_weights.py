@@ -29,7 +29,7 @@ class HostWeights:
         """Only names are read now."""
         self.family: ModelFamily = family_of(model, clip)
         self._patches: dict[str, Any] = {}
-        for patcher in (model, clip):
+        for patcher in (model, None if clip is None else clip.patcher):
             if patcher is not None:
                 self._patches |= _key_patches(patcher)
         self._keys: dict[str, str] = {}
