@@ -21,7 +21,10 @@ export const CHINESE = {
   prior_preservation: {
     off: "关", regularization_images: "正则化图片", captions_without_trigger: "去掉触发词的标注", extra_term: "附加损失项",
   },
-  profile: { auto: "自动", normal: "一般", "low VRAM (SDXL)": "低显存（SDXL）" },
+  profile: {
+    auto: "自动", normal: "一般", "low VRAM (SDXL)": "低显存（SDXL）", "SD1.5 anime": "SD1.5 动漫", "SDXL base": "SDXL 原版",
+    Illustrious: "Illustrious", "NoobAI epsilon": "NoobAI（ε 预测）", "NoobAI v-prediction": "NoobAI（v 预测）", Pony: "Pony",
+  },
   rank_method: { fixed: "固定", sv_ratio: "奇异值比（sv_ratio）", sv_fro: "Frobenius 范数（sv_fro）", sv_cumulative: "累计和（sv_cumulative）" },
   rates: { "found by the optimizer": "由优化器确定", fixed: "固定" },
   rows: { LoRA: "LoRA", prompt: "提示词", strength: "强度", "text encoder": "文本编码器" },

@@ -9,6 +9,7 @@ from ...training.base_model import PartName
 from ...training.networks.algorithms import NAMES
 from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
 from ...training.networks.settings import NetworkSettings, TargetPreset
+from ...training.recipes.damping import describe_network_scale
 from .. import sockets
 
 SETTINGS = NetworkSettings()
@@ -45,14 +46,14 @@ class BakeryNetwork(io.ComfyNode):
         conv_rank, conv_alpha = values.pop("conv_rank", SAME_RANK), values.pop("conv_alpha", SAME_SCALE)
         for name in ("include", "exclude"):
             values[name] = tuple(values.get(name, "").replace(",", " ").split())
-        return io.NodeOutput(
-            NetworkSettings(
-                parts=parts,
-                conv_rank=None if conv_rank == SAME_RANK else conv_rank,
-                conv_alpha=None if conv_alpha < 0 else conv_alpha,
-                **values,
-            )
+        settings = NetworkSettings(
+            parts=parts,
+            conv_rank=None if conv_rank == SAME_RANK else conv_rank,
+            conv_alpha=None if conv_alpha < 0 else conv_alpha,
+            **values,
         )
+        scale = describe_network_scale(settings)
+        return io.NodeOutput(settings, ui={"text": [scale] if scale else []})
 
 
 def _size_inputs() -> list[io.Input]:

@@ -11,11 +11,12 @@ from ...training.data.dataset import Dataset
 from ...training.data.prepare import place_images
 from ...training.networks.algorithms import NAMES
 from ...training.recipes import SUBJECTS, RecipeRequest, make_recipe
+from ...training.recipes.profiles import check_model
 from ...training.recipes.recipe import Recipe
 from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
 from ...training.session.step_time import seconds_per_step
 from .. import sockets
-from ..comfy_bridge.model.base_model import ComfyBaseModel
+from ..comfy_bridge.model.base_model import ComfyBaseModel, known_prediction_type, model_family
 from ..comfy_bridge.model.identity import clip_key, patcher_key
 
 REQUEST = RecipeRequest()
@@ -49,12 +50,16 @@ class BakeryRecipe(io.ComfyNode):
         cls, num_images: int, dataset: Dataset | None = None, model: Any = None, clip: Any = None, **values: Any
     ) -> io.NodeOutput:
         counted, has_regularization = count_images(dataset)
+        asked, found = values.get("family"), of_model(model, values.get("profile", REQUEST.profile))
         request = RecipeRequest(
-            num_images=counted or num_images, has_regularization=has_regularization, **values
+            num_images=counted or num_images, has_regularization=has_regularization, **{**values, **found}
         )  # fmt: skip
         recipe = make_recipe(request)
+        if asked not in (None, request.family):
+            why = "as connected" if found else f"profile {request.profile}"
+            recipe = replace(recipe, reasons=(f"family {request.family}: {why}, not {asked}", *recipe.reasons))
         if model is not None and clip is not None:
-            recipe = with_time(recipe, measured_step(recipe, request.family, model, clip, dataset))
+            recipe = with_time(recipe, measured_step(recipe, model, clip, dataset))
         notes = recipe.text(f"{request.row.label}; {request.num_images} images")
         return io.NodeOutput(
             recipe.network, recipe.optimizer, recipe.objective, recipe.stages, notes, ui={"text": [notes]}
@@ -66,15 +71,23 @@ def with_time(recipe: Recipe, seconds_per_step: float) -> Recipe:
     return replace(recipe, estimate=replace(recipe.estimate, seconds_per_step=seconds_per_step))
 
 
-def measured_step(recipe: Recipe, family: ModelFamily, model: Any, clip: Any, dataset: Dataset | None) -> float:
-    """Seconds of a step of the recipe's first stage at the dataset's size, or the family's; once per session.
+def of_model(model: Any, profile: str) -> dict[str, Any]:
+    """What the connected model itself answers: its family; nothing without one.
 
     Raises:
-        ValueError: The model is of another family than the recipe.
+        ValueError: The profile is for models of another kind, or the model is of one that is not trained here.
     """
+    if model is None:
+        return {}
+    family = model_family(model)
+    check_model(profile, family, known_prediction_type(model))
+    return {"family": family}
+
+
+def measured_step(recipe: Recipe, model: Any, clip: Any, dataset: Dataset | None) -> float:
+    """Seconds of a step of the recipe's first stage at the dataset's size, or the family's; once per session."""
     base = ComfyBaseModel(model, clip, vae=None)
-    if base.family != family:
-        raise ValueError(f"family is {family}, but the connected model is {base.family}; set family to {base.family}")
+    family = base.family
     side = NATIVE_RESOLUTION[family]
     size = place_images(dataset, family)[0].placement.bucket if dataset is not None else (side, side)
     settings = recipe.network, recipe.objective, recipe.optimizer, recipe.stages[0]
@@ -133,7 +146,8 @@ def _subject_inputs() -> list[io.Input]:
 def _machine_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
-            "family", options=list(get_args(ModelFamily)), default=REQUEST.family, tooltip="Type of your checkpoint."
+            "family", options=list(get_args(ModelFamily)), default=REQUEST.family, tooltip="Type of your checkpoint. "
+            "Not used if a model is connected or the profile names a kind of checkpoint."
         ),
         io.Float.Input(
             "vram_gib", default=REQUEST.vram_gib, min=1.0, max=1024.0, step=1.0,
@@ -146,8 +160,9 @@ def _machine_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "profile", options=list(get_args(Profile)), default=REQUEST.profile,
-            tooltip="low VRAM (SDXL): rank 4 to 8, U-Net only, Adafactor, batch size 1, meant for about 8 GB. auto: "
-            "uses it for SDXL below 12 GiB.",
+            tooltip="Kind of your checkpoint, if it is one of these: the notes then say how to caption and sample it. "
+            "low VRAM (SDXL): rank 4 to 8, U-Net only, Adafactor, batch size 1, meant for about 8 GB; all but normal "
+            "use it for SDXL below 12 GiB.",
         ),
     ]  # fmt: skip
 

@@ -10,10 +10,11 @@ from ...training.data.brackets import as_text
 from ...training.data.dataset import bracket_notes
 from ...training.data.prepare import place_images
 from ...training.files.lora_file import load_lora
-from ...training.loop.stages import Stage
+from ...training.loop.stages import Stage, stage_optimizers
 from ...training.networks.settings import NetworkSettings
 from ...training.objective.settings import ObjectiveSettings
 from ...training.optimizers.settings import OptimizerSettings
+from ...training.recipes.damping import describe_damping
 from ...training.run.folder import stops_state
 from ...training.run.picks import load_pick, picks_state
 from ...training.run.saver import SaveSettings
@@ -109,8 +110,16 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
     """What is to be known before the training begins, a line each."""
     return [
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
+        *([] if request.start else damping_notes(request)),
         *bracket_notes(trained_dataset(request)),
     ]
+
+
+def damping_notes(request: TrainRequest) -> list[str]:
+    """What alpha / rank leaves of each stage's rate, where that is not all of it."""
+    optimizers = stage_optimizers(request.stages, request.optimizer)
+    lines = dict.fromkeys(describe_damping(request.network, optimizer) for optimizer in optimizers)
+    return [line for line in lines if line]
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:

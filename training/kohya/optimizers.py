@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..optimizers.arguments import parse_arguments
-from ..optimizers.build import accepted_arguments
 from ..optimizers.catalog import OptimizerSpec, find_optimizer
 from ..optimizers.schedules import ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
@@ -31,6 +30,10 @@ ORIGINAL_ARGUMENTS: Mapping[str, frozenset[str]] = {
     "DAdaptSGD": frozenset({"momentum", "d0", "growth_rate"}),
 }
 """What those packages take; of the others all is written."""
+THERE_ALONE = frozenset(
+    {"slice_p", "fsdp_in_use", "log_every", "no_prox", "use_triton", "decoupled_weight_decay"}
+)  # fmt: skip
+"""Arguments of those packages that have no equivalent; what nobody knows is refused by what builds the optimizer."""
 OTHER_FORM = ("DAdaptAdan",)
 """Optimizers that step otherwise here than in their own package, whatever the arguments."""
 PART_RATES = ("unet_lr", "text_encoder_lr", "text_encoder_2_lr")
@@ -70,15 +73,10 @@ def import_optimizer(
 
 
 def _accepted(name: str, arguments: Mapping[str, object], notes: list[str]) -> dict[str, object]:
-    """The arguments that the optimizer takes here; the others are noted."""
-    spec = find_optimizer(name)
-    try:
-        accepted = accepted_arguments(spec.load())
-    except ValueError:  # its package is missing, which is said by what builds it
-        return dict(arguments)
-    unknown = [key for key in arguments if spec.aliases.get(key, key) not in accepted]
-    notes += [f"optimizer_args {key}={arguments[key]}: {name} does not take it here" for key in unknown]
-    return {key: value for key, value in arguments.items() if key not in unknown}
+    """The arguments without those that an optimizer's own package alone takes, which are noted."""
+    lost = sorted(THERE_ALONE & set(arguments))
+    notes += [f"optimizer_args {key}={arguments[key]}: {name} does not take it here" for key in lost]
+    return {key: value for key, value in arguments.items() if key not in lost}
 
 
 def _as_original(name: str, arguments: dict[str, object], notes: list[str]) -> dict[str, object]:

@@ -3,12 +3,11 @@
 from ..networks.settings import NetworkSettings
 from ..optimizers.settings import OptimizerSettings
 from .choices import HARD_GRADES
+from .damping import describe_damping, is_weak, network_scale
 from .estimate import Estimate
 from .request import LOW_VRAM, LOW_VRAM_RANKS, RecipeRequest
 from .subjects import NO_FIT
 
-LOWEST_SCALE = 0.05
-LOWEST_RATE = 1e-4
 SIMPLE_GRADES = "ABC"
 WASTEFUL_RANK = 64
 """Rank that the simple grades never fill."""
@@ -39,7 +38,7 @@ def _images(request: RecipeRequest) -> str:
     if request.num_images < row.min_images:
         return (
             f"{request.num_images} images are few: {row.name} wants at least {row.min_images}, usually "
-            f"{row.usual_images}; add some, or train fewer steps and compare them"
+            f"{row.usual_images}; add some, and compare early steps"
         )
     return ""
 
@@ -62,27 +61,16 @@ def _rank(request: RecipeRequest, network: NetworkSettings) -> str:
         return (
             f"rank {network.rank} is wasted on {row.name}, which {row.high_rank} holds: a larger file, no more likeness"
         )
-    if network.rank < row.low_rank and not request.is_low_vram:
+    if request.rank and network.rank < row.low_rank:
         return f"rank {network.rank} is little for {row.name}: it will never learn all of it; {row.low_rank} or more"
-    if network.rank < row.low_rank:
-        return (
-            f"rank {network.rank} of the low-VRAM profile is little for {row.name} ({row.low_rank} or more): expect a "
-            "simpler likeness, or train SD1.5"
-        )
     return ""
 
 
 def _scale(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
-    scale = (network.alpha or network.rank) / network.rank
-    if scale > 1:
+    scale = network_scale(network)
+    if scale is not None and scale > 1 and not network.rank_stabilized:
         return f"alpha {network.alpha:g} is above rank {network.rank}: it overfits; alpha should be at most the rank"
-    is_manual = optimizer.optimizer in ("AdamW", "Adafactor", "Lion", "CAME")
-    if is_manual and scale < LOWEST_SCALE and optimizer.learning_rate <= LOWEST_RATE:
-        return (
-            f"alpha / rank is {scale:.3f} at a rate of {optimizer.learning_rate:g}: it will learn next to nothing; "
-            "raise alpha, the rate, or alpha_compensation"
-        )
-    return ""
+    return describe_damping(network, optimizer) if is_weak(network, optimizer) else ""
 
 
 def _memory(request: RecipeRequest, estimate: Estimate) -> str:

@@ -9,40 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..base_model import ModelFamily, PartName
-from ..loop.stages import Plan, Stage
+from ..base_model import PartName
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
-from .request import LOW_VRAM_RANKS, Accuracy, RecipeRequest
+from .request import LOW_VRAM_RANKS, RecipeRequest
 from .subjects import Subject
 
 Settings = TypeVar("Settings")
 
+PRODIGY, ADAFACTOR = "Prodigy", "Adafactor"
 UNET_LR = 1e-4
-KNOWN_SHARE = 0.3
-"""A subject that the model knows needs about 300 of the usual 1000 steps."""
-ACCURACY_SHARE: Mapping[Accuracy, float] = {"loose": 0.7, "normal": 1.0, "exact": 1.5}
 HARD_GRADES = "EFGHI"
-HARD_SHARE = 1.5
-"""From E up: higher rank, and more time."""
-SLOW_ALGORITHM_SHARE: Mapping[str, float] = {"lokr": 1.5}
-LAST_STAGE_SHARE = 0.2
-"""Part of an exact, fixed-rate plan that its closing stage has."""
 D_COEF = 1.0
 """Of Prodigy. The guide's 2, and 5 to 9 for LoKr and (IA)^3, made runs of the pocket model diverge within 100 steps."""
 FAILED_WITH_PRODIGY: Mapping[str, str] = {"lokr": "diverged at every d_coef", "ia3": "did harm before it learned"}
 """Algorithms that always get a fixed rate, and what Prodigy did with them on the pocket model."""
 RATE_SHARE: Mapping[str, float] = {"lokr": 10.0, "ia3": 90.0}
 """Of their fixed rates, beside LoRA's. Measured like the above."""
-SDXL_NOISE_OFFSET = 0.0357
-"""What SDXL's base model itself was trained with."""
-BATCH_SIZES: Mapping[ModelFamily, tuple[tuple[float, int], ...]] = {
-    "sd15": ((16.0, 4), (8.0, 2)),
-    "sdxl": ((40.0, 4), (20.0, 2)),
-}
-"""GiB from which a batch size is used, largest first; below all of them 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +39,13 @@ class Choice(Generic[Settings]):
     """One line for each thing chosen."""
 
 
-def choose_network(request: RecipeRequest) -> Choice[NetworkSettings]:
-    """Algorithm, rank, alpha and parts."""
-    row = request.row
-    algorithm = row.algorithm if request.algorithm == "auto" else request.algorithm
-    if request.is_low_vram:
-        algorithm = "lora"
+def choose_network(request: RecipeRequest, optimizer: str, held_rank: int = 0) -> Choice[NetworkSettings]:
+    """Algorithm, rank, alpha and parts; `held_rank` is what the memory holds where that is less than wanted."""
+    row, algorithm = request.row, choose_algorithm(request)
     rank, why_rank = _rank(request, row)
-    alpha, why_alpha = _alpha(request, algorithm, rank)
+    if held_rank:
+        rank, why_rank = held_rank, f"rank {held_rank}: all that {request.vram_gib:g} GiB hold; {row.name} wants {rank}"
+    alpha, why_alpha = _alpha(request, optimizer, rank)
     parts, why_parts = _parts(request)
     why_algorithm = f"algorithm {algorithm}: {_ALGORITHM_RULES[row.kind]}"
     if request.is_low_vram:
@@ -72,6 +56,13 @@ def choose_network(request: RecipeRequest) -> Choice[NetworkSettings]:
         algorithm=algorithm, rank=rank, alpha=alpha, parts=parts, block_size=math.gcd(rank, 4)
     )  # fmt: skip
     return Choice(settings, (why_algorithm, why_rank, why_alpha, why_parts))
+
+
+def choose_algorithm(request: RecipeRequest) -> str:
+    """The algorithm asked for, or what suits the subject."""
+    if request.is_low_vram:
+        return "lora"
+    return request.row.algorithm if request.algorithm == "auto" else request.algorithm
 
 
 _ALGORITHM_RULES: Mapping[str, str] = {
@@ -89,18 +80,25 @@ def _rank(request: RecipeRequest, row: Subject) -> tuple[int, str]:
         )
     if request.is_low_vram:
         rank = LOW_VRAM_RANKS[request.accuracy == "exact"]
-        return rank, f"rank {rank}: the low-VRAM profile has {LOW_VRAM_RANKS[0]} to {LOW_VRAM_RANKS[1]}"
+        why = f"rank {rank}: the low-VRAM profile has {LOW_VRAM_RANKS[0]} to {LOW_VRAM_RANKS[1]}"
+        if rank < row.low_rank:
+            why += f", {row.name} wants {row.low_rank} or more: expect a simpler likeness, or train SD1.5"
+        return rank, why
     wanted = {"loose": row.low_rank, "normal": row.rank, "exact": row.high_rank}[request.accuracy]
-    reason = f"rank {wanted}: {row.name} takes {row.low_rank} to {row.high_rank}; a {request.accuracy} likeness this"
+    reason = f"rank {wanted}: {row.name} takes {row.low_rank} to {row.high_rank}; {_likeness(request)} this"
     if request.is_male and row.kind == "character" and row.grade in tuple("ABCD") and request.accuracy == "normal":
         return row.high_rank, f"rank {row.high_rank}: {row.name}, and male is half a grade harder"
     return wanted, reason
 
 
-def _alpha(request: RecipeRequest, algorithm: str, rank: int) -> tuple[float, str]:
+def _likeness(request: RecipeRequest) -> str:
+    return f"{'an' if request.accuracy == 'exact' else 'a'} {request.accuracy} likeness"
+
+
+def _alpha(request: RecipeRequest, optimizer: str, rank: int) -> tuple[float, str]:
     if request.row.kind in ("style", "concept"):
         return max(1.0, rank / 2), "alpha half the rank: styles and concepts want 1 to rank / 2, which damps learning"
-    if _has_fixed_rates(request, algorithm):
+    if optimizer != PRODIGY:
         return float(rank), "alpha = rank: a fixed rate is then neither damped nor raised"
     return 1.0, "alpha 1: an optimizer that finds its rate makes up for the damping, and 1 is what suits it best"
 
@@ -116,38 +114,48 @@ def _parts(request: RecipeRequest) -> tuple[tuple[PartName, ...], str]:
     return ("unet", "text_encoder"), "text encoder too: it learns what the trigger word means"
 
 
-def choose_optimizer(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> Choice[OptimizerSettings]:
-    """Optimizer, rates and schedule."""
-    if _has_fixed_rates(request, network.algorithm):
-        return _fixed_rates(request, network, batch_size)
+def preferred_optimizer(request: RecipeRequest) -> str:
+    """What is taken where the memory allows it."""
+    if request.is_low_vram:
+        return ADAFACTOR
+    has_fixed_rates = request.rates == "fixed" or choose_algorithm(request) in FAILED_WITH_PRODIGY
+    return "AdamW" if has_fixed_rates else PRODIGY
+
+
+def choose_optimizer(
+    request: RecipeRequest, network: NetworkSettings, name: str, batch_size: int
+) -> Choice[OptimizerSettings]:
+    """Rates and schedule of an optimizer."""
+    if name != PRODIGY:
+        return _fixed_rates(request, network, name, batch_size)
     settings = OptimizerSettings(
-        optimizer="Prodigy", learning_rate=1.0, weight_decay=0.01, arguments=f"d_coef={D_COEF:g} betas=0.9,0.999"
+        optimizer=PRODIGY, learning_rate=1.0, weight_decay=0.01, arguments=f"d_coef={D_COEF:g} betas=0.9,0.999"
     )
     why = f"d_coef {D_COEF:g}: what it finds as it is; more, usual elsewhere, made runs diverge where it was measured"
     return Choice(settings, ("Prodigy at rate 1, constant: finds the rate by itself, no schedule is needed", why))
 
 
-def _has_fixed_rates(request: RecipeRequest, algorithm: str) -> bool:
-    return request.rates == "fixed" or request.is_low_vram or algorithm in FAILED_WITH_PRODIGY
-
-
-def _fixed_rates(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> Choice[OptimizerSettings]:
+def _fixed_rates(
+    request: RecipeRequest, network: NetworkSettings, name: str, batch_size: int
+) -> Choice[OptimizerSettings]:
     row, is_poor = request.row, request.image_quality == "poor"
     share = RATE_SHARE.get(network.algorithm, 1.0)
     unet_lr = UNET_LR * batch_size * share
     text_lr = (row.poor_text_encoder_lr if is_poor else row.text_encoder_lr) * batch_size * share
     has_text = "text_encoder" in network.parts
     settings = OptimizerSettings(
-        optimizer="Adafactor" if request.is_low_vram else "AdamW",
+        optimizer=name,
         learning_rate=unet_lr,
         text_encoder_lr=text_lr if has_text else None,
         weight_decay=0.01,
         schedule=ScheduleSettings(
-            schedule="linear" if _has_closing_stage(request, network) else "cosine", warmup_steps=0.05
+            schedule="linear" if has_closing_stage(request, name) else "cosine", warmup_steps=0.05
         ),
     )  # fmt: skip
-    why = "Adafactor: keeps hardly any state" if request.is_low_vram else "AdamW: the best tried"
-    if request.rates != "fixed" and not request.is_low_vram:
+    why = "Adafactor: keeps hardly any state" if name == ADAFACTOR else "AdamW: the best tried"
+    if name != preferred_optimizer(request):
+        why += f", for {preferred_optimizer(request)}'s does not fit into {request.vram_gib:g} GiB"
+    elif request.rates != "fixed" and not request.is_low_vram:
         why = f"AdamW: Prodigy {FAILED_WITH_PRODIGY[network.algorithm]} with {network.algorithm} where it was measured"
     rule = f"1e-4 x batch size {batch_size}"
     if share != 1:
@@ -157,6 +165,11 @@ def _fixed_rates(request: RecipeRequest, network: NetworkSettings, batch_size: i
     return Choice(settings, (*reasons, of_text) if has_text else reasons)
 
 
+def has_closing_stage(request: RecipeRequest, optimizer: str) -> bool:
+    """Whether an exact likeness at fixed rates ends with a little cosine."""
+    return request.accuracy == "exact" and optimizer != PRODIGY
+
+
 def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice[ObjectiveSettings]:
     """min-SNR, norms and noise offset."""
     row = request.row
@@ -164,69 +177,36 @@ def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice
     reasons = [
         f"min_snr_gamma {gamma:g}: calms training at no cost; 5 or less for characters, more for styles and concepts"
     ]
-    is_flexible = row.kind == "character" and row.grade not in tuple(HARD_GRADES) and request.accuracy != "exact"
-    norms = 1.0 if is_flexible and network.algorithm in ("lora", "locon") else 0.0
-    reasons.append(
-        "scale_weight_norms 1: leaves the style of the images behind, so clothes and poses change more easily"
-        if norms
-        else "scale_weight_norms off: it brakes, and takes away style and exactness"
-    )
-    offset = SDXL_NOISE_OFFSET if request.family == "sdxl" else 0.0
+    norms, offset = _brakes(request, network)
+    if request.is_low_vram:
+        reasons.append("scale_weight_norms and noise_offset off: the low rank is brake enough")
+    elif norms:
+        reasons.append(
+            "scale_weight_norms 1: leaves the style of the images behind, so clothes and poses change more easily"
+        )
+    else:
+        reasons.append("scale_weight_norms off: it brakes, and takes away style and exactness")
     if offset:
-        reasons.append(f"noise_offset {offset:g}: as SDXL itself was trained")
-    settings = ObjectiveSettings(min_snr_gamma=gamma, scale_weight_norms=norms, noise_offset=offset)
+        reasons.append(f"noise_offset {offset:g}: as SDXL's base model itself was trained")
+    profile = request.base_profile
+    has_zero_snr = profile is not None and profile.prediction == "v_prediction"
+    if has_zero_snr:
+        reasons.append(
+            "zero_terminal_snr: up to pure noise, as the model itself was trained; no noise offset beside it"
+        )
+        reasons.append("min-SNR has its form for v-prediction, which the loss takes by itself")
+    settings = ObjectiveSettings(
+        min_snr_gamma=gamma, scale_weight_norms=norms, noise_offset=offset, zero_terminal_snr=has_zero_snr
+    )
     return Choice(settings, tuple(reasons))
 
 
-def choose_batch_size(request: RecipeRequest) -> int:
-    """Images per step that the memory allows."""
+def _brakes(request: RecipeRequest, network: NetworkSettings) -> tuple[float, float]:
+    """(scale_weight_norms, noise_offset): at most one of them, and none beside a low rank; each slows learning."""
+    row, profile = request.row, request.base_profile
     if request.is_low_vram:
-        return 1
-    fitting = (size for needed, size in BATCH_SIZES[request.family] if request.vram_gib >= needed)
-    return min(next(fitting, 1), request.num_images)
-
-
-def choose_stages(
-    request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, batch_size: int
-) -> Choice[Plan]:
-    """How long, and whether a closing stage follows."""
-    samples, why = _samples(request, network)
-    steps = max(1, math.ceil(samples / batch_size))
-    if not _has_closing_stage(request, network):
-        return Choice((Stage(steps=steps, batch_size=batch_size),), (why,))
-    closing = max(1, round(LAST_STAGE_SHARE * steps))
-    cosine = OptimizerSettings(
-        optimizer=optimizer.optimizer,
-        learning_rate=optimizer.learning_rate / 2,
-        text_encoder_lr=None if optimizer.text_encoder_lr is None else optimizer.text_encoder_lr / 2,
-        weight_decay=optimizer.weight_decay,
-        schedule=ScheduleSettings(schedule="cosine"),
-    )
-    plan = (
-        Stage(steps=max(1, steps - closing), batch_size=batch_size),
-        Stage(steps=closing, batch_size=batch_size, optimizer=cosine),
-    )
-    return Choice(plan, (why, f"closing stage of {closing} steps: linear for most of it, then a little cosine"))
-
-
-def _has_closing_stage(request: RecipeRequest, network: NetworkSettings) -> bool:
-    return request.accuracy == "exact" and _has_fixed_rates(request, network.algorithm)
-
-
-def _samples(request: RecipeRequest, network: NetworkSettings) -> tuple[int, str]:
-    """Images to be seen, and how that came about."""
-    row = request.row
-    base = row.poor_steps if request.image_quality == "poor" else row.good_steps
-    factors = [(ACCURACY_SHARE[request.accuracy], f"{request.accuracy} likeness")]
-    if request.is_known:
-        factors.append((KNOWN_SHARE, "known to the model"))
-    if row.grade in tuple(HARD_GRADES):
-        factors.append((HARD_SHARE, "grade E or harder"))
-    slow = SLOW_ALGORITHM_SHARE.get(network.algorithm)
-    if slow:
-        factors.append((slow, f"{network.algorithm} learns slowly"))
-    if request.has_regularization:
-        factors.append((2.0, "half of them regularization images"))
-    samples = round(base * math.prod(factor for factor, _ in factors))
-    shown = "".join(f" x {factor:g} ({name})" for factor, name in factors if factor != 1)
-    return samples, f"{samples} images to be seen: {base} for {row.name} with {request.image_quality} images{shown}"
+        return 0.0, 0.0
+    is_flexible = row.kind == "character" and row.grade not in tuple(HARD_GRADES) and request.accuracy != "exact"
+    if is_flexible and network.algorithm in ("lora", "locon"):
+        return 1.0, 0.0
+    return 0.0, profile.noise_offset if profile is not None else 0.0

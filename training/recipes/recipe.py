@@ -9,8 +9,11 @@ from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.settings import OptimizerSettings
 from .cautions import cautions
-from .choices import choose_batch_size, choose_network, choose_objective, choose_optimizer, choose_stages
-from .estimate import Estimate, file_size_mb, memory_gib
+from .choices import choose_network, choose_objective, choose_optimizer
+from .estimate import Estimate, file_size_mb
+from .fitting import fit, needed_gib
+from .length import choose_stages
+from .profiles import profile_reasons
 from .request import RecipeRequest
 
 
@@ -42,9 +45,10 @@ _RESOLUTIONS: Mapping[ModelFamily, str] = {
 
 def make_recipe(request: RecipeRequest) -> Recipe:
     """The recipe for a request."""
-    batch_size = choose_batch_size(request)
-    network = choose_network(request)
-    optimizer = choose_optimizer(request, network.settings, batch_size)
+    found = fit(request)
+    batch_size = found.batch_size
+    network = choose_network(request, found.optimizer, found.rank)
+    optimizer = choose_optimizer(request, network.settings, found.optimizer, batch_size)
     objective = choose_objective(request, network.settings)
     stages = choose_stages(request, network.settings, optimizer.settings, batch_size)
     estimate = _estimate(request, network.settings, optimizer.settings, stages.settings)
@@ -62,15 +66,12 @@ def make_recipe(request: RecipeRequest) -> Recipe:
 
 
 def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, stages: Plan) -> Estimate:
-    is_checkpointing = request.family == "sdxl"  # what gradient_checkpointing auto does
     return Estimate(
         steps=sum(stage.steps or 0 for stage in stages),
         samples=sum((stage.steps or 0) * stage.batch_size for stage in stages),
         file_mb=file_size_mb(network, request.family),
-        memory_gib=memory_gib(
-            network, optimizer.optimizer, request.family, stages[0].batch_size, is_checkpointing
-        ),
-    )  # fmt: skip
+        memory_gib=needed_gib(request, network, optimizer.optimizer, stages[0].batch_size),
+    )
 
 
 def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
@@ -84,4 +85,4 @@ def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
         )
     if request.is_known:
         lines.append("captions: use the tags by which the model knows the subject")
-    return tuple(lines)
+    return (*lines, *profile_reasons(request.profile)) if request.base_profile else tuple(lines)

@@ -5,12 +5,16 @@ from typing import Literal, get_args
 
 from ..base_model import ModelFamily
 from ..networks.algorithms import NAMES
+from .profiles import PROFILES, BaseProfile
 from .subjects import Subject, find_subject
 
 ImageQuality = Literal["good", "poor"]
 Accuracy = Literal["loose", "normal", "exact"]
 Rates = Literal["found by the optimizer", "fixed"]
-Profile = Literal["auto", "normal", "low VRAM (SDXL)"]
+Profile = Literal[
+    "auto", "normal", "low VRAM (SDXL)", "SD1.5 anime", "SDXL base", "Illustrious", "NoobAI epsilon",
+    "NoobAI v-prediction", "Pony",
+]  # fmt: skip
 TextEncoder = Literal["auto", "trained", "frozen"]
 
 LOW_VRAM: Profile = "low VRAM (SDXL)"
@@ -37,12 +41,13 @@ class RecipeRequest:
     is_male: bool = False
     """Male characters are half a grade harder up to D, for checkpoints know more women."""
     family: ModelFamily = "sd15"
+    """A profile of a kind of base model decides it."""
     vram_gib: float = 8.0
     """Memory of the GPU, above 0."""
     rates: Rates = "found by the optimizer"
     """Prodigy, or AdamW with fixed rates."""
     profile: Profile = "auto"
-    """auto: low VRAM for SDXL with less than 12 GiB."""
+    """auto and the kinds of base model: low VRAM for SDXL with less than 12 GiB; the kinds know their model too."""
     algorithm: str = "auto"
     """auto: what suits the subject."""
     rank: int = 0
@@ -59,6 +64,8 @@ class RecipeRequest:
             ValueError: With the name, what is wanted and the value.
         """
         find_subject(self.subject)
+        if self.base_profile is not None:
+            object.__setattr__(self, "family", self.base_profile.family)  # it is known already
         for name, value, choices in (
             ("image_quality", self.image_quality, get_args(ImageQuality)),
             ("accuracy", self.accuracy, get_args(Accuracy)),
@@ -97,6 +104,11 @@ class RecipeRequest:
             raise ValueError(f"profile {LOW_VRAM} needs algorithm lora, got {self.algorithm}; set it to auto")
 
     @property
+    def base_profile(self) -> BaseProfile | None:
+        """The profile of a kind of base model, if one is chosen."""
+        return PROFILES.get(self.profile)
+
+    @property
     def row(self) -> Subject:
         """The subject's row of the table."""
         return find_subject(self.subject)
@@ -104,7 +116,7 @@ class RecipeRequest:
     @property
     def is_low_vram(self) -> bool:
         """Whether the low-VRAM profile is taken."""
-        if self.profile != "auto":
+        if self.profile in ("normal", LOW_VRAM):
             return self.profile == LOW_VRAM
         wants_more = self.text_encoder == "trained" or self.rank > LOW_VRAM_RANKS[1]
         return self.family == "sdxl" and self.vram_gib < LOW_VRAM_BELOW_GIB and not wants_more

@@ -53,9 +53,8 @@ class Subject:
         return f"{self.name}: {self.sentence}"
 
 
-_SIMPLE: tuple[str, ...] = ("lora", "locon", "lokr")
-_MIDDLE: tuple[str, ...] = ("lora", "locon", "lokr", "loha")
-_HUMAN: tuple[str, ...] = ("lora", "locon", "loha")
+_SIMPLE: tuple[str, ...] = ("lora", "locon", "lokr", "loha")
+_HUMAN: tuple[str, ...] = ("lora", "locon")
 _HARD: tuple[str, ...] = ("lora",)
 _BROAD: tuple[str, ...] = NAMES
 
@@ -70,8 +69,8 @@ def _character(grade: str, sentence: str, ranks: tuple[int, int, int], fitting: 
 
 SUBJECTS: tuple[Subject, ...] = (
     _character("A", "a simple, plausible girl without odd details", (4, 8, 8), _SIMPLE),
-    _character("B", "an unusual face, hair, colours or outfit", (4, 8, 16), _MIDDLE),
-    _character("C", "very elaborate, or with wings, armour or a tail", (8, 16, 32), _MIDDLE),
+    _character("B", "an unusual face, hair, colours or outfit", (4, 8, 16), _SIMPLE),
+    _character("C", "very elaborate, or with wings, armour or a tail", (8, 16, 32), _SIMPLE),
     _character("D", "a humanoid, or an animal of human build", (32, 32, 64), _HUMAN),
     _character("E", "a body plan stranger than that", (64, 64, 64), _HARD),
     _character("F", "an animal-like creature, dragon, humanoid robot or fancy armour", (64, 64, 128), _HARD),
@@ -102,7 +101,7 @@ SUBJECTS: tuple[Subject, ...] = (
 """In the order of the list of choices."""
 
 NO_FIT: Mapping[str, str] = {
-    "loha": "LoHa learns characters up to D",
+    "loha": "LoHa learns simple characters, up to C",
     "lokr": "LoKr learns characters up to C, and vehicles slowly",
 }
 """Why an algorithm does not fit a hard subject; the others are for styles and concepts."""

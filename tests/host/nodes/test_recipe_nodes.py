@@ -82,10 +82,13 @@ def test_time_is_measured_once_on_the_connected_model(comfy, pocket_checkpoint, 
     assert f"({times[0]:.2g} s a step, measured" in notes
 
 
-def test_a_recipe_for_another_family_than_the_model_is_refused(comfy, pocket_checkpoint):
+def test_family_is_that_of_the_connected_model(comfy, pocket_checkpoint):
     from pack.nodes.training.recipe import BakeryRecipe
 
     models = comfy.load_checkpoint(pocket_checkpoint)
-    answers = {**defaults(BakeryRecipe), "family": "sdxl", "model": models.model, "clip": models.clip}
-    with pytest.raises(ValueError, match="set family to sd15"):
-        BakeryRecipe.execute(**answers)
+    answers = {**defaults(BakeryRecipe), "family": "sdxl", "model": models.model}
+    followed = BakeryRecipe.execute(**answers).args
+    assert followed[:4] == BakeryRecipe.execute(**{**answers, "family": "sd15"}).args[:4]
+    assert "family sd15: as connected, not sdxl" in followed[4]
+    with pytest.raises(ValueError, match="Pony is for sdxl, the connected model is sd15"):
+        BakeryRecipe.execute(**{**answers, "profile": "Pony"})

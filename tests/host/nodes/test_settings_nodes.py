@@ -13,7 +13,7 @@ def run(comfy):
     """Executes a node of ours with the defaults of its required inputs and the given values."""
 
     def execute(topic, name, *, everything=False, **values):
-        node = getattr(importlib.import_module(f"pack.nodes.training.{topic}"), name)
+        node = getattr(importlib.import_module(f"pack.nodes.{topic}"), name)
         inputs = [item for item in node.define_schema().inputs if getattr(item, "default", None) is not None]
         chosen = {item.id: item.default for item in inputs if everything or not item.optional}
         return node.execute(**{**chosen, **values}).args[0]
@@ -27,9 +27,9 @@ def test_defaults_are_those_of_the_settings(run, everything):
     from pack.training.objective.settings import ObjectiveSettings
     from pack.training.optimizers import OptimizerSettings
 
-    assert run("optimizer", "BakeryOptimizer", everything=everything) == OptimizerSettings()
-    assert run("objective", "BakeryObjective", everything=everything) == ObjectiveSettings()
-    assert run("stage", "BakeryStage", everything=everything) == (Stage(),)
+    assert run("training.optimizer", "BakeryOptimizer", everything=everything) == OptimizerSettings()
+    assert run("training.objective", "BakeryObjective", everything=everything) == ObjectiveSettings()
+    assert run("training.stage", "BakeryStage", everything=everything) == (Stage(),)
 
 
 def test_every_field_of_the_settings_has_an_input(comfy):
@@ -53,7 +53,7 @@ def test_every_field_of_the_settings_has_an_input(comfy):
 
 def test_optimizer_rates_schedule_and_other_names(run):
     settings = run(
-        "optimizer", "BakeryOptimizer", unet_lr=3e-4, text_encoder_lr=0.0, schedule="cosine", warmup_steps=0.1,
+        "training.optimizer", "BakeryOptimizer", unet_lr=3e-4, text_encoder_lr=0.0, schedule="cosine", warmup_steps=0.1,
         other_optimizer=" ademamix ",
     )  # fmt: skip
     assert (settings.optimizer, settings.unet_lr, settings.text_encoder_lr) == ("ademamix", 3e-4, 0.0)
@@ -70,19 +70,21 @@ def test_optimizer_rates_schedule_and_other_names(run):
 )
 def test_what_cannot_work_is_said_by_the_optimizer_node_itself(run, values, message):
     with pytest.raises(ValueError, match=message):
-        run("optimizer", "BakeryOptimizer", **values)
+        run("training.optimizer", "BakeryOptimizer", **values)
 
 
 def test_zero_turns_weightings_off(run):
-    settings = run("objective", "BakeryObjective", min_snr_gamma=0.0, p2_gamma=1.0)
+    settings = run("training.objective", "BakeryObjective", min_snr_gamma=0.0, p2_gamma=1.0)
     assert (settings.min_snr_gamma, settings.p2_gamma) == (None, 1.0)
 
 
 def test_stages_are_chained(run):
-    optimizer = run("optimizer", "BakeryOptimizer")
-    first = run("stage", "BakeryStage", steps=50, optimizer=optimizer)
-    images = run("dataset", "BakeryImagesToDataset", images=[torch.zeros(1, 64, 64, 3)], captions=["a"], repeats=[1])
-    plan = run("stage", "BakeryStage", stages=first, epochs=2.0, resolution=768, dataset=images)
+    optimizer = run("training.optimizer", "BakeryOptimizer")
+    first = run("training.stage", "BakeryStage", steps=50, optimizer=optimizer)
+    images = run(
+        "dataset.datasets", "BakeryImagesToDataset", images=[torch.zeros(1, 64, 64, 3)], captions=["a"], repeats=[1]
+    )
+    plan = run("training.stage", "BakeryStage", stages=first, epochs=2.0, resolution=768, dataset=images)
     assert [(stage.steps, stage.epochs, stage.resolution) for stage in plan] == [(50, 10.0, None), (None, 2.0, 768)]
     assert [stage.optimizer for stage in plan] == [optimizer, None]
     assert [stage.dataset for stage in plan] == [None, images]

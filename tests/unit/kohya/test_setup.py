@@ -251,7 +251,7 @@ def test_a_stable_schedule_decays_only_where_it_is_asked_to():
 def test_epochs_of_accumulated_steps_are_said_to_be_counted_otherwise():
     text = import_kohya("--max_train_epochs=10 --gradient_accumulation_steps=4").text()
     assert "63 steps" in text and "70" in text
-    assert stage_steps(Stage(epochs=10, grad_accumulation_steps=4), lambda stage: 25) == 63
+    assert stage_steps(Stage(epochs=10, grad_accumulation_steps=4), 25) == 63
     assert "63 steps" not in import_kohya("--max_train_steps=70 --gradient_accumulation_steps=4").text()
 
 

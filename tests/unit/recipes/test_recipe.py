@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 from pack.training.loop.stages import stage_optimizers
+from pack.training.objective.settings import check_prediction_type
 from pack.training.optimizers import check_optimizer
 from pack.training.recipes import SUBJECTS, RecipeRequest, find_subject, make_recipe
 from pack.training.recipes.choices import RATE_SHARE
+from pack.training.recipes.profiles import PROFILES, check_model
 
 GRADES = [f"character {grade}" for grade in "ABCDEFGHI"]
 
@@ -149,13 +151,13 @@ def test_answers_out_of_range_are_refused_by_name(name, value):
         ({"subject": "style", "num_images": 40}, "40 images are few: style wants at least 100"),
         ({"subject": "character E", "algorithm": "loha"}, "only plain LoRA learns it"),
         ({"subject": "character D", "algorithm": "lokr"}, "LoKr learns characters up to C"),
+        ({"subject": "character D", "algorithm": "loha"}, "LoHa learns simple characters, up to C"),
         ({"subject": "character A", "algorithm": "boft"}, "boft is for styles and concepts"),
         ({"subject": "character A", "rank": 64}, "rank 64 is wasted on character A"),
         ({"subject": "character G", "rank": 16}, "rank 16 is little for character G"),
-        ({"subject": "character I", "family": "sdxl", "vram_gib": 12.0}, "above the 12 GiB"),
-        ({"family": "sdxl", "vram_gib": 8.0, "rank": 64}, "choose profile low VRAM (SDXL), rank 0 to 8"),
+        ({"family": "sdxl", "vram_gib": 7.0, "rank": 64}, "choose profile low VRAM (SDXL), rank 0 to 8"),
         (
-            {"family": "sdxl", "vram_gib": 8.0, "text_encoder": "trained"},
+            {"family": "sdxl", "vram_gib": 7.0, "text_encoder": "trained"},
             "choose profile low VRAM (SDXL), text_encoder auto",
         ),
         ({"family": "sd15", "vram_gib": 1.0}, "turn gradient_checkpointing on"),
@@ -176,6 +178,89 @@ def test_nothing_is_said_against_what_the_recipe_itself_gives(subject):
             subject=subject, algorithm=algorithm, accuracy=accuracy, rates=rates, num_images=100, vram_gib=48.0
         )
         assert made.cautions == ()
+
+
+COMBINATIONS = list(itertools.product([s.name for s in SUBJECTS], ["sd15", "sdxl"], [8.0, 12.0, 16.0, 24.0, 48.0]))
+OPTIONS = list(
+    itertools.product(
+        ("good", "poor"), ("loose", "normal", "exact"), ("found by the optimizer", "fixed"), (False, True),
+        ("auto", "trained", "frozen"),
+    )
+)  # fmt: skip
+COUNTS = (1, 2, 3, 5, 9, 10, 30, 100, 1000, 10_000)
+
+
+@pytest.mark.parametrize(("subject", "family", "vram_gib"), COMBINATIONS)
+def test_no_recipe_speaks_against_itself(subject, family, vram_gib):
+    row = find_subject(subject)
+    for quality, accuracy, rates, is_known, text_encoder in OPTIONS:
+        made = recipe(
+            subject=subject, family=family, vram_gib=vram_gib, image_quality=quality, accuracy=accuracy, rates=rates,
+            is_known=is_known, text_encoder=text_encoder, num_images=row.min_images, has_regularization=True,
+        )  # fmt: skip
+        assert made.cautions == (), (quality, accuracy, rates, text_encoder)
+        assert made.estimate.memory_gib <= vram_gib
+        assert " a exact" not in made.text("")
+        brakes = (made.objective.scale_weight_norms > 0, made.objective.noise_offset > 0, made.network.rank <= 4)
+        assert sum(brakes[:2]) <= 1
+        for settings in stage_optimizers(made.stages, made.optimizer):
+            check_optimizer(settings)
+
+
+@pytest.mark.parametrize(("subject", "family", "vram_gib"), COMBINATIONS)
+def test_more_images_are_never_trained_less(subject, family, vram_gib):
+    for accuracy, is_known in itertools.product(("loose", "normal", "exact"), (False, True)):
+        values = {"subject": subject, "family": family, "vram_gib": vram_gib, "accuracy": accuracy}
+        seen = [recipe(num_images=count, is_known=is_known, **values).estimate.samples for count in COUNTS]
+        assert seen == sorted(seen) and 120 <= seen[0] <= 300 < seen[-1], seen
+        assert seen[-1] >= 5 * COUNTS[-1]
+        assert all(samples <= 300 * count for samples, count in zip(seen[:2], COUNTS, strict=False))
+
+
+def test_a_rank_is_given_up_last_and_with_a_word():
+    made = recipe(subject="style", accuracy="exact", vram_gib=6.0)
+    assert made.optimizer.optimizer == "Adafactor" and made.network.rank < 192
+    assert any(reason.startswith(f"rank {made.network.rank}: all that 6 GiB hold") for reason in made.reasons)
+    tall = recipe(subject="character I", family="sdxl", vram_gib=12.0)
+    assert (tall.network.rank, tall.optimizer.optimizer, tall.network.alpha) == (192, "Adafactor", 192.0)
+    assert any("Prodigy's does not fit into 12 GiB" in reason for reason in tall.reasons)
+
+
+@pytest.mark.parametrize("profile", list(PROFILES))
+@pytest.mark.parametrize("subject", [subject.name for subject in SUBJECTS])
+def test_every_kind_of_base_model_has_its_own_recipe(profile, subject):
+    kind = PROFILES[profile]
+    for accuracy, vram_gib in itertools.product(("loose", "normal", "exact"), (8.0, 24.0)):
+        request = RecipeRequest(profile=profile, subject=subject, accuracy=accuracy, vram_gib=vram_gib, num_images=100)
+        made = make_recipe(request)
+        assert request.family == kind.family and made.cautions == ()
+        assert made.objective.noise_offset in (0.0, kind.noise_offset)
+        assert made.objective.zero_terminal_snr == (kind.prediction == "v_prediction")
+        check_prediction_type(made.objective, kind.prediction)
+        text = made.text("")
+        assert kind.quality in text and kind.source in text and kind.trap in text
+
+
+def test_noise_offset_is_for_the_model_that_was_trained_with_it_and_for_one_brake_alone():
+    values = {"family": "sdxl", "vram_gib": 24.0, "subject": "character E"}
+    assert recipe(**values).objective.noise_offset == 0.0
+    base = recipe(**values, profile="SDXL base").objective
+    assert (base.noise_offset, base.scale_weight_norms) == (0.0357, 0.0)
+    simple = recipe(**{**values, "subject": "character B"}, profile="SDXL base").objective
+    assert (simple.noise_offset, simple.scale_weight_norms) == (0.0, 1.0)
+    low = recipe(**{**values, "vram_gib": 8.0, "subject": "character B"}, profile="SDXL base")
+    assert (low.network.rank, low.objective.noise_offset, low.objective.scale_weight_norms) == (4, 0.0, 0.0)
+
+
+def test_a_model_of_another_kind_than_the_profile_is_refused_with_what_mends_it():
+    with pytest.raises(ValueError, match="NoobAI v-prediction.*epsilon.*ModelSamplingDiscrete .v_prediction"):
+        check_model("NoobAI v-prediction", "sdxl", "epsilon")
+    with pytest.raises(ValueError, match="Pony.*v_prediction.*ModelSamplingDiscrete .eps"):
+        check_model("Pony", "sdxl", "v_prediction")
+    with pytest.raises(ValueError, match="Illustrious is for sdxl.*sd15"):
+        check_model("Illustrious", "sd15", "epsilon")
+    for name in ("auto", "normal", "low VRAM (SDXL)"):
+        check_model(name, "sdxl", "v_prediction")
 
 
 def test_a_scale_that_cannot_learn_is_said():

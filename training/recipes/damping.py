@@ -1,0 +1,80 @@
+"""What alpha / rank makes of a learning rate, and what would make up for it.
+
+The change of a weight is multiplied by alpha / rank, so at the start a network learns as one with alpha = rank would at
+alpha / rank of the rate (measured on Adam: a ratio of 64 for alpha / rank 1/64).
+"""
+
+import math
+
+from ..networks.algorithms import find_algorithm
+from ..networks.settings import NetworkSettings
+from ..optimizers.catalog import find_optimizer
+from ..optimizers.rates import part_rate, rate_source
+from ..optimizers.settings import OptimizerSettings
+
+WEAK_SHARE = 0.05
+"""Of an optimizer's usual rate; what is left of a rate below this learns next to nothing."""
+MUCH = 1e-9
+"""Difference of a scale from 1 that is no more than rounding."""
+
+
+def network_scale(network: NetworkSettings) -> float | None:
+    """Alpha / rank (by the root of the rank where it is rank-stabilized); None where nothing is multiplied by it."""
+    algorithm = find_algorithm(network.algorithm)
+    is_scaled = algorithm.is_ranked or "rank_stabilized" in algorithm.options
+    if not is_scaled or network.full_matrix:
+        return None
+    return (network.alpha or network.rank) / (math.sqrt(network.rank) if network.rank_stabilized else network.rank)
+
+
+def effective_rate(network: NetworkSettings, optimizer: OptimizerSettings) -> float | None:
+    """The U-Net's rate (else the text encoders') as far as alpha / rank lets it act at the start.
+
+    None where no scale acts or the optimizer finds its rate.
+    """
+    scale = network_scale(network)
+    if scale is None or rate_source(optimizer) != "given":
+        return None
+    compensated = {"none": scale, "sqrt": math.sqrt(scale), "full": 1.0}[optimizer.alpha_compensation]
+    return compensated * part_rate(optimizer, "unet" if "unet" in network.parts else "text_encoder")
+
+
+def is_weak(network: NetworkSettings, optimizer: OptimizerSettings) -> bool:
+    """Whether alpha / rank leaves next to nothing of the rate."""
+    rate, scale = effective_rate(network, optimizer), network_scale(network)
+    if rate is None or scale is None or scale >= 1.0:
+        return False
+    return 0 < rate < WEAK_SHARE * find_optimizer(optimizer.optimizer).usual_rate
+
+
+def describe_network_scale(network: NetworkSettings) -> str:
+    """What the network's alpha does to any rate, in one line; empty where it does nothing."""
+    scale = network_scale(network)
+    if scale is None or abs(scale - 1.0) < MUCH:
+        return ""
+    line = f"effective scale {scale:.3g} (alpha {network.alpha or network.rank:g}, rank {network.rank})"
+    if scale > 1:
+        return f"{line}: learns {scale:.3g} times as fast as alpha = rank, and overfits; alpha is at most the rank"
+    return (
+        f"{line}: learns as alpha = rank does at {scale:.3g} of the learning rate. What makes up for it: a rate "
+        f"{1 / scale:.3g} times as high, or alpha_compensation full of Optimizer"
+    )
+
+
+def describe_damping(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
+    """What is left of the rate and what would make up for it, in one line; empty where alpha does nothing."""
+    scale = network_scale(network)
+    if scale is None or abs(scale - 1.0) < MUCH:
+        return ""
+    rate = effective_rate(network, optimizer)
+    if rate is None:
+        return f"effective scale {scale:.3g} (alpha / rank): {optimizer.optimizer} finds a rate that makes up for it"
+    given = part_rate(optimizer, "unet" if "unet" in network.parts else "text_encoder")
+    line = f"effective rate {rate:.3g} at the start: rate {given:.3g}, effective scale {scale:.3g} (alpha / rank)"
+    if optimizer.alpha_compensation != "none":
+        return f"{line}, alpha_compensation {optimizer.alpha_compensation}"
+    if scale > 1:
+        return f"{line}; alpha above the rank overfits"
+    remedy = f"learning rate {given / scale:.3g} or alpha_compensation full of Optimizer would make up for it"
+    weak = "it will learn next to nothing; " if is_weak(network, optimizer) else ""
+    return f"{line}; {weak}{remedy}"
