@@ -16,8 +16,9 @@ from ...training.recipes.recipe import Recipe
 from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
 from ...training.session.step_time import seconds_per_step
 from .. import sockets
-from ..comfy_bridge.model.base_model import ComfyBaseModel, known_prediction_type, model_family
+from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key
+from ..comfy_bridge.model.model_facts import known_prediction_type, model_family
 
 REQUEST = RecipeRequest()
 
