@@ -13,7 +13,7 @@ from ...training.loop.texts import is_text_trained
 from ...training.networks.network import Network
 from ...training.run.saver import Saver
 from ...training.session.messages import opening_text
-from ...training.session.metadata import dataset_facts, network_facts, training_facts
+from ...training.session.metadata import dataset_facts, facts_of_network, training_facts
 from ...training.session.plan import trained_dataset
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
 from ...training.session.session import run_training
@@ -128,7 +128,7 @@ class HostSession:
         )
         return build_metadata(
             model,
-            network_facts(session.request.network),
+            facts_of_network(session),
             Description(title=session.found.folder.name, comment=described(state.rate_changes) or None),
             training_facts(session, state),
             dataset_facts(trained_dataset(session.request), session.data),

@@ -11,15 +11,18 @@ from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.algorithms import find_algorithm
-from ..networks.settings import NetworkSettings
+from ..networks.facts import network_facts
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
 from .request import Session
 
 
-def network_facts(settings: NetworkSettings) -> NetworkFacts:
-    """Form of the network."""
+def facts_of_network(session: Session) -> NetworkFacts:
+    """Form of the network: as it was asked for, or, where a LoRA is trained on, as that has it."""
+    if session.request.start is not None:
+        return network_facts(session.job.network.state_dict())
+    settings = session.request.network
     arguments: dict[str, str | int | float | bool | None] = {}
     if find_algorithm(settings.algorithm).adapts_kernels:
         arguments = {

@@ -1,42 +1,17 @@
 """Metadata of what the tools make: what the sources said, kept where it still holds, and what was done."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from ..base_model import ModelFamily, PredictionType
-from ..files.facts import Description, ModelFacts, NetworkFacts, Value
-from ..files.formats import Tensors, split_modules
+from ..files.facts import Description, ModelFacts
+from ..files.formats import Tensors
 from ..files.metadata import FINGERPRINT_KEY, build_metadata
-
-_Number = TypeVar("_Number", int, float)
+from ..networks.facts import network_facts
 
 MERGED_FROM = "modelspec.merged_from"
 _PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out", FINGERPRINT_KEY)
 _OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name")
 _OF_THE_MERGE = ("modelspec.title", MERGED_FROM, "modelspec.date", "ss_training_comment")
-
-
-def network_facts(tensors: Tensors) -> NetworkFacts:
-    """Rank and alpha as the file's modules have them; "Dynamic" where they differ."""
-    linear: set[tuple[int, float]] = set()
-    conv: set[tuple[int, float]] = set()
-    for parts in split_modules(tensors).values():
-        if "lora_down.weight" in parts:
-            down = parts["lora_down.weight"]
-            is_conv = down.ndim == 4 and down.shape[-1] > 1
-            (conv if is_conv else linear).add((down.shape[0], float(parts.get("alpha", down.shape[0]))))
-    arguments: dict[str, Value] = {}
-    if conv:
-        arguments = {"conv_dim": _one(rank for rank, _ in conv), "conv_alpha": _one(alpha for _, alpha in conv)}
-    if any(key.endswith(".dora_scale") for key in tensors):
-        arguments["dora_wd"] = True
-    sizes = linear or conv
-    return NetworkFacts(
-        algorithm="locon" if conv else "lora",
-        rank=_one(rank for rank, _ in sizes),
-        alpha=_one(alpha for _, alpha in sizes),
-        arguments=arguments,
-    )
 
 
 def resized_metadata(
@@ -84,9 +59,3 @@ def extracted_metadata(
     """The minimum, and from which models it was taken (in the comment)."""
     facts = ModelFacts(family=family, prediction_type=prediction_type)
     return build_metadata(facts, network_facts(tensors), Description(title=title, comment=comment))
-
-
-def _one(values: Iterable[_Number]) -> _Number | str:
-    """The only value, or "Dynamic"."""
-    distinct = set(values)
-    return distinct.pop() if len(distinct) == 1 else "Dynamic"

@@ -14,10 +14,12 @@ from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
 from pack.training.files.lora_file import load_lora
 from pack.training.loop.job import StopTraining
 from pack.training.loop.stages import Stage
+from pack.training.networks.settings import NetworkSettings
 from pack.training.run.folder import current_run, note_stop, stops_state
 from pack.training.run.picks import chosen_step, save_pick
 from pack.training.run.saver import SaveSettings
-from pack.training.session.request import ValidationSettings
+from pack.training.session.metadata import facts_of_network
+from pack.training.session.request import LoraStart, ValidationSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -265,6 +267,15 @@ def test_bad_weights_replace_no_good_ones(person):
     assert max(good.states()) in (4, 5)
     result = person.queue(steps=8)
     assert all(torch.isfinite(t).all() for t in result.tensors.values())
+
+
+def test_the_network_of_a_lora_that_is_trained_on_is_the_loras_own(person):
+    """The header is written from it, whatever the Network node says."""
+    loha = NetworkSettings(algorithm="loha", rank=2, include=("*middle_block*",))
+    tensors = person.queue("source", network=loha).tensors
+    person.queue("mira", start=LoraStart(tensors=tensors, key="x"))
+    facts = facts_of_network(person.session)
+    assert (facts.algorithm, facts.rank) == ("loha", 2)
 
 
 def test_new_data_goes_on_and_says_what_is_kept(person):

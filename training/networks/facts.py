@@ -1,0 +1,56 @@
+"""What a network's tensors say of it, for the header of a file."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TypeVar
+
+from torch import Tensor
+
+from ..files.facts import NetworkFacts, Value
+from ..files.formats import Tensors, split_modules
+from .algorithms import ALGORITHMS, form_of
+
+_Number = TypeVar("_Number", int, float)
+
+
+def network_facts(tensors: Tensors) -> NetworkFacts:
+    """Algorithm, rank and alpha as the file's modules have them; "Dynamic" where they differ, the most usual form."""
+    sizes: dict[bool, set[tuple[int, float]]] = {False: set(), True: set()}
+    forms: Counter[str] = Counter()
+    for parts in split_modules(tensors).values():
+        form = form_of(parts)
+        if form is None or form.is_vector:
+            continue
+        forms[form.name] += 1
+        if rank := form.rank(parts):
+            alpha = float(parts["alpha"]) if "alpha" in parts else float(rank)
+            sizes[_is_kernel(parts.values())].add((rank, alpha))
+    linear, conv = sizes[False], sizes[True]
+    arguments: dict[str, Value] = {}
+    if conv:
+        arguments = {"conv_dim": _one(rank for rank, _ in conv), "conv_alpha": _one(alpha for _, alpha in conv)}
+    if any(key.endswith(".dora_scale") for key in tensors):
+        arguments["dora_wd"] = True
+    algorithm = _algorithm(forms)
+    return NetworkFacts(
+        algorithm="locon" if algorithm == "lora" and conv else algorithm,
+        rank=_one(rank for rank, _ in linear or conv),
+        alpha=_one(alpha for _, alpha in linear or conv),
+        arguments=arguments,
+    )
+
+
+def _algorithm(forms: Counter[str]) -> str:
+    """The first algorithm of the table that makes files of the most usual form; a LoRA where none does."""
+    usual = forms.most_common(1)
+    return next((one.name for one in ALGORITHMS if usual and one.form.name == usual[0][0]), "lora")
+
+
+def _is_kernel(tensors: Iterable[Tensor]) -> bool:
+    return any(tensor.ndim == 4 and tensor.shape[-1] > 1 for tensor in tensors)
+
+
+def _one(values: Iterable[_Number]) -> _Number | str:
+    """The only value, or "Dynamic"."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else "Dynamic"
