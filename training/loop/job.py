@@ -1,5 +1,6 @@
 """What is trained, what changes meanwhile, and who hears of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,20 @@ class TrainingDiverged(RuntimeError):
         """`good_step` is the latest at which nothing was wrong; what was saved after it is worth nothing either."""
         super().__init__(message)
         self.good_step = good_step
+
+
+class NoNumber(TrainingDiverged):
+    """Loss or gradient of a step is not finite."""
+
+    def __init__(self, loss: float, grad_norm: float) -> None:
+        super().__init__(f"a step gives no numbers: loss {loss}, gradient norm {grad_norm}")
+        self.loss = loss
+        self.grad_norm = grad_norm
+
+    @property
+    def is_loss_finite(self) -> bool:
+        """False where the model itself may give no numbers."""
+        return math.isfinite(self.loss)
 
 
 class TextSource(Protocol):

@@ -18,8 +18,7 @@ from ..objective.objective import Draws, LossResult, captions_to_encode, diffusi
 from ..optimizers.build import effective_rates, set_rates
 from ..optimizers.schedules import schedule_multiplier
 from .batches import batch_at, epoch_at
-from .divergence_cause import likely_cause
-from .job import Callback, StopTraining, TrainingDiverged, TrainJob, TrainState
+from .job import Callback, NoNumber, StopTraining, TrainJob, TrainState
 from .out_of_memory import is_out_of_memory, release_step
 from .parallel import Part, add_up_gradients, joined, rows_of, share_of, to_list
 from .report import SampleLoss, StepReport
@@ -81,7 +80,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     """One optimizer step of `grad_accumulation_steps` batches.
 
     Raises:
-        TrainingDiverged: Loss or gradient is not finite; the weights are those of the step before.
+        NoNumber: Loss or gradient is not finite; the weights are those of the step before.
     """
     started = time.perf_counter()
     index = stage_at(job.stages, state.step)
@@ -93,7 +92,9 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     job.network.train(True)
     results, grad_norm = gradients(job, state.step, planned)
     loss = sum(float(result.loss_B.detach().mean()) for result, _ in results) / len(results)
-    _check_finite(job, state, loss, grad_norm)
+    if not math.isfinite(loss) or not math.isfinite(grad_norm):
+        optimizer.zero_grad(set_to_none=True)
+        raise NoNumber(loss, grad_norm)
     norms = _update(job, state, optimizer)
 
     samples = tuple(sample for result, batch in results for sample in _sample_losses(result, batch))
@@ -169,29 +170,3 @@ def _sample_losses(result: LossResult, batch: Batch) -> list[SampleLoss]:
     losses, timesteps = to_list(result.unweighted_B), to_list(result.timestep_B)
     figures = enumerate(zip(batch.image_ids, timesteps, losses, strict=True))
     return [SampleLoss(image, int(t), loss, place in result.kept) for place, (image, t, loss) in figures]
-
-
-def _check_finite(job: TrainJob, state: TrainState, loss: float, grad_norm: float) -> None:
-    if math.isfinite(loss) and math.isfinite(grad_norm):
-        return
-    assert state.optimizer is not None
-    state.optimizer.zero_grad(set_to_none=True)
-    if state.step == 0 and not math.isfinite(loss):
-        raise TrainingDiverged(
-            f"the model gives no numbers (loss {loss}) before anything is trained, so it is not the learning rate. "
-            f"{_half_precision(job)}Else a LoRA on the model, the one to go on from, or the checkpoint is damaged: see "
-            "whether the model draws a picture, and train without them."
-        )
-    rate = max(effective_rates(state.optimizer).values())
-    cause = likely_cause(job, state.optimizer_stage, rate, state.rate_factor)
-    raise TrainingDiverged(
-        f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {grad_norm}. The run stands at its "
-        f"last save. {cause} {_half_precision(job)}".rstrip()
-    )
-
-
-def _half_precision(job: TrainJob) -> str:
-    """The other likely cause of what is no number."""
-    if job.base.loss_scale == 1.0:
-        return ""
-    return "The model computes in float16, which overflows: start ComfyUI with --bf16-unet or --fp32-unet. "

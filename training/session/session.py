@@ -12,7 +12,7 @@ import torch
 
 from ..data.prepared import PreparedDataset
 from ..files.lora_file import load_lora
-from ..loop.job import Callback, StopTraining, TextSource, TrainJob, TrainState
+from ..loop.job import Callback, NoNumber, StopTraining, TextSource, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
 from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
 from ..loop.parallel import Ranks, check_batch_size
@@ -30,6 +30,7 @@ from ..run.saver import SaveFailed, Saver, final_tensors
 from ..run.state import restore
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from ..watch.divergence import DivergenceGuard
+from ..watch.explanation import without_numbers
 from ..watch.validation import Validator
 from .messages import closing_message, opening_text
 from .owed import owed_measures, set_id
@@ -93,6 +94,8 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
     try:
         callbacks = [*_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])]
         train(job, state, callbacks)
+    except NoNumber as error:
+        raise without_numbers(job, state, error) from error
     except BaseException as error:
         if is_out_of_memory(error):
             raise _out_of_memory(session, state) from error

@@ -180,13 +180,12 @@ def test_a_model_that_gives_no_numbers_is_told_from_a_high_rate(request_, scale,
 
 
 def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
-    """Judged from the sixth sample on, the first of step 4, where anything is an excess."""
-    quick = {"WINDOW": 2, "MIN_EXPECTING": 4, "MIN_IN_BAND": 1, "CHECK_EVERY": 1, "CHECKS": 1, "FACTOR": 0.0}
-    for name, value in quick.items():
-        monkeypatch.setattr(f"pack.training.watch.divergence.{name}", value)
+    """Judged from step 4 on, where anything is an excess."""
+    for name, value in {"MIN_SAMPLES": 8, "MIN_STEPS": 4, "WORSE": -10.0}.items():
+        monkeypatch.setattr(f"pack.training.watch.judge.{name}", value)
     errors = []
     for _ in range(2):
-        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 2 samples") as caught:
+        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 8 samples") as caught:
             run(request_)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]

@@ -1,67 +1,22 @@
-"""The guard against exploding runs: blind to a noisy loss, however its tail, and not to an explosion."""
+"""The guard against exploding runs: what it ends and keeps, and what it says."""
 
-import math
-import random
 import re
 from dataclasses import replace
 
 import pytest
 import torch
 from pack.tests.support.toy_model import At, raising, run, toy_request, with_steps
-from pack.training.loop.divergence_cause import likely_cause
 from pack.training.loop.job import StopTraining, TrainingDiverged
 from pack.training.loop.rate_changes import with_change
-from pack.training.loop.report import SampleLoss
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
-from pack.training.optimizers.build import effective_rates
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.metrics import read_metrics
 from pack.training.run.saver import SaveSettings
 from pack.training.session.request import LoraStart
-from pack.training.watch.base_losses import base_losses
-from pack.training.watch.divergence import FACTOR, LossWatch
-
-
-def sample_of(draws: random.Random, factor: float = 1.0) -> SampleLoss:
-    """A loss as latent diffusion has it: a hundredfold by timestep, with heavy tails at each."""
-    timestep = draws.randrange(1000)
-    mean = 0.35 * math.exp(-timestep / 180) + 0.003
-    spread = draws.lognormvariate(0.0, 0.8) * draws.paretovariate(3.0)
-    return SampleLoss(0, timestep, factor * mean * spread)
-
-
-def test_a_heavy_tailed_loss_is_never_near_an_excess():
-    for seed in range(20):
-        draws, watch, ratios = random.Random(seed), LossWatch(), []
-        for _ in range(3000):
-            sample = sample_of(draws)
-            watch.add(sample.timestep, sample.loss)
-            ratios.append(watch.ratio)
-        assert max(ratios) < 0.8 * FACTOR
-
-
-@pytest.mark.parametrize("begin", [150, 400, 2500])
-@pytest.mark.parametrize("factor", [6.0, 30.0, 1e4])
-def test_an_explosion_is_found(factor, begin):
-    draws, watch = random.Random(begin), LossWatch()
-    for step in range(begin + 600):
-        sample = sample_of(draws, factor if step > begin else 1.0)
-        watch.add(sample.timestep, sample.loss)
-        assert step > begin or not watch.is_diverged
-        if watch.is_diverged:
-            break
-    assert watch.is_diverged and watch.ratio > FACTOR
-
-
-def test_a_short_excess_and_single_outliers_are_none():
-    draws, watch = random.Random(1), LossWatch()
-    for step in range(1, 2001):
-        factor = 100.0 if 800 <= step < 860 else 1e6 if step % 50 == 0 else 1.0
-        sample = sample_of(draws, factor)
-        watch.add(sample.timestep, sample.loss)
-        assert not watch.is_diverged
+from pack.training.watch.divergence import base_losses
+from pack.training.watch.explanation import likely_cause
 
 
 def spoil(factor: float):
@@ -189,7 +144,7 @@ def test_the_likely_cause_follows_from_the_settings(settings, network, wanted, r
     )
 
     def look(job, state):
-        causes.append(likely_cause(job, 0, max(effective_rates(state.optimizer).values())))
+        causes.append(likely_cause(job, state))
 
     run(with_steps(request, 2), At(1, look))
     assert re.search(wanted, causes[0]), causes

@@ -1,12 +1,15 @@
-"""Notices a network that is worse than none, or on its way there, by the base model's own loss.
+"""Decides whether a run has gone wrong: by the base model's own loss, and by the best the run has been.
 
-The loss of a sample differs a hundredfold by its timestep and tenfold by its image and noise. Beside the loss of the
-base model on the very same sample hardly anything of that is left, so a few dozen samples tell what would else take
-hundreds. The base model is asked only about the first steps, and where the losses look wrong; in between, its loss is
-expected from the timestep by what it was before.
+The loss of a sample differs a hundredfold by its timestep and tenfold by its image and noise. Beside the base model's
+loss on the very same sample little of that is left, so a few dozen samples tell what would otherwise take hundreds.
+The base model is asked about the first steps, and where the losses look wrong; in between its loss is estimated from
+the timestep by what it was before.
 
-A network that was trained before, on other images or by another run, may be worse than none on these when it begins.
-That is not the doing of these steps, so it is judged by its beginning until it is no worse than none.
+Three things end a run: it loses more than the base model does; it has risen above its own best while its gradients
+grow; it has long been far above its own best.
+
+A network that was trained before, on other images or by another run, may lose more than the base model when it begins.
+These steps did not cause that, so it is compared with its beginning until it is better than the base model.
 
 Ratios are of losses with the network over losses without it, averaged as logarithms: each sample counts alike.
 """
@@ -27,6 +30,8 @@ WORSE, WORSE_ERRORS = math.log(1.2), 3.0
 """A network above this is worse than none; standard errors by which that must be no chance."""
 RISEN, RISEN_ERRORS = math.log(1.25), 2.0
 """A network so far above its own best, while its gradients grow, is blowing up."""
+FAR_RISEN, LASTING = math.log(3.0), 200
+"""So far above its own best for so many samples it is lost, whatever its gradients do."""
 GRADIENT_GROWTH = 4.0
 """Gradients of a window over those of the stage before it; in steady training they stay within a factor of 2."""
 FINE, FINE_ERRORS = math.log(1.1), 2.0
@@ -51,6 +56,7 @@ class Excess:
     """Latest step at which nothing looked wrong; 0 = only the start."""
     best_step: int | None = None
     """Where a rise began; None for a network that is worse than none."""
+    has_growing_gradients: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class _Step:
     grad_norm: float
 
 
-class BaseWatch:
+class Judge:
     """Judges a run step by step; what it finds follows from its steps, so it can be fed them again."""
 
     def __init__(self, measure: Callable[[int], Sequence[float]], *, is_fresh: bool = True) -> None:
@@ -87,6 +93,8 @@ class BaseWatch:
         """(timestep, base model's loss) of the samples asked about."""
         self._expect = _expectation([])
         self._best: tuple[_Step, ...] = ()
+        self._num_risen = 0
+        """Samples since the network has been far above its best."""
         self._begun: Sequence[float] = ()
         """Logarithms of the ratios it began with, while those are what it is held against; empty = against none."""
         self._next = 0
@@ -115,12 +123,14 @@ class BaseWatch:
     def _judge(self, window: tuple[_Step, ...]) -> Excess | None:
         expected, expected_best = self._expected_ratios(window), self._expected_ratios(self._best)
         mean, best, error = fmean(expected), fmean(expected_best), _error(expected)
+        self._num_risen = self._num_risen + len(window[-1].samples) if mean - best > FAR_RISEN else 0
         if mean + error < 0:
             self._begun = ()
         if mean - error - self._level > WORSE:
             return self._check_worse(window)
-        if mean - best > RISEN and self._has_growing_gradients(window):
-            return self._check_rise(window)
+        is_blowing_up = mean - best > RISEN and self._has_growing_gradients(window)
+        if is_blowing_up or self._num_risen >= LASTING:
+            return self._check_rise(window, is_blowing_up)
         if mean < best:
             self._best = window
         chance = FINE_ERRORS * math.hypot(error, _error(expected_best))
@@ -139,10 +149,12 @@ class BaseWatch:
             self._next = window[-1].step + len(window)
         return None
 
-    def _check_rise(self, window: tuple[_Step, ...]) -> Excess | None:
+    def _check_rise(self, window: tuple[_Step, ...], is_blowing_up: bool) -> Excess | None:
         now, best = self._ratios(window), self._ratios(self._best)
-        if _is_above(RISEN, RISEN_ERRORS, now, best):
-            return Excess(math.exp(fmean(now) - fmean(best)), len(now), self._good_step, self._best[-1].step)
+        if _is_above(RISEN if is_blowing_up else FAR_RISEN, RISEN_ERRORS, now, best):
+            ratio = math.exp(fmean(now) - fmean(best))
+            return Excess(ratio, len(now), self._good_step, self._best[-1].step, is_blowing_up)
+        self._num_risen = 0
         return None
 
     def _expected_ratios(self, window: Sequence[_Step]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The watch that compares with the base model: finds what is worse than none within a few steps, and nothing else."""
+"""What the judge finds within how many steps, and what it lets be."""
 
 import math
 import random
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from pack.training.loop.report import SampleLoss
-from pack.training.watch.base_watch import BaseWatch
+from pack.training.watch.judge import LASTING, Judge
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Run:
 
     def __post_init__(self):
         self.draws = random.Random(self.seed)
-        self.watch = BaseWatch(self.measure, is_fresh=self.is_fresh)
+        self.watch = Judge(self.measure, is_fresh=self.is_fresh)
 
     def measure(self, step):
         self.asked.append(step)
@@ -89,6 +89,29 @@ def test_a_rise_above_its_own_best_counts_with_growing_gradients_alone():
         assert 78 < step < 96 and (found.best_step is None or found.best_step < 78)
     harmless = [min(0.9, ratio) for ratio in rise]
     assert all(Run(seed).first_excess([*LEARNING[:50], *harmless[50:]]) is None for seed in range(10))
+
+
+def forgets(draw_ratio, num_steps):
+    """Learned well, then hardly better than none, with gradients that are no higher."""
+    return [max(0.2, 1.0 - 0.01 * step) for step in range(200)] + [draw_ratio] * num_steps
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+@pytest.mark.parametrize("scatter", [0.5, 1.0])
+def test_what_was_learned_and_is_lost_for_long_is_found_whatever_the_gradients(batch, scatter):
+    for seed in range(10):
+        step, found = Run(seed, batch, scatter).first_excess(forgets(0.95, 600))
+        assert 200 < step <= 200 + 1.5 * LASTING / batch + 24
+        assert 3 < found.ratio < 12 and found.best_step <= 200 and not found.has_growing_gradients
+        assert found.good_step <= step - LASTING / batch / 2
+
+
+@pytest.mark.parametrize(("ratio", "num_steps"), [(0.95, 40), (0.45, 600)], ids=["soon better again", "a little lost"])
+def test_what_is_lost_for_a_while_or_a_little_is_let_be(ratio, num_steps):
+    for seed in range(10):
+        run = Run(seed)
+        assert run.first_excess([*forgets(ratio, num_steps), *forgets(0.2, 200)[200:]]) is None
+        assert len(run.asked) < 60
 
 
 def test_a_stage_is_judged_by_its_own_beginning():
