@@ -1,4 +1,4 @@
-"""Charts as pictures: panels of lines, one below the other. Drawn twice as large and reduced: smooth lines."""
+"""Charts of lines: panels one below the other."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,16 +6,21 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from .lettering import font_of_size
+from .paper import (
+    QUIET,
+    SCALE,
+    TEXT,
+    Colour,
+    blank,
+    draw_level,
+    font,
+    reduced,
+    ticks,
+)
 
-SCALE = 2
-BACKGROUND, TEXT, QUIET, GRID = (250, 250, 250), (30, 30, 30), (120, 120, 120), (222, 222, 222)
-COLOURS = ((47, 127, 193), (194, 65, 12), (22, 128, 61), (126, 34, 206), (161, 98, 7), (190, 24, 93))
 MARGIN = (64, 26, 14, 24)
 """Left, top, right, bottom pixels of a panel."""
-FONT_PX = 12
 
-Colour = tuple[int, int, int]
 Place = Callable[[float, float], tuple[float, float]]
 """(step, value) to pixels."""
 
@@ -41,33 +46,16 @@ class Panel:
     is_log: bool = False
 
 
-def faint(colour: Colour, share: float = 0.35) -> Colour:
-    """The color as it looks through fog."""
-    red, green, blue = (round(share * c + (1 - share) * b) for c, b in zip(colour, BACKGROUND, strict=True))
-    return red, green, blue
-
-
 def draw_panels(panels: Sequence[Panel], width: int, panel_height: int) -> Image.Image:
     """The panels one below the other, `width` pixels wide; a panel without a value is left out."""
     drawn = [panel for panel in panels if _value_range(panel) is not None]
-    page = Image.new("RGB", (width * SCALE, panel_height * SCALE * max(1, len(drawn))), BACKGROUND)
+    page = blank(width, panel_height * max(1, len(drawn)))
     draw = ImageDraw.Draw(page)
     for index, panel in enumerate(drawn):
         _draw_panel(draw, panel, width, panel_height, index * panel_height)
     if not drawn:
-        draw.text((20 * SCALE, 20 * SCALE), "nothing recorded yet", QUIET, font_of_size(FONT_PX * SCALE))
-    return page.resize((page.width // SCALE, page.height // SCALE), Image.Resampling.LANCZOS)
-
-
-def ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Round numbers in a range, 1, 2 or 5 times a power of ten apart, about `wanted`."""
-    rough = (high - low) / max(1, wanted)
-    if not rough > 0 or not math.isfinite(rough):
-        return []
-    power = 10.0 ** math.floor(math.log10(rough))
-    size = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.ceil(low / size - 1e-9), math.floor(high / size + 1e-9)
-    return [float(f"{number * size:.12g}") for number in range(first, last + 1)]
+        draw.text((20 * SCALE, 20 * SCALE), "nothing recorded yet", QUIET, font())
+    return reduced(page)
 
 
 def _value_range(panel: Panel) -> tuple[float, float] | None:
@@ -95,13 +83,11 @@ def _draw_panel(draw: ImageDraw.ImageDraw, panel: Panel, width: int, height: int
         y = top + upper + (bend(high) - bend(value)) / (bend(high) - bend(low)) * (height - upper - lower)
         return x * SCALE, y * SCALE
 
-    font = font_of_size(FONT_PX * SCALE)
     for tick in _value_ticks(low, high, panel.is_log, height // 45):
         start, end = place(first, tick), place(last, tick)
-        draw.line([start, end], GRID, SCALE)
-        draw.text((start[0] - 6 * SCALE, start[1]), f"{tick:.4g}", QUIET, font, anchor="rm")
+        draw_level(draw, start[0], end[0], start[1], f"{tick:.4g}")
     for tick in ticks(first, last, width // 120):
-        draw.text((place(tick, low)[0], (top + height - lower + 4) * SCALE), f"{tick:g}", QUIET, font, anchor="ma")
+        draw.text((place(tick, low)[0], (top + height - lower + 4) * SCALE), f"{tick:g}", QUIET, font(), anchor="ma")
     for line in panel.lines:
         _draw_line(draw, line, panel.is_log, place)
     _draw_title(draw, panel, (left, top + 6))
@@ -130,11 +116,10 @@ def _draw_line(draw: ImageDraw.ImageDraw, line: Line, is_log: bool, place: Place
 
 
 def _draw_title(draw: ImageDraw.ImageDraw, panel: Panel, corner: tuple[int, int]) -> None:
-    font = font_of_size(FONT_PX * SCALE)
     x, y = corner[0] * SCALE, corner[1] * SCALE
-    draw.text((x, y), panel.title, TEXT, font)
-    x += int(font.getlength(panel.title)) + 18 * SCALE
+    draw.text((x, y), panel.title, TEXT, font())
+    x += int(font().getlength(panel.title)) + 18 * SCALE
     for line in panel.lines:
         draw.rectangle((x, y + 5 * SCALE, x + 12 * SCALE, y + 8 * SCALE), line.colour)
-        draw.text((x + 16 * SCALE, y), line.label, QUIET, font)
-        x += int(font.getlength(line.label)) + 30 * SCALE
+        draw.text((x + 16 * SCALE, y), line.label, QUIET, font())
+        x += int(font().getlength(line.label)) + 30 * SCALE

@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..drawing.charts import COLOURS, Line, Panel, draw_panels, faint
+from ..drawing.charts import Line, Panel, draw_panels
+from ..drawing.paper import COLOURS, faint
 from .metrics import read_metrics
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))

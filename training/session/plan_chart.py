@@ -10,7 +10,8 @@ from ..data.dataset import Dataset
 from ..data.order import count_batches
 from ..data.prepare import place_images
 from ..data.prepared import order_entries
-from ..drawing.charts import COLOURS, Line, Panel, draw_panels
+from ..drawing.charts import Line, Panel, draw_panels
+from ..drawing.paper import COLOURS
 from ..loop.stages import Plan, PlannedStage, Stage, planned_stages, stage_steps
 from ..optimizers import RateSource, part_rate, rate_source, schedule_multiplier
 from ..optimizers.settings import OptimizerSettings

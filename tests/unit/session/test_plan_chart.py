@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from pack.tests.support.toy_model import ToyBase, other_dataset, run, toy_dataset, toy_request
-from pack.training.drawing.charts import COLOURS
+from pack.training.drawing.paper import COLOURS
 from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
