@@ -30,7 +30,7 @@ WORSE, WORSE_ERRORS = math.log(1.2), 3.0
 """A network above this is worse than none; standard errors by which that must be no chance."""
 RISEN, RISEN_ERRORS = math.log(1.25), 2.0
 """A network so far above its own best, while its gradients grow, is blowing up."""
-FAR_RISEN, LASTING = math.log(3.0), 200
+FAR_RISEN, FAR_RISEN_ERRORS, LASTING = math.log(3.0), 1.0, 200
 """So far above its own best for so many samples it is lost, whatever its gradients do."""
 GRADIENT_GROWTH = 4.0
 """Gradients of a window over those of the stage before it; in steady training they stay within a factor of 2."""
@@ -145,13 +145,15 @@ class Judge:
         if _is_above(WORSE, WORSE_ERRORS, ratios, self._begun):
             return Excess(math.exp(fmean(ratios)), len(ratios), self._good_step)
         if ratios and fmean(ratios) - self._level <= FINE:
-            self._good_step = window[-1].step
+            if not self._num_risen:
+                self._good_step = window[-1].step
             self._next = window[-1].step + len(window)
         return None
 
     def _check_rise(self, window: tuple[_Step, ...], is_blowing_up: bool) -> Excess | None:
         now, best = self._ratios(window), self._ratios(self._best)
-        if _is_above(RISEN if is_blowing_up else FAR_RISEN, RISEN_ERRORS, now, best):
+        limit, errors = (RISEN, RISEN_ERRORS) if is_blowing_up else (FAR_RISEN, FAR_RISEN_ERRORS)
+        if _is_above(limit, errors, now, best):
             ratio = math.exp(fmean(now) - fmean(best))
             return Excess(ratio, len(now), self._good_step, self._best[-1].step, is_blowing_up)
         self._num_risen = 0

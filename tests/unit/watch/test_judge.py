@@ -97,13 +97,13 @@ def forgets(draw_ratio, num_steps):
 
 
 @pytest.mark.parametrize("batch", [1, 4, 16])
-@pytest.mark.parametrize("scatter", [0.5, 1.0])
-def test_what_was_learned_and_is_lost_for_long_is_found_whatever_the_gradients(batch, scatter):
+@pytest.mark.parametrize(("scatter", "samples"), [(0.5, 2.5 * LASTING), (1.0, 5 * LASTING)])
+def test_what_was_learned_and_is_lost_for_long_is_found_whatever_the_gradients(batch, scatter, samples):
     for seed in range(10):
-        step, found = Run(seed, batch, scatter).first_excess(forgets(0.95, 600))
-        assert 200 < step <= 200 + 1.5 * LASTING / batch + 24
+        step, found = Run(seed, batch, scatter).first_excess(forgets(0.95, 1200))
+        assert 200 < step <= 200 + samples / batch + 24
         assert 3 < found.ratio < 12 and found.best_step <= 200 and not found.has_growing_gradients
-        assert found.good_step <= step - LASTING / batch / 2
+        assert found.good_step <= 200 + 24 / batch + 6
 
 
 @pytest.mark.parametrize(("ratio", "num_steps"), [(0.95, 40), (0.45, 600)], ids=["soon better again", "a little lost"])
@@ -111,7 +111,7 @@ def test_what_is_lost_for_a_while_or_a_little_is_let_be(ratio, num_steps):
     for seed in range(10):
         run = Run(seed)
         assert run.first_excess([*forgets(ratio, num_steps), *forgets(0.2, 200)[200:]]) is None
-        assert len(run.asked) < 60
+        assert len(run.asked) < 0.2 * (400 + num_steps)
 
 
 def test_a_stage_is_judged_by_its_own_beginning():
