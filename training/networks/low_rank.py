@@ -17,9 +17,6 @@ from torch.autograd.function import once_differentiable
 from .products import POINT, Geometry, as_rows, gradients, product
 
 PlainTensors = tuple[Tensor, Tensor | None]
-MERGED_FROM = 3
-"""Times as many elements at a layer's input and output as in its weight, from where changing the weight is faster than
-changing the output, on processors with one thread and on layers of 320 to 5120 features."""
 
 
 @runtime_checkable
@@ -45,11 +42,7 @@ def plain_tensors(base: Callable[[Tensor], Tensor], x: Tensor) -> PlainTensors |
 
 
 class LowRankLayer(torch.autograd.Function):
-    """A frozen layer with its low-rank change. Kept for the backward pass: x and A x.
-
-    The change is added to the layer's output, or, where that is larger, to a copy of its weight for the moment, which
-    in float32 rounds no worse.
-    """
+    """A frozen layer with its low-rank change. Kept for the backward pass: x and A x."""
 
     @staticmethod
     def forward(  # noqa: PLR0913
@@ -60,8 +53,6 @@ class LowRankLayer(torch.autograd.Function):
         hidden = product(x, down, None, geometry)
         ctx.save_for_backward(x, weight, down, up, hidden)
         ctx.scale, ctx.geometry = scale, geometry
-        if _is_merged(x, weight):
-            return product(x, _merged(weight, down, up, scale), bias_O, geometry)
         return add_up_(product(x, weight, bias_O, geometry), hidden, up, scale)
 
     @staticmethod
@@ -72,16 +63,13 @@ class LowRankLayer(torch.autograd.Function):
         needs_x, _, _, needs_down, needs_up, _, _ = ctx.needs_input_grad
         geometry: Geometry | None = ctx.geometry
         grad_hidden, grad_up = _up_gradients(grad, hidden, up, ctx.scale, geometry, needs_up=needs_up)
-        is_merged = _is_merged(x, weight)
-        frozen = _merged(weight, down, up, ctx.scale) if is_merged and needs_x else weight
-        grad_x, _ = gradients(grad, x, frozen, geometry, needs_x=needs_x, needs_weight=False)
-        needs_beside = needs_x and not is_merged
+        grad_x, _ = gradients(grad, x, weight, geometry, needs_x=needs_x, needs_weight=False)
         beside, grad_down = gradients(
-            grad_hidden, x, down, geometry, needs_x=needs_beside and geometry is not None, needs_weight=needs_down
+            grad_hidden, x, down, geometry, needs_x=needs_x and geometry is not None, needs_weight=needs_down
         )
         if grad_x is not None and beside is not None:
             grad_x.add_(beside)
-        elif grad_x is not None and needs_beside:
+        elif grad_x is not None:
             grad_x.addmm_(grad_hidden, down)  # one pass over it instead of two
         return grad_x, None, None, grad_down, grad_up, None, None
 
@@ -127,18 +115,3 @@ def _up_gradients(
     grad_hidden, grad_up = gradients(grad, hidden, up, point, needs_x=True, needs_weight=needs_up)
     assert grad_hidden is not None
     return grad_hidden.mul_(scale), None if grad_up is None else grad_up.mul_(scale)
-
-
-def _is_merged(x: Tensor, weight: Tensor) -> bool:
-    """Not in half precision, nor on graphics cards, which may round float32 factors: small changes would be lost."""
-    is_exact = weight.dtype in (torch.float32, torch.float64) and weight.device.type == "cpu"
-    if not is_exact or not weight.is_contiguous():
-        return False
-    size_out, size_in = weight.shape[0], weight[0].numel()
-    num_rows = x.numel() // weight.shape[1]
-    return num_rows * (size_in + size_out) >= MERGED_FROM * weight.numel()
-
-
-def _merged(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
-    """W + s B A."""
-    return torch.addmm(weight.flatten(1), up.flatten(1), down.flatten(1), alpha=scale).view(weight.shape)

@@ -101,6 +101,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
     }
     for batch in (1, 4):
         parts[f"memory {batch}"] = _started("memory", json.dumps(asdict(Case(**{**asdict(case), "batch": batch}))))
+    parts["tricks"] = _started("tricks", layout_name)
     parts["previews"] = _started("previews", layout_name)
     parts["profile"] = _started("profiled", layout_name)
     if layout_name == "sd15":

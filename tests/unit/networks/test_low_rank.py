@@ -1,4 +1,4 @@
-"""The low-rank path with its own backward passes, against autograd in float64, merged into the weight and beside it."""
+"""The low-rank path with its own backward passes, against autograd in float64."""
 
 from types import MethodType
 
@@ -11,7 +11,7 @@ from pack.tests.unit.networks.layers import (
     merged,
     trained,
 )
-from pack.training.networks import low_rank
+from pack.training.networks import low_rank, processor
 from torch import Tensor, nn
 
 
@@ -29,9 +29,7 @@ class Plain:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("merged_from", [0, 10**9])
-def test_forward_and_gradients(kind: str, merged_from: float, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(low_rank, "MERGED_FROM", merged_from)
+def test_forward_and_gradients(kind: str):
     module, x = layer_and_input(kind)
     adapter = trained("locon", module)
     adapter.set_strength(0.7)
@@ -44,10 +42,8 @@ def test_forward_and_gradients(kind: str, merged_from: float, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("merged_from", [0, 10**9])
 @pytest.mark.parametrize("wanted", ["x", "lora_down", "lora_up"])
-def test_only_what_is_wanted_gets_a_gradient(kind: str, merged_from: float, wanted: str, monkeypatch):
-    monkeypatch.setattr(low_rank, "MERGED_FROM", merged_from)
+def test_only_what_is_wanted_gets_a_gradient(kind: str, wanted: str):
     module, x = layer_and_input(kind)
     adapter = trained("locon", module)
     tensors = {"x": x, **dict(adapter.named_parameters())}
@@ -73,28 +69,6 @@ def test_beside_another_forward_gradients_are_the_same(kind: str):
     beside = adapter(x, Plain(module))
     torch.testing.assert_close(added, beside, rtol=1e-10, atol=1e-10)
     assert_equal_gradients(added, beside, inputs)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_never_merged(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
-    """A change too small for the weight's format is still in the output."""
-    monkeypatch.setattr(low_rank, "MERGED_FROM", 0)
-    module = nn.Linear(64, 64, bias=False).to(dtype).requires_grad_(False)
-    with torch.no_grad():
-        module.weight.fill_(1.0)
-    x = torch.cat([torch.ones(1, 32), -torch.ones(1, 32)], dim=1).to(dtype).expand(100, -1)
-    down, up = torch.zeros(1, 64, dtype=dtype), torch.full((64, 1), 1e-4, dtype=dtype)
-    down[:, :32] = 1.0
-    output = low_rank.LowRankLayer.apply(x, module.weight, None, down, up, 1.0, None)
-    torch.testing.assert_close(output.float(), torch.full((100, 64), 32e-4), rtol=1e-2, atol=0)
-
-
-def test_nothing_is_merged_on_graphics_cards(monkeypatch: pytest.MonkeyPatch):
-    """They may round float32 factors of a product to 10 bits of mantissa."""
-    monkeypatch.setattr(low_rank, "MERGED_FROM", 0)
-    x, weight = torch.ones(100, 8), torch.ones(8, 8)
-    assert low_rank._is_merged(x, weight)
-    assert not low_rank._is_merged(x.to("meta"), weight.to("meta"))
 
 
 def test_plain_tensors_are_those_of_a_forward_that_does_no_more():
@@ -132,3 +106,20 @@ def test_nothing_is_kept_but_input_and_hidden_rows():
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         adapter(x, module.forward)
     assert sizes == [4 * 600 * adapter.rank]
+
+
+@pytest.mark.parametrize("trick", processor.TRICKS)
+@pytest.mark.parametrize("make", [lambda: nn.Linear(128, 192), lambda: nn.Conv2d(128, 192, 1)])
+def test_a_trick_of_the_processor_changes_nothing_but_rounding(trick: str, make, monkeypatch: pytest.MonkeyPatch):
+    module = make().requires_grad_(False)
+    x = torch.randn((2, 128, 24, 24) if isinstance(module, nn.Conv2d) else (2, 576, 128), requires_grad=True)
+    adapter = trained("locon", module).float()
+    inputs = [x, *adapter.parameters()]
+    direction = torch.randn(adapter(x, Plain(module)).shape)
+    found: list[list[Tensor]] = []
+    for off in ({trick}, set[str]()):
+        monkeypatch.setattr(processor, "switched_off", off)
+        output = adapter(x, Plain(module))
+        found.append([output, *torch.autograd.grad((output * direction).sum(), inputs)])
+    for plain, fast in zip(*found, strict=True):
+        assert (plain - fast).norm() <= 1e-5 * plain.norm()

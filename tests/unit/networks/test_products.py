@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pack.tests.support.cases import combined
-from pack.training.networks import products
+from pack.training.networks import processor, products
 from torch import Tensor
 
 POINT, SPATIAL = products.POINT, ((2, 2), (1, 1), (1, 1))
@@ -29,7 +29,7 @@ libraries = pytest.mark.parametrize("library", ["oneDNN", "none"])
 @pytest.fixture(autouse=True)
 def _library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "library" in request.fixturenames and request.getfixturevalue("library") == "none":
-        monkeypatch.setattr(products, "_ONEDNN", None)
+        monkeypatch.setattr(processor, "_ONEDNN", None)
 
 
 def drawn(shape: tuple[int, ...], seed: int, layout: str = "plain") -> Tensor:
@@ -55,7 +55,7 @@ def test_products_and_gradients_are_those_of_float64(
 ):
     layout, library, has_bias = how
     if library == "none":
-        monkeypatch.setattr(products, "_ONEDNN", None)
+        monkeypatch.setattr(processor, "_ONEDNN", None)
     x_shape, weight_shape, geometry = CASES[case]
     x, weight = drawn(x_shape, 1, layout), drawn(weight_shape, 2, layout)
     bias = drawn(weight_shape[:1], 3) if has_bias else None
@@ -102,7 +102,7 @@ def test_a_frozen_weight_keeps_no_input():
 
 
 def test_onednn_is_asked_for_large_float32_alone(monkeypatch: pytest.MonkeyPatch):
-    if products._ONEDNN is None:
+    if processor._ONEDNN is None:
         assert not torch.backends.mkldnn.is_available()
         return
     asked: list[torch.dtype] = []
@@ -111,7 +111,7 @@ def test_onednn_is_asked_for_large_float32_alone(monkeypatch: pytest.MonkeyPatch
         asked.append(x.dtype)
         return F.linear(x, weight, bias)
 
-    monkeypatch.setattr(products, "_ONEDNN", spy)
+    monkeypatch.setattr(processor, "_ONEDNN", spy)
     x, weight = drawn((700, 48), 1), drawn((64, 48), 2)
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         products.linear(x.to(dtype), weight.to(dtype))
