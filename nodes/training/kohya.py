@@ -1,4 +1,4 @@
-"""Setups of kohya's sd-scripts: taken over, and written back."""
+"""Setups of kohya's sd-scripts: import and export."""
 
 from comfy_api.latest import io
 

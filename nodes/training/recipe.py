@@ -1,4 +1,4 @@
-"""Settings for everything from a few questions, with the rule behind each."""
+"""All settings from a few answers, with the reason for each."""
 
 from dataclasses import replace
 from typing import Any, get_args

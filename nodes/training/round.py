@@ -17,7 +17,7 @@ SETTINGS = OptimizerSettings()
 
 
 class BakeryRound(io.ComfyNode):
-    """Counts rounds, names them, and gives the weights to go on from."""
+    """Counts rounds, names them, and passes on the weights of the last."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from pack.tests.support.paths import ROOT
 from pack.workbench.help_tables import CHINESE, ENGLISH, usual_values, write_tables
-from pack.workbench.texts import chinese, english, help_pages, is_chinese, leaves, node_schemas
+from pack.workbench.texts import NOT_AMERICAN, chinese, english, help_pages, is_chinese, leaves, node_schemas
 
 pytestmark = pytest.mark.comfy
 
@@ -16,6 +16,11 @@ def test_chinese_translates_everything_and_nothing_else(comfy):
     assert wanted
     assert sorted(set(wanted) - set(given)) == []
     assert sorted(set(given) - set(wanted)) == []
+
+
+def test_english_is_american(comfy):
+    texts = leaves(english(node_schemas()))
+    assert {key: text for key, text in texts.items() if NOT_AMERICAN.search(text)} == {}
 
 
 def test_chinese_is_chinese(comfy):
