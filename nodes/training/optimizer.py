@@ -62,7 +62,7 @@ def _rate_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "weight_decay", default=SETTINGS.weight_decay, min=0.0, max=10.0, step=0.001, round=False,
-            tooltip="Pulls the weights towards 0, against overfitting. 0 = off.",
+            tooltip="Pulls the weights toward 0, against overfitting. 0 = off.",
         ),
     ]  # fmt: skip
 
