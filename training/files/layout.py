@@ -3,6 +3,10 @@
 The safetensors library keeps metadata in an unordered map: two files of one LoRA differ in their header there.
 Tensors lie in the library's order (widest type first, then by name), hence tensor area and hashes agree with it.
 Format: https://github.com/huggingface/safetensors#format
+
+The header is kept small for those who read only a file's beginning: ComfyUI's canvas reads the first 4 MiB of a dropped
+file to open the workflow in it; its model library shows a file's metadata only while the header is at most 1 MiB. The
+list of tensors counts too: half a MiB for SDXL.
 """
 
 import json
@@ -28,6 +32,14 @@ _TYPE_NAMES: dict[torch.dtype, str] = {
     torch.bool: "BOOL",
 }
 _TYPE_ORDER = {dtype: place for place, dtype in enumerate(_TYPE_NAMES)}
+
+LIBRARY_LIMIT = 1 << 20
+DROP_LIMIT = 4 << 20
+NOTE_KEY = "bakery.left_out"
+
+_RESERVE = 1024  # the two hashes and the note come later
+_TAGS_KEPT = 100
+_OPTIONAL = ("ss_bucket_info", "modelspec.thumbnail", "ss_datasets", "ss_tag_frequency", "prompt")
 
 
 def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -70,3 +82,42 @@ def file_order(tensors: Mapping[str, Tensor]) -> list[str]:
         if tensor.dtype not in _TYPE_NAMES:
             raise ValueError(f"{name}: safetensors cannot hold {tensor.dtype}; convert it to a floating type first")
     return sorted(tensors, key=lambda name: (_TYPE_ORDER[tensors[name].dtype], name))
+
+
+def fit_header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata, without its largest optional entries where the header would be over a limit.
+
+    Below 1 MiB nothing is left out. Above it the rarest tags go first, then whole optional entries, largest first; the
+    workflow stays as long as the header is below 4 MiB. What is missing is named under `bakery.left_out`.
+    """
+    kept = dict(metadata)
+    num_bytes = len(header_bytes(tensors, {}))
+    left_out: list[str] = []
+    if _size(kept, num_bytes) > LIBRARY_LIMIT and "ss_tag_frequency" in kept:
+        kept["ss_tag_frequency"] = _most_frequent(metadata["ss_tag_frequency"])
+    if kept.get("ss_tag_frequency") != metadata.get("ss_tag_frequency"):
+        left_out.append(f"ss_tag_frequency below the {_TAGS_KEPT} most frequent")
+    for key in sorted((key for key in _OPTIONAL if key in kept), key=lambda key: -len(kept[key])):
+        if _size(kept, num_bytes) > LIBRARY_LIMIT:
+            del kept[key]
+            left_out.append(key)
+    if _size(kept, num_bytes) > DROP_LIMIT and kept.pop("workflow", None) is not None:
+        left_out.append("workflow")
+    return kept | ({NOTE_KEY: ", ".join(left_out)} if left_out else {})
+
+
+def _size(metadata: Mapping[str, str], num_bytes: int) -> int:
+    return num_bytes + len(json.dumps(dict(metadata), ensure_ascii=False).encode()) + _RESERVE
+
+
+def _most_frequent(tag_frequency: str) -> str:
+    """The most frequent tags of each folder; the text itself where it is no such list, as other tools may have it."""
+    try:
+        folders: dict[str, dict[str, int]] = json.loads(tag_frequency)
+        shorter = {
+            folder: dict(sorted(tags.items(), key=lambda item: (-item[1], item[0]))[:_TAGS_KEPT])
+            for folder, tags in folders.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return tag_frequency
+    return json.dumps(shorter, ensure_ascii=False)

@@ -1,20 +1,21 @@
 """Saving and loading LoRA files: safetensors with string metadata, hashes, written atomically."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
+from typing import cast as cast_type
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..base_model import ModelFamily
 from .atomic import write_atomic
 from .formats import ALPHA_METADATA, to_kohya
 from .hashes import lora_hashes
-from .header_size import fit_header
-from .layout import header_bytes, tensor_area
-from .reading import open_tensors
+from .layout import fit_header, header_bytes, tensor_area
 from .types import cast
 
 _OLD_KEYS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
@@ -41,6 +42,32 @@ class LoraTensors(dict[str, Tensor]):
         super().__init__(tensors)
         self.metadata: dict[str, str] = dict(metadata or {})
         self.name = name
+
+
+class TensorReader(Protocol):
+    """An open safetensors file. Tensors are read when asked for and may share the file's memory map."""
+
+    def keys(self) -> list[str]:
+        """Names of all tensors."""
+        ...
+
+    def get_tensor(self, name: str) -> Tensor:
+        """One tensor, on the CPU, in the file's type."""
+        ...
+
+    def metadata(self) -> dict[str, str] | None:
+        """The file's metadata, None where it has none."""
+        ...
+
+
+def open_tensors(path: Path) -> AbstractContextManager[TensorReader]:
+    """Open a file for reading by name; a context manager that closes it.
+
+    Raises:
+        safetensors.SafetensorError: The file is not a safetensors file or is cut off.
+    """
+    opened: Any = safe_open(path, framework="pt")
+    return cast_type(AbstractContextManager[TensorReader], opened)
 
 
 def save_lora(

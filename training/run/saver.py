@@ -19,8 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..files.lora_file import save_lora
-from ..files.reading import open_tensors
+from ..files.lora_file import open_tensors, save_lora
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..optimizers.modes import use_evaluation_weights, use_training_weights

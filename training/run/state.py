@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..files.atomic import write_atomic
 from ..files.layout import header_bytes, tensor_area
-from ..files.reading import open_tensors
+from ..files.lora_file import open_tensors
 from ..loop.job import TrainJob, TrainState
 from ..loop.stage_optimizer import optimizer_for_stage
 from ..optimizers.state import load_optimizer_state, optimizer_state

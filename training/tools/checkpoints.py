@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..base_model import ModelFamily
+from ..files.lora_file import TensorReader, open_tensors
 from ..files.names import UNET_PREFIX, unet_name
-from ..files.reading import TensorReader, open_tensors
 
 _SDXL = re.compile(r"conditioner\.|model\.diffusion_model\.label_emb\.")
 _OTHERS = re.compile(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")

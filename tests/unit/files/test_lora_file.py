@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from pack.tests.support.paths import ROOT
 from pack.training.files.hashes import file_hash, legacy_file_hash, lora_hashes
-from pack.training.files.header_size import DROP_LIMIT, LIBRARY_LIMIT, NOTE_KEY
+from pack.training.files.layout import DROP_LIMIT, LIBRARY_LIMIT, NOTE_KEY
 from pack.training.files.lora_file import load_lora, load_metadata, save_lora
 
 
