@@ -130,6 +130,11 @@ class Part:
     batch: Batch
     """The whole one."""
 
+    def with_losses(self, loss_B: Tensor, unweighted_B: Tensor) -> "Part":
+        """The same, with losses that were read."""
+        assert self.result is not None
+        return replace(self, result=replace(self.result, loss_B=loss_B, unweighted_B=unweighted_B))
+
 
 def joined(ranks: Ranks, parts: Sequence[Part]) -> list[tuple[LossResult, Batch]]:
     """Losses of the whole batches, in every process; without gradients where there are several."""

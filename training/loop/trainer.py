@@ -91,7 +91,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
 
     job.network.train(True)
     results, grad_norm = gradients(job, state.step, planned)
-    loss = sum(float(result.loss_B.detach().mean()) for result, _ in results) / len(results)
+    loss = sum(float(result.loss_B.mean()) for result, _ in results) / len(results)
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         optimizer.zero_grad(set_to_none=True)
         raise NoNumber(loss, grad_norm)
@@ -128,12 +128,23 @@ def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tup
         parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
         if scale != 1.0:
             torch._foreach_mul_([p.grad for p in parameters], 1.0 / scale)  # pyright: ignore
-        grad_norm = float(clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf))
+        norm = clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf)
+        parts, grad_norm = _read(parts, norm)
         if scale <= 1.0 or math.isfinite(grad_norm):
             return joined(job.ranks, parts), grad_norm
         for parameter in parameters:
             parameter.grad = None
         scale = max(1.0, scale / RESCALE)
+
+
+def _read(parts: Sequence[Part], norm: Tensor) -> tuple[list[Part], float]:
+    """The losses on the processor and the norm, by the only look at the device in a step: the host waits for it."""
+    results = [part.result for part in parts if part.result is not None]
+    losses = [loss.detach() for result in results for loss in (result.loss_B, result.unweighted_B)]
+    numbers = iter(to_list(torch.cat([*(loss.to(norm.device) for loss in losses), norm.reshape(1)])))
+    read = iter([torch.tensor([next(numbers) for _ in range(len(loss))]) for loss in losses])
+    parts = [part if part.result is None else part.with_losses(next(read), next(read)) for part in parts]
+    return parts, next(numbers)
 
 
 def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..rng import generator
+from ..upload import upload
 from .share import Share
 
 
@@ -33,7 +34,7 @@ class Draws:
         """
         source = generator(self.seed, purpose, self.step, self.micro_step, index)
         kept = torch.rand(tuple(shape), generator=source) >= rate
-        return (kept / (1 - rate)).to(device=like.device, dtype=like.dtype)
+        return upload([kept / (1 - rate)], like.device)[0].to(like.dtype)
 
     def keep_mask_of_samples(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
         """A mask whose first dimension is the samples: of a share of a batch, the rows that the batch has there.

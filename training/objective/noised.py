@@ -19,7 +19,7 @@ from .timesteps import draw_timesteps
 
 @dataclass(frozen=True, slots=True)
 class NoisedBatch:
-    """Input and target of the denoiser, float32, on the model's device."""
+    """Input and target of the denoiser, float32; all on the processor until what the model needs is uploaded."""
 
     noisy_BCHW: Tensor
     target_BCHW: Tensor
@@ -30,22 +30,18 @@ class NoisedBatch:
 
     def select(self, indices: Sequence[int]) -> "NoisedBatch":
         """Some of the samples."""
-        index = torch.tensor(indices, device=self.noisy_BCHW.device)
-        return NoisedBatch(
-            self.noisy_BCHW[index],
-            self.target_BCHW[index],
-            self.timestep_B[index],
-            self.alphas_cumprod_B[index],
-            self.snr_B[index],
-        )
+        every = (self.noisy_BCHW, self.target_BCHW, self.timestep_B, self.alphas_cumprod_B, self.snr_B)
+        return NoisedBatch(*(torch.stack([each[index] for index in indices]) for each in every))
 
 
 def noise_batch(base: BaseModel, latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) -> NoisedBatch:
-    """Latents (B, C, H, W), float32, mixed with the noise the draws name, and the target of the model's kind.
+    """Latents (B, C, H, W) mixed with the noise the draws name, and the target of the model's kind.
 
-    With zero_terminal_snr the SNR is that of the rescaled schedule.
+    All is computed on the processor, so that a run sees the same noise on every device. With
+    zero_terminal_snr the SNR is that of the rescaled schedule.
     """
-    alphas_T = base.alphas_cumprod.to("cpu", torch.float64)
+    latents_BCHW = latents_BCHW.to("cpu", torch.float32)
+    alphas_T = base.alphas_cumprod
     alphas_T = zero_terminal_snr(alphas_T) if settings.zero_terminal_snr else alphas_T
     timestep_B = draw_timesteps(settings, draws, len(latents_BCHW), len(alphas_T))
     alphas_B = alphas_T[timestep_B].to(latents_BCHW)
@@ -55,7 +51,7 @@ def noise_batch(base: BaseModel, latents_BCHW: Tensor, settings: ObjectiveSettin
     return NoisedBatch(
         noisy_BCHW=noisy_BCHW,
         target_BCHW=velocity(latents_BCHW, noise_BCHW, alphas_B) if is_velocity else noise_BCHW,
-        timestep_B=timestep_B.to(latents_BCHW.device),
+        timestep_B=timestep_B,
         alphas_cumprod_B=alphas_B,
         snr_B=snr(alphas_T)[timestep_B].to(latents_BCHW),
     )

@@ -6,13 +6,14 @@ Shapes: B batch, C latent channels, H W latent rows and columns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..base_model import BaseModel, PredictionType, TextConditioning
 from ..data.batch import Batch
+from ..upload import upload
 from .draws import Draws
 from .loss import element_loss, huber_threshold, sample_mean
 from .noised import NoisedBatch, noise_batch
@@ -39,7 +40,7 @@ class LossResult:
     unweighted_B: Tensor
     """Mean distance within the mask, without any weight, detached."""
     timestep_B: Tensor
-    """Timestep of each sample, int64."""
+    """Timestep of each sample, int64, on the processor."""
     kept: frozenset[int] = frozenset()
     """Samples whose target is the base model's own prediction."""
 
@@ -60,22 +61,54 @@ def diffusion_loss(
         ValueError: For settings that do not fit the model.
     """
     check_prediction_type(settings, base.prediction_type)
-    noised = noise_batch(base, batch.latents_BCHW.to(base.device, torch.float32), settings, draws)
+    noised = noise_batch(base, batch.latents_BCHW, settings, draws)
+    kept = kept_as_base(batch.captions, batch.is_regularization_B, settings)
+    noised, weights = _uploaded(base, noised, batch, kept, settings)
     own_texts, prior_texts = texts[: len(batch.captions)], texts[len(batch.captions) :]
     prediction_BCHW = base.denoise(noised.noisy_BCHW, noised.timestep_B, own_texts, batch.sizes).float()
-
-    kept = kept_as_base(batch.captions, batch.is_regularization_B, settings)
-    target_BCHW = noised.target_BCHW.clone()
+    target_BCHW = noised.target_BCHW
     if kept:
-        target_BCHW[kept] = _base_target(base, network, batch, own_texts, noised, kept)
-    mask_B1HW = None if batch.mask_B1HW is None else batch.mask_B1HW.to(base.device, torch.float32)
-    unweighted_B = _distance(prediction_BCHW, target_BCHW, mask_B1HW, settings, noised)
+        target_BCHW = target_BCHW.clone()
+        for index, own_CHW in zip(kept, _base_target(base, network, batch, own_texts, noised, kept), strict=True):
+            target_BCHW[index] = own_CHW
+    unweighted_B = _distance(prediction_BCHW, target_BCHW, settings, weights)
 
-    level_weight_B = noise_level_weight(noised.snr_B, settings, base.prediction_type)
-    loss_B = unweighted_B * sample_weight(batch, kept, settings).to(base.device) * level_weight_B
+    loss_B = unweighted_B * weights.sample_B * weights.level_B
     if settings.prior_preservation == "extra_term":
-        loss_B = loss_B + _extra_term(base, network, batch, prior_texts, settings, noised) * level_weight_B
+        prior_BCHW, base_BCHW = _prior_term(base, network, batch, prior_texts, settings, noised)
+        prior_B = _distance(prior_BCHW, base_BCHW, settings, replace(weights, mask_B1HW=None))
+        loss_B = loss_B + settings.prior_preservation_weight * prior_B * weights.level_B
     return LossResult(loss_B, unweighted_B.detach(), noised.timestep_B, frozenset(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """What turns distances into losses, on the model's device."""
+
+    sample_B: Tensor
+    level_B: Tensor
+    threshold_B: Tensor
+    mask_B1HW: Tensor | None
+
+
+def _uploaded(
+    base: BaseModel, noised: NoisedBatch, batch: Batch, kept: Sequence[int], settings: ObjectiveSettings
+) -> tuple[NoisedBatch, _Weights]:
+    """All the model and the loss need of a batch, by one copy; the timesteps stay for the report."""
+    masks = [] if batch.mask_B1HW is None else [batch.mask_B1HW]
+    noisy_BCHW, target_BCHW, sample_B, level_B, threshold_B, *masks = upload(
+        [
+            noised.noisy_BCHW,
+            noised.target_BCHW,
+            sample_weight(batch, kept, settings),
+            noise_level_weight(noised.snr_B, settings, base.prediction_type),
+            huber_threshold(settings, noised.timestep_B, noised.alphas_cumprod_B),
+            *masks,
+        ],
+        base.device,
+    )
+    weights = _Weights(sample_B, level_B, threshold_B, masks[0] if masks else None)
+    return replace(noised, noisy_BCHW=noisy_BCHW, target_BCHW=target_BCHW), weights
 
 
 def sample_weight(batch: Batch, kept: Sequence[int], settings: ObjectiveSettings) -> Tensor:
@@ -103,16 +136,9 @@ def noise_level_weight(snr_B: Tensor, settings: ObjectiveSettings, prediction_ty
     return weight_B
 
 
-def _distance(
-    prediction_BCHW: Tensor,
-    target_BCHW: Tensor,
-    mask_B1HW: Tensor | None,
-    settings: ObjectiveSettings,
-    noised: NoisedBatch,
-) -> Tensor:
-    threshold_B = huber_threshold(settings, noised.timestep_B, noised.alphas_cumprod_B)
-    loss_BCHW = element_loss(prediction_BCHW, target_BCHW, settings, threshold_B)
-    return sample_mean(loss_BCHW, mask_B1HW, settings.is_mask_area_normalized)
+def _distance(prediction_BCHW: Tensor, target_BCHW: Tensor, settings: ObjectiveSettings, weights: _Weights) -> Tensor:
+    loss_BCHW = element_loss(prediction_BCHW, target_BCHW, settings, weights.threshold_B)
+    return sample_mean(loss_BCHW, weights.mask_B1HW, settings.is_mask_area_normalized)
 
 
 def _base_target(
@@ -128,16 +154,15 @@ def _base_target(
     return base_prediction(base, network, noised.select(kept), captions, [texts[index] for index in kept], sizes)
 
 
-def _extra_term(
+def _prior_term(
     base: BaseModel,
     network: Switchable,
     batch: Batch,
     prior_texts: Sequence[TextConditioning],
     settings: ObjectiveSettings,
     noised: NoisedBatch,
-) -> Tensor:
-    """Distance to the base model's prediction for the captions without the trigger, weighted, (B,)."""
+) -> tuple[Tensor, Tensor]:
+    """Predictions for the captions without the trigger, (B, C, H, W): with the network, and the base model's own."""
     captions = captions_to_encode(batch.captions, settings)[len(batch.captions) :]
     prediction_BCHW = base.denoise(noised.noisy_BCHW, noised.timestep_B, prior_texts, batch.sizes).float()
-    target_BCHW = base_prediction(base, network, noised, captions, prior_texts, batch.sizes)
-    return settings.prior_preservation_weight * _distance(prediction_BCHW, target_BCHW, None, settings, noised)
+    return prediction_BCHW, base_prediction(base, network, noised, captions, prior_texts, batch.sizes)

@@ -14,6 +14,7 @@ from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
 from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
+from ....training.upload import upload
 from .card import prepared_card, refuse_opaque
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
@@ -108,30 +109,39 @@ class ComfyBaseModel:
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
     ) -> Tensor:
         """Raw prediction of the U-Net, float32, (B, C, H, W)."""
-        context_BLD = stack_contexts([text.context_LD for text in texts]).to(self.device, self._dtype)
+        context_BLD = self._placed(stack_contexts([text.context_LD for text in texts])).to(self._dtype)
         extra = {}
         if self.family == "sdxl":
-            extra["y"] = self._size_conditioning(texts, sizes).to(self.device, self._dtype)
-        noisy_BCHW = noisy_BCHW.to(self.device, self._dtype)
-        timestep_B = timestep_B.to(self.device).float()
+            extra["y"] = self._size_conditioning(texts, sizes).to(self._dtype)
+        noisy_BCHW = self._placed(noisy_BCHW).to(self._dtype)
+        timestep_B = self._placed(timestep_B).float()
         return self._predict(
             noisy_BCHW, timestep_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
         ).float()
 
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """On the device; what carries no gradient without the host waiting for it."""
+        if tensor.requires_grad or tensor.device == self.device:
+            return tensor.to(self.device)
+        return upload([tensor], self.device)[0] if tensor.device.type == "cpu" else tensor.to(self.device)
+
     def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> Tensor:
-        rows = []
-        for text, size in zip(texts, sizes, strict=True):
-            (height, width), (top, left), (target_height, target_width) = (
-                size.original_hw, size.crop_top_left, size.target_hw,
-            )  # fmt: skip
-            assert text.pooled_D is not None
-            rows.append(
-                self.model.model.encode_adm(
-                    pooled_output=text.pooled_D[None].to(self.device), device=self.device, width=width, height=height,
-                    crop_w=left, crop_h=top, target_width=target_width, target_height=target_height,
-                )
-            )  # fmt: skip
-        return torch.cat(rows)
+        """The pooled vectors, behind each the sizes of its image, (B, D), as the host encodes them."""
+        pooled = [text.pooled_D for text in texts if text.pooled_D is not None]
+        rows = [self._encoded_size(size, len(pooled[0])) for size in sizes]
+        return torch.cat([self._placed(torch.stack(pooled)).float(), self._placed(torch.stack(rows))], dim=1)
+
+    def _encoded_size(self, size: ImageSize, pooled_width: int) -> Tensor:
+        (height, width), (top, left), (target_height, target_width) = (
+            size.original_hw,
+            size.crop_top_left,
+            size.target_hw,
+        )
+        encoded_1D = self.model.model.encode_adm(
+            pooled_output=torch.zeros(1, pooled_width), device="cpu", width=width, height=height,
+            crop_w=left, crop_h=top, target_width=target_width, target_height=target_height,
+        )  # fmt: skip
+        return encoded_1D[0, pooled_width:]
 
     def encode_text(self, captions: Sequence[str]) -> list[TextConditioning]:
         """The host's own encoding (weights, long prompts, clip skip as set on the CLIP) of each caption."""

@@ -1,0 +1,31 @@
+"""Numbers of a step on their way to the device: together, and without the host waiting until they are there.
+
+A plain `.to(device)` makes the host wait for all the device still has to do.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+PINNED = ("cuda", "xpu", "npu")
+"""Devices that copy from pinned memory while the host goes on."""
+
+
+def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Tensors of the processor, float32, on a device by one copy; where that is the processor, as they are."""
+    if device.type == "cpu":
+        return [tensor.float() for tensor in tensors]
+    sizes = [tensor.numel() for tensor in tensors]
+    is_pinned = device.type in PINNED
+    flat = torch.empty(sum(sizes), pin_memory=is_pinned)
+    for part, tensor in zip(_cut(flat, sizes), tensors, strict=True):
+        part.copy_(tensor.detach().reshape(-1))
+    there = flat.to(device, non_blocking=is_pinned)
+    return [part.view(tensor.shape) for part, tensor in zip(_cut(there, sizes), tensors, strict=True)]
+
+
+def _cut(flat: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    ends = list(accumulate(sizes))
+    return [flat[end - size : end] for end, size in zip(ends, sizes, strict=True)]
