@@ -74,7 +74,8 @@ def _size_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "conv_rank", default=SAME_RANK, min=SAME_RANK, max=100_000,
-            tooltip="Rank of the 3x3 convolutions, for every algorithm except lora. 0 = same as rank.",
+            tooltip="Rank of the 3x3 convolutions, for every algorithm except lora. It brings them among the usual "
+            "targets too. 0 = same as rank, where the targets have convolutions.",
         ),
         io.Float.Input(
             "conv_alpha", default=SAME_SCALE, min=SAME_SCALE, max=100_000.0, step=0.5, optional=True, advanced=True,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from ..base_model import PartName
 from ..networks.block_weights import BlockWeights
-from ..networks.settings import NetworkSettings
+from ..networks.settings import WITH_KERNELS, NetworkSettings
 from .options import Options
 from .tables import BLOCK_ARGS, LYCORIS, LYCORIS_PRESETS, NETWORK_ARGS
 
@@ -19,8 +19,6 @@ ALL_PARTS: tuple[PartName, ...] = get_args(PartName)
 TEXT_PARTS: tuple[PartName, ...] = ("text_encoder", "text_encoder_2")
 LYCORIS_MODULE, LORA_MODULE, DYLORA_MODULE = "lycoris.kohya", "networks.lora", "networks.dylora"
 LORA_FA_MODULE = "networks.lora_fa"
-WITH_CONVOLUTIONS = ("blocks", "all")
-"""Targets that have 3 x 3 convolutions."""
 LYCORIS_ONLY = ("weight_decompose", "rank_stabilized", "train_norms")
 
 
@@ -74,7 +72,9 @@ def _lycoris_kind(arguments: Options, rank: int, alpha: float, notes: list[str])
     algorithm, targets = LYCORIS.get(name, "locon"), LYCORIS_PRESETS.get(preset, "blocks")
     conv_rank, conv_alpha = arguments.integer("conv_dim"), arguments.number("conv_alpha")
     size = {"block_size": arguments.integer("block_size")} if "block_size" in arguments else {}
-    if targets not in WITH_CONVOLUTIONS:
+    if targets not in WITH_KERNELS:
+        if conv_rank is not None or conv_alpha is not None:
+            notes.append(f"conv_dim, conv_alpha: preset={preset} has no convolutions, in LyCORIS neither")
         return {"algorithm": "lora" if algorithm == "locon" else algorithm, "targets": targets, **size}
     if conv_rank is not None and conv_alpha is None:
         conv_alpha = alpha
@@ -90,7 +90,7 @@ def _plain_kind(module: str, arguments: Options, notes: list[str]) -> dict[str, 
         notes.append(f"network_module {module}: its frozen down matrices have no equivalent, both are trained")
     elif module not in (LORA_MODULE, DYLORA_MODULE):
         notes.append(f"network_module {module}: no equivalent, a plain LoRA instead")
-    has_conv = "conv_dim" in arguments
+    has_conv = "conv_dim" in arguments or "conv_block_dims" in arguments
     conv_rank, conv_alpha = arguments.integer("conv_dim"), arguments.number("conv_alpha")
     conv = {"conv_rank": conv_rank, "conv_alpha": DEFAULT_ALPHA if conv_alpha is None else conv_alpha}
     if module == DYLORA_MODULE:
@@ -135,7 +135,7 @@ def _kind_arguments(network: NetworkSettings, module: str, notes: list[str]) -> 
         found += [f"algo={network.algorithm}", f"preset={preset}"]
         if network.preset in ("all_linear", "all"):
             notes.append(f"targets {network.targets}: no equivalent, LyCORIS's full instead")
-    if network.preset in WITH_CONVOLUTIONS and network.algorithm != "lora":
+    if network.preset in WITH_KERNELS and network.algorithm != "lora":
         rank, alpha = network.conv_size
         found += [f"conv_dim={rank}", f"conv_alpha={alpha:g}"]
     if network.algorithm == "dylora":

@@ -151,10 +151,10 @@ def _create(start: Start) -> LoraAdapter:
 
 
 def _check(settings: "NetworkSettings") -> None:
-    if settings.conv_rank is not None:
+    given = settings.of_convolutions()
+    if given:
         raise ValueError(
-            f"conv_rank must be unset for algorithm lora, which adapts no k x k convolution, got {settings.conv_rank}; "
-            "choose locon"
+            f"{given[0]} must be unset for algorithm lora, which adapts no k x k convolution; choose locon"
         )
 
 

@@ -10,6 +10,10 @@ from .block_weights import BlockWeights
 TargetPreset = Literal["attention", "attention_feed_forward", "blocks", "all_linear", "all"]
 
 
+WITH_KERNELS: tuple[TargetPreset, ...] = ("blocks", "all")
+"""Targets with k x k convolutions."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkSettings:
     """Settings of a network; every conflict is refused here by name."""
@@ -50,7 +54,8 @@ class NetworkSettings:
     parts: tuple[PartName, ...] = ("unet",)
     """Parts to adapt. `text_encoder_2` is passed over where the model family has none."""
     targets: TargetPreset = "attention_feed_forward"
-    """Which layers; `attention_feed_forward` is kohya's default. `locon` widens it to `blocks`."""
+    """Which layers; `attention_feed_forward` is kohya's default. `locon` widens it to `blocks`, and so does a size
+    given to convolutions."""
     include: tuple[str, ...] = ()
     """Patterns (with * and ?) of module paths or file keys: only these of the targets. Empty = all."""
     exclude: tuple[str, ...] = ()
@@ -92,6 +97,12 @@ class NetworkSettings:
                     f"{name} works with {', '.join(with_option(name))} only, got algorithm {self.algorithm}; "
                     f"switch {name} off"
                 )
+        adapts_kernels = find_algorithm(self.algorithm).adapts_kernels
+        if adapts_kernels and self.preset not in WITH_KERNELS and self.of_convolutions():
+            raise ValueError(
+                f"{self.of_convolutions()[0]} must be unset for targets {self.targets}, which have no k x k "
+                "convolution; choose targets blocks"
+            )
         if self.weight_decompose and self.dropout:
             raise ValueError(f"dropout must be 0 with weight_decompose, got {self.dropout}; use rank_dropout")
         if self.full_matrix and self.decompose_both:
@@ -107,9 +118,25 @@ class NetworkSettings:
 
     @property
     def preset(self) -> TargetPreset:
-        """The target preset with LoCon's widening."""
-        widened = find_algorithm(self.algorithm).is_wide and self.targets == "attention_feed_forward"
-        return "blocks" if widened else self.targets
+        """The target preset, widened to all blocks by LoCon and by a size given to convolutions."""
+        is_wide = find_algorithm(self.algorithm).is_wide or self.is_widened
+        return "blocks" if is_wide and self.targets == "attention_feed_forward" else self.targets
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether it is a size given to convolutions that brings them among the usual targets, as LyCORIS' do."""
+        algorithm = find_algorithm(self.algorithm)
+        is_usual = self.targets == "attention_feed_forward" and not algorithm.is_wide
+        return is_usual and algorithm.adapts_kernels and bool(self.of_convolutions())
+
+    def of_convolutions(self) -> list[str]:
+        """Names of the settings for k x k convolutions that are given."""
+        given = {
+            "conv_rank": self.conv_rank is not None,
+            "conv_alpha": self.conv_alpha is not None,
+            "conv_ranks": bool(self.block_weights.conv_ranks.strip()),
+        }
+        return [name for name, is_given in given.items() if is_given]
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

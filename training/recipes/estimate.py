@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..base_model import ModelFamily, PartName
 from ..networks.algorithms import find_algorithm
-from ..networks.settings import NetworkSettings
+from ..networks.settings import WITH_KERNELS, NetworkSettings
 
 GIB = 1024**3
 MB = 1_000_000
@@ -76,7 +76,7 @@ def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:
         return None
     per_rank = sum(LINEAR_PARAMETERS[family][part] for part in network.parts)
     count = network.rank * per_rank
-    if "unet" in network.parts and algorithm.adapts_kernels:
+    if "unet" in network.parts and algorithm.adapts_kernels and network.preset in WITH_KERNELS:
         count += network.conv_size[0] * CONV_PARAMETERS[family]
     return algorithm.pairs * count
 

@@ -12,6 +12,7 @@ from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.algorithms import find_algorithm
 from ..networks.facts import network_facts
+from ..networks.settings import WITH_KERNELS
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
@@ -24,7 +25,7 @@ def facts_of_network(session: Session) -> NetworkFacts:
         return network_facts(session.job.network.state_dict())
     settings = session.request.network
     arguments: dict[str, str | int | float | bool | None] = {}
-    if find_algorithm(settings.algorithm).adapts_kernels:
+    if find_algorithm(settings.algorithm).adapts_kernels and settings.preset in WITH_KERNELS:
         arguments = {
             "conv_dim": settings.conv_size[0],
             "conv_alpha": settings.conv_size[1],

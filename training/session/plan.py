@@ -7,6 +7,7 @@ from ..data.dataset import Dataset, marked_for_validation, split, union, without
 from ..data.prepare import place_dataset
 from ..data.prepared import PreparedDataset
 from ..loop.stages import PlannedStage, Stage, planned_stages, stage_steps
+from ..networks.settings import NetworkSettings
 from ..optimizers.schedules import ScheduleSettings
 from ..run.identity import RunKey, Segment, fingerprint
 from .request import TrainRequest
@@ -124,6 +125,11 @@ def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[PlannedStage, 
     return planned_stages(request.stages, request.optimizer, steps)
 
 
+def _network_content(network: NetworkSettings) -> object:
+    """The settings, and that a size given to convolutions brought them in: an earlier version passed over it."""
+    return [network, network.preset] if network.is_widened else network
+
+
 def run_key(request: TrainRequest, data: PlacedData) -> RunKey:
     """What decides the weights, and nothing else."""
     of_run = request.dataset.fingerprint()
@@ -133,7 +139,7 @@ def run_key(request: TrainRequest, data: PlacedData) -> RunKey:
         base=fingerprint(
             request.base_key,
             request.encoder_key,
-            request.network,
+            _network_content(request.network),
             request.objective,
             request.seed,
             request.start.key if request.start else None,

@@ -96,6 +96,19 @@ def test_convolutions_have_their_own_rank_and_by_default_the_same_scale():
     assert sizes(conv_rank=2, conv_alpha=0) == {(2, 2.0)}
 
 
+@pytest.mark.parametrize("algorithm", ["loha", "lokr", "dylora", "glora"])
+@pytest.mark.parametrize(
+    "given", [{"conv_rank": 4}, {"conv_alpha": 2.0}, {"block_weights": BlockWeights(conv_ranks="IN:4")}]
+)
+def test_a_size_given_to_convolutions_brings_them_in(algorithm, given):
+    def spatial(**settings):
+        made = Network.create(tiny_parts(), "sd15", NetworkSettings(algorithm=algorithm, rank=8, **settings), 0)
+        return {a.target.path for a in made.attachments if a.adapter.layer.is_spatial}
+
+    assert spatial() == set()
+    assert spatial(**given) == spatial(targets="blocks") != set()
+
+
 def test_rank_above_a_layer_is_refused_but_latent_layers_take_what_fits():
     with pytest.raises(ValueError, match="rank must be at most 48, the smaller side of input_blocks"):
         paths(rank=50)
@@ -116,6 +129,10 @@ def test_rank_above_a_layer_is_refused_but_latent_layers_take_what_fits():
         ({"dropout": 1.0}, "dropout must be 0 or more and below 1"),
         ({"factor": 0}, "factor must be -1"),
         ({"conv_rank": 4}, "choose locon"),
+        ({"conv_alpha": 4.0}, "conv_alpha.*choose locon"),
+        ({"block_weights": BlockWeights(conv_ranks="OUT:4")}, "conv_ranks.*choose locon"),
+        ({"algorithm": "loha", "conv_rank": 4, "targets": "attention"}, "conv_rank.*choose targets blocks"),
+        ({"algorithm": "lokr", "conv_alpha": 1.0, "targets": "all_linear"}, "conv_alpha.*choose targets blocks"),
         ({"algorithm": "full", "dropout": 0.1}, "dropout works with lora"),
         ({"algorithm": "dylora", "rank_dropout": 0.1}, "rank_dropout works with"),
         ({"algorithm": "boft", "weight_decompose": True}, "weight_decompose works with"),

@@ -16,6 +16,7 @@ from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import run_ids
+from pack.training.run.identity import fingerprint
 from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.session.plan import hold_out, place_data, run_key
@@ -289,3 +290,21 @@ def test_runs_are_listed_newest_first(request_):
     assert run_ids(request_.root) == [second.folder.run_id, first.folder.run_id]
     run(request_)
     assert run_ids(request_.root) == [first.folder.run_id, second.folder.run_id]
+
+
+def test_convolutions_that_an_earlier_version_passed_over_make_another_run(tmp_path):
+    """Their size was read and not used; now it brings them in, which no run on disk has trained."""
+    request = toy_request(tmp_path)
+    network = NetworkSettings(algorithm="loha", rank=4, conv_rank=2)
+    wide = replace(network, targets="blocks")
+    plain, named = (run_key(one, place_data(one)) for one in (request, replace(request, network=network)))
+    assert plain.base == fingerprint(
+        request.base_key, request.encoder_key, request.network, request.objective, request.seed, None
+    )
+    assert named.base != fingerprint(
+        request.base_key, request.encoder_key, network, request.objective, request.seed, None
+    )
+    explicit = replace(request, network=wide)
+    assert run_key(explicit, place_data(explicit)).base == fingerprint(
+        request.base_key, request.encoder_key, wide, request.objective, request.seed, None
+    )
