@@ -196,6 +196,17 @@ def _further_inputs() -> list[io.Input]:
             optional=True, advanced=True,
             tooltip="For noise-prediction models: adds this share of a loss weighted as for v-prediction. 0 = off.",
         ),
+        io.Float.Input(
+            "unmasked_weight", default=SETTINGS.unmasked_weight, min=0.0, max=1.0, step=0.05,
+            optional=True, advanced=True,
+            tooltip="Weight of what is outside a mask (OneTrainer: Unmasked Weight). 0 = not trained, 1 = as inside.",
+        ),
+        io.Float.Input(
+            "unmasked_prior_weight", default=SETTINGS.unmasked_prior_weight, min=0.0, max=10.0, step=0.1,
+            optional=True, advanced=True,
+            tooltip="Outside a mask, keeps what the base model itself would draw, with this weight (OneTrainer: Masked "
+            "Prior Preservation Weight). Slower. 0 = off.",
+        ),
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ SECRET = ("huggingface_token", "wandb_api_key")
 MASKS = ("masked_loss", "alpha_mask")
 ONLY_HERE = (
     "soft_min_snr", "p2_gamma", "timestep_distribution", "prior_preservation", "trigger", "trigger_class",
+    "unmasked_weight", "unmasked_prior_weight",
 )  # fmt: skip
 """Fields of the objective that sd-scripts' command line has no equivalent for."""
 

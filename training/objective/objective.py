@@ -71,9 +71,13 @@ def diffusion_loss(
         target_BCHW = target_BCHW.clone()
         for index, own_CHW in zip(kept, _base_target(base, network, batch, own_texts, noised, kept), strict=True):
             target_BCHW[index] = own_CHW
-    unweighted_B = _distance(prediction_BCHW, target_BCHW, settings, weights)
+    unweighted_B = _distance(prediction_BCHW, target_BCHW, settings, _inside(weights, settings))
 
     loss_B = unweighted_B * weights.sample_B * weights.level_B
+    if settings.unmasked_prior_weight and _has_outside(batch):
+        base_BCHW = base_prediction(base, network, noised, batch.captions, own_texts, batch.sizes)
+        outside_B = _distance(prediction_BCHW, base_BCHW, settings, _outside(weights))
+        loss_B = loss_B + settings.unmasked_prior_weight * outside_B * weights.sample_B * weights.level_B
     if settings.prior_preservation == "extra_term":
         prior_BCHW, base_BCHW = _prior_term(base, network, batch, prior_texts, settings, noised)
         prior_B = _distance(prior_BCHW, base_BCHW, settings, replace(weights, mask_B1HW=None))
@@ -89,6 +93,21 @@ class _Weights:
     level_B: Tensor
     threshold_B: Tensor
     mask_B1HW: Tensor | None
+
+
+def _has_outside(batch: Batch) -> bool:
+    return batch.mask_B1HW is not None and bool((batch.mask_B1HW < 1.0).any())
+
+
+def _inside(weights: _Weights, settings: ObjectiveSettings) -> _Weights:
+    """With the weight that is given to what is outside the masks."""
+    mask_B1HW = weights.mask_B1HW
+    return weights if mask_B1HW is None else replace(weights, mask_B1HW=mask_B1HW.clamp(min=settings.unmasked_weight))
+
+
+def _outside(weights: _Weights) -> _Weights:
+    assert weights.mask_B1HW is not None
+    return replace(weights, mask_B1HW=1.0 - weights.mask_B1HW)
 
 
 def _uploaded(

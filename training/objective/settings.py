@@ -63,6 +63,10 @@ class ObjectiveSettings:
     """Rescale the schedule so that the last timestep is pure noise; v-prediction only."""
     is_mask_area_normalized: bool = True
     """Masked loss is the mean over the mask's area; off = over the whole picture, as sd-scripts does."""
+    unmasked_weight: float = 0.0
+    """Weight of what is outside a mask, 0..1: 0 nothing, 1 as much as inside."""
+    unmasked_prior_weight: float = 0.0
+    """Outside a mask, weight of the loss against the base model's own prediction, 0 or more. 0 off."""
     scale_weight_norms: float = 0.0
     """Largest norm of a module's change; larger ones are scaled down after each step. 0 off, 1 usual."""
     prior_loss_weight: float = 1.0
@@ -130,6 +134,8 @@ def _check_ranges(settings: ObjectiveSettings) -> None:
         ("input_perturbation", s.input_perturbation, 0 <= s.input_perturbation <= 1, "from 0 to 1"),
         ("min_timestep", s.min_timestep, s.min_timestep >= 0, "0 or more"),
         ("logit_std", s.logit_std, s.logit_std > 0, "above 0"),
+        ("unmasked_weight", s.unmasked_weight, 0 <= s.unmasked_weight <= 1, "from 0 to 1"),
+        ("unmasked_prior_weight", s.unmasked_prior_weight, s.unmasked_prior_weight >= 0, "0 or more"),
         ("scale_weight_norms", s.scale_weight_norms, s.scale_weight_norms >= 0, "0 or more"),
         ("prior_loss_weight", s.prior_loss_weight, s.prior_loss_weight >= 0, "0 or more"),
         ("prior_preservation_weight", s.prior_preservation_weight, s.prior_preservation_weight >= 0, "0 or more"),

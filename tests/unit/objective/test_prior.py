@@ -121,3 +121,51 @@ def test_batches_with_kept_samples_draw_the_same_noise():
     plain = loss_of(ToyBase(), batch, settings())
     assert torch.equal(kept.timestep_B, plain.timestep_B)
     assert kept.loss_B[0] == plain.loss_B[0]
+
+
+def halves():
+    """A mask of the left half of each picture."""
+    mask = torch.zeros(2, 1, 8, 6)
+    mask[..., :3] = 1.0
+    return mask
+
+
+def test_outside_a_mask_counts_as_much_as_is_asked():
+    batch, plain = toy_batch(2, mask_B1HW=halves()), toy_batch(2)
+    whole = loss_of(ToyBase(), plain, settings()).loss_B
+    for normalized in (True, False):
+        chosen = [settings(unmasked_weight=w, is_mask_area_normalized=normalized) for w in (0.0, 0.25, 1.0)]
+        inside, some, all_of_it = (loss_of(ToyBase(), batch, one).loss_B for one in chosen)
+        assert torch.allclose(all_of_it, whole)
+        outside = 2 * whole - inside if normalized else whole - inside
+        mixed = (inside + 0.25 * outside) / 1.25 if normalized else inside + 0.25 * outside
+        assert torch.allclose(some, mixed)
+
+
+def test_outside_a_mask_the_base_model_is_kept():
+    batch, chosen = toy_batch(2, mask_B1HW=halves()), settings(unmasked_prior_weight=0.5)
+    untouched = ToyBase()
+    torch.nn.init.zeros_(untouched.network.weight)
+    assert torch.equal(loss_of(untouched, batch, chosen).loss_B, loss_of(untouched, batch, settings()).loss_B)
+
+    changed = ToyBase()
+    added = loss_of(changed, batch, chosen).loss_B - loss_of(changed, batch, settings()).loss_B
+    added.sum().backward()
+    assert (added > 0).all() and (changed.network.weight.grad * changed.network.weight).sum() > 0
+    recorded = []
+    denoise = changed.denoise
+    changed.denoise = lambda *args: recorded.append(denoise(*args)) or recorded[-1]
+    loss_of(changed, batch, chosen)
+    by_hand = ((recorded[0] - recorded[1]) ** 2)[..., 3:].mean(dim=(1, 2, 3))
+    assert torch.allclose(added, 0.5 * by_hand)
+    assert torch.equal(
+        loss_of(ToyBase(), toy_batch(2), chosen).loss_B, loss_of(ToyBase(), toy_batch(2), settings()).loss_B
+    )
+
+
+def test_regularization_images_of_a_masked_batch_are_weighed_alike_outside():
+    batch = toy_batch(2, mask_B1HW=halves(), is_regularization_B=torch.tensor([False, True]))
+    light = [settings(unmasked_prior_weight=w, prior_loss_weight=0.25) for w in (0.0, 1.0)]
+    full = [settings(unmasked_prior_weight=w) for w in (0.0, 1.0)]
+    added = [loss_of(ToyBase(), batch, b).loss_B - loss_of(ToyBase(), batch, a).loss_B for a, b in (light, full)]
+    assert added[0][1].item() == pytest.approx(0.25 * added[1][1].item())
