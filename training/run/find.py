@@ -117,9 +117,11 @@ def _found(root: Path, key: RunKey, settings: FindSettings, description: dict[st
     parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
     if parent:
         return begun if begun and begun.record.parent else _new_run(root, key, parent, description)
-    if branch := _branched(folders, key, settings):
+    # Steps under a schedule of their own are for the run that was lengthened: a copy has the bits of a new run.
+    exactly = replace(settings, on_more_steps="stretch")
+    if branch := _branched(folders, key, exactly):
         return branch
-    copy, steered = _of_another_name(root, key, settings)
+    copy, steered = _of_another_name(root, key, exactly)
     return copy or replace(begun or _new_run(root, key, None, description), steered=steered)
 
 

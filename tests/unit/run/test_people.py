@@ -65,6 +65,7 @@ class Wish:
             "optimizer": OPTIMIZERS[self.optimizer],
             "dataset": DATASETS[self.data](),
             "seed": self.seed,
+            "on_more_steps": "stretch",  # steps under a schedule of their own have other bits, as asked
         }
 
 

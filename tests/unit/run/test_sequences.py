@@ -10,11 +10,12 @@ import pytest
 import torch
 from pack.tests.support.person import CONSTANT, OTHER_RATE, Person, steps_of
 from pack.tests.support.pictures import dataset
-from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
+from pack.tests.support.toy_model import At, other_dataset, raising, toy_dataset
 from pack.training.files.lora_file import load_lora
-from pack.training.loop.job import StopTraining
+from pack.training.loop.job import StopTraining, TrainingDiverged
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
+from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.run.folder import current_run, note_stop, stops_state
 from pack.training.run.picks import chosen_step, save_pick
 from pack.training.run.saver import SaveSettings
@@ -165,6 +166,28 @@ def test_the_first_stage_is_kept_where_only_the_second_changes(person):
     assert_equal(result.tensors, alone.tensors)
 
 
+def test_a_shorter_run_of_another_name_is_copied_only_where_the_bits_are_the_same(person):
+    """Its cosine came to its end after four steps; under a new name six are wanted under one cosine."""
+    cosine = replace(CONSTANT, schedule=ScheduleSettings(schedule="cosine"))
+    person.queue("nora", steps=4, optimizer=cosine)
+    result = person.queue("mira", optimizer=cosine)
+    alone = Person(person.loras.parent / "alone").queue(optimizer=cosine)
+    assert_equal(result.tensors, alone.tensors)
+
+
+def test_a_diverged_runs_earlier_loras_stay(person):
+    def diverge(job, state):
+        raise TrainingDiverged("training diverged", good_step=3)
+
+    with pytest.raises(TrainingDiverged):
+        person.queue("mira", At(6, diverge), steps=8)
+    good = person.files()
+    assert "mira-step000002.safetensors" in good and "mira-step000006.safetensors" not in good
+    person.queue(optimizer=OTHER_RATE)
+    there = {path.read_bytes() for path in person.loras.rglob("*.safetensors")}
+    assert set(good.values()) <= there
+
+
 def test_two_stages_are_not_taken_for_one_that_is_as_long(person):
     """Five pictures in batches of two: epochs of the second stage begin anew, so other images meet other steps."""
     halves = tuple(Stage(steps=4, batch_size=2) for _ in range(2))
@@ -256,9 +279,6 @@ def test_losses_of_another_validation_set_are_not_compared(person):
 def test_bad_weights_replace_no_good_ones(person):
     def spoil(job, state):
         next(iter(dict(job.network.named_parameters()).values())).data.fill_(float("nan"))
-
-    from pack.tests.support.toy_model import At
-    from pack.training.loop.job import TrainingDiverged
 
     good = person.queue(steps=4).folder
     with pytest.raises(TrainingDiverged):
