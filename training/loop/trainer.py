@@ -168,7 +168,8 @@ def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) 
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     max_norm = job.objective.scale_weight_norms
-    norms = job.network.scale_weight_norms(max_norm) if max_norm else None
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norms = job.network.scale_weight_norms(max_norm, trained) if max_norm else None
     if state.ema is not None:
         decay = job.stages[state.optimizer_stage].optimizer.ema_decay
         state.ema.update(job.network.named_parameters(), state.step, decay)

@@ -27,6 +27,9 @@ class Adapter(nn.Module, ABC):
     draw: str = ""
     """Purpose of the number that `begin_pass` gets; empty = it is not called."""
 
+    unread: frozenset[str] = frozenset()
+    """Settings that this one cannot read, though its algorithm does."""
+
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.layer = layer

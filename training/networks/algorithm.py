@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from .settings import NetworkSettings  # which checks itself against the table of algorithms
 
 
+SIZES = frozenset({"rank", "alpha", "conv_rank", "conv_alpha"})
+ALL_SIZES = SIZES | {"factor", "block_size"}
+"""Fields of `NetworkSettings` with a default for every algorithm, which not every one reads."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """What a fresh adapter is made from."""
@@ -51,6 +56,8 @@ class Algorithm:
     """A fresh adapter with zero change."""
     options: frozenset[str] = frozenset()
     """Fields of `NetworkSettings`, off by default, that it reads. With other algorithms they are refused by name."""
+    sizes: frozenset[str] = SIZES
+    """Which of `ALL_SIZES` it reads; of the others is said that they have no effect."""
     check: Callable[["NetworkSettings"], None] = accept
     """Raises ValueError for settings that cannot work with it."""
     adopt: Callable[[Adapter, str, "NetworkSettings"], Adapter] = keep

@@ -85,4 +85,6 @@ FORM = Form(
     read=_read,
     loaders="differ",
 )
-ALGORITHMS = (Algorithm(name="boft", form=FORM, create=_create, lycoris="boft"),)
+ALGORITHMS = (
+    Algorithm(name="boft", form=FORM, create=_create, sizes=frozenset({"rank", "conv_rank"}), lycoris="boft"),
+)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter, Forward, alpha_tensor
-from .algorithm import Algorithm, Start
+from .algorithm import SIZES, Algorithm, Start
 from .layer import Layer
 from .lora import FORM, LoraAdapter
 
@@ -88,6 +88,7 @@ ALGORITHMS = (
         form=FORM,
         create=_create,
         options=frozenset({"dropout"}),
+        sizes=SIZES | {"block_size"},
         check=_check,
         adopt=_adopt,
         is_ranked=True,

@@ -67,7 +67,11 @@ FORM = Form(
     read=FullAdapter.from_tensors,
     loaders="read",
 )
-ALGORITHMS = (Algorithm(name="full", form=FORM, create=_create, options=frozenset({"train_bias"}), lycoris="full"),)
+ALGORITHMS = (
+    Algorithm(
+        name="full", form=FORM, create=_create, options=frozenset({"train_bias"}), sizes=frozenset(), lycoris="full"
+    ),
+)
 REPLACED = Form(
     name="set",
     signs=("set_weight",),

@@ -126,6 +126,7 @@ ALGORITHMS = (
         form=NATIVE,
         create=_create,
         adopt=_adopt,
+        sizes=frozenset(),
         own_targets=re.compile(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)"),
         lycoris="ia3",
     ),

@@ -15,11 +15,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaiming
-from .algorithm import Algorithm, Start
+from .algorithm import SIZES, Algorithm, Start
 from .form import SCALED, Form, Tensors, alpha_of
 from .layer import Layer
 from .tucker import pair
 
+RANK_OPTIONS = frozenset({"rank_dropout"})
+SCALE_OPTIONS = frozenset({"alpha", "conv_alpha", "rank_stabilized"})
 NAMES = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
 
 
@@ -108,6 +110,8 @@ class LokrAdapter(Adapter):
             self.register_parameter(name, nn.Parameter(factors[name]) if name in factors else None)
         self.alpha = alpha
         self.rank = rank_of(factors)
+        if "lokr_w2" in factors:
+            self.unread = RANK_OPTIONS if self.rank else RANK_OPTIONS | SCALE_OPTIONS
         self.unit_scale = alpha / self.rank if self.rank else 1.0
         self.scale = self.unit_scale
         self.operation = layer.operation()
@@ -260,6 +264,7 @@ ALGORITHMS = (
         form=FORM,
         create=_create,
         options=frozenset({"rank_dropout", "rank_stabilized", "weight_decompose", "full_matrix", "decompose_both"}),
+        sizes=SIZES | {"factor"},
         lycoris="lokr",
     ),
 )

@@ -177,6 +177,7 @@ ALGORITHMS = (
         form=FORM,
         create=_create,
         options=_OPTIONS,
+        sizes=frozenset({"rank", "alpha"}),
         check=_check,
         is_ranked=True,
         adapts_kernels=False,

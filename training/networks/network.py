@@ -1,6 +1,6 @@
 """The set of adapters of one base model: made, attached, named, saved."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -116,6 +116,11 @@ class Network:
             raise ValueError(f"the LoRA must hold modules of this {family} base model, got none")
         return cls(attachments, settings)
 
+    def of_parts(self, parts: Collection[PartName]) -> "Network":
+        """The same adapters without those of other parts; all of them where none would be left."""
+        kept = [attachment for attachment in self.attachments if attachment.target.part in parts]
+        return Network(kept or self.attachments, self.settings)
+
     def attach(self) -> None:
         """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are.
 
@@ -148,6 +153,17 @@ class Network:
     def is_attached(self) -> bool:
         """Whether the base model currently computes with the network."""
         return self._is_attached
+
+    @contextmanager
+    def attached(self) -> Generator[None]:
+        """Within it the base model computes with the network."""
+        was_attached = self._is_attached
+        self.attach()
+        try:
+            yield
+        finally:
+            if not was_attached:
+                self.detach()
 
     @contextmanager
     def disabled(self) -> Generator[None]:
@@ -236,11 +252,18 @@ class Network:
         }
 
     @torch.no_grad()
-    def scale_weight_norms(self, max_norm: float) -> NormReport:
-        """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm)."""
-        norms = [float(norm) for norm in torch.stack([adapter.delta_norm() for adapter in self.adapters]).cpu()]
+    def scale_weight_norms(self, max_norm: float, trained: Collection[nn.Parameter] | None = None) -> NormReport:
+        """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm).
+
+        Modules none of whose parameters is among the trained ones stay as they are; None = all are trained.
+        """
+        chosen = None if trained is None else {id(parameter) for parameter in trained}
+        adapters = [adapter for adapter in self.adapters if chosen is None or _has_any(adapter, chosen)]
+        if not adapters:
+            return NormReport(0, 0.0, 0.0)
+        norms = [float(norm) for norm in torch.stack([adapter.delta_norm() for adapter in adapters]).cpu()]
         keys_scaled = 0
-        for index, (adapter, norm) in enumerate(zip(self.adapters, norms, strict=True)):
+        for index, (adapter, norm) in enumerate(zip(adapters, norms, strict=True)):
             if norm > max_norm:
                 adapter.shrink(max_norm / norm)
                 norms[index] = max_norm
@@ -257,3 +280,7 @@ class Network:
             count = sum(parameter.numel() for parameter in attachment.adapter.parameters())
             parameters[part] = parameters.get(part, 0) + count
         return NetworkSummary(modules, parameters)
+
+
+def _has_any(adapter: nn.Module, chosen: Collection[int]) -> bool:
+    return any(id(parameter) in chosen for parameter in adapter.parameters())

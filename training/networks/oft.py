@@ -148,4 +148,6 @@ FORM = Form(
     read=_read,
     loaders="differ",
 )
-ALGORITHMS = (Algorithm(name="diag-oft", form=FORM, create=_create, lycoris="diag-oft"),)
+ALGORITHMS = (
+    Algorithm(name="diag-oft", form=FORM, create=_create, sizes=frozenset({"rank", "conv_rank"}), lycoris="diag-oft"),
+)

@@ -88,7 +88,8 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
     """Puts a saved state into the job's network and into `state`, bit for bit."""
     groups = {prefix: _under(saved.tensors, prefix) for prefix in ("network/", "optimizer/", "ema/")}
     for name, parameter in job.network.named_parameters():
-        parameter.data.copy_(groups["network/"][name])
+        if name in groups["network/"]:  # else of a part that only a stage added since trains
+            parameter.data.copy_(groups["network/"][name])
     state.step = saved.step
     if "optimizer" in saved.data:
         # The stage it was built for, so that a finished stage is not mistaken for the one that follows.
@@ -96,7 +97,8 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
         load_optimizer_state(optimizer, groups["optimizer/"], saved.data["optimizer"])
     if state.ema is not None:
         # Stages before the first with an average save none: theirs is the network itself.
-        state.ema.load_state(groups["ema/"] or groups["network/"])
+        averages = groups["ema/"] or groups["network/"]
+        state.ema.load_state({name: averages.get(name, own.detach()) for name, own in job.network.named_parameters()})
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -15,7 +15,7 @@ def opening_text(session: Session) -> str:
     if found.is_finished:
         return opening_message(found)
     note = disk_note(session.job, session.request.saving, session.request.root, found.step)
-    return f"{opening_message(found)}; {note}"
+    return "; ".join([opening_message(found), *session.notes, note])
 
 
 def opening_message(found: FoundRun) -> str:

@@ -141,6 +141,8 @@ class Session:
     started_at: datetime
     owed: frozenset[Measure] = frozenset()
     """What a finished run has not measured at its end yet, though it was to."""
+    notes: tuple[str, ...] = ()
+    """What of the request has no effect, a line each."""
 
     @property
     def is_settled(self) -> bool:

@@ -21,6 +21,7 @@ from ..loop.stages import planned_stages, stage_at
 from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
 from ..loop.trainer import train
 from ..networks.network import Network
+from ..networks.settings import NetworkSettings
 from ..optimizers.ema import Ema
 from ..run.find import FoundRun, find_run
 from ..run.folder import check_name, check_names_fit
@@ -37,6 +38,7 @@ from .owed import owed_measures, set_id
 from .plan import PlacedData, hold_out, place_data, place_validation, run_key
 from .precision import check_fits
 from .request import Hooks, Session, TrainRequest, TrainResult
+from .trained_parts import network_notes, without_frozen_parts
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
@@ -56,7 +58,8 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
         key, description = run_key(request, data), _description(request)
         with _explained(request.root):
             found = hooks.ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
-        network = _network(request, found)
+        asked, request = request, without_frozen_parts(request)
+        network = _network(request, asked.network, found)
         texts = TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base)
         job = _job(request, network, data, found, texts, hooks.ranks)
         session = Session(
@@ -67,6 +70,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             validation=place_validation(request),
             started_at=datetime.now(timezone.utc),
             owed=owed_measures(request, found),
+            notes=network_notes(asked, network),
         )
         del found  # the session lets its weights go once they are loaded
         hooks.notify(opening_text(session))
@@ -105,7 +109,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state, saver.told),
+        message=closing_message(found, state, [*saver.told, *session.notes]),
         diagnosis=_diagnosis(session, hooks, state),
     )
 
@@ -176,14 +180,16 @@ class Losses(Callback):
         self.values.append(report.loss)
 
 
-def _network(request: TrainRequest, found: FoundRun) -> Network:
+def _network(request: TrainRequest, asked: NetworkSettings, found: FoundRun) -> Network:
+    """A fresh one is chosen by what was asked, whose patterns may name frozen parts, and has the trained ones."""
     base = request.base
     parts = base.parts()
     if found.is_kept_step and found.saved is None:
         tensors = load_lora(found.folder.step_loras()[found.step]).tensors
         network = Network.from_tensors(parts, base.family, tensors, request.network, read=base.frozen_tensor)
     elif request.start is None:
-        network = Network.create(parts, base.family, request.network, request.seed, base.frozen_tensor)
+        network = Network.create(parts, base.family, asked, request.seed, base.frozen_tensor)
+        network = network.of_parts(request.network.parts)
     else:
         start = dict(request.start.tensors)
         network = Network.from_tensors(parts, base.family, start, request.network, read=base.frozen_tensor)
@@ -215,7 +221,8 @@ def _encode(session: Session, hooks: Hooks, texts: FrozenTexts | TrainedTexts) -
     for prepared in _data_needed(session):
         prepared.encode(_progress(hooks, "encoding images"))
         if isinstance(texts, FrozenTexts):
-            texts.prepare(prepared.distinct_captions() or (), _progress(hooks, "encoding captions"))
+            with session.job.network.attached():  # a LoRA to go on from may change the text encoders too
+                texts.prepare(prepared.distinct_captions() or (), _progress(hooks, "encoding captions"))
 
 
 def _data_needed(session: Session) -> list[PreparedDataset]:

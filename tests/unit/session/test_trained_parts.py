@@ -1,0 +1,81 @@
+"""Frozen means the same bits: parts at rate 0 are neither trained, nor encoded at every step, nor saved as zeros."""
+
+import pytest
+import torch
+from pack.tests.support.toy_model import ToyBase, ToyHooks, run, toy_request
+from pack.training.files.lora_file import load_lora
+from pack.training.loop.stages import Stage
+from pack.training.networks.settings import NetworkSettings
+from pack.training.objective.settings import ObjectiveSettings
+from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.session.request import LoraStart
+from pack.training.session.session import run_training
+
+BOTH = NetworkSettings(rank=4, alpha=4, parts=("unet", "text_encoder"), include=("*middle_block*", "*q_proj"))
+FROZEN_TEXT = OptimizerSettings(learning_rate=1e-2, text_encoder_lr=0.0)
+TRAINED_TEXT = OptimizerSettings(learning_rate=1e-2)
+
+
+def text_tensors(tensors):
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("lora_te")}
+
+
+def test_a_fresh_part_at_rate_0_is_not_in_the_file_and_is_said(tmp_path):
+    hooks = ToyHooks()
+    base = ToyBase()
+    request = toy_request(tmp_path, network=BOTH, optimizer=FROZEN_TEXT, base=base)
+    result = run_training(request, hooks.hooks())
+    assert result.tensors
+    assert not text_tensors(result.tensors)
+    assert not text_tensors(load_lora(result.folder.step_loras()[8]).tensors)
+    for message in (result.message, hooks.messages[0]):
+        assert "text_encoder: learning rate 0 in every stage" in message
+    alone = run(toy_request(tmp_path / "alone", network=NetworkSettings(rank=4, alpha=4, include=("*middle_block*",)),
+                            optimizer=FROZEN_TEXT))  # fmt: skip
+    assert all(torch.equal(tensor, alone.tensors[name]) for name, tensor in result.tensors.items())
+
+
+def test_a_part_that_a_later_stage_trains_is_in_it(tmp_path):
+    stages = (Stage(steps=2, batch_size=2), Stage(steps=2, batch_size=2, optimizer=TRAINED_TEXT))
+    result = run(toy_request(tmp_path, network=BOTH, optimizer=FROZEN_TEXT, stages=stages))
+    assert any(tensor.any() for name, tensor in text_tensors(result.tensors).items() if "lora_up" in name)
+
+
+def test_a_stage_added_later_may_train_a_part_that_was_frozen(tmp_path):
+    first = Stage(steps=3, batch_size=2)
+    run(toy_request(tmp_path, network=BOTH, optimizer=FROZEN_TEXT, stages=(first,)))
+    stages = (first, Stage(steps=3, batch_size=2, optimizer=TRAINED_TEXT))
+    longer = run(toy_request(tmp_path, network=BOTH, optimizer=FROZEN_TEXT, stages=stages))
+    assert "continued from step 3 of 6" in longer.message
+    at_once = run(toy_request(tmp_path / "other", network=BOTH, optimizer=FROZEN_TEXT, stages=stages))
+    assert longer.tensors.keys() == at_once.tensors.keys()
+    assert all(torch.equal(tensor, at_once.tensors[name]) for name, tensor in longer.tensors.items())
+
+
+@pytest.mark.parametrize("norms", [0.0, 0.01])
+def test_a_frozen_part_of_a_lora_to_go_on_from_keeps_its_bits(tmp_path, norms):
+    start = run(toy_request(tmp_path / "start", network=BOTH, optimizer=TRAINED_TEXT)).tensors
+    request = toy_request(
+        tmp_path / "next", network=BOTH, optimizer=FROZEN_TEXT, start=LoraStart(tensors=start, key="start"),
+        objective=ObjectiveSettings(scale_weight_norms=norms),
+    )  # fmt: skip
+    result = run(request)
+    frozen = text_tensors(start)
+    assert frozen
+    assert all(torch.equal(result.tensors[name], tensor) for name, tensor in frozen.items())
+    assert any(not torch.equal(result.tensors[name], tensor) for name, tensor in start.items() if name not in frozen)
+
+
+def test_captions_are_encoded_with_the_frozen_part_of_a_lora(tmp_path):
+    """As they are where the captions vary and are encoded on the way."""
+    start = run(toy_request(tmp_path / "start", network=BOTH, optimizer=TRAINED_TEXT)).tensors
+    without = {name: tensor for name, tensor in start.items() if name not in text_tensors(start)}
+    results = [
+        run(
+            toy_request(
+                tmp_path / f"{index}", network=BOTH, optimizer=FROZEN_TEXT, start=LoraStart(tensors=one, key=str(index))
+            )
+        ).tensors
+        for index, one in enumerate((start, without))
+    ]
+    assert any(not torch.equal(results[0][name], tensor) for name, tensor in results[1].items())
