@@ -1,0 +1,138 @@
+"""Panels inside subgraphs show what is trained, and end with the workflow."""
+
+import json
+
+import pytest
+from pack.tests.browser.page import wait
+from pack.tests.browser.test_live import COUNT, show_saved_run
+from pack.tests.support.browser import load_workflow, prompt_of
+from pack.tests.support.paths import ROOT
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+BLUEPRINT = json.loads((ROOT / "subgraphs" / "Train LoRA.json").read_text(encoding="utf-8"))
+ENTER = "() => { const [host] = window.app.rootGraph._nodes; window.app.canvas.openSubgraph(host.subgraph, host); }"
+SET = """([name, value]) => {
+    const [host] = window.app.rootGraph._nodes;
+    const widget = host.widgets.find((each) => each.name === name);
+    widget.value = value;
+    widget.callback?.(value);
+}"""
+FIT = """kind => {
+    const { canvas } = window.app;
+    const node = canvas.graph._nodes.find((each) => each.comfyClass === kind);
+    canvas.ds.scale = 1;
+    canvas.ds.offset = [60 - node.pos[0], 60 - node.pos[1]];
+    canvas.setDirty(true, true);
+}"""
+NAME = "document.querySelector('.bakery-add')?.textContent ?? ''"
+
+
+def make_folder(server, name, caption):
+    folder = server.input / name
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (64, 48), (200, 80, 40)).save(folder / "a.png")
+    (folder / "a.txt").write_text(caption)
+    return folder
+
+
+def enter(page, kind):
+    page.evaluate(ENTER)
+    page.evaluate(FIT, kind)
+
+
+@pytest.fixture
+def rendering(tab, is_new):
+    tab.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
+    yield is_new
+    tab.evaluate("() => window.app.loadGraphData({ nodes: [], links: [], version: 0.4 })")
+    tab.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    tab.wait_for_timeout(300)
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_promoted_folder_is_the_one_that_is_shown_edited_and_sent(page, server, rendering):
+    one, other = make_folder(server, "promoted_one", "first"), make_folder(server, "promoted_other", "second")
+    load_workflow(page, BLUEPRINT)
+    page.evaluate(SET, ["folder", one.name])
+    enter(page, "BakeryLoadDataset")
+    wait(page, f"{NAME}.endsWith('input/{one.name}')")
+    wait(page, "document.querySelector('.bakery-image textarea')?.value === 'first'")
+    page.evaluate(SET, ["folder", other.name])
+    wait(page, f"{NAME}.endsWith('input/{other.name}')")
+    wait(page, "document.querySelector('.bakery-image textarea')?.value === 'second'")
+    sent = next(node for node in prompt_of(page).values() if node["class_type"] == "BakeryLoadDataset")
+    assert sent["inputs"]["folder"] == other.name
+    field = page.locator(".bakery-image textarea")
+    field.fill("edited")
+    field.blur()
+    for _ in range(100):
+        if (other / "a.txt").read_text() == "edited":
+            break
+        page.wait_for_timeout(100)
+    assert ((one / "a.txt").read_text(), (other / "a.txt").read_text()) == ("first", "edited")
+
+
+@pytest.mark.parametrize("is_new", [False])
+def test_of_several_folders_none_is_edited(page, server, rendering):
+    make_folder(server, "promoted_one", "first"), make_folder(server, "promoted_other", "second")
+    load_workflow(page, BLUEPRINT)
+    page.evaluate(SET, ["folder", "promoted_one"])
+    page.evaluate("""() => {
+        const graph = window.app.rootGraph;
+        const [host] = graph._nodes;
+        const copy = LiteGraph.createNode(host.type);
+        graph.add(copy);
+        copy.widgets.find((each) => each.name === "folder").value = "promoted_other";
+    }""")
+    enter(page, "BakeryLoadDataset")
+    said = "document.querySelector('.bakery-dataset .bakery-status').textContent"
+    wait(page, f"{said}.includes('promoted_one') && {said}.includes('promoted_other')")
+    assert page.locator(".bakery-image").count() == 0
+    assert page.locator(".bakery-add").is_hidden()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_promoted_name_shows_its_run(page, server, rendering):
+    show_saved_run(server, "promoted_run")
+    load_workflow(page, BLUEPRINT)
+    enter(page, "BakeryTrain")
+    page.evaluate(SET, ["name", "promoted_run"])
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    page.evaluate(SET, ["name", "nobody"])
+    wait(page, "document.querySelector('.bakery-training .bakery-empty').checkVisibility()")
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_other_workflows_leave_nothing_that_listens_or_asks(page, server, rendering):
+    show_saved_run(server, "leaving")
+    page.evaluate(COUNT)
+    for _ in range(6):
+        load_workflow(page, BLUEPRINT)
+        page.evaluate(SET, ["name", "leaving"])
+        enter(page, "BakeryTrain")
+        wait(page, "document.querySelectorAll('.bakery-training').length === 1")
+        wait(page, "window.counts.watching > 0")
+        load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
+        wait(page, "window.counts.watching === 0")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/bakery/" in request.url else None)
+    page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
+    page.wait_for_timeout(700)
+    assert asked == []
+    page.evaluate("() => window.undoCounts()")
+
+
+@pytest.mark.parametrize("is_new", [False])
+def test_a_subgraph_that_is_deleted_ends_its_panels(page, server, rendering):
+    show_saved_run(server, "leaving")
+    page.evaluate(COUNT)
+    load_workflow(page, BLUEPRINT)
+    enter(page, "BakeryTrain")
+    wait(page, "window.counts.watching > 0")
+    page.evaluate(
+        "() => { const { canvas, rootGraph } = window.app; canvas.setGraph(rootGraph); rootGraph.remove(rootGraph._nodes[0]); }"
+    )
+    wait(page, "window.counts.watching === 0")
+    page.evaluate("() => window.undoCounts()")
