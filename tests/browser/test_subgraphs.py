@@ -131,8 +131,10 @@ def test_a_subgraph_that_is_deleted_ends_its_panels(page, server, rendering):
     load_workflow(page, BLUEPRINT)
     enter(page, "BakeryTrain")
     wait(page, "window.counts.watching > 0")
-    page.evaluate(
-        "() => { const { canvas, rootGraph } = window.app; canvas.setGraph(rootGraph); rootGraph.remove(rootGraph._nodes[0]); }"
-    )
+    page.evaluate("""() => {
+        const { canvas, rootGraph } = window.app;
+        canvas.setGraph(rootGraph);
+        rootGraph.remove(rootGraph._nodes[0]);
+    }""")
     wait(page, "window.counts.watching === 0")
     page.evaluate("() => window.undoCounts()")
