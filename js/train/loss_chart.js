@@ -20,7 +20,7 @@ export class LossChart {
   constructor(t) {
     this.t = t;
     this.canvas = element("canvas", {
-      class: "bakery-chart-canvas", role: "img", "aria-label": t("chart"), tabindex: 0,
+      class: "bakery-chart-canvas", role: "slider", "aria-label": t("chart"), "aria-valuenow": 0, tabindex: 0, // arrows read its values
       onpointermove: (event) => this.#hover(event.offsetX),
       onpointerleave: () => this.#hover(null),
       onkeydown: (event) => this.#onKey(event),
@@ -113,6 +113,9 @@ export class LossChart {
   /** @param {number} step @param {Record<string, number | null | undefined>} values by color; undefined is not shown */
   #showLegend(step, values) {
     setText(this.stepText, `${step}:`);
+    const told = Object.entries(values).flatMap(([color, value]) => (value === undefined ? [] : [`${this.t(NAMES[/** @type {keyof typeof NAMES} */ (color)])} ${short(value)}`]));
+    this.canvas.ariaValueNow = String(step);
+    this.canvas.ariaValueText = `${this.t("step_name", { step })}: ${told.join(", ")}`;
     for (const [color, { text, swatch }] of Object.entries(this.entries)) {
       swatch.hidden = values[color] === undefined;
       setText(text, `${this.t(NAMES[/** @type {keyof typeof NAMES} */ (color)])} ${short(values[color])}`);

@@ -160,6 +160,63 @@ def test_a_comparison_that_is_gone_leaves_the_hint(page):
     page.complaints.clear()  # the browser notes every answer that is not found
 
 
+def test_a_vote_that_was_not_kept_is_said_and_its_pair_stays(page, folder):
+    show_comparison(page)
+    press(page, "Vote blind")
+    shown = "() => [...document.querySelectorAll('.bakery-pair img')].map((image) => image.src)"
+    before = page.evaluate(shown)
+    page.route("**/votes", lambda route: route.abort())
+    page.locator(".bakery-pair button").first.click()
+    wait(page, "/^Failed/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")
+    page.wait_for_timeout(300)
+    assert "Failed" in page.locator(".bakery-compare .bakery-message").inner_text()
+    assert page.evaluate(shown) == before
+    page.unroute_all(behavior="wait")
+    page.locator(".bakery-pair button").first.click()
+    until_votes(page, folder, 1)
+    wait(page, "document.querySelector('.bakery-compare .bakery-message').textContent === ''")
+    page.complaints.clear()
+
+
+def test_a_key_that_is_held_is_one_vote(page, folder):
+    show_comparison(page)
+    press(page, "Vote blind")
+    page.keyboard.down("ArrowLeft")
+    for _ in range(15):  # as the keyboard repeats it
+        page.wait_for_timeout(40)
+        page.keyboard.down("ArrowLeft")
+    page.keyboard.up("ArrowLeft")
+    page.wait_for_timeout(500)
+    assert len(json.loads((folder / "votes.json").read_text())) == 1
+
+
+def test_votes_and_picks_of_another_tab_are_kept(page, server, folder):
+    show_comparison(page)
+    press(page, "Vote blind")
+    (folder / "votes.json").write_text(json.dumps([[4, 2], [4, 0]]))  # as another tab left it
+    page.locator(".bakery-pair button").first.click()
+    until_votes(page, folder, 3)
+    press(page, "Undo vote")
+    until_votes(page, folder, 2)
+    assert json.loads((folder / "votes.json").read_text()) == [[4, 2], [4, 0]]
+    press(page, "Back")
+    page.locator(".bakery-compare-cell").nth(4).click()
+    press(page, "Choose this")
+    wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
+    pick = server.output / "loras" / NAME / ".run" / RUN / "pick.json"
+    pick.write_text(json.dumps({"step": 10, "picked_at": 20}))  # picked in the strip since
+    press(page, "Chosen")
+    wait(page, "/Choose this/.test(document.querySelector('.bakery-compare').innerText)")
+    page.wait_for_timeout(300)
+    assert not (folder / "choice.json").exists()
+    assert json.loads(pick.read_text())["step"] == 10
+    (folder / "choice.json").write_text("2")  # chosen in another tab
+    press(page, "Choose this")
+    wait(page, "/changed meanwhile/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")
+    assert (folder / "choice.json").read_text() == "2"
+    page.complaints.clear()
+
+
 @pytest.mark.slow
 def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pocket_checkpoint):
     """On the host from training on; for the picture in the docs long enough to learn something."""

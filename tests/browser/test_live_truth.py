@@ -1,0 +1,136 @@
+"""What the live panel shows is of the run it names, and what it does is about what is shown."""
+
+import json
+import re
+
+import pytest
+from pack.tests.browser.page import wait
+from pack.tests.browser.test_live import RUN, TRAIN_NODE, show_node, show_saved_run
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+RENAME = f"""name => {{
+    const widget = {TRAIN_NODE}.widgets.find((each) => each.name === "name");
+    widget.value = name;
+    widget.callback(name);
+}}"""
+TRIED = """([name, run, picture]) => window.app.api.dispatchEvent(new CustomEvent("bakery.try", { detail: {
+    name, run, node: null, step: 3, prompt: "fox", seed: 1, strength: 1, picture,
+} }))"""
+PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+MESSAGE = "[...document.querySelectorAll('.bakery-training .bakery-message')].find((each) => !each.hidden)?.textContent"
+
+
+def answer_as(page, name, **status):
+    """The server's answer for a run that has ended, as it would be while it is paused."""
+    told = {"state": "paused", "waiting": [], "doing": "", **status}
+
+    def answer(route):
+        found = route.fetch()
+        route.fulfill(response=found, json={**found.json(), **told})
+
+    page.route(re.compile(f"/bakery/runs/{RUN}\\?name={name}$"), answer)
+
+
+@pytest.fixture(autouse=True)
+def plain(page):
+    yield
+    page.unroute_all(behavior="wait")
+    page.complaints.clear()
+
+
+def test_the_step_on_the_screen_is_picked(page, server):
+    show_saved_run(server, "truth_pick", steps=3, previews=(0, 1, 2))
+    show_node(page, "truth_pick")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
+    page.locator(".bakery-cell").nth(2).click()
+    overlay = page.locator(".bakery-overlay")
+    overlay.locator("select").select_option("1")
+    overlay.locator(".bakery-divider").focus()
+    title = page.locator(".bakery-overlay-title")
+    assert title.inner_text().startswith("Step 2")
+    page.keyboard.press(" ")
+    assert title.inner_text().startswith("Step 1")
+    page.keyboard.press("Enter")
+    wait(page, "/★ 1$/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
+    pick = server.output / "loras" / "truth_pick" / ".run" / RUN / "pick.json"
+    assert json.loads(pick.read_text())["step"] == 1
+    assert "undo" in overlay.locator("button.bakery-primary").inner_text()
+    page.keyboard.press("Escape")
+
+
+def test_nothing_of_one_run_is_left_in_the_panel_of_another(page, server):
+    for name in ("truth_a", "truth_b"):
+        show_saved_run(server, name, prompts=(f"prompt of {name}",))
+        answer_as(page, name)
+    show_node(page, "truth_a")
+    page.locator(".bakery-try").wait_for()
+    page.evaluate(TRIED, ["truth_a", RUN, PICTURE])
+    page.locator(".bakery-try-picture").wait_for()
+    page.locator(".bakery-try button").click()  # refused: it is not training
+    wait(page, f"/not training/.test({MESSAGE})")
+    page.evaluate(TRIED, ["truth_a", "ffffffffffff", PICTURE.replace("R0l", "XXX")])
+    assert "XXX" not in page.locator(".bakery-try-picture").get_attribute("src"), "a picture of another run"
+    page.evaluate(RENAME, "truth_b")
+    wait(page, "document.querySelector('.bakery-try input').value === 'prompt of truth_b'")
+    assert page.locator(".bakery-try-picture").is_hidden()
+    assert page.locator(".bakery-try-shown").inner_text() == ""
+    wait(page, f"{MESSAGE} === undefined")
+
+
+def test_that_a_picture_is_drawn_is_said_no_longer_than_it_is_so(page, server):
+    show_saved_run(server, "truth_wait")
+    answer_as(page, "truth_wait")
+    page.route(
+        "**/try?*", lambda route: route.fulfill(json={"state": "paused", "waiting": ["try"], "doing": "", "at": 1e15})
+    )
+    show_node(page, "truth_wait")
+    page.locator(".bakery-try").wait_for()
+    page.locator(".bakery-try button").click()
+    wait(page, "document.querySelector('.bakery-try-shown').textContent === 'drawing ...'")
+    page.evaluate(
+        """run => window.app.api.dispatchEvent(new CustomEvent("bakery.state", { detail: {
+            run, name: "truth_wait", node: null, state: "ended", waiting: [], doing: "", at: 2e15 } }))""",
+        RUN,
+    )
+    wait(page, "document.querySelector('.bakery-try-shown').textContent === ''")
+
+
+def test_sample_now_at_a_drawn_step_says_that_it_is_drawn(page, server):
+    show_saved_run(server, "truth_drawn", steps=2, previews=(0, 2))
+    answer_as(page, "truth_drawn")
+    show_node(page, "truth_drawn")
+    page.locator(".bakery-buttons").wait_for()
+    page.locator(".bakery-training button", has_text="Sample now").click()
+    wait(page, f"/step 2 are there already/.test({MESSAGE})")
+
+
+def test_a_failed_answer_is_not_no_run_and_is_asked_for_again(page, server):
+    show_saved_run(server, "truth_failed")
+    page.route(
+        re.compile(r"/bakery/runs\?"), lambda route: route.fulfill(status=500, json={"error": "the disk is gone"})
+    )
+    show_node(page, "truth_failed")
+    wait(page, f"/the disk is gone/.test({MESSAGE})")
+    assert page.locator(".bakery-training .bakery-empty").is_hidden()
+    page.unroute_all(behavior="wait")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    assert page.evaluate(f"() => {MESSAGE}") is None
+
+
+def test_a_picture_that_cannot_be_read_is_said_in_its_row(page, server):
+    folder = server.input / "truth_broken"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.png").write_bytes(b"no picture")
+    Image.new("RGB", (64, 64)).save(folder / "b.png")
+    page.evaluate("""() => {
+        const node = LiteGraph.createNode("BakeryLoadDataset");
+        node.pos = [80, 80];
+        window.app.graph.add(node);
+        const widget = node.widgets.find((each) => each.name === "folder");
+        widget.value = "truth_broken";
+        widget.callback("truth_broken");
+    }""")
+    wait(page, "document.querySelectorAll('.bakery-image .bakery-problem:not([hidden])').length === 1")
+    assert "leaves it out" in page.locator(".bakery-image .bakery-problem").first.inner_text()
