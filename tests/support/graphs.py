@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pack.tests.support.client import ComfyClient, Prompt, PromptResult
 from pack.tests.support.patience import Deadline
-from pack.training.run.folder import RunFolder, current_run
+from pack.training.run.folder import RunFolder, run_ids
 from pack.training.run.metrics import read_metrics
 from PIL import Image
 
@@ -94,10 +94,10 @@ def message(result: PromptResult) -> str:
 
 
 def run_folder(output: Path, name: str) -> RunFolder | None:
-    """The current run of a name, once there is one."""
+    """The run of a name that began last, once there is one; before its first save it does not own the name yet."""
     root = output / "loras" / name
-    run_id = current_run(root)
-    return None if run_id is None else RunFolder(root, run_id)
+    begun = run_ids(root)
+    return RunFolder(root, begun[0]) if begun else None
 
 
 def set_aside(output: Path, name: str) -> RunFolder:

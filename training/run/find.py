@@ -113,7 +113,11 @@ def _found(root: Path, key: RunKey, settings: FindSettings, description: dict[st
         return max(trained, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
     if kept := next((run for folder in folders if (run := _kept_step(folder, key, settings))), None):
         return kept
-    begun = max(runs, key=lambda run: bool(run.record.rate_changes), default=None)
+    begun = max(
+        (run for run in runs if _may_begin_again(run.folder, key)),
+        key=lambda run: bool(run.record.rate_changes),
+        default=None,
+    )
     parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
     if parent:
         return begun if begun and begun.record.parent else _new_run(root, key, parent, description)
@@ -246,6 +250,13 @@ def _free_folder(root: Path, run_id: str) -> RunFolder:
         folder = RunFolder(root, f"{run_id}-{number}")
         number += 1
     return folder
+
+
+def _may_begin_again(folder: RunFolder, key: RunKey) -> bool:
+    """True for a run without a state that makes the LoRAs it may have again, or has none."""
+    record = load_record(folder.record)
+    is_same = record is not None and [s.key for s in record.segments] == [s.key for s in key.stages]
+    return is_same or not folder.step_loras()
 
 
 def _has_something(folder: RunFolder) -> bool:

@@ -38,8 +38,11 @@ def _written_by(path: Path, ids: list[str]) -> str | None:
         written = load_metadata(path).get(RUN_KEY, "")
     except (OSError, ValueError, SafetensorError):
         return None
-    same = [run_id for run_id in ids if written and written in (run_id, run_id.rpartition("-")[0])]
-    return same[0] if same else None if written else ""
+    if not written:
+        return ""
+    # Copies of earlier versions kept the header of the run they came from, whose id theirs begins with.
+    same = [run_id for run_id in ids if run_id.rpartition("-")[0] == written]
+    return written if written in ids else next(iter(same), None)
 
 
 def owner(root: Path) -> str | None:
