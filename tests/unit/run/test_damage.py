@@ -76,7 +76,7 @@ def test_a_damaged_record_is_no_run_and_nothing_of_it_is_overwritten(request_):
     whole.folder.record.write_bytes(b"{")
     before = whole.folder.state(4).read_bytes()
     again = run(request_)
-    assert again.message == "new run of 4 steps"
+    assert again.message.startswith("new run of 4 steps")
     assert again.folder.run_id == f"{whole.folder.run_id}-2"
     assert whole.folder.state(4).read_bytes() == before
 
