@@ -13,7 +13,8 @@ from torch import Tensor, nn
 ModelFamily = Literal["sd15", "sdxl"]
 Checkpointing = Literal["off", "on", "finer"]
 """How far activations are computed again in backward instead of kept."""
-PredictionType = Literal["epsilon", "v_prediction"]
+PredictionType = Literal["epsilon", "v_prediction", "flow"]
+"""Noise; velocity of a schedule that keeps the variance; velocity of rectified flow, noise less clean latents."""
 PartName = Literal["unet", "text_encoder", "text_encoder_2"]
 
 
@@ -51,7 +52,11 @@ class BaseModel(Protocol):
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """Signal share per timestep, float64, (T,), as the loaded model defines it (zero terminal SNR included)."""
+        """Signal share per timestep, float64, (T,), as the loaded model defines it (zero terminal SNR included).
+
+        Of rectified flow, whose noisy latents are (1-σ) latents + σ noise, the share with the same signal-to-noise
+        ratio: (1-σ)² / ((1-σ)² + σ²).
+        """
         ...
 
     @property

@@ -12,7 +12,7 @@ from ...training.data.prepare import place_images
 from ...training.networks.algorithms import NAMES
 from ...training.recipes import SUBJECTS, RecipeRequest, make_recipe
 from ...training.recipes.profiles import check_model
-from ...training.recipes.recipe import Recipe
+from ...training.recipes.recipe import Recipe, for_prediction
 from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
 from ...training.session.step_time import seconds_per_step
 from .. import sockets
@@ -55,7 +55,7 @@ class BakeryRecipe(io.ComfyNode):
         request = RecipeRequest(
             num_images=counted or num_images, has_regularization=has_regularization, **{**values, **found}
         )  # fmt: skip
-        recipe = make_recipe(request)
+        recipe = for_prediction(make_recipe(request), known_prediction_type(model) if model else None)
         if asked not in (None, request.family):
             why = "as connected" if found else f"profile {request.profile}"
             recipe = replace(recipe, reasons=(f"family {request.family}: {why}, not {asked}", *recipe.reasons))

@@ -12,7 +12,7 @@ from ...training.data.prepare import place_images
 from ...training.files.lora_file import load_lora
 from ...training.loop.stages import Stage, stage_optimizers
 from ...training.networks.settings import NetworkSettings
-from ...training.objective.settings import ObjectiveSettings
+from ...training.objective.settings import default_objective
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.recipes.damping import describe_damping
 from ...training.run.folder import stops_state
@@ -244,7 +244,7 @@ def _request(base: ComfyBaseModel, values: Mapping[str, Any]) -> TrainRequest:
         encoder_key=vae_key(base.vae),
         dataset=values["dataset"],
         network=values.get("network") or NetworkSettings(),
-        objective=values.get("objective") or ObjectiveSettings(),
+        objective=values.get("objective") or default_objective(base.prediction_type),
         optimizer=values.get("optimizer") or OptimizerSettings(),
         stages=values.get("stages") or (Stage(steps=values["steps"], batch_size=values["batch_size"]),),
         seed=values["seed"],

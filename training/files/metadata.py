@@ -102,7 +102,7 @@ def _modelspec_entries(model: ModelFacts, description: Description) -> Entries:
         "implementation": _IMPLEMENTATIONS[model.family],
         "resolution": "{}x{}".format(*_DEFAULT_RESOLUTIONS[model.family]),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "prediction_type": "v" if model.prediction_type == "v_prediction" else model.prediction_type,
+        "prediction_type": {"v_prediction": "v", "epsilon": "epsilon"}.get(model.prediction_type or ""),
         "encoder_layer": model.clip_skip,
     }
     spoken = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..base_model import BaseModel
 from .draws import Draws
 from .noise import draw_noise, input_perturbation
-from .schedule import add_noise, snr, velocity, zero_terminal_snr
+from .schedule import add_flow_noise, add_noise, snr, velocity, zero_terminal_snr
 from .settings import ObjectiveSettings
 from .timesteps import draw_timesteps
 
@@ -46,11 +46,17 @@ def noise_batch(base: BaseModel, latents_BCHW: Tensor, settings: ObjectiveSettin
     timestep_B = draw_timesteps(settings, draws, len(latents_BCHW), len(alphas_T))
     alphas_B = alphas_T[timestep_B].to(latents_BCHW)
     noise_BCHW = draw_noise(latents_BCHW, settings, draws)
-    noisy_BCHW = add_noise(latents_BCHW, input_perturbation(noise_BCHW, settings, draws), alphas_B)
-    is_velocity = base.prediction_type == "v_prediction"
+    mixed_BCHW = input_perturbation(noise_BCHW, settings, draws)
+    if base.prediction_type == "flow":
+        noisy_BCHW = add_flow_noise(latents_BCHW, mixed_BCHW, alphas_T[timestep_B])
+        target_BCHW = noise_BCHW - latents_BCHW
+    else:
+        noisy_BCHW = add_noise(latents_BCHW, mixed_BCHW, alphas_B)
+        is_velocity = base.prediction_type == "v_prediction"
+        target_BCHW = velocity(latents_BCHW, noise_BCHW, alphas_B) if is_velocity else noise_BCHW
     return NoisedBatch(
         noisy_BCHW=noisy_BCHW,
-        target_BCHW=velocity(latents_BCHW, noise_BCHW, alphas_B) if is_velocity else noise_BCHW,
+        target_BCHW=target_BCHW,
         timestep_B=timestep_B,
         alphas_cumprod_B=alphas_B,
         snr_B=snr(alphas_T)[timestep_B].to(latents_BCHW),

@@ -1,7 +1,8 @@
 """The noise schedule: signal-to-noise ratio, noised latents, velocity, zero terminal SNR.
 
 `alphas_cumprod` is the share of signal power per timestep, the table of the loaded model.
-Sources: velocity https://arxiv.org/abs/2202.00512; zero terminal SNR https://arxiv.org/abs/2305.08891.
+Sources: velocity https://arxiv.org/abs/2202.00512; zero terminal SNR https://arxiv.org/abs/2305.08891;
+rectified flow https://arxiv.org/abs/2209.03003.
 
 Shapes: T timesteps, B batch, C latent channels, H W latent rows and columns.
 """
@@ -18,6 +19,21 @@ def add_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor
     """Latents at the noise level of each sample: √ᾱ·latents + √(1-ᾱ)·noise."""
     alphas_B111 = alphas_cumprod_B[:, None, None, None]
     return alphas_B111.sqrt() * latents_BCHW + (1.0 - alphas_B111).sqrt() * noise_BCHW
+
+
+def add_flow_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor) -> Tensor:
+    """Latents of rectified flow at the noise level with that signal-to-noise ratio: (1-σ)·latents + σ·noise.
+
+    The shares are best given in float64: σ is near 0 where ᾱ is near 1.
+    """
+    signal_B, noise_share_B = alphas_cumprod_B.sqrt(), (1.0 - alphas_cumprod_B).sqrt()
+    sigma_B111 = (noise_share_B / (signal_B + noise_share_B)).to(latents_BCHW)[:, None, None, None]
+    return (1.0 - sigma_B111) * latents_BCHW + sigma_B111 * noise_BCHW
+
+
+def flow_shares(sigmas_T: Tensor) -> Tensor:
+    """ᾱ of the same signal-to-noise ratio as rectified flow has at σ, (T,), σ from 0 to 1."""
+    return (1.0 - sigmas_T) ** 2 / ((1.0 - sigmas_T) ** 2 + sigmas_T**2)
 
 
 def velocity(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor) -> Tensor:

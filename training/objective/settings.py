@@ -105,8 +105,30 @@ def check_prediction_type(settings: ObjectiveSettings, prediction_type: Predicti
     for name, is_on in needs_velocity.items():
         if is_on and prediction_type != "v_prediction":
             raise ValueError(f"{name} needs a v-prediction model, this one predicts {prediction_type}; turn it off")
+    if prediction_type == "flow":
+        _check_flow(settings)
     if settings.v_pred_like_loss > 0 and prediction_type == "v_prediction":
         raise ValueError("v_pred_like_loss needs an epsilon model, this one predicts velocity already; set it to 0")
+
+
+def default_objective(prediction_type: PredictionType) -> ObjectiveSettings:
+    """What is taken where nothing is said: min-SNR 5, which rectified flow has no form of."""
+    return ObjectiveSettings(min_snr_gamma=None) if prediction_type == "flow" else ObjectiveSettings()
+
+
+def _check_flow(settings: ObjectiveSettings) -> None:
+    weighted = {
+        "min_snr_gamma": settings.min_snr_gamma is not None,
+        "debiased_estimation": settings.debiased_estimation,
+        "p2_gamma": settings.p2_gamma is not None,
+        "v_pred_like_loss": settings.v_pred_like_loss > 0,
+    }
+    given = [name for name, is_on in weighted.items() if is_on]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: for models that predict noise or v, this one is sampled by rectified flow; set to 0 "
+            "or turn off. timestep_distribution logit_normal is usual there"
+        )
 
 
 def _check_choices(settings: ObjectiveSettings) -> None:

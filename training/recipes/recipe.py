@@ -1,9 +1,9 @@
 """A recipe: settings for everything, with the reasons, the costs and what speaks against it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..base_model import ModelFamily
+from ..base_model import ModelFamily, PredictionType
 from ..loop.stages import Plan
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
@@ -63,6 +63,16 @@ def make_recipe(request: RecipeRequest) -> Recipe:
         cautions=cautions(request, network.settings, optimizer.settings, estimate),
         estimate=estimate,
     )  # fmt: skip
+
+
+def for_prediction(recipe: Recipe, prediction: PredictionType | None) -> Recipe:
+    """The recipe for a model that predicts this: rectified flow has no weights by noise level."""
+    if prediction != "flow":
+        return recipe
+    reasons = (reason for reason in recipe.reasons if not reason.startswith("min_snr_gamma"))
+    why = "min_snr_gamma off, timesteps logit_normal: the model is sampled by rectified flow"
+    objective = replace(recipe.objective, min_snr_gamma=None, timestep_distribution="logit_normal")
+    return replace(recipe, objective=objective, reasons=(*reasons, why))
 
 
 def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, stages: Plan) -> Estimate:

@@ -20,7 +20,14 @@ from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
 from .layer_checks import check_layers, checkpoint_name
-from .model_facts import TORCH_COMPILE_KWARGS, model_family, noise_levels, prediction_type, refuse_bypass
+from .model_facts import (
+    TORCH_COMPILE_KWARGS,
+    model_family,
+    model_times,
+    prediction_type,
+    refuse_bypass,
+    signal_shares,
+)
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder, kept_loaded
 
@@ -62,7 +69,8 @@ class ComfyBaseModel:
             automatic if gradient_checkpointing == "auto" else gradient_checkpointing
         )
         self.prediction_type: PredictionType = prediction_type(model)
-        self.alphas_cumprod = 1.0 / (noise_levels(model).square() + 1.0)
+        self.alphas_cumprod = signal_shares(model)
+        self._times_T = model_times(model)
         self.device: torch.device = model.load_device
         refuse_opaque(self.device)
         self._denoiser: nn.Module = model.model.diffusion_model
@@ -114,9 +122,9 @@ class ComfyBaseModel:
         if self.family == "sdxl":
             extra["y"] = self._size_conditioning(texts, sizes).to(self._dtype)
         noisy_BCHW = self._placed(noisy_BCHW).to(self._dtype)
-        timestep_B = self._placed(timestep_B).float()
+        times_B = self._placed(self._times_T[timestep_B.cpu()])
         return self._predict(
-            noisy_BCHW, timestep_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
+            noisy_BCHW, times_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
         ).float()
 
     def _placed(self, tensor: Tensor) -> Tensor:

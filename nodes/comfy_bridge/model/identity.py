@@ -62,6 +62,10 @@ def _weights(patcher: Any) -> dict[str, Tensor]:
         ValueError: Values lie where only another pack's code finds them.
     """
     weights = {name: _with_values(patcher.model, name, tensor) for name, tensor in patcher.model.state_dict().items()}
+    for name, module in patcher.object_patches_backup.items():  # what a loaded clone's patch stands in place of
+        if isinstance(module, nn.Module):
+            weights = {key: tensor for key, tensor in weights.items() if not key.startswith(f"{name}.")}
+            weights |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
     for name, kept in patcher.backup.items():
         if is_quantized(kept.weight):
             weights |= kept.weight.state_dict(name)
@@ -101,6 +105,8 @@ def patcher_key(patcher: Any) -> str:
         if sampling is not None:
             digest.update(type(sampling).__mro__.__repr__().encode())
             _add(digest, "sigmas", sampling.sigmas)
+            if hasattr(sampling, "multiplier"):  # of rectified flow: what the denoiser is told of σ
+                digest.update(f"multiplier {sampling.multiplier}".encode())
     return digest.hexdigest()
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import comfy.model_base
 import comfy.model_sampling
+import torch
 from torch import Tensor
 
 from ....training.base_model import ModelFamily, PredictionType
+from ....training.objective.schedule import flow_shares
 
 NUM_TIMESTEPS = 1000
 TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
@@ -36,7 +38,7 @@ def model_family(model: Any) -> ModelFamily:
 def known_prediction_type(model: Any) -> PredictionType | None:
     """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included).
 
-    None where it is neither noise nor v.
+    None where it is neither noise nor v nor the velocity of rectified flow (ModelSamplingSD3, ModelSamplingAuraFlow).
     """
     sampling = model.get_model_object("model_sampling")
     is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
@@ -44,7 +46,8 @@ def known_prediction_type(model: Any) -> PredictionType | None:
         return "v_prediction"
     if isinstance(sampling, comfy.model_sampling.EPS) and not is_other:
         return "epsilon"
-    return None
+    is_flow = isinstance(sampling, comfy.model_sampling.CONST) and getattr(sampling, "noise_scale", 1.0) == 1.0
+    return "flow" if is_flow and isinstance(sampling, comfy.model_sampling.ModelSamplingDiscreteFlow) else None
 
 
 def prediction_type(model: Any) -> PredictionType:
@@ -54,7 +57,10 @@ def prediction_type(model: Any) -> PredictionType:
         return found
     sampling = model.get_model_object("model_sampling")
     kinds = ", ".join(kind.__name__ for kind in type(sampling).__mro__[1:3])
-    raise ValueError(f"model samples by {kinds}; only epsilon and v-prediction models can be trained here.")
+    raise ValueError(
+        f"model samples by {kinds}; only epsilon and v-prediction models and the rectified flow of ModelSamplingSD3 "
+        "can be trained here."
+    )
 
 
 def refuse_bypass(patcher: Any) -> None:
@@ -67,6 +73,20 @@ def refuse_bypass(patcher: Any) -> None:
             "model or clip carries a LoRA loaded in bypass mode, which cannot be trained upon: load it with Load LoRA "
             "or Apply LoRA (Bakery), which put it into the weights"
         )
+
+
+def signal_shares(model: Any) -> Tensor:
+    """`alphas_cumprod` of the MODEL's noise levels, float64, (1000,)."""
+    sigmas = noise_levels(model)
+    return flow_shares(sigmas) if known_prediction_type(model) == "flow" else 1.0 / (sigmas.square() + 1.0)
+
+
+def model_times(model: Any) -> Tensor:
+    """What the denoiser is told of each timestep, float32, (1000,): its number; of rectified flow σ times a factor."""
+    if known_prediction_type(model) != "flow":
+        return torch.arange(NUM_TIMESTEPS, dtype=torch.float32)
+    sampling = model.get_model_object("model_sampling")
+    return sampling.timestep(noise_levels(model)).float()
 
 
 def noise_levels(model: Any) -> Tensor:

@@ -190,6 +190,72 @@ def test_prediction_equals_what_the_host_samples_with(comfy, loaded):
         torch.testing.assert_close(noised - sigma * ours, clean, rtol=1e-4, atol=1e-4 * float(1 + sigma))
 
 
+@pytest.mark.parametrize("node", ["ModelSamplingSD3", "ModelSamplingAuraFlow"])
+def test_rectified_flow_is_trained_at_the_levels_and_times_that_the_host_samples_with(comfy, loaded, node):
+    advanced = comfy.module("comfy_extras.nodes_model_advanced")
+    patch = {"ModelSamplingSD3": "patch", "ModelSamplingAuraFlow": "patch_aura"}[node]
+    with torch.inference_mode():
+        patched = getattr(getattr(advanced, node)(), patch)(loaded[0], 2.5)[0]
+        encoded = loaded[1].encode_from_tokens_scheduled(loaded[1].tokenize("a red cat"))[0]
+    base, epsilon = base_model((patched, *loaded[1:])), base_model(loaded)
+    assert base.prediction_type == "flow"
+    sampling = patched.get_model_object("model_sampling")
+    pooled = encoded[1].get("pooled_output")
+    text = TextConditioning(encoded[0][0], pooled[0] if base.family == "sdxl" else None)
+    told = []
+    hook = base._denoiser.register_forward_pre_hook(lambda _, args: told.append(args[1].clone()))
+    try:
+        for timestep in (0, 300, 999):
+            with torch.inference_mode():
+                base.denoise(latents(), torch.tensor([timestep]), [text], [SIZE])
+            sigma = sampling.sigmas[timestep].double()
+            share = float(base.alphas_cumprod[timestep])
+            assert share == pytest.approx(float((1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2)), abs=1e-9)
+            assert told[-1].item() == pytest.approx(float(sampling.timestep(sigma)), rel=1e-6)
+    finally:
+        hook.remove()
+    assert float(epsilon._times_T[300]) == 300.0
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
+def test_a_model_of_every_kind_learns_a_picture(comfy, loaded, kind):
+    """The loss over all levels falls; the tiny model's own prediction is nothing anybody trained."""
+    from pack.tests.unit.objective.toy import toy_batch
+    from pack.training.objective.objective import Draws, diffusion_loss
+    from pack.training.objective.settings import ObjectiveSettings, default_objective
+
+    advanced = comfy.module("comfy_extras.nodes_model_advanced")
+    model = loaded[0]
+    with torch.inference_mode():
+        if kind == "v_prediction":
+            model = advanced.ModelSamplingDiscrete().patch(model, "v_prediction", True)[0]
+        elif kind == "flow":
+            model = advanced.ModelSamplingSD3().patch(model, 3.0)[0]
+    base = base_model((model, *loaded[1:]))
+    assert base.prediction_type == kind
+    objective = ObjectiveSettings(zero_terminal_snr=True) if kind == "v_prediction" else default_objective(kind)
+    batch = toy_batch(2, latents_BCHW=latents(2), sizes=(SIZE, SIZE), captions=("a red cat", "a dog"))
+    with torch.inference_mode(False):
+        network = Network.create(base.parts(), base.family, NetworkSettings(rank=4, alpha=4.0), 0)
+        optimizer = torch.optim.AdamW([parameter for _, parameter in network.named_parameters()], lr=2e-3)
+        with torch.no_grad():
+            texts = base.encode_text(batch.captions)
+        losses = []
+        with base.training(False):
+            network.attach()
+            try:
+                for step in range(30):
+                    optimizer.zero_grad()
+                    draws = Draws(seed=0, step=step % 3)
+                    loss = diffusion_loss(base, network, batch, texts, objective, draws).loss_B.mean()
+                    loss.backward()
+                    optimizer.step()
+                    losses.append(loss.item())
+            finally:
+                network.detach()
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3]), losses
+
+
 def test_contexts_of_different_length_are_repeated_not_padded(loaded):
     base = base_model(loaded)
     with torch.no_grad():
@@ -227,6 +293,20 @@ def test_identity_sees_weights_and_patches_but_not_loading(comfy, loaded):
         assert patcher_key(model) == key
         comfy.module("comfy.model_management").load_models_gpu([model])
     assert patcher_key(model) == key
+
+
+def test_identity_does_not_see_which_clone_is_loaded(comfy, loaded):
+    from pack.nodes.comfy_bridge.model.identity import patcher_key
+
+    node = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
+    load = comfy.module("comfy.model_management").load_models_gpu
+    with torch.inference_mode():
+        patched = node.patch(loaded[0], "v_prediction", True)[0]
+        load([loaded[0]])
+        keys = patcher_key(loaded[0]), patcher_key(patched)
+        load([patched])
+        assert (patcher_key(loaded[0]), patcher_key(patched)) == keys
+        load([loaded[0]])
 
 
 def test_identity_does_not_see_what_checkpoints_leave_out(loaded):

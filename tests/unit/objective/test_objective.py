@@ -5,8 +5,12 @@ import math
 import pytest
 import torch
 from pack.tests.unit.objective.toy import SD_ALPHAS_CUMPROD, ToyBase, toy_batch
+from pack.training.objective.noise import gaussian
+from pack.training.objective.noised import noise_batch
 from pack.training.objective.objective import Draws, ObjectiveSettings, diffusion_loss, noise_level_weight
-from pack.training.objective.schedule import zero_terminal_snr
+from pack.training.objective.schedule import flow_shares, zero_terminal_snr
+from pack.training.objective.settings import default_objective
+from pack.training.objective.timesteps import draw_timesteps
 
 PLAIN = ObjectiveSettings(min_snr_gamma=None)
 DRAWS = Draws(seed=3, step=8, micro_step=1)
@@ -158,6 +162,50 @@ def test_min_snr_and_debiased_estimation_multiply_as_in_sd_scripts(prediction_ty
     if prediction_type == "epsilon":
         by_hand = snr_B.clamp(max=5.0) / snr_B / snr_B.clamp(max=1000.0).sqrt()
         assert torch.allclose(both, by_hand)
+
+
+def flow_base(shift=3.0):
+    """A toy of rectified flow, whose host samples with shifted noise levels."""
+    u_T = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    sigmas_T = shift * u_T / (1 + (shift - 1) * u_T)
+    return ToyBase("flow", flow_shares(sigmas_T)), sigmas_T
+
+
+@pytest.mark.parametrize("timestep", [0, 1, 400, 998, 999])
+def test_rectified_flow_mixes_by_sigma_and_aims_at_noise_less_latents(timestep):
+    base, sigmas_T = flow_base()
+    latents = toy_batch(2).latents_BCHW
+    noised = noise_batch(base, latents, PLAIN, Draws(seed=3, step=1, timestep=timestep))
+    noise = gaussian(latents, "noise", Draws(seed=3, step=1))
+    sigma = float(sigmas_T[timestep])
+    assert torch.allclose(noised.target_BCHW, noise - latents)
+    assert torch.allclose(noised.noisy_BCHW, (1 - sigma) * latents + sigma * noise, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(noised.noisy_BCHW - sigma * noised.target_BCHW, latents, rtol=1e-4, atol=1e-5)
+    assert noised.snr_B[0].item() == pytest.approx(((1 - sigma) / sigma) ** 2, rel=1e-4)
+
+
+def test_rectified_flow_is_drawn_as_its_host_shifts_it():
+    base, sigmas_T = flow_base(shift=5.0)
+    drawn = [draw_timesteps(PLAIN, Draws(seed=0, step=step), 64, 1000) for step in range(40)]
+    sigmas = sigmas_T[torch.cat(drawn)]
+    assert float((sigmas < 0.5).double().mean()) == pytest.approx(1 / 6, abs=0.02)  # u below 1/6 at shift 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, "min_snr_gamma"),
+        ({"min_snr_gamma": None, "debiased_estimation": True}, "debiased_estimation"),
+        ({"min_snr_gamma": None, "p2_gamma": 1.0}, "p2_gamma"),
+        ({"min_snr_gamma": None, "v_pred_like_loss": 0.1}, "v_pred_like_loss"),
+        ({"min_snr_gamma": None, "zero_terminal_snr": True}, "zero_terminal_snr"),
+    ],
+)
+def test_options_without_a_form_for_rectified_flow_are_refused_by_name(fields, named):
+    with pytest.raises(ValueError, match=named):
+        loss_of(flow_base()[0], toy_batch(1), ObjectiveSettings(**fields))
+    assert loss_of(flow_base()[0], toy_batch(1), default_objective("flow")).loss_B.isfinite().all()
+    assert default_objective("epsilon") == ObjectiveSettings()
 
 
 def test_timesteps_are_reported():
