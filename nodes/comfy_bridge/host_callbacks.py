@@ -30,6 +30,8 @@ class ShownPreviews:
         self._picture: Tensor | None = None
         self.step = -1
         """The step drawn last."""
+        self.failure = ""
+        """Of the pictures that could not be drawn last; empty where all could."""
 
     def __call__(self, step: int, pictures: Sequence[Tensor]) -> None:
         """The pictures of a step, one a prompt."""
@@ -38,6 +40,12 @@ class ShownPreviews:
         self._picture = sheet([list(pictures)])[0]
         self._progress.update(step, self._total_steps, self._picture)
         self._events.send("sample", {"step": step, "set": self._store.key})
+
+    def fail(self, step: int, error: Exception) -> None:
+        """Says that the pictures of a step are left out."""
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        self.failure = f"no preview at step {step}: {reason}"
+        logging.warning("[LoRA Bakery] %s", self.failure)
 
     def take_picture(self) -> Tensor | None:
         """What was drawn since the last call, to be shown with the next step."""
@@ -61,6 +69,7 @@ class HostProgress(Callback):
         self._seconds: list[float] = []
         self._bar: tqdm | None = None
         self._spill: str | None = None
+        self._left_out = 0
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Opens the bars."""
@@ -69,9 +78,12 @@ class HostProgress(Callback):
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Shows the step; raises the host's exception if the user cancelled."""
-        self._losses = [*self._losses[1 - SMOOTHING_STEPS :], report.loss]
+        if report.is_left_out:
+            self._left_out += 1
+        else:
+            self._losses = [*self._losses[1 - SMOOTHING_STEPS :], report.loss]
         self._seconds = [*self._seconds[1 - SMOOTHING_STEPS :], report.seconds]
-        smoothed = sum(self._losses) / len(self._losses)
+        smoothed = sum(self._losses) / max(1, len(self._losses))
         assert self._bar is not None
         self._bar.update(1)
         self._bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
@@ -83,8 +95,10 @@ class HostProgress(Callback):
             if self._spill:
                 logging.warning("[LoRA Bakery] %s", self._spill)
         line = f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
-        self._progress.text(" · ".join([line, self._opening, *([self._spill] if self._spill else [])]))
-        self._events.step(report, smoothed, rate, left_s, self._saver.saved_step)
+        lost = f"{self._left_out} steps left out: float16 overflowed" if self._left_out else ""
+        self._progress.text(" · ".join(filter(None, [line, self._opening, lost, self._previews.failure, self._spill])))
+        if not report.is_left_out:
+            self._events.step(report, smoothed, rate, left_s, self._saver.saved_step)
         self._progress.update(report.step, job.total_steps, self._previews.take_picture())
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:

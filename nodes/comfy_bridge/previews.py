@@ -31,6 +31,12 @@ class HostSampler:
 
     def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
         """(H, W, 3) float32 in 0..1. Leaves the random generators as they were."""
+        try:
+            return self._sampled(prompt, settings)
+        finally:
+            self._afterwards()
+
+    def _sampled(self, prompt: str, settings: PreviewSettings) -> Tensor:
         with torch.inference_mode(), kept_generators(self._model.load_device):
             latent = torch.zeros(1, 4, settings.height // 8, settings.width // 8)
             latent = comfy.sample.fix_empty_latent_channels(self._model, latent)
@@ -39,9 +45,7 @@ class HostSampler:
                 settings.sampler, settings.scheduler, self._encode(prompt), self._encode(settings.negative), latent,
                 disable_pbar=True, seed=settings.seed,
             )  # fmt: skip
-            picture = self._vae.decode(samples)[0].float().cpu()
-        self._afterwards()
-        return picture
+            return self._vae.decode(samples)[0].float().cpu()
 
     def _encode(self, prompt: str) -> Any:
         if prompt in self._known:

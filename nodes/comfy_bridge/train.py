@@ -1,7 +1,7 @@
 """Runs a training session inside the host: what it shows, how it is cancelled, what its files say."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -63,6 +63,7 @@ class HostSession:
         self._preview = preview
         self._context = context
         self._progress = NodeProgress(context.node_id, 1)
+        self._shown: ShownPreviews | None = None
 
     def run(self, request: TrainRequest) -> TrainResult:
         """Trains; the host's cancel exception passes through after everything is saved."""
@@ -74,6 +75,8 @@ class HostSession:
             ranks=current_ranks(),
         )
         result = run_training(request, hooks)
+        if self._shown is not None and self._shown.failure:
+            result = replace(result, message=f"{result.message}; {self._shown.failure}")
         self._progress.text(result.message)
         return result
 
@@ -93,6 +96,8 @@ class HostSession:
             done=[step for step in store.done() if step <= found.step],  # later ones are trained again
             end=found.step if found.stays else None,
         )  # fmt: skip
+        previewer.on_failure = shown.fail
+        self._shown = shown
         opening = " · ".join(filter(None, [opening_text(session), self._context.note]))
         terminate = SaveOnTerminate()
 

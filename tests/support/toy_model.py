@@ -75,6 +75,10 @@ class ToyBase:
         """U-Net and text encoder."""
         return {"unet": self.unet, "text_encoder": self.text_encoder}
 
+    def device_of(self, part: PartName) -> torch.device:
+        """The same for all."""
+        return self.device
+
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
         """The module's own."""
         return own_tensor(module, name)

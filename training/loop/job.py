@@ -86,6 +86,8 @@ class TrainState:
     ema: Ema | None = None
     is_consistent: bool = True
     """False only while the weights are being changed."""
+    left_out: int = 0
+    """Steps in a row, up to now, that gave no numbers in float16 and changed nothing."""
     rate_changes: RateChanges = ()
     """The learning rate changed by hand; the run's record keeps them, so that one who goes on has them again."""
 

@@ -8,7 +8,15 @@ from ..base_model import Checkpointing
 from ..networks.network import Network
 from .stages import Stage
 
-_CPU_MESSAGES = ("can't allocate memory", "not enough memory")
+_WORDS = (
+    "can't allocate memory",  # torch on the processor
+    "not enough memory",
+    "out of memory",  # drivers' own, torch.AcceleratorError, MPS
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "not enough gpu video memory",  # DirectML
+)
+"""What errors of a full memory say that have no class of their own."""
 
 
 class OutOfMemory(torch.OutOfMemoryError):
@@ -19,17 +27,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for the errors by which torch says that a device's memory, the CPU's included, is full."""
     if isinstance(error, OutOfMemory):
         return False
-    is_cpu = isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_MESSAGES)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_cpu
+    says_so = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or says_so
 
 
 def release_step(network: Network, error: BaseException) -> None:
     """Lets go of a failed step's gradients and activations, which the error's frames hold on to."""
     for _, parameter in network.named_parameters():
         parameter.grad = None
+    release(error)
+
+
+def release(error: BaseException) -> None:
+    """Lets go of what the error's frames hold on to, and of what torch keeps of a card for later."""
     traceback.clear_frames(error.__traceback__)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    for device in (torch.cuda, torch.xpu, torch.mps):
+        if device.is_available():
+            device.empty_cache()
 
 
 def advice(stage: Stage, rank: int, gradient_checkpointing: Checkpointing) -> str:

@@ -174,10 +174,10 @@ def add_up_gradients(ranks: Ranks, parameters: Sequence[nn.Parameter]) -> None:
         return
     has_gradient = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
     gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
-    flat = torch.cat([*gradients, has_gradient])
+    flat = torch.cat([*(gradient.to(has_gradient.device) for gradient in gradients), has_gradient])
     ranks.add_up(flat)
     counts, begin = to_list(flat[-len(parameters) :]), 0
     for parameter, count in zip(parameters, counts, strict=True):
         total = flat[begin : begin + parameter.numel()]
-        parameter.grad = total.view_as(parameter).clone() if count else None
+        parameter.grad = total.view_as(parameter).to(parameter.device, copy=True) if count else None
         begin += parameter.numel()

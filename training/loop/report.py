@@ -36,3 +36,5 @@ class StepReport:
     keys_scaled: int = 0
     """Modules shrunk by scale_weight_norms in this step."""
     max_key_norm: float | None = None
+    is_left_out: bool = False
+    """True where the step gave no numbers and changed nothing; its figures are then those of the samples that did."""

@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ..data.batch import Batch
+from ..devices import by_device
 from ..networks.network import NormReport
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
 from ..optimizers.build import effective_rates, set_rates
@@ -72,6 +73,8 @@ def _end(
         del error  # no cycle with this frame either
 
 
+MOST_LEFT_OUT = 3
+"""Steps in a row that may give no numbers in float16 before the run is given up."""
 RESCALE = 16.0
 """What the loss scale is divided by when gradients overflow."""
 
@@ -92,25 +95,29 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     job.network.train(True)
     results, grad_norm = gradients(job, state.step, planned)
     loss = sum(float(result.loss_B.mean()) for result, _ in results) / len(results)
-    if not math.isfinite(loss) or not math.isfinite(grad_norm):
+    is_left_out = not math.isfinite(loss) or not math.isfinite(grad_norm)
+    if is_left_out:
         optimizer.zero_grad(set_to_none=True)
-        raise NoNumber(loss, grad_norm)
-    norms = _update(job, state, optimizer)
+        _leave_out(job, state, NoNumber(loss, grad_norm))
+        loss, grad_norm = 0.0, 0.0
+    norms = None if is_left_out else _update(job, state, optimizer)
 
-    samples = tuple(sample for result, batch in results for sample in _sample_losses(result, batch))
+    losses = (sample for result, batch in results for sample in _sample_losses(result, batch))
+    samples = tuple(sample for sample in losses if math.isfinite(sample.loss))
     return StepReport(
         step=state.step,
         total_steps=job.total_steps,
         stage=index,
         epoch=epoch_at(job, state.step),
         loss=loss,
-        unweighted_loss=sum(sample.loss for sample in samples) / len(samples),
+        unweighted_loss=sum(sample.loss for sample in samples) / max(1, len(samples)),
         grad_norm=grad_norm,
         learning_rates=effective_rates(optimizer),
         samples=samples,
         seconds=time.perf_counter() - started,
         keys_scaled=norms.keys_scaled if norms else 0,
         max_key_norm=norms.max_norm if norms else None,
+        is_left_out=is_left_out,
     )
 
 
@@ -126,15 +133,40 @@ def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tup
         parts = [_backward(job, step, micro, scale / len(micro_steps)) for micro in micro_steps]
         add_up_gradients(job.ranks, [p for _, p in job.network.named_parameters() if p.requires_grad])
         parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
-        if scale != 1.0:
-            torch._foreach_mul_([p.grad for p in parameters], 1.0 / scale)  # pyright: ignore
+        _unscale(parameters, scale)
         norm = clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf)
         parts, grad_norm = _read(parts, norm)
-        if scale <= 1.0 or math.isfinite(grad_norm):
-            return joined(job.ranks, parts), grad_norm
+        results = joined(job.ranks, parts)
+        is_overflow = not math.isfinite(grad_norm) and _are_finite(results)  # else no scale helps
+        if scale <= 1.0 or not is_overflow:
+            return results, grad_norm
         for parameter in parameters:
             parameter.grad = None
         scale = max(1.0, scale / RESCALE)
+
+
+def _leave_out(job: TrainJob, state: TrainState, error: NoNumber) -> None:
+    """Goes on behind a step that overflowed float16, as single images do; weights and optimizer stay as they are.
+
+    Raises:
+        NoNumber: The model computes in no float16, or several steps in a row give no numbers.
+    """
+    if job.base.loss_scale == 1.0 or state.left_out >= MOST_LEFT_OUT or not state.step:
+        raise error
+    state.left_out += 1
+    state.step += 1
+
+
+def _unscale(parameters: Sequence[nn.Parameter], scale: float) -> None:
+    """Takes the loss scale off the gradients, of all parameters of a device at once."""
+    if scale == 1.0:
+        return
+    for together in by_device(p.grad for p in parameters if p.grad is not None).values():
+        torch._foreach_mul_(together, 1.0 / scale)  # pyright: ignore
+
+
+def _are_finite(results: Sequence[tuple[LossResult, Batch]]) -> bool:
+    return all(bool(result.loss_B.isfinite().all()) for result, _ in results)
 
 
 def _read(parts: Sequence[Part], norm: Tensor) -> tuple[list[Part], float]:
@@ -174,6 +206,7 @@ def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) 
         decay = job.stages[state.optimizer_stage].optimizer.ema_decay
         state.ema.update(job.network.named_parameters(), state.step, decay)
     state.step += 1
+    state.left_out = 0
     state.is_consistent = True
     return norms
 

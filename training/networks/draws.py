@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..devices import upload
 from ..rng import generator
-from ..upload import upload
 from .share import Share
 
 

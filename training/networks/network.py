@@ -1,6 +1,6 @@
 """The set of adapters of one base model: made, attached, named, saved."""
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -219,6 +219,12 @@ class Network:
             adapter.to(device)
         return self
 
+    def to_parts(self, device_of: Callable[[PartName], torch.device]) -> "Network":
+        """Move each part's parameters to where the part computes."""
+        for attachment in self.attachments:
+            attachment.adapter.to(device_of(attachment.target.part))
+        return self
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Every parameter as `<key>.<name>`, in the order of the model."""
         for attachment in self.attachments:
@@ -261,7 +267,7 @@ class Network:
         adapters = [adapter for adapter in self.adapters if chosen is None or _has_any(adapter, chosen)]
         if not adapters:
             return NormReport(0, 0.0, 0.0)
-        norms = [float(norm) for norm in torch.stack([adapter.delta_norm() for adapter in adapters]).cpu()]
+        norms = [float(norm) for norm in _together([adapter.delta_norm() for adapter in adapters]).cpu()]
         keys_scaled = 0
         for index, (adapter, norm) in enumerate(zip(adapters, norms, strict=True)):
             if norm > max_norm:
@@ -284,3 +290,8 @@ class Network:
 
 def _has_any(adapter: nn.Module, chosen: Collection[int]) -> bool:
     return any(id(parameter) in chosen for parameter in adapter.parameters())
+
+
+def _together(norms: list[Tensor]) -> Tensor:
+    """One tensor of scalars; parts may lie on several devices."""
+    return torch.stack([norm.to(norms[0].device) for norm in norms])

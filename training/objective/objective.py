@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..base_model import BaseModel, PredictionType, TextConditioning
 from ..data.batch import Batch
-from ..upload import upload
+from ..devices import upload
 from .draws import Draws
 from .loss import element_loss, huber_threshold, sample_mean
 from .noised import NoisedBatch, noise_batch

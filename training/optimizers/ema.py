@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..devices import by_device
+
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 
@@ -15,6 +17,8 @@ class Ema:
     def __init__(self, named_parameters: NamedParameters) -> None:
         """Starts from the parameters as they are."""
         self._averages = {name: parameter.detach().clone() for name, parameter in named_parameters}
+        self._applied: Mapping[str, Tensor] = {}
+        """Parameters that hold the average now, while its place holds theirs."""
 
     @torch.no_grad()
     def update(self, named_parameters: NamedParameters, step: int, decay: float) -> None:
@@ -23,23 +27,35 @@ class Ema:
         A decay of 0 keeps no average: it becomes the parameters, bit for bit.
         """
         share = 1.0 - decay_at(step, decay)
-        for name, parameter in named_parameters:
-            self._averages[name].lerp_(parameter.detach(), share)
+        own = {name: parameter.detach() for name, parameter in named_parameters}
+        averages, values = (by_device(tensors[name] for name in own) for tensors in (self._averages, own))
+        for device, together in averages.items():
+            torch._foreach_lerp_(together, values[device], share)  # pyright: ignore[reportPrivateUsage]
 
     @contextmanager
     def applied(self, named_parameters: NamedParameters) -> Generator[None, None, None]:
         """While entered, the parameters hold the average; afterwards their own values, bit for bit."""
         parameters = dict(named_parameters)
-        own = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self._swap(parameters)
+        self._applied = parameters
         try:
-            _copy(self._averages, parameters)
             yield
         finally:
-            _copy(own, parameters)
+            self._applied = {}
+            self._swap(parameters)
+
+    @torch.no_grad()
+    def _swap(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """One after the other: a card may have no room for a copy of all."""
+        for name, parameter in parameters.items():
+            own = parameter.detach().clone()
+            parameter.copy_(self._averages[name])
+            self._averages[name].copy_(own)
 
     def state(self) -> dict[str, Tensor]:
-        """Averages by parameter name, to be saved."""
-        return {name: average.detach().clone() for name, average in self._averages.items()}
+        """Averages by parameter name, copies on the processor, to be saved."""
+        averages = self._applied or self._averages
+        return {name: average.detach().to("cpu", copy=True) for name, average in averages.items()}
 
     def load_state(self, averages: Mapping[str, Tensor]) -> None:
         """Takes up saved averages.
@@ -57,9 +73,3 @@ class Ema:
 def decay_at(step: int, decay: float) -> float:
     """Decay of the update after a step, from 0: rises from 0.1 to the full one, so that the start is forgotten."""
     return min(decay, (1 + step) / (10 + step))
-
-
-@torch.no_grad()
-def _copy(values: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
-    for name, parameter in parameters.items():
-        parameter.copy_(values[name])

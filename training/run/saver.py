@@ -130,8 +130,9 @@ class Saver(Callback):
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Notes the step; saves where it is due and at the end of a stage."""
-        with self._explained(state.step):
-            append_metrics(self.folder.metrics, report)
+        if not report.is_left_out:
+            with self._explained(state.step):
+                append_metrics(self.folder.metrics, report)
         if self._is_due(job, state):
             self.save(job, state)
 

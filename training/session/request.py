@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
-from ..base_model import BaseModel, Checkpointing
+from ..base_model import BaseModel, Checkpointing, PartName
 from ..data.dataset import Dataset
 from ..data.prepared import PreparedDataset
 from ..loop.job import Callback, TrainJob, TrainState
@@ -31,6 +32,10 @@ class TrainableBase(BaseModel, Protocol):
     @property
     def gradient_checkpointing(self) -> Checkpointing:
         """How far activations are computed again in backward."""
+        ...
+
+    def device_of(self, part: PartName) -> torch.device:
+        """Where a part computes: text encoders may be on another device than the U-Net."""
         ...
 
     def training(self, is_text_trained: bool) -> AbstractContextManager[None]:

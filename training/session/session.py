@@ -102,7 +102,7 @@ def _train_attached(session: Session, hooks: Hooks) -> TrainResult:
         raise without_numbers(job, state, error) from error
     except BaseException as error:
         if is_out_of_memory(error):
-            raise _out_of_memory(session, state) from error
+            raise _out_of_memory(session, state, max(saver.saved_step, 0)) from error
         raise
     return TrainResult(
         tensors=final_tensors(job, state),
@@ -177,7 +177,8 @@ class Losses(Callback):
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Keeps the weighted loss."""
-        self.values.append(report.loss)
+        if not report.is_left_out:
+            self.values.append(report.loss)
 
 
 def _network(request: TrainRequest, asked: NetworkSettings, found: FoundRun) -> Network:
@@ -193,7 +194,7 @@ def _network(request: TrainRequest, asked: NetworkSettings, found: FoundRun) -> 
     else:
         start = dict(request.start.tensors)
         network = Network.from_tensors(parts, base.family, start, request.network, read=base.frozen_tensor)
-    return network.to(base.device)
+    return network.to_parts(base.device_of)
 
 
 def _job(
@@ -272,12 +273,12 @@ def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis |
     return diagnosis
 
 
-def _out_of_memory(session: Session, state: TrainState) -> OutOfMemory:
+def _out_of_memory(session: Session, state: TrainState, saved_step: int) -> OutOfMemory:
     job = session.job
     stage = job.stages[stage_at(job.stages, min(state.step, job.total_steps - 1))].stage
     base, rank = session.request.base, session.request.network.rank
     return OutOfMemory(
-        f"the device's memory is full at step {state.step + 1}. {state.step} steps are saved. What needs less memory: "
+        f"the device's memory is full at step {state.step + 1}. {saved_step} steps are saved. What needs less memory: "
         f"{advice(stage, rank, base.gradient_checkpointing)}."
     )
 

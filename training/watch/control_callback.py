@@ -55,7 +55,9 @@ class ControlCallback(Callback):
                 self.saver.save(job, state)
         for wanted in self.control.take_prompts():
             with self.control.busy("try"):
-                self.on_picture(wanted, state.step, self.previewer.try_prompt(job, state, wanted))
+                picture = self.previewer.try_prompt(job, state, wanted)
+            if picture is not None:
+                self.on_picture(wanted, state.step, picture)
         if is_stopped:
             self.control.go("stopping")
             raise StopTraining

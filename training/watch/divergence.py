@@ -44,6 +44,8 @@ class DivergenceGuard(Callback):
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Raises `TrainingDiverged` when the latest samples lose far more than they should."""
+        if report.is_left_out:
+            return
         excess = self._judge.add(report.step, report.stage, report.samples, report.grad_norm)
         if excess is not None:
             raise diverged(job, state, excess, self._folder)

@@ -1,5 +1,6 @@
 """Pictures while training: what to sample and when. The sampler is the host's, behind a Protocol."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..loop.job import Callback, StopTraining, TrainJob, TrainState
+from ..loop.out_of_memory import release
 from ..loop.report import StepReport
 from ..run.saver import final_weights
 from .control import RunControl, TryPrompt
@@ -63,6 +65,12 @@ class PreviewSampler(Protocol):
 
 OnPreview = Callable[[int, Sequence[Tensor]], None]
 """Called with step and pictures, one a prompt."""
+OnFailure = Callable[[int, Exception], None]
+"""Called with step and what went wrong."""
+
+
+def _log_failure(step: int, error: Exception) -> None:
+    logging.warning("[LoRA Bakery] no preview at step %d: %s", step, error)
 
 
 class Previewer(Callback):
@@ -85,6 +93,8 @@ class Previewer(Callback):
         self._control = control
         self._done = set(done)
         self._end = end
+        self.on_failure: OnFailure = _log_failure
+        """Hears of pictures that cannot be drawn: the run goes on without them."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Draws the base model, and the current step if it is its turn and was not drawn with these settings."""
@@ -107,14 +117,15 @@ class Previewer(Callback):
         with final_weights(job, state):
             self._draw(state.step, state)
 
-    def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor:
-        """One picture of a typed prompt with the network as it is now; (H, W, 3) in 0..1."""
+    def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor | None:
+        """One picture of a typed prompt with the network as it is now; (H, W, 3) in 0..1. None if it fails."""
         job.network.train(False)
         before = job.network.strength
         job.network.strength = wanted.strength
         try:
             with final_weights(job, state):
-                return self._picture(wanted.prompt, replace(self.settings, seed=wanted.seed), state)
+                pictures = self._pictures([wanted.prompt], replace(self.settings, seed=wanted.seed), state)
+                return pictures[0] if pictures else None
         finally:
             job.network.strength = before
 
@@ -126,9 +137,21 @@ class Previewer(Callback):
 
     def _draw(self, step: int, state: TrainState) -> None:
         with self._control.busy("previews"):
-            pictures = [self._picture(prompt, self.settings, state) for prompt in self.settings.prompts]
+            pictures = self._pictures(self.settings.prompts, self.settings, state)
             self._done.add(step)
-            self._on_preview(step, pictures)
+            if pictures:
+                self._on_preview(step, pictures)
+
+    def _pictures(self, prompts: Sequence[str], settings: PreviewSettings, state: TrainState) -> list[Tensor]:
+        """All or none: what a picture needs and training does not, such as room on the card, must not end a run."""
+        try:
+            return [self._picture(prompt, settings, state) for prompt in prompts]
+        except StopTraining:
+            raise
+        except Exception as error:
+            release(error)
+            self.on_failure(state.step, error)
+            return []
 
     @torch.no_grad()
     def _picture(self, prompt: str, settings: PreviewSettings, state: TrainState) -> Tensor:

@@ -14,7 +14,7 @@ from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
 from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
-from ....training.upload import upload
+from ....training.devices import upload
 from .card import prepared_card, refuse_opaque
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
@@ -108,6 +108,10 @@ class ComfyBaseModel:
             if part == "unet" or part in trained:
                 label = "model" if part == "unet" else "clip"
                 check_layers(root, f"{label} ({source})" if source else label, self.device)
+
+    def device_of(self, part: PartName) -> torch.device:
+        """MODEL's, or CLIP's, which the host may keep on the processor."""
+        return self.device if part == "unet" or self.clip is None else self.clip.patcher.load_device
 
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
         """A module's tensor with the patches of the graph's MODEL or CLIP on it."""

@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import torch
 from pack.tests.support.inprocess import HostModules, LoadedModels
 from pack.tests.support.tiny_models import tiniest_sd15_path, tiny_sdxl_path
 from PIL import Image
@@ -43,9 +44,10 @@ def training_graph(comfy: HostModules, name: str, family: str = "sd15", **change
     nodes = {kind: dict(changes.pop(kind, {})) for kind in ("network", "optimizer", "objective", "preview")}
     links = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "dataset": ["2", 0]}
     links |= {"network": ["3", 0], "optimizer": ["4", 0], "objective": ["5", 0], "preview": ["6", 0]}
+    clip_device = changes.pop("clip_device", "card")
     own = {"name": name, "seed": zlib.crc32(name.encode()), "steps": 3, "batch_size": 2, "save_every": 2}
     return {
-        "1": node("TestLoadSmall", family=family),
+        "1": node("TestLoadSmall", family=family, clip_device=clip_device),
         "2": node("BakeryLoadDataset", folder=write_pictures(comfy)),
         "3": node("BakeryNetwork", **{"rank": 4, "alpha": 4.0, **nodes["network"]}),
         "4": node("BakeryOptimizer", **{"learning_rate": 1e-3, **nodes["optimizer"]}),
@@ -65,10 +67,13 @@ def offer_loader(comfy: HostModules) -> None:
 
         @classmethod
         def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
-            return {"required": {"family": (list(PATHS),)}}
+            return {"required": {"family": (list(PATHS),), "clip_device": (["card", "cpu"],)}}
 
-        def load(self, family: str) -> LoadedModels:
-            return load(comfy, family)
+        def load(self, family: str, clip_device: str) -> LoadedModels:
+            loaded = load(comfy, family)
+            if clip_device == "cpu":
+                loaded.clip.patcher.load_device = torch.device("cpu")
+            return loaded
 
     mappings = comfy.module("nodes").NODE_CLASS_MAPPINGS
     mappings.setdefault("TestLoadSmall", LoadSmall)

@@ -40,7 +40,7 @@ def train_steps(
     parts: tuple[PartName, ...] = settings.parts
     is_text_trained = parts != ("unet",)
     with torch.inference_mode(False):
-        network = Network.create(base.parts(), base.family, settings, 0, base.frozen_tensor).to(base.device)
+        network = Network.create(base.parts(), base.family, settings, 0, base.frozen_tensor).to_parts(base.device_of)
         parameters = dict(network.named_parameters())
         with torch.no_grad():
             frozen = [_plain(text) for text in base.encode_text(CAPTIONS)]

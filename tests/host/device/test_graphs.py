@@ -30,3 +30,9 @@ def test_every_algorithm_trains_unet_and_text_encoder(comfy, device, name):
     graph = training_graph(comfy, f"algorithm {name}", network={"train_text_encoder": True, **NETWORKS[name]})
     assert "3 steps" in trained(comfy, graph)
     assert bytes_of_others(comfy, device) == 0
+
+
+def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
+    network = {"train_text_encoder": True}
+    graph = training_graph(comfy, "text on the processor", network=network, clip_device="cpu")
+    assert "3 steps" in trained(comfy, graph)

@@ -139,3 +139,21 @@ def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
 def test_settings_refused_by_name(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         PreviewSettings(**{"prompts": ("a",), **values})
+
+
+@pytest.mark.parametrize("bad", [0, 2, 5])
+def test_a_picture_that_fails_is_left_out_and_the_run_goes_on(bad, tmp_path):
+    drawn, failures = Drawn(every=2), []
+    previewer = drawn.previewer()
+    sample = drawn.sample
+
+    def failing(prompt, settings):
+        if len(drawn.pictures) == [0, 2, 4, 5].index(bad) and not failures:
+            raise RuntimeError("the card is full")
+        return sample(prompt, settings)
+
+    previewer._sample = failing
+    previewer.on_failure = lambda step, error: failures.append((step, str(error)))
+    assert run(request_of(tmp_path), previewer).step == 5
+    assert failures == [(bad, "the card is full")]
+    assert list(drawn.pictures) == [step for step in (0, 2, 4, 5) if step != bad]

@@ -1,9 +1,6 @@
-"""Numbers of a step on their way to the device: together, and without the host waiting until they are there.
+"""What a card wants: numbers sent up together without the host waiting, and one kernel for all tensors of a kind."""
 
-A plain `.to(device)` makes the host wait for all the device still has to do.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import torch
@@ -14,7 +11,10 @@ PINNED = ("cuda", "xpu", "npu")
 
 
 def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Tensors of the processor, float32, on a device by one copy; where that is the processor, as they are."""
+    """Tensors of the processor, float32, on a device by one copy; where that is the processor, as they are.
+
+    A plain `.to(device)` makes the host wait for all the device still has to do.
+    """
     if device.type == "cpu":
         return [tensor.float() for tensor in tensors]
     sizes = [tensor.numel() for tensor in tensors]
@@ -29,3 +29,11 @@ def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 def _cut(flat: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     ends = list(accumulate(sizes))
     return [flat[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def by_device(tensors: Iterable[Tensor]) -> dict[torch.device, list[Tensor]]:
+    """Tensors by where they lie: a kernel over a list takes those of one device. Parts may lie on several."""
+    found: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        found.setdefault(tensor.device, []).append(tensor)
+    return found

@@ -1,0 +1,46 @@
+"""A full memory is noticed in all the forms it is told in, and what is said to be saved is saved."""
+
+import pytest
+import torch
+from pack.tests.support.toy_model import run, toy_request
+from pack.training.loop.out_of_memory import OutOfMemory, is_out_of_memory
+from pack.training.loop.stages import Stage
+from pack.training.run.saver import SaveSettings
+
+FORMS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB, max allowed: 18.13 GB)"),
+    RuntimeError("Could not allocate tensor with 1048576 bytes. There is not enough GPU video memory available!"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", FORMS, ids=lambda error: str(error)[:20])
+def test_every_form_is_noticed(error):
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("memory")])
+def test_other_errors_are_none(error):
+    assert not is_out_of_memory(error)
+
+
+@pytest.mark.usefixtures("quick_disk")
+def test_only_what_was_saved_is_called_saved(tmp_path, monkeypatch):
+    """Full in the middle of the update: the weights are half changed, so that the last save counts."""
+    step, calls = torch.optim.AdamW.step, []
+
+    def failing(self, *asked):
+        calls.append(1)
+        if len(calls) == 4:
+            raise torch.OutOfMemoryError("full")
+        return step(self, *asked)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", failing)
+    request = toy_request(tmp_path, stages=(Stage(steps=6),), saving=SaveSettings(save_every=2))
+    with pytest.raises(OutOfMemory, match="step 4.* 2 steps are saved"):
+        run(request)
