@@ -30,7 +30,7 @@ class Ema:
         own = {name: parameter.detach() for name, parameter in named_parameters}
         averages, values = (by_device(tensors[name] for name in own) for tensors in (self._averages, own))
         for device, together in averages.items():
-            torch._foreach_lerp_(together, values[device], share)  # pyright: ignore[reportPrivateUsage]
+            torch._foreach_lerp_(together, values[device], share)  # pyright: ignore
 
     @contextmanager
     def applied(self, named_parameters: NamedParameters) -> Generator[None, None, None]:
