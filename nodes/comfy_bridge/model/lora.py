@@ -78,15 +78,17 @@ def family_of(model: Any, clip: Any) -> ModelFamily:
 
 
 def kohya_tensors(lora: Mapping[str, Tensor], model: Any = None) -> dict[str, Tensor]:
-    """Any LORA_MODEL under kohya's names; the model tells the family where the tensors do not.
+    """Any LORA_MODEL under kohya's names, on the CPU; the model tells the family where the tensors do not.
+
+    Core's trainer gives its tensors on the card, a file on the CPU: what computes with both needs one place.
 
     Raises:
         ValueError: It is for the other family, or nothing tells which.
     """
-    if model is None:
-        return to_kohya(lora)
-    _check_family(lora, model_family(model))
-    return to_kohya(lora, model_family(model))
+    if model is not None:
+        _check_family(lora, model_family(model))
+    tensors = to_kohya(lora, None if model is None else model_family(model))
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
 
 
 def _check_family(lora: Mapping[str, Tensor], family: ModelFamily) -> None:
