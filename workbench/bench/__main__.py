@@ -107,6 +107,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
     if layout_name == "sd15":
         for dtype in ("bf16", "fp8"):
             parts[f"sdxl {dtype}"] = _started("sdxl", dtype, "128")
+        parts["quantized"] = _started("quantized")
         parts["tools"] = _started("tools")
     return parts
 

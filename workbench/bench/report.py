@@ -34,6 +34,7 @@ def write_report(results: Results, folder: Path) -> Path:
         _memory(results),
         _checkpointing(results),
         _sdxl(results),
+        _quantized(results),
         _previews(results),
         _tools(results),
         _profile(results),
@@ -201,6 +202,22 @@ def _sdxl(results: Results) -> str:
         f"alone; less than {SDXL_LIMIT_GIB} GiB is wanted. Not counted: a kernel's own workspace, and what the driver "
         "takes.\n\n| weights in | gradient_checkpointing | weights GiB | adapters and AdamW GiB "
         "| peak GiB, all included |\n|---|---|---|---|---|\n" + "\n".join(rows)
+    )
+
+
+def _quantized(results: Results) -> str:
+    if "quantized" not in results:
+        return ""
+    sizes = results["quantized"]
+    rows = [
+        f"| {name} | {sizes['sd15'][name] / GIB:.2f} | {size / GIB:.2f} | {(sizes['sdxl']['bf16'] - size) / GIB:.2f} |"
+        for name, size in sizes["sdxl"].items()
+    ]
+    return (
+        "## Quantized checkpoints\n\n`--only quantized`\n\nThe frozen U-Net in memory by how its file holds the "
+        "matrices, scales included; the rest is in halves. Training dequantizes each matrix for the moment of its "
+        "product, forward and backward, and keeps nothing of it, so that what is saved here is saved of the peak.\n\n"
+        "| matrices in | SD1.5 GiB | SDXL GiB | saved of SDXL GiB |\n|---|---|---|---|\n" + "\n".join(rows)
     )
 
 
