@@ -23,6 +23,15 @@ def test_writes_and_makes_missing_folders(tmp_path: Path):
     assert names(path.parent) == ["notes.txt"]
 
 
+def test_data_is_on_the_disk_before_the_name_and_the_name_before_it_returns(tmp_path: Path, monkeypatch):
+    done = []
+    for name in ("_sync_file", "_replace", "sync_folder"):
+        own = getattr(atomic, name)
+        monkeypatch.setattr(atomic, name, lambda *paths, name=name, own=own: (done.append(name), own(*paths))[1])
+    write_atomic(tmp_path / "file.bin", lambda temporary: temporary.write_bytes(b"new"))
+    assert done == ["_sync_file", "_replace", "sync_folder"]
+
+
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")

@@ -5,6 +5,7 @@ import torch
 from pack.training.networks.dora import DoraAdapter
 from pack.training.networks.layer import Layer
 from pack.training.networks.lora import LoraAdapter
+from pack.training.tools.deltas import decompose
 from torch import nn
 
 LAYERS = {"linear": lambda: nn.Linear(64, 96), "conv": lambda: nn.Conv2d(32, 48, 3, padding=1)}
@@ -26,6 +27,22 @@ def test_a_small_change_of_the_magnitudes_is_not_rounded_away(kind, dtype):
     moved = factor.squeeze(0) if kind == "conv" else factor.view(-1)
     expected = layer.operation()(x.double() * (moved.double() - 1), module.weight.double())
     assert float((change * expected).sum() / expected.square().sum()) == pytest.approx(1, abs=0.03)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", LAYERS)
+def test_magnitudes_of_rows_as_lycoris_writes_them(kind):
+    """Of a file that has one for each output channel: they are lengths of rows, not of columns."""
+    torch.manual_seed(0)
+    module = LAYERS[kind]()
+    layer = Layer.of(module)
+    inner = LoraAdapter.create(layer, 4, 4.0, torch.Generator().manual_seed(1))
+    inner.lora_up.normal_(0, 0.1)
+    rows = torch.rand(layer.out_size, 1, *[1] * (module.weight.dim() - 2)) + 0.5
+    adapter = DoraAdapter.from_tensors(layer, {"dora_scale": rows}, inner)
+    wanted = decompose(module.weight, inner.delta_weight(), rows) - module.weight
+    torch.testing.assert_close(adapter.delta_weight(), wanted, rtol=1e-4, atol=1e-6)
+    assert adapter.file_tensors()["dora_scale"].shape == rows.shape
 
 
 @pytest.mark.parametrize("kind", LAYERS)

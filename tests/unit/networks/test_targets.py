@@ -31,6 +31,7 @@ def paths(**settings):
         ({"parts": ("text_encoder",)}, 12),
         ({"parts": ("text_encoder",), "targets": "attention"}, 8),
         ({"train_norms": True}, ATTENTION + PROJECTIONS + 3 * 2 + 4 * 2 + 1),
+        ({"parts": ("text_encoder",), "train_norms": True}, 12),
         ({"algorithm": "ia3"}, 6),
     ],
 )

@@ -46,6 +46,13 @@ def test_a_batch_draws_what_single_samples_draw(name):
     assert torch.equal(whole, torch.cat([first, second]))
 
 
+@each_distribution
+def test_each_seed_has_levels_of_its_own(name):
+    settings = ObjectiveSettings(timestep_distribution=name)
+    one, other = (draw_timesteps(settings, Draws(seed=seed, step=3), 5, 1000) for seed in (1, 2))
+    assert not torch.equal(one, other)
+
+
 def test_uniform():
     values = drawn(ObjectiveSettings(), 500, batch_size=4)
     assert discrepancy(values) < 1.95 / math.sqrt(2000)  # Kolmogorov-Smirnov at one in a thousand

@@ -91,6 +91,15 @@ def test_loras_of_steps_that_are_made_again_push_out_none(tmp_path):
     assert list(folder.step_loras()) == [2, 6]
 
 
+def test_states_of_later_steps_that_could_not_be_read_go_and_push_out_none(tmp_path):
+    saving = SaveSettings(save_every=2)
+    folder = run(request_of(tmp_path, 4, saving=saving)).folder
+    for step in (6, 8):
+        folder.state(step).write_bytes(b"torn")
+    run(request_of(tmp_path, 6, saving=saving), raising(5, StopTraining()))
+    assert list(folder.states()) == [4, 5]
+
+
 def test_ema_is_what_is_saved_and_the_state_keeps_both(tmp_path):
     seen = {}
 

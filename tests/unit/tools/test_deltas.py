@@ -80,6 +80,12 @@ def test_full_and_norms_are_what_the_file_holds():
     assert bias_change({"diff": diff}) is None
 
 
+def test_a_scalar_in_the_file_multiplies_the_change():
+    parts, _ = trained("lora", LAYERS["linear"]())
+    plain = {suffix: tensor for suffix, tensor in parts.items() if suffix != "scalar"}
+    close(delta_weight({**plain, "scalar": torch.tensor(0.5)}), 0.5 * delta_weight(plain))
+
+
 def test_a_weight_in_the_file_replaces_the_base():
     weight, wanted = torch.randn(4, 3), torch.randn(4, 3)
     close(weight + delta_weight({"set_weight": wanted}, weight), wanted)
