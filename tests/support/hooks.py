@@ -1,9 +1,11 @@
 """What the suite asks of pytest: order, which tests run, how processes share them, what a failure says."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
@@ -12,8 +14,6 @@ from .paths import CACHE
 from .schedule import ByHost, Stopwatch
 
 LEVELS = ("comfy", "server", "browser")
-STOP_WITHIN_S = 2.0
-"""After Ctrl-C, the seconds that test processes have to end their servers before they are killed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,17 +24,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose how many examples property tests draw, the same each time; let Ctrl-C end soon."""
+    """Choose how many examples property tests draw, the same each time."""
     set_hypothesis_home_dir(CACHE / "hypothesis")
     examples = 2000 if config.getoption("--full") else 100
     settings.register_profile("suite", derandomize=True, database=None, deadline=None, max_examples=examples)
     settings.load_profile("suite")
+    config.pluginmanager.register(Stopping(config))
     if config.getoption("--write-seconds"):
         config.pluginmanager.register(Stopwatch())
-    if config.pluginmanager.hasplugin("dsession"):
-        from xdist.workermanage import NodeManager
 
-        NodeManager.EXIT_TIMEOUT = STOP_WITHIN_S
+
+class Stopping:
+    """Ctrl-C: says at once what has failed so far, and ends the other test processes, their servers and browsers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Before pytest collects what is left, which takes its time on a busy machine."""
+        terminal = self.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and not hasattr(self.config, "workerinput"):
+            terminal.ensure_newline()
+            for report in (*terminal.stats.get("failed", ()), *terminal.stats.get("error", ())):
+                terminal.write_line(f"Failed so far: {report.nodeid}", flush=True)
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 @pytest.hookimpl(optionalhook=True)
