@@ -91,3 +91,30 @@ def test_a_forward_of_another_node_that_keeps_its_output_is_not_changed_unseen(c
         wanted = torch.autograd.grad((torch.tanh(own(x)) + change).square().sum(), [x, *adapter.parameters()])
     for grad, other in zip(grads, wanted, strict=True):
         assert (grad - other).norm() <= 1e-4 * other.norm()
+
+
+@pytest.mark.parametrize("kind", ["linear", "point", "spatial", "group norm", "layer norm"])
+def test_layers_whose_weight_is_cast_give_torch_s_gradients(comfy, kind):
+    """Half-precision weights, a float32 input: as if the weights were float32."""
+    from pack.nodes.comfy_bridge.model.frozen_layers import frozen_layers, needs_cast
+
+    ops = comfy.module("comfy.ops").manual_cast
+    make, shape = {
+        "linear": (lambda: ops.Linear(24, 16), (2, 5, 24)),
+        "point": (lambda: ops.Conv2d(24, 16, 1), (2, 24, 4, 5)),
+        "spatial": (lambda: ops.Conv2d(24, 16, 3, stride=2, padding=1), (2, 24, 7, 5)),
+        "group norm": (lambda: ops.GroupNorm(4, 24), (2, 24, 4, 5)),
+        "layer norm": (lambda: ops.LayerNorm(24), (2, 5, 24)),
+    }[kind]
+    with torch.inference_mode(False):
+        module = make().requires_grad_(False)
+        for parameter in module.parameters():
+            parameter.normal_(0.5, 0.3)
+        module = module.half()
+        assert needs_cast(module)
+        x = torch.randn(shape).requires_grad_()
+        with frozen_layers(nn.Sequential(module)):
+            (found,) = torch.autograd.grad(module(x).square().sum(), x)
+        plain = {"linear": nn.Linear, "group norm": nn.GroupNorm, "layer norm": nn.LayerNorm}.get(kind, nn.Conv2d)
+        (wanted,) = torch.autograd.grad(plain.forward(module.float(), x).square().sum(), x)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
