@@ -1,10 +1,13 @@
 """The server without a tutorial over its page, and a page that must not complain of anything of ours."""
 
+import contextlib
 import json
 import urllib.request
 
 import pytest
+from pack.tests.support.browser import open_comfyui
 from pack.tests.support.patience import time_limit
+from playwright.sync_api import Error
 
 ACTION_S = 30.0
 """What a click may take on an idle machine."""
@@ -20,13 +23,31 @@ def server(comfy_server):
 
 
 @pytest.fixture(scope="session")
-def tab(server, browser):
-    """One page for all tests: loading it takes longer than most of them."""
-    from pack.tests.support.browser import open_comfyui
+def tabs():
+    """The one page, in a list: loading it takes longer than most tests."""
+    found = []
+    yield found
+    for page in found:
+        page.context.close()
 
+
+@pytest.fixture
+def tab(tabs, server, browser):
+    """The page, in a fresh profile where the last one is closed, in disorder or of a server that was started again."""
+    if tabs and (tabs[0].num_starts != server.num_starts or left_on(tabs[0])):
+        with contextlib.suppress(Error):
+            tabs[0].context.close()
+        tabs.clear()
+    if not tabs:
+        tabs.append(opened(server, browser))
+    tabs[0].set_default_timeout(time_limit(ACTION_S) * 1000)
+    return tabs[0]
+
+
+def opened(server, browser):
+    """A page that keeps what it complains of."""
     page = open_comfyui(browser, server.url)
-    page.complaints = []
-    page.num_starts = server.num_starts
+    page.complaints, page.num_starts = [], server.num_starts
 
     def listen(message):
         where = f"{message.location.get('url', '')} {message.text}"
@@ -34,22 +55,12 @@ def tab(server, browser):
             page.complaints.append(where)
 
     page.on("console", listen)
-    yield page
-    page.context.close()
+    return page
 
 
 @pytest.fixture
-def page(tab, server):
-    """The page with an empty canvas; at the end it must not have complained of anything of ours, nor show any of it.
-
-    It is loaded again where the test before left it in disorder or the server was started again.
-    """
-    from pack.tests.support.browser import load
-
-    tab.set_default_timeout(time_limit(ACTION_S) * 1000)
-    if tab.num_starts != server.num_starts or left_on(tab):
-        load(tab, server.url)
-        tab.num_starts = server.num_starts
+def page(tab):
+    """The page with an empty canvas; at the end it must not have complained of anything of ours, nor show any of it."""
     tab.complaints.clear()
     tab.problems.clear()
     yield tab
@@ -60,8 +71,6 @@ def page(tab, server):
 
 def left_on(tab):
     """What of ours is still on the page once its canvas is empty, or why that cannot be said."""
-    from playwright.sync_api import Error
-
     try:
         tab.evaluate("() => window.app.graph.clear()")
         return tab.locator(".bakery-panel, .bakery-overlay").evaluate_all("all => all.map((each) => each.className)")

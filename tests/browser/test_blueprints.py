@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pack.tests.support.browser import load, load_workflow, prompt_of
+from pack.tests.support.browser import load_workflow, open_comfyui, prompt_of
 from pack.tests.support.paths import POCKET_CHECKPOINT, ROOT
 from pack.workbench.examples.blueprints import BLUEPRINTS
 from pack.workbench.examples.data import add_example_data
@@ -44,10 +44,11 @@ def is_ours(entry):
 
 
 @pytest.fixture
-def own_page(page, server):
-    """Loaded again at the end: clearing the canvas leaves the panels of nodes inside a subgraph on the page."""
+def own_page(browser, server):
+    """A page that no other test sees: emptying the canvas leaves panels of nodes inside a subgraph on it."""
+    page = open_comfyui(browser, server.url)
     yield page
-    load(page, server.url)
+    page.context.close()
 
 
 @pytest.mark.parametrize("name", NAMES)

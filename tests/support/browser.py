@@ -42,15 +42,34 @@ def _playwright_chromium() -> str | None:
     return path if Path(path).exists() else None
 
 
+class Chromium:
+    """A headless Chromium, started when it is first asked for a page, and again when it has died."""
+
+    def __init__(self, playwright: Any, executable: str) -> None:
+        self._playwright, self._executable = playwright, executable
+        self._browser: Any = None
+
+    def new_context(self, **options: Any) -> Any:
+        """Open a fresh profile (a Playwright `BrowserContext`)."""
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = self._playwright.chromium.launch(executable_path=self._executable, args=ARGUMENTS)
+        return self._browser.new_context(**options)
+
+    def close(self) -> None:
+        """End it."""
+        if self._browser is not None:
+            self._browser.close()
+
+
 @contextmanager
-def launch_chromium(executable: str) -> Iterator[Any]:
-    """Run a headless Chromium, give the Playwright `Browser`."""
+def launch_chromium(executable: str) -> Iterator[Chromium]:
+    """Give a headless Chromium, and end it afterwards."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        chromium = Chromium(playwright, executable)
+        yield chromium
+        chromium.close()
 
 
 def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
@@ -64,14 +83,9 @@ def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     page = context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    load(page, url, timeout_s)
-    return page
-
-
-def load(page: Any, url: str, timeout_s: float = 120.0) -> None:
-    """Load ComfyUI's page, if need be once more, and wait until a graph can be loaded."""
     page.goto(url, timeout=time_limit(timeout_s) * 1000)
     page.wait_for_function(IS_READY, timeout=time_limit(timeout_s) * 1000)
+    return page
 
 
 def load_workflow(page: Any, workflow: dict[str, Any]) -> None:

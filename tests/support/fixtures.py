@@ -67,7 +67,7 @@ def pocket_checkpoint() -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless Chromium (a Playwright `Browser`); mark the test `browser`."""
+    """A headless Chromium, started again if it dies; mark the test `browser`."""
     from .browser import find_chromium, launch_chromium
 
     path = find_chromium()

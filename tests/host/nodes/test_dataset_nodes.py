@@ -101,7 +101,7 @@ def test_links_that_lead_out_are_refused(comfy, nodes, tmp_path):
 
 
 def test_missing_folder_is_one_clear_message(comfy):
-    with pytest.raises(ValueError, match="There is no folder 'not here'") as error:
+    with pytest.raises(ValueError, match="folder 'not here'") as error:
         comfy.run_graph({"1": load("not here"), "2": inspect("1")})
     assert str(error.value).count("There is no folder") == 1
     assert str(comfy.base) not in str(error.value)
@@ -112,7 +112,7 @@ def test_folder_of_a_link_is_checked_when_it_runs(comfy, nodes, images):
     assert node.validate_inputs(None) is True
     assert node.fingerprint_inputs(None) != node.fingerprint_inputs(None)
     assert nodes["BakerySaveDataset"].validate_inputs(None) is True
-    with pytest.raises(ValueError, match="relative to ComfyUI's input folder"):
+    with pytest.raises(ValueError, match="input folder"):
         node.execute(**load("../secret")["inputs"])
     graph = {
         "0": {"class_type": "PrimitiveString", "inputs": {"value": "../secret"}},
@@ -180,7 +180,7 @@ def test_masks_of_the_graph_and_the_empty_mask_of_load_image(nodes):
 
 
 def test_wrong_number_of_captions_is_named(nodes):
-    with pytest.raises(ValueError, match="captions must be one, or one for each of the 2 images, got 3"):
+    with pytest.raises(ValueError, match="captions.*2.*3"):
         images = [torch.stack([tensor(picture(0)), tensor(picture(1))])]
         nodes["BakeryImagesToDataset"].execute(images=images, captions=["a\nb\nc"], repeats=[1])
 
@@ -235,7 +235,7 @@ def test_defaults_of_the_node_are_those_of_the_settings(nodes, node_id):
 def test_half_a_resolution_is_refused(nodes):
     make = nodes["BakeryImagesToDataset"].execute
     (dataset,) = make(images=[tensor(picture(0))[None]], captions=["c"], repeats=[1]).result
-    with pytest.raises(ValueError, match="resolution_height is 512 but resolution is 0"):
+    with pytest.raises(ValueError, match="resolution_height.*512.*0"):
         nodes["BakeryBuckets"].execute(dataset=dataset, resolution=0, flip=False, resolution_height=512)
 
 

@@ -48,7 +48,7 @@ def test_what_is_missing_is_named_in_one_message(nodes, images):
 def test_a_name_that_several_folders_have_is_asked_back(nodes, images):
     save(images / "kohya other" / "kohya twice" / "1.png", picture(3), "a")
     save(images / "kohya sets" / "kohya twice" / "1.png", picture(3), "a")
-    with pytest.raises(ValueError, match=r"may mean several folders .*kohya other/kohya twice, kohya sets/kohya twice"):
+    with pytest.raises(ValueError, match=r"kohya other/kohya twice, kohya sets/kohya twice"):
         nodes["BakeryImportKohyaDataset"].execute(text=config("/x/kohya twice"))
     (found,) = nodes["BakeryImportKohyaDataset"].execute(text=config("kohya sets/kohya twice")).args[0].subsets
     assert "kohya sets" in str(found.items[0].source)
@@ -57,7 +57,7 @@ def test_a_name_that_several_folders_have_is_asked_back(nodes, images):
 def test_a_link_out_of_the_input_folder_is_refused(nodes, images, tmp_path):
     save(tmp_path / "private" / "1.png", picture(4), "private")
     (images / "kohya link").symlink_to(tmp_path / "private", target_is_directory=True)
-    with pytest.raises(ValueError, match="link that leads out of ComfyUI's input folder"):
+    with pytest.raises(ValueError, match="link.*input folder"):
         nodes["BakeryImportKohyaDataset"].execute(text=config("/x/kohya link"))
 
 

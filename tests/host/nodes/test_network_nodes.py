@@ -40,5 +40,5 @@ def test_block_weights_refine_a_network(nodes):
     made = run(nodes.BakeryBlockWeights, network=network, **values | {"preset": "INALL", "ranks": "IN:4"})
     blocks = made.block_weights.resolve("sdxl")
     assert made.rank == 8 and blocks.weight("OUT01") == 0 and blocks.rank("IN04", False) == 4
-    with pytest.raises(ValueError, match="preset must be none where blocks is filled in"):
+    with pytest.raises(ValueError, match="preset.*blocks"):
         run(nodes.BakeryBlockWeights, network=network, **values | {"preset": "INALL", "blocks": "M:0"})

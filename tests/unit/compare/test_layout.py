@@ -32,9 +32,9 @@ def test_every_combination_is_in_one_cell(columns, rows):
 
 
 def test_refuses_equal_axes_and_too_much():
-    with pytest.raises(ValueError, match="columns and rows must differ"):
+    with pytest.raises(ValueError, match="columns.*rows"):
         arrange(LABELS, "LoRA", "LoRA")
-    with pytest.raises(ValueError, match="2400 pictures are too many"):
+    with pytest.raises(ValueError, match="2400"):
         arrange({**LABELS, "strength": ["1"] * 400}, "LoRA", "prompt")
 
 
@@ -51,7 +51,7 @@ def test_steps_without_a_wish_are_spread_and_end_with_the_last(count):
 
 def test_wanted_steps_are_taken_or_refused_by_name():
     assert choose_steps([100, 200, 300], "300, 100", 4) == [300, 100]
-    with pytest.raises(ValueError, match=r"steps must be saved ones \(100, 200\), got 150"):
+    with pytest.raises(ValueError, match=r"steps.*100, 200.*150"):
         choose_steps([100, 200], "150", 4)
 
 

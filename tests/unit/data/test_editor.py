@@ -118,7 +118,7 @@ def test_marks_of_other_images_are_refused_and_a_broken_file_is_named(folder):
     assert not (folder / "marks.json").exists()
     for text in ("{", "[]", '{"validation": "2.png"}', '{"other": []}', '{"validation": [1]}'):
         (folder / "marks.json").write_text(text)
-        with pytest.raises(ValueError, match=r"data/marks\.json must have the form"):
+        with pytest.raises(ValueError, match=r"data/marks\.json"):
             list_entries(folder)
         with pytest.raises(ValueError, match=r"marks\.json"):
             set_marks(folder, {"2.png": "validation"})

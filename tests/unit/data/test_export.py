@@ -41,7 +41,7 @@ def test_nothing_is_overwritten_and_the_same_is_accepted(tmp_path):
     write_dataset(dataset([(64, 64)] * 2), tmp_path / "new")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "new").iterdir()}
     write_dataset(dataset([(64, 64)] * 2), tmp_path / "new")
-    with pytest.raises(ValueError, match="already a folder 'new' with different content"):
+    with pytest.raises(ValueError, match="folder 'new'"):
         write_dataset(dataset([(64, 64)] * 3), tmp_path / "new")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "new").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["new"]

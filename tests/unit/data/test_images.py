@@ -106,11 +106,11 @@ def test_graph_images_are_read_as_the_file_they_would_be_saved_to(tmp_path):
 
 def test_wrong_images_are_refused_by_name():
     good, bad = tensor(picture(8)), torch.full((8, 8, 3), float("nan"))
-    with pytest.raises(ValueError, match="image 2 must hold numbers"):
+    with pytest.raises(ValueError, match="image 2"):
         subset_from_images([good, bad], ["caption"])
-    with pytest.raises(ValueError, match=r"image 1 must have shape .* got \(64, 64\)"):
+    with pytest.raises(ValueError, match=r"image 1.*shape.*\(64, 64\)"):
         subset_from_images([good[..., 0]], ["caption"])
-    with pytest.raises(ValueError, match="captions must be one, or one for each of the 3 images, got 2"):
+    with pytest.raises(ValueError, match="captions.*3.*2"):
         subset_from_images([good] * 3, ["one", "two"])
     with pytest.raises(ValueError, match="at least one image"):
         subset_from_images([], ["caption"])

@@ -172,5 +172,5 @@ def test_only_regularization_images_are_refused():
 
 
 def test_batch_size_is_checked():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size.*1.*0"):
         ready(dataset(SIZES)).epoch(0, 0, 0)

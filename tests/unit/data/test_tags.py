@@ -118,12 +118,12 @@ def test_rules_are_read_as_written():
 
 @pytest.mark.parametrize("text", ["no arrow", "> b", "a > b > c"])
 def test_broken_rules_are_quoted(text):
-    with pytest.raises(ValueError, match="replace must have lines such as 'old > new', got"):
+    with pytest.raises(ValueError, match="replace.*old > new.*got"):
         parse_pairs("replace", text)
 
 
 def test_broken_folds_and_resolutions_are_refused():
-    with pytest.raises(ValueError, match="fold must have lines such as"):
+    with pytest.raises(ValueError, match="fold"):
         parse_folds("fold", "a > b")
-    with pytest.raises(ValueError, match="must be numbers of pixels"):
+    with pytest.raises(ValueError, match="pixels"):
         parse_resolutions("more_resolutions", "512, big")

@@ -200,7 +200,7 @@ def test_family_is_asked_for_where_nothing_tells():
 def test_another_model_s_lora_is_not_asked_for_a_family(module: str, suffixes: tuple[str, str]):
     """Flux by its three namings: choosing one of the two families would not help."""
     tensors = {f"{module}.{suffix}.weight": torch.ones(4, 4) for suffix in suffixes}
-    with pytest.raises(ValueError, match=f"{re.escape(module)}.*not a module of SD1.5 or SDXL.*choose one of"):
+    with pytest.raises(ValueError, match=f"{re.escape(module)}.*SD1.5.*SDXL"):
         to_kohya(tensors)
 
 
@@ -209,12 +209,12 @@ def test_another_model_s_lora_is_not_asked_for_a_family(module: str, suffixes: t
     ["model.diffusion_model.out.2.bias", "cond_stage_model.transformer.text_model.encoder.layers.0.layer_norm1.bias"],
 )
 def test_a_checkpoint_is_named_as_one(key: str):
-    with pytest.raises(ValueError, match=f"a whole checkpoint, not a LoRA .*{re.escape(key)}.*Load Checkpoint"):
+    with pytest.raises(ValueError, match=f"checkpoint.*{re.escape(key)}"):
         to_kohya({key: torch.ones(4)})
 
 
 def test_a_file_without_tensors_is_named():
-    with pytest.raises(ValueError, match="holds no tensors of a LoRA; get it again"):
+    with pytest.raises(ValueError, match="no tensors of a LoRA"):
         to_kohya({})
 
 
@@ -297,10 +297,10 @@ def test_peft_s_settings_that_cannot_be_read_are_named(text: str):
 )
 def test_two_names_of_one_tensor_are_refused(one: str, two: str):
     """Else one of them would be lost without a word."""
-    with pytest.raises(ValueError, match=f"{one}.diff and {two}.diff are one tensor"):
+    with pytest.raises(ValueError, match=f"{one}.diff.*{two}.diff"):
         to_kohya({f"{one}.diff": torch.ones(2, 2), f"{two}.diff": torch.ones(2, 2)}, "sd15")
 
 
 def test_a_lora_of_sd2_is_refused_by_name():
-    with pytest.raises(ValueError, match="belongs to a model of the SD2 family"):
+    with pytest.raises(ValueError, match="SD2"):
         detect_family({f"{KOHYA}.lora_down.weight": torch.ones(2, 1024)})

@@ -176,7 +176,7 @@ def test_an_alpha_that_the_type_cannot_hold_stays_exact(tmp_path: Path, alpha: f
 
 def test_what_would_become_infinite_is_refused_and_what_is_infinite_is_kept(tmp_path: Path):
     path = tmp_path / "x.safetensors"
-    with pytest.raises(ValueError, match="dtype: a.diff has 70000, too large for fp16; save as bf16 or fp32"):
+    with pytest.raises(ValueError, match="dtype.*a.diff.*70000.*fp16"):
         save_lora(path, {"a.diff": torch.tensor([1.0, 7e4])}, {}, torch.float16)
     assert not path.exists()
     save_lora(path, {"a.diff": torch.tensor([1.0, torch.inf])}, {}, torch.float16)

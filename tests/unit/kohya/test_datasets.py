@@ -190,7 +190,7 @@ def test_all_missing_folders_are_named_at_once(folders):
     config = {"datasets": [{"subsets": [{"image_dir": name} for name in ("D:\\a b", "mira", "/x/c")]}]}
     with pytest.raises(ValueError, match=r"into ComfyUI's input folder .*: D:\\a b, /x/c$"):
         build_dataset(import_datasets(json.dumps(config)), find_below(folders))
-    with pytest.raises(ValueError, match="'numbered' must have images that are not in subfolders"):
+    with pytest.raises(ValueError, match="'numbered'.*subfolders"):
         build_dataset(import_datasets('{"datasets": [{"subsets": [{"image_dir": "numbered"}]}]}'), find_below(folders))
 
 
@@ -200,7 +200,7 @@ def test_metadata_is_read_from_the_folder(folders):
     dataset = build_dataset(import_datasets(json.dumps(config)), find_below(folders))
     assert dataset.subsets[0].items[0].captions == ("of the metadata",)
     config["datasets"][0]["subsets"][0]["metadata_file"] = "none.json"
-    with pytest.raises(ValueError, match="put the metadata file 'none.json' into the folder 'woman'"):
+    with pytest.raises(ValueError, match="'none.json'.*'woman'"):
         build_dataset(import_datasets(json.dumps(config)), find_below(folders))
 
 

@@ -154,5 +154,5 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(tmp_path, killed):
 def test_more_processes_than_samples_are_refused():
     two = type("Two", (), {"rank": 0, "size": 2})()
     check_batch_size(ALONE, [1])
-    with pytest.raises(ValueError, match="batch_size must be at least the number of processes, 2, got 1"):
+    with pytest.raises(ValueError, match="batch_size.*2.*1"):
         check_batch_size(two, [4, 1])

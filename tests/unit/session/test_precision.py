@@ -31,7 +31,7 @@ def test_an_alpha_that_float16_holds_as_infinity_is_refused(settings, name):
 
 def test_it_is_refused_before_anything_is_made(tmp_path):
     request = toy_request(tmp_path, network=NetworkSettings(rank=4, alpha=70_000.0))
-    with pytest.raises(ValueError, match="alpha must be at most 65504"):
+    with pytest.raises(ValueError, match="alpha.*65504"):
         run(replace(request, saving=SaveSettings(save_dtype="float16")))
     assert not list(request.root.iterdir()) and not request.base.num_images
 
@@ -42,7 +42,7 @@ def test_an_eps_that_divides_nothing_by_nothing_is_refused(optimizer, eps):
     rate = 1.0 if optimizer == "Prodigy" else 1e-3
     arguments = {"Adafactor": f"eps={eps},1e-3", "CAME": f"eps1={eps}"}.get(optimizer, f"eps={eps}")
     settings = OptimizerSettings(optimizer=optimizer, learning_rate=rate, arguments=arguments)
-    with pytest.raises(ValueError, match="eps1? must be above 1.2e-38, got .* 0 divided by it is no number"):
+    with pytest.raises(ValueError, match="eps1?.*1.2e-38"):
         check_optimizer(settings)
 
 

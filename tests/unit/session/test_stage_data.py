@@ -83,7 +83,7 @@ def test_held_out_images_are_trained_in_no_stage(tmp_path):
 
 def test_a_validation_set_must_not_be_trained_in_any_stage(tmp_path):
     given = ValidationSettings(dataset=other_dataset())
-    with pytest.raises(ValueError, match=r"validation_dataset must hold images that are not trained, got 3 that are"):
+    with pytest.raises(ValueError, match="validation_dataset.*3"):
         run(toy_request(tmp_path, stages=(Stage(steps=1), Stage(steps=1, dataset=other_dataset())), validation=given))
 
 

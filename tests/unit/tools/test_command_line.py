@@ -87,7 +87,7 @@ def test_words_name_files_folders_and_patterns(folder: Path, monkeypatch: pytest
     assert expand([f"{folder.parent}/**/b.*", str(two)]) == [two]
     monkeypatch.chdir(folder.parent)
     assert expand(["in/*[ab].safetensors"]) == [Path("in/b.safetensors")]
-    with pytest.raises(ValueError, match=r"in/x\*: no .safetensors file there"):
+    with pytest.raises(ValueError, match=r"in/x\*.*safetensors"):
         expand(["in/x*"])
 
 

@@ -42,9 +42,7 @@ def test_smaller_modules_and_norms_stay_and_convolutions_have_their_own_rank():
 
 
 def test_what_has_no_ordered_ranks_is_refused_by_name():
-    with pytest.raises(
-        ValueError, match=f"only ranks of LoRA and DyLoRA can be cut, got {NAME}; switch keep_first off"
-    ):
+    with pytest.raises(ValueError, match=f"{NAME}.*keep_first"):
         cut(named(NAME, of_algorithm("loha")), RankChoice(rank=2))
-    with pytest.raises(ValueError, match="rank_method must be fixed where the first ranks are kept, got sv_fro"):
+    with pytest.raises(ValueError, match="rank_method.*fixed.*sv_fro"):
         cut(named(NAME, low_rank(4)), RankChoice(rank=2, method="sv_fro"))

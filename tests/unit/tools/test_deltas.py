@@ -142,5 +142,5 @@ def test_refuses_by_name(parts: dict[str, torch.Tensor], message: str):
 
 def test_refuses_another_base_model_s_shape():
     parts = {"diff": torch.ones(2, 3)}
-    with pytest.raises(ValueError, match=r"shape.*\(4, 3\).*\(2, 3\).*another base model"):
+    with pytest.raises(ValueError, match=r"shape.*\(4, 3\).*\(2, 3\)"):
         delta_weight(parts, torch.ones(4, 3))

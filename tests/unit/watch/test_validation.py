@@ -55,7 +55,7 @@ def test_given_set_is_measured_at_every_save(request_):
 
 def test_images_in_both_sets_are_refused(request_):
     both = replace(request_, validation=ValidationSettings(dataset=toy_dataset()))
-    with pytest.raises(ValueError, match=r"validation_dataset must hold images that are not trained, got 5"):
+    with pytest.raises(ValueError, match="validation_dataset.*5"):
         run(both)
 
 
