@@ -29,7 +29,7 @@ import sys
 
 from workbench.dev.checks import ALIAS, lint, test
 from workbench.dev.installation import set_up
-from workbench.dev.steps import ROOT, environment, succeeds
+from workbench.dev.steps import CALM, MEASURED, ROOT, environment, succeeds
 
 MODULES = {
     "demo": "pack.workbench.demo",
@@ -53,7 +53,7 @@ def run_module(options: argparse.Namespace, rest: list[str]) -> int:
     command = [str(host.python), str(ALIAS), MODULES[options.command], *rest]
     if os.name == "posix":
         os.chdir(ROOT)
-        os.execve(command[0], command, environment(host.comfyui, is_measuring=options.command == "bench"))
+        os.execve(command[0], command, environment(host.comfyui, MEASURED if options.command == "bench" else CALM))
     return 0 if succeeds(command, host.comfyui) else 1
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from ...tests.support.alias import ROOT
 from ...tests.support.paths import CACHE
+from .busy import measure_demo
 from .contest import Case
 from .layouts import LAYOUTS, write_weights
 from .plan import Comparison, comparisons
@@ -109,6 +110,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
             parts[f"sdxl {dtype}"] = _started("sdxl", dtype, "128")
         parts["quantized"] = _started("quantized")
         parts["tools"] = _started("tools")
+        parts["busy"] = measure_demo
     return parts
 
 

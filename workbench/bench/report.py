@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .busy import busy_table
 from .chart import Bar, bar_chart
 from .kinds import KINDS, REST
 from .meters import GIB, MIB
@@ -36,6 +37,7 @@ def write_report(results: Results, folder: Path) -> Path:
         _sdxl(results),
         _quantized(results),
         _previews(results),
+        _busy(results),
         _tools(results),
         _profile(results),
     ]
@@ -229,6 +231,17 @@ def _previews(results: Results) -> str:
         f"## Previews\n\nTwo sampling steps of 256² with SD1.5: the host's sampler {host:.2f} s, a preview within "
         f"training, network attached, {preview:.2f} s: {preview / host:.2f} times. Nothing is loaded, copied or "
         "patched."
+    )
+
+
+def _busy(results: Results) -> str:
+    if "busy" not in results:
+        return ""
+    return (
+        f"## Beside other programs\n\n`--only busy`: seconds of the demo's training, and how many times that is of "
+        f"the same alone.\n\n{busy_table(dict(results['busy']))}\n\nThreads that spin keep their core from the one "
+        "they wait for. In the demo, the playground and the tests they sleep instead; training in your own ComfyUI "
+        "runs as you started it."
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .installation import NODE_FOLDER, set_up, set_up_node_packages
-from .steps import ROOT, VENV, environment, is_quietly_ok, stage, succeeds, texts, venv_python
+from .steps import ROOT, TESTED, VENV, environment, is_quietly_ok, stage, succeeds, texts, venv_python
 
 ALIAS = ROOT / "tests" / "support" / "alias.py"
 STOP_WITHIN_S = 4.0
@@ -90,7 +90,7 @@ def run_tests(command: Sequence[str | Path], host: Path) -> bool:
     """Run pytest; Ctrl-C lets it say what failed, then ends all its processes and their servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     is_posix = os.name == "posix"
-    pytest = subprocess.Popen(texts(command), cwd=ROOT, env=environment(host), start_new_session=is_posix)
+    pytest = subprocess.Popen(texts(command), cwd=ROOT, env=environment(host, TESTED), start_new_session=is_posix)
     try:
         return pytest.wait() == 0
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,8 +16,10 @@ LOG = CACHE / "setup.log"
 """What pip and the other programs of the set-up print."""
 MEASURED = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "LORA_BAKERY_THREADS": "2"}
 """For what measures time: as docs/performance.md says."""
-CALM = {**dict.fromkeys(MEASURED, "1"), "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+CALM = {**MEASURED, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """For all else: threads that spin while they wait for each other cost ten times as much on a busy machine."""
+TESTED = {**CALM, **dict.fromkeys(MEASURED, "1")}
+"""For the tests, which run a process a core."""
 
 
 @contextlib.contextmanager
@@ -36,10 +38,9 @@ def fail(what: str, how: str = "Run the same command again: what is done already
     return SystemExit(f"\nFailed: {what}\n{how}")
 
 
-def environment(host: Path | None = None, *, is_measuring: bool = False) -> dict[str, str]:
+def environment(host: Path | None = None, variables: Mapping[str, str] = CALM) -> dict[str, str]:
     """Return the variables every command gets: threads and how they wait, UTF-8, the ComfyUI to use."""
-    threads = MEASURED if is_measuring else CALM
-    return {**threads, **os.environ, "PYTHONUTF8": "1", **({"COMFYUI_PATH": str(host)} if host else {})}
+    return {**variables, **os.environ, "PYTHONUTF8": "1", **({"COMFYUI_PATH": str(host)} if host else {})}
 
 
 def succeeds(command: Sequence[str | Path], host: Path | None = None) -> bool:
