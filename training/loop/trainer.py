@@ -16,6 +16,7 @@ from ..data.batch import Batch
 from ..devices import by_device
 from ..networks.network import NormReport
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
+from ..objective.timesteps import draw_timesteps
 from ..optimizers.build import effective_rates, set_rates
 from ..optimizers.schedules import schedule_multiplier
 from .batches import batch_at, epoch_at
@@ -188,6 +189,9 @@ def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:
     job.network.begin(job.seed, step, micro, share)
     texts = job.texts(captions_to_encode(batch.captions, job.objective))
     draws = Draws(seed=job.seed, step=step, micro_step=micro, sample_offset=share.first)
+    num_timesteps = len(job.base.alphas_cumprod)
+    timestep_B = draw_timesteps(job.objective, draws, len(batch.captions), num_timesteps)
+    job.network.see_noise((timestep_B / num_timesteps).to(job.base.device))
     result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
     loss: Tensor = result.loss_B.mean() * (scale * share.weight)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]

@@ -11,6 +11,7 @@ _FILES = (
     "loha",
     "lokr",
     "dylora",
+    "tlora",
     "ia3",
     "glora",
     "full",

@@ -22,10 +22,13 @@ class Draws:
         self.step = 0
         self.micro_step = 0
         self.share: Share | None = None
+        self.noise_B: Tensor | None = None
+        """Timestep of each sample as a share of all, 0..1; None while no denoiser is at work."""
 
     def begin(self, seed: int, step: int, micro_step: int, share: Share | None = None) -> None:
         """Name the coming forward passes; `share` is what they hold of the batch, None for all of it."""
         self.seed, self.step, self.micro_step, self.share = seed, step, micro_step, share
+        self.noise_B = None
 
     def keep_mask(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
         """Mask that is 0 with probability `rate` and 1 / (1 - rate) otherwise.

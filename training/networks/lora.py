@@ -150,11 +150,17 @@ def _create(start: Start) -> LoraAdapter:
     return LoraAdapter.create(start.layer, start.rank, start.alpha, start.generator)
 
 
-def _check(settings: "NetworkSettings") -> None:
+def check_linear(settings: "NetworkSettings") -> None:
+    """Refuses a size for k x k convolutions, of which an algorithm like this adapts none.
+
+    Raises:
+        ValueError: Naming the setting.
+    """
     given = settings.of_convolutions()
     if given:
         raise ValueError(
-            f"{given[0]} must be unset for algorithm lora, which adapts no k x k convolution; choose locon"
+            f"{given[0]} must be unset for algorithm {settings.algorithm}, which adapts no k x k convolution; "
+            "choose locon"
         )
 
 
@@ -170,15 +176,16 @@ FORM = Form(
     read=LoraAdapter.from_tensors,
     loaders="read",
 )
-_OPTIONS = frozenset({"dropout", "rank_dropout", "rank_stabilized", "weight_decompose"})
+OPTIONS = frozenset({"dropout", "rank_dropout", "rank_stabilized", "weight_decompose"})
+"""Fields of the settings that LoRA reads."""
 ALGORITHMS = (
     Algorithm(
         name="lora",
         form=FORM,
         create=_create,
-        options=_OPTIONS,
+        options=OPTIONS,
         sizes=frozenset({"rank", "alpha"}),
-        check=_check,
+        check=check_linear,
         is_ranked=True,
         adapts_kernels=False,
         pairs=1,
@@ -187,7 +194,7 @@ ALGORITHMS = (
         name="locon",
         form=FORM,
         create=_create,
-        options=_OPTIONS,
+        options=OPTIONS,
         is_ranked=True,
         is_wide=True,
         pairs=1,

@@ -206,6 +206,10 @@ class Network:
             for adapter, number in zip(drawing, self._draws.uniform(purpose, len(drawing)), strict=True):
                 adapter.begin_pass(number)
 
+    def see_noise(self, noise_B: Tensor) -> None:
+        """Tells how noisy each sample of the coming passes is, 0..1; until the next `begin`."""
+        self._draws.noise_B = noise_B
+
     def _draw_dropped(self, rate: float) -> None:
         dropped = [number < rate for number in self._draws.uniform("module_dropout", len(self.adapters))]
         # A pass without any adapter has no gradient.

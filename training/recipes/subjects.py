@@ -53,9 +53,9 @@ class Subject:
         return f"{self.name}: {self.sentence}"
 
 
-_SIMPLE: tuple[str, ...] = ("lora", "locon", "lokr", "loha")
-_HUMAN: tuple[str, ...] = ("lora", "locon")
-_HARD: tuple[str, ...] = ("lora",)
+_SIMPLE: tuple[str, ...] = ("lora", "locon", "tlora", "lokr", "loha")
+_HUMAN: tuple[str, ...] = ("lora", "locon", "tlora")
+_HARD: tuple[str, ...] = ("lora", "tlora")
 _BROAD: tuple[str, ...] = NAMES
 
 
@@ -94,7 +94,7 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(
         name="vehicle", sentence="a car, ship, plane or other machine", kind="vehicle", grade="E",
-        fitting=("lora", "lokr"), low_rank=32, rank=64, high_rank=128, min_images=10, usual_images="35 to 100",
+        fitting=("lora", "tlora", "lokr"), low_rank=32, rank=64, high_rank=128, min_images=10, usual_images="35 to 100",
         good_steps=1000, poor_steps=1600, text_encoder_lr=5e-5, poor_text_encoder_lr=4.5e-5,
     ),
 )  # fmt: skip

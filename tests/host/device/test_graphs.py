@@ -12,6 +12,7 @@ NETWORKS = {
     "loha": {"algorithm": "loha", "targets": "blocks"},
     "lokr": {"algorithm": "lokr", "factor": 8, "targets": "blocks"},
     "dylora": {"algorithm": "dylora", "block_size": 2, "targets": "blocks"},
+    "tlora": {"algorithm": "tlora"},
     "ia3": {"algorithm": "ia3", "targets": "all"},
     "glora": {"algorithm": "glora", "targets": "blocks"},
     "full": {"algorithm": "full", "train_bias": True, "targets": "all"},

@@ -22,6 +22,7 @@ NETWORKS = {
     "lokr decompose both": {"algorithm": "lokr", "decompose_both": True},
     "lokr dora": {"algorithm": "lokr", "weight_decompose": True},
     "dylora": {"algorithm": "dylora", "block_size": 2, "targets": "blocks"},
+    "tlora": {"algorithm": "tlora"},
     "ia3": {"algorithm": "ia3", "targets": "all"},
     "glora": {"algorithm": "glora", "targets": "blocks"},
     "full": {"algorithm": "full", "train_bias": True, "targets": "all"},

@@ -27,6 +27,7 @@ ALGORITHMS = {
     "lokr dora decompose both": {"algorithm": "lokr", "rank": 1, "decompose_both": True, "weight_decompose": True},
     "lokr dora full matrix": {"algorithm": "lokr", "full_matrix": True, "weight_decompose": True},
     "dylora": {"algorithm": "dylora", "block_size": 2},
+    "tlora": {"algorithm": "tlora"},
     "ia3": {"algorithm": "ia3"},
     "glora": {"algorithm": "glora"},
     "glora rslora": {"algorithm": "glora", "rank_stabilized": True},

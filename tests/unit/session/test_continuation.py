@@ -32,6 +32,7 @@ CASES = {
     "schedule-free": {"optimizer": SCHEDULE_FREE},
     "schedule-free with ema": {"optimizer": replace(SCHEDULE_FREE, ema_decay=0.9)},
     "dylora": {"network": NetworkSettings(algorithm="dylora", rank=4, block_size=2)},
+    "tlora": {"network": NetworkSettings(algorithm="tlora", rank=4)},
     "dropout": {"network": NetworkSettings(rank=4, dropout=0.3, rank_dropout=0.2, module_dropout=0.2)},
     "accumulation": {"stages": (Stage(steps=STEPS, batch_size=1, grad_accumulation_steps=3),)},
     "stages": {
