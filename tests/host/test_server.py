@@ -28,10 +28,10 @@ def test_refused_workflow_says_why(comfy_server):
 
 
 def test_restart_after_kill(tmp_path):
-    from pack.tests.support.fixtures import _comfyui
+    from pack.tests.support.fixtures import comfyui_or_give_up
     from pack.tests.support.server import ComfyServer
 
-    server = ComfyServer(_comfyui(), tmp_path, extra_args=["--disable-all-custom-nodes"])
+    server = ComfyServer(comfyui_or_give_up(), tmp_path, extra_args=["--disable-all-custom-nodes"])
     server.start()
     server.kill()
     assert not server.is_running

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from pack.tests.support.fixtures import _comfyui
+from pack.tests.support.fixtures import comfyui_or_give_up
 from pack.tests.support.graphs import (
     message,
     run_folder,
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, pocket_checkpoint):
     """A server of this module's own, since it is killed."""
-    found = ComfyServer(_comfyui(), tmp_path_factory.mktemp("ends"))
+    found = ComfyServer(comfyui_or_give_up(), tmp_path_factory.mktemp("ends"))
     found.start()
     write_dataset(found.input / "set")
     yield found

@@ -5,7 +5,7 @@ import shutil
 import urllib.error
 
 import pytest
-from pack.tests.support.fixtures import _comfyui
+from pack.tests.support.fixtures import comfyui_or_give_up
 from pack.tests.support.graphs import (
     message,
     node,
@@ -197,7 +197,7 @@ def test_two_hosts_with_one_output_folder(server, client, tmp_path):
     (tmp_path / "output").rmdir()
     link_folder(tmp_path / "output", server.output)
     write_dataset(tmp_path / "input" / "set")
-    other = ComfyServer(_comfyui(), tmp_path)
+    other = ComfyServer(comfyui_or_give_up(), tmp_path)
     other.start()
     try:
         graph = training_graph(client, "shared", "set", steps=2000, save_every=1000)
