@@ -14,7 +14,6 @@ from ...training.networks.network import Network
 from ...training.run.saver import Saver
 from ...training.session.messages import opening_text
 from ...training.session.metadata import dataset_facts, facts_of_network, training_facts
-from ...training.session.plan import trained_dataset
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
 from ...training.session.session import run_training
 from ...training.watch.control_callback import ControlCallback
@@ -136,6 +135,6 @@ class HostSession:
             facts_of_network(session),
             Description(title=session.found.folder.name, comment=described(state.rate_changes) or None),
             training_facts(session, state),
-            dataset_facts(trained_dataset(session.request), session.data),
+            dataset_facts(session),
             GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),
         )

@@ -2,81 +2,19 @@
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..files.atomic import remove_leftovers
 from .folder import RunFolder, is_stopped_at, run_ids
-from .identity import OnMoreSteps, RunKey, continue_segments, is_prefix
+from .found import FindSettings, FoundRun
+from .identity import RunKey, continue_segments, is_prefix
 from .lock import locked
 from .name import adopt_files, repair
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 from .take_over import copy_run, same_elsewhere
-
-OnDatasetChange = Literal["start over", "continue"]
-AfterStop = Literal["go on", "stay"]
-"""A run that was stopped and kept, when it is wanted again: trained to its end, or left as it is."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FindSettings:
-    """What to do where a run on disk is nearly the wanted one."""
-
-    on_dataset_change: OnDatasetChange = "start over"
-    on_more_steps: OnMoreSteps = "add"
-    after_stop: AfterStop = "go on"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundRun:
-    """Where to train and from what."""
-
-    folder: RunFolder
-    record: RunRecord
-    step: int = 0
-    """Steps trained."""
-    saved: SavedState | None = None
-    """State to go on from; None for a run that begins."""
-    start: SavedState | None = None
-    """State whose weights alone are taken, with a fresh optimizer; None for none."""
-    stays: bool = False
-    """True where a user stopped it at this step and wants it left so."""
-    damaged_step: int = 0
-    """Step of a later state that is on the disk but cannot be read; 0 where there is none."""
-    taken_from: str = ""
-    """Name it was trained under until now; empty where that is its own."""
-    steered: str = ""
-    """Name of a run like this new one whose rate was changed by hand, which is why it is not copied; empty: none."""
-    is_kept_step: bool = False
-    """True for a kept step of a run that was trained further; nothing of that run is changed."""
-    branched_from: str = ""
-    """Id of the run of this name that the steps so far were copied from; empty for none."""
-    notes: tuple[str, ...] = ()
-    """What was found out of order under the name and put right, a sentence each."""
-
-    @property
-    def total_steps(self) -> int:
-        """Steps planned."""
-        return sum(segment.steps for segment in self.record.segments)
-
-    @property
-    def is_finished(self) -> bool:
-        """True if nothing is left to train."""
-        return self.stays or self.step >= self.total_steps
-
-    @property
-    def kept_steps(self) -> int:
-        """Steps under a schedule that had ended before the last ones were added; 0 where none were."""
-        if len(self.record.segments) < 2:
-            return 0
-        before, last = self.record.segments[-2:]
-        return self.total_steps - last.steps if before.stage == last.stage else 0
-
-    def without_weights(self) -> "FoundRun":
-        """The same once its weights are loaded; while it trains they need not be in memory twice."""
-        return replace(self, saved=None, start=None)
 
 
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
@@ -96,7 +34,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
         Unreadable: A record or state is there and the system refuses to read it now.
     """
     notes = tuple(filter(None, [adopt_files(root), repair(root)]))
-    run = replace(_found(root, key, settings, description), notes=notes)
+    run = replace(_found(root, key, settings), notes=notes)
     if not run.is_kept_step:
         save_record(run.folder.record, replace(run.record, description=description))
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
@@ -104,7 +42,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     return run
 
 
-def _found(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
+def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     folders = [RunFolder(root, run_id) for run_id in run_ids(root)]
     runs = [run for folder in folders if (run := _continued(folder, key, settings))]
     trained = [run for run in runs if run.step]
@@ -118,15 +56,14 @@ def _found(root: Path, key: RunKey, settings: FindSettings, description: dict[st
         key=lambda run: bool(run.record.rate_changes),
         default=None,
     )
-    parent = _run_with_other_data(root, key) if settings.on_dataset_change == "continue" else None
-    if parent:
-        return begun if begun and begun.record.parent else _new_run(root, key, parent, description)
+    if settings.on_dataset_change == "continue" and (other := _with_other_data(root, folders, key)):
+        return begun if begun and begun.record.parent else other
     # Steps under a schedule of their own are for the run that was lengthened: a copy has the bits of a new run.
     exactly = replace(settings, on_more_steps="stretch")
     if branch := _branched(folders, key, exactly):
         return branch
     copy, steered = _of_another_name(root, key, exactly)
-    return copy or replace(begun or _new_run(root, key, None, description), steered=steered)
+    return copy or replace(begun or _new_run(root, key), steered=steered)
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:
@@ -227,19 +164,9 @@ def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettin
         return replace(run, folder=copy, taken_from=source.name)
 
 
-def _new_run(
-    root: Path, key: RunKey, parent: tuple[str, SavedState, str] | None, description: dict[str, Any]
-) -> FoundRun:
-    folder = _free_folder(root, key.run_id)
-    record = RunRecord(
-        base=key.base,
-        dataset=key.dataset,
-        segments=key.stages,
-        parent=parent[0] if parent else None,
-        parent_fingerprint=parent[2] if parent else None,
-        description=description,
-    )
-    return FoundRun(folder=folder, record=record, start=parent[1] if parent else None)
+def _new_run(root: Path, key: RunKey) -> FoundRun:
+    record = RunRecord(base=key.base, dataset=key.dataset, segments=key.stages, description={})
+    return FoundRun(folder=_free_folder(root, key.run_id), record=record)
 
 
 def _free_folder(root: Path, run_id: str) -> RunFolder:
@@ -265,13 +192,14 @@ def _has_something(folder: RunFolder) -> bool:
     return is_damaged or bool(folder.states()) or len(folder.step_loras()) > 1
 
 
-def _run_with_other_data(root: Path, key: RunKey) -> tuple[str, SavedState, str] | None:
-    for run_id in run_ids(root):
-        record = load_record(RunFolder(root, run_id).record)
-        if record is not None and record.has_other_data(key):
-            saved = newest_state(RunFolder(root, run_id))
-            if saved is not None:
-                return f"{run_id}@{saved.step}", saved, record.fingerprint(saved.step)
+def _with_other_data(root: Path, folders: list[RunFolder], key: RunKey) -> FoundRun | None:
+    """A new run from the weights of the newest one that differs in its dataset."""
+    for folder in folders:
+        before = load_record(folder.record)
+        if before is not None and before.has_other_data(key) and (saved := newest_state(folder)):
+            run = _new_run(root, key)
+            parent, digest = f"{folder.run_id}@{saved.step}", before.fingerprint(saved.step)
+            return replace(run, record=replace(run.record, parent=parent, parent_fingerprint=digest), start=saved)
     return None
 
 

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files.lora_file import open_tensors, save_lora
+from ..loop.final_weights import final_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
-from ..optimizers.modes import use_evaluation_weights, use_training_weights
 from .folder import RunFolder, current_run
 from .metrics import append_line, append_metrics, best_step, sync_metrics
 from .name import copy_or_warn, take_name
@@ -64,29 +64,6 @@ class SaveSettings:
     def dtype(self) -> torch.dtype:
         """Torch's name of the format."""
         return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[self.save_dtype]
-
-
-@contextmanager
-def final_weights(job: TrainJob, state: TrainState) -> Generator[None]:
-    """Inside, the network holds the weights a user gets: EMA where kept, evaluation weights of schedule-free."""
-    if state.optimizer is not None:
-        use_evaluation_weights(state.optimizer)
-    try:
-        # In a stage without an average, `ema` holds the training weights, not those a schedule-free one is judged by.
-        if state.ema is None or not job.stages[max(state.optimizer_stage, 0)].optimizer.ema_decay:
-            yield
-        else:
-            with state.ema.applied(job.network.named_parameters()):
-                yield
-    finally:
-        if state.optimizer is not None:
-            use_training_weights(state.optimizer)
-
-
-def final_tensors(job: TrainJob, state: TrainState, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """The LoRA as a file holds it."""
-    with final_weights(job, state):
-        return job.network.state_dict(dtype)
 
 
 class Saver(Callback):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..loop.job import TrainState
 from ..loop.rate_changes import described
 from ..run.disk import disk_note
-from ..run.find import FoundRun
+from ..run.found import FoundRun
 from .request import Session
 
 

@@ -5,8 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from ..data.dataset import Dataset, Subset
-from ..data.prepared import PreparedDataset
+from ..data.dataset import Subset
 from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
@@ -16,6 +15,7 @@ from ..networks.settings import WITH_KERNELS
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
+from .plan import trained_dataset
 from .request import Session
 
 
@@ -73,13 +73,12 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
     )
 
 
-def dataset_facts(dataset: Dataset, data: PreparedDataset) -> DatasetFacts:
+def dataset_facts(session: Session) -> DatasetFacts:
     """Images, repeats, buckets and tags; folders by name only."""
-    buckets = data.bucket_counts()
+    buckets = session.data.bucket_counts()
     largest = max(buckets, key=lambda size: size[0] * size[1])
-    return DatasetFacts(
-        subsets=tuple(_subset_facts(subset) for subset in dataset.subsets), resolution=largest, buckets=buckets
-    )
+    subsets = trained_dataset(session.request).subsets
+    return DatasetFacts(subsets=tuple(_subset_facts(subset) for subset in subsets), resolution=largest, buckets=buckets)
 
 
 def _subset_facts(subset: Subset) -> SubsetFacts:

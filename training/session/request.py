@@ -19,8 +19,8 @@ from ..loop.stages import Stage
 from ..networks.settings import NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.settings import OptimizerSettings
-from ..run.find import AfterStop, FindSettings, FoundRun, OnDatasetChange
 from ..run.folder import RunFolder
+from ..run.found import AfterStop, FindSettings, FoundRun, OnDatasetChange
 from ..run.identity import OnMoreSteps
 from ..run.saver import Saver, SaveSettings
 from ..watch.diagnosis import Diagnosis
@@ -154,6 +154,10 @@ class Session:
         """True if nothing is left to train or to measure."""
         return self.found.is_finished and not self.owed
 
+    def is_to_measure(self, measure: Measure) -> bool:
+        """True where this session trains, or an earlier one ended before it had measured."""
+        return not self.found.is_finished or measure in self.owed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
@@ -169,3 +173,7 @@ class Hooks:
     """Metadata of a LoRA file."""
     ranks: Ranks = ALONE
     """The processes that run this session together, each with the same request."""
+
+    def counting(self, what: str) -> Callable[[int, int], None]:
+        """`progress` of one preparation, for what counts (done, of)."""
+        return lambda done, of: self.progress(what, done, of)

@@ -8,10 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..loop.final_weights import final_weights
 from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.out_of_memory import release
 from ..loop.report import StepReport
-from ..run.saver import final_weights
 from .control import RunControl, TryPrompt
 
 SHORT_RUN = 8

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..data.prepared import PreparedDataset
+from ..loop.final_weights import final_weights
 from ..loop.job import Callback, TrainJob, TrainState
 from ..loop.report import StepReport
 from ..run.metrics import last_validated
-from ..run.saver import Saver, final_weights
+from ..run.saver import Saver
 from .measure import ImageLoss, image_losses
 
 

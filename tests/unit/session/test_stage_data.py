@@ -96,7 +96,7 @@ def test_diagnosis_and_metrics_name_the_images_of_stages_with_other_datasets(tmp
     first, second = hooks.sessions[0].job.data
     assert len(first.image_names) == 5 and len(second.image_names) == 3
     seen = {0: set(), 1: set()}
-    for line in read_metrics(result.folder.metrics):
+    for line in (line for line in read_metrics(result.folder.metrics) if "samples" in line):
         seen[line["stage"]] |= {sample["image_id"] for sample in line["samples"]}
     assert seen == {0: set(range(5)), 1: set(range(3))}
 

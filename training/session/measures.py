@@ -1,0 +1,50 @@
+"""What is measured at the end of a run, and what the next queue makes up for where that was cancelled."""
+
+from ..data.dataset import Dataset
+from ..data.prepared import PreparedDataset
+from ..loop.job import TrainState
+from ..run.found import FoundRun
+from ..run.metrics import is_report_wanted, last_validated
+from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
+from .request import Hooks, Measure, Session, TrainRequest
+
+
+def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
+    """What a finished run should have measured at its end, when it was cancelled there."""
+    if not found.is_finished or found.stays or found.is_kept_step:
+        return frozenset()
+    folder, held_out = found.folder, request.validation.dataset
+    owed = set[Measure]()
+    if held_out is not None and 0 <= last_validated(folder.metrics, set_id(held_out)) < found.step:
+        owed.add("validation")
+    if request.is_diagnosed and is_report_wanted(folder.metrics) and not folder.report.is_file():
+        owed.add("report")
+    return frozenset(owed)
+
+
+def set_id(held_out: Dataset) -> str:
+    """Names a validation set by its content."""
+    return held_out.fingerprint()[:12]
+
+
+def diagnosed_images(session: Session) -> PreparedDataset | None:
+    """The training images whose losses are compared with the base model's at the end; None where that is not done."""
+    if not session.request.is_diagnosed or not session.is_to_measure("report"):
+        return None
+    num_images = num_images_worth_measuring(session.job)
+    return session.data.still(num_images) if num_images else None
+
+
+def diagnosis_at_end(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis | None:
+    """What a run learned that has ended: measured now and kept, or as an earlier queue kept it."""
+    path, job = session.found.folder.report, session.job
+    if state.step < job.total_steps or job.ranks.rank:
+        return None
+    images = diagnosed_images(session)
+    if images is None:
+        known = load_diagnosis(path)
+        return known if known and known.step == state.step else None
+    diagnosis = diagnose(job, state, images, hooks.counting("measuring images"))
+    if diagnosis is not None:
+        save_diagnosis(path, diagnosis)
+    return diagnosis

@@ -1,0 +1,106 @@
+"""How a session begins: the request is checked, its run found or begun, its network made."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from ..files.lora_file import load_lora
+from ..loop.job import TrainJob
+from ..loop.parallel import Ranks, check_batch_size
+from ..loop.stages import planned_stages
+from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
+from ..networks.network import Network
+from ..run.find import find_run
+from ..run.folder import check_name, check_names_fit
+from ..run.found import FoundRun
+from ..run.saver import SaveFailed
+from .plan import PlacedData, hold_out, run_key
+from .precision import check_fits
+from .request import TrainRequest
+from .trained_parts import without_frozen_parts
+
+
+def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
+    """The request with its validation images held out. Makes the folder of its name.
+
+    Raises:
+        ValueError: For settings that cannot work.
+        SaveFailed: The folder cannot be written.
+    """
+    check_name(request.root.name)
+    request = hold_out(request)
+    with _explained(request.root):
+        check_names_fit(request.root)
+    check_batch_size(ranks, (stage.batch_size for stage in request.stages))
+    check_fits(request.network, request.saving.dtype)
+    return request
+
+
+def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> FoundRun:
+    """The run on disk that a checked request goes on with, or a new one. The caller holds the lock.
+
+    Raises:
+        SaveFailed: The folder cannot be written.
+        Unreadable: A file of the run cannot be read now.
+    """
+    key = run_key(request, data)
+    description: dict[str, object] = {
+        "network": repr(request.network),
+        "objective": repr(request.objective),
+        "stages": [repr(stage) for stage in request.stages],
+        "seed": request.seed,
+    }
+    with _explained(request.root):
+        return ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
+
+
+def job_of(request: TrainRequest, found: FoundRun, data: PlacedData, ranks: Ranks) -> TrainJob:
+    """What the run trains; the network is made, with the weights of a LoRA where one is trained on."""
+    network = _network(request, found)
+    segments = found.record.segments
+    return TrainJob(
+        base=request.base,
+        network=network,
+        objective=request.objective,
+        stages=planned_stages(
+            [request.stages[segment.stage] for segment in segments],
+            request.optimizer,
+            [segment.steps for segment in segments],
+        ),
+        data=tuple(data.stages[segment.stage] for segment in segments),
+        texts=TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base),
+        seed=request.seed,
+        ranks=ranks,
+    )
+
+
+def _network(request: TrainRequest, found: FoundRun) -> Network:
+    base, tensors = request.base, _given_weights(request, found)
+    trained = without_frozen_parts(request).network
+    if tensors is None:
+        # Chosen by what was asked, whose patterns may name frozen parts.
+        network = Network.create(base.parts(), base.family, request.network, request.seed, base.frozen_tensor)
+        network = network.of_parts(trained.parts)
+    else:
+        network = Network.from_tensors(base.parts(), base.family, tensors, trained, read=base.frozen_tensor)
+    return network.to_parts(base.device_of)
+
+
+def _given_weights(request: TrainRequest, found: FoundRun) -> dict[str, Tensor] | None:
+    """Those of a LoRA that is trained on, or of a kept step that has no state; None for a network that begins."""
+    if found.is_kept_step and found.saved is None:
+        return load_lora(found.folder.step_loras()[found.step]).tensors
+    return None if request.start is None else dict(request.start.tensors)
+
+
+@contextmanager
+def _explained(root: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SaveFailed(
+            f"nothing can be written for {root.name!r}: {error.strerror or error}. What was saved is safe. Free "
+            f"space on the disk, or allow ComfyUI to write in {root}, then queue again."
+        ) from error
