@@ -23,6 +23,7 @@ from .host.terminate import SaveOnTerminate
 from .host_callbacks import HostProgress, SaveShown, ShownPreviews
 from .model.base_model import ComfyBaseModel
 from .model.layer_checks import checkpoint_name
+from .model.model_facts import ends_in_noise
 from .page import live
 from .page.progress import NodeProgress, interrupt_if_cancelled
 from .preview_store import PreviewStore
@@ -128,7 +129,7 @@ class HostSession:
             family=self._base.family,
             prediction_type=self._base.prediction_type,
             name=checkpoint_name(self._base.model),
-            zero_terminal_snr=bool(self._base.alphas_cumprod[-1] < 1e-6),
+            zero_terminal_snr=ends_in_noise(self._base.alphas_cumprod),
         )
         return build_metadata(
             model,

@@ -38,11 +38,13 @@ from ...training.files.lora_file import load_lora
 from ...training.run.folder import RunFolder
 from ...training.run.picks import chosen_step, picks_state
 from ...training.session.rounds import rounds_up_to
+from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.compare import CellSampler, LoadLora, describer
 from ..comfy_bridge.host.run_folders import comparisons_folder, loras_output
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
+from ..comfy_bridge.model.model_facts import model_family, prediction_type
 from ..comfy_bridge.page.progress import to_pil
 from .compare_inputs import MAX_LORAS, compare_inputs
 
@@ -275,11 +277,12 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _settings(values: Mapping[str, Any]) -> PreviewSettings:
-    return PreviewSettings(
+    asked = PreviewSettings(
         prompts=_lines(values["prompts"]), negative=values["negative"], seed=values["seed"], width=values["width"],
         height=values["height"], steps=values["sampling_steps"], cfg=values["cfg"], sampler=values["sampler"],
         scheduler=values["scheduler"],
     )  # fmt: skip
+    return for_model(asked, model_family(values["model"]), prediction_type(values["model"]))
 
 
 def _scorer(values: Mapping[str, Any]) -> Any:

@@ -4,7 +4,8 @@ from comfy_api.latest import io
 
 from ...training.compare.layout import AXES
 from .. import sockets
-from ..comfy_bridge.previews import SAMPLERS, SCHEDULERS
+from ..comfy_bridge.previews import SCHEDULERS
+from ..picture_inputs import guidance_inputs, size_inputs
 
 MAX_LORAS = 4
 
@@ -57,11 +58,9 @@ def _sampling_inputs() -> list[io.Input]:
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
             tooltip="Seed of every picture.",
         ),
-        io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width of a picture in pixels."),
-        io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height of a picture in pixels."),
+        *size_inputs(),
         io.Int.Input("sampling_steps", default=20, min=1, max=1000, tooltip="Sampling steps per picture."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
-        io.Combo.Input("sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler."),
+        *guidance_inputs(),
         io.Combo.Input("scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler."),
     ]  # fmt: skip
 

@@ -6,7 +6,8 @@ from comfy_api.latest import io
 
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
-from ..comfy_bridge.previews import SAMPLERS, SCHEDULERS
+from ..comfy_bridge.previews import SCHEDULERS
+from ..picture_inputs import guidance_inputs, size_inputs
 
 
 class BakeryPreview(io.ComfyNode):
@@ -32,8 +33,7 @@ class BakeryPreview(io.ComfyNode):
                     control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of every preview, so that pictures differ by the training alone.",
                 ),
-                io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width in pixels."),
-                io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height in pixels."),
+                *size_inputs(),
                 io.Int.Input(
                     "every", default=100, min=0, max=100_000,
                     tooltip="Training steps between previews. 0 = only at the start and the end.",
@@ -42,12 +42,7 @@ class BakeryPreview(io.ComfyNode):
                     "at_start", default=True, tooltip="Also draw step 0: the model without the LoRA."
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps.", advanced=True),
-                io.Float.Input(
-                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance.", advanced=True
-                ),
-                io.Combo.Input(
-                    "sampler", options=SAMPLERS, default="euler", tooltip="Sampler, as in KSampler.", advanced=True
-                ),
+                *guidance_inputs(is_advanced=True),
                 io.Combo.Input(
                     "scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler.",
                     advanced=True,

@@ -21,7 +21,8 @@ from ...training.run.saver import SaveSettings
 from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ...training.tools.strengths import Strengths
-from ...training.watch.previews import PreviewSettings
+from ...training.watch.model_pictures import for_model
+from ...training.watch.previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, PreviewSettings
 from .. import sockets
 from ..comfy_bridge.host.given_runs import given_state, note_given
 from ..comfy_bridge.host.run_folders import latent_cache_folder, loras_output, run_root
@@ -29,7 +30,7 @@ from ..comfy_bridge.host.stale_loaders import check_not_on_itself, stale_note
 from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.lora import apply_lora, kohya_tensors
-from ..comfy_bridge.model.model_facts import sampling_note
+from ..comfy_bridge.model.model_facts import prediction_note, sampling_note
 from ..comfy_bridge.preview_store import PreviewStore, preview_sheet
 from ..comfy_bridge.train import GraphContext, HostSession
 from .run_name import accepted_name
@@ -92,7 +93,8 @@ class BakeryTrain(io.ComfyNode):
             node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,
             note=" · ".join(notes_before(request, values)),
         )  # fmt: skip
-        preview = values.get("preview") or default_preview(request)
+        asked = values.get("preview") or default_preview(request)
+        preview = for_model(asked, base.family, base.prediction_type)
         result = HostSession(base, preview, context).run(request)
         note_given(result.folder)
         tensors, picked = picked_tensors(result)
@@ -109,6 +111,7 @@ class BakeryTrain(io.ComfyNode):
 def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
     """What is to be known before the training begins, a line each."""
     return [
+        prediction_note(request.base.prediction_type, request.base.alphas_cumprod),
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
         *([] if request.start else damping_notes(request)),
         *bracket_notes(trained_dataset(request)),
@@ -276,7 +279,10 @@ def default_preview(request: TrainRequest) -> PreviewSettings:
     ]
     captions = tuple(dict.fromkeys(items))[:2]
     width, height = place_images(dataset, request.base.family)[0].placement.bucket
-    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=None)
+    return PreviewSettings(
+        prompts=captions, seed=request.seed, width=width, height=height, every=None, cfg=AS_MODEL_CFG,
+        sampler=AS_MODEL_SAMPLER,
+    )  # fmt: skip
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryTrain]

@@ -16,6 +16,8 @@ from .control import RunControl, TryPrompt
 
 SHORT_RUN = 8
 """A run of fewer steps is a trial: pictures on the way would take longer than the training."""
+AS_MODEL_SIZE, AS_MODEL_CFG, AS_MODEL_SAMPLER = 0, -1.0, "auto"
+"""Values that leave a setting to the model: `model_pictures.for_model` fills them in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +30,14 @@ class PreviewSettings:
     seed: int = 0
     """The same for every step, so that only the training differs."""
     width: int = 512
-    """Pixels, a multiple of 8."""
+    """Pixels, a multiple of 8; 0 = the model's."""
     height: int = 512
     steps: int = 20
     """Sampling steps."""
     cfg: float = 7.0
+    """-1 = the model's."""
     sampler: str = "euler"
+    """`auto` = the model's."""
     scheduler: str = "normal"
     every: int | None = 100
     """Training steps between previews; 0 = only at the start and the end. None = a quarter of the run."""
@@ -49,8 +53,10 @@ class PreviewSettings:
         if not self.prompts:
             raise ValueError("prompts is empty: write at least one prompt, one a line")
         for name, pixels in (("width", self.width), ("height", self.height)):
-            if pixels < 16 or pixels % 8:
-                raise ValueError(f"{name} must be a multiple of 8 of at least 16 pixels, got {pixels}")
+            if pixels != AS_MODEL_SIZE and (pixels < 16 or pixels % 8):
+                raise ValueError(f"{name} must be 0 (the model's) or a multiple of 8 from 16 pixels on, got {pixels}")
+        if self.cfg < 0 and self.cfg != AS_MODEL_CFG:
+            raise ValueError(f"cfg must be -1 (the model's) or 0 and more, got {self.cfg:g}")
         if self.every is not None and self.every < 0:
             raise ValueError(f"every must be 0 or more steps, got {self.every}")
 

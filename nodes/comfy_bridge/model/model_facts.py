@@ -107,6 +107,16 @@ def noise_levels(model: Any) -> Tensor:
     return sigmas
 
 
+def ends_in_noise(alphas_cumprod_T: Tensor) -> bool:
+    """Zero-terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it."""
+    return bool(alphas_cumprod_T[-1] < 1e-6)
+
+
+def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str:
+    """What the model was found to predict: a merge's file may not say so, and then it is read as epsilon."""
+    return f"model predicts {prediction}{', zero-terminal SNR' if ends_in_noise(alphas_cumprod_T) else ''}"
+
+
 def sampling_note(model: Any) -> str:
     """That patches which change how pictures are drawn are not trained with, by their names; empty without any."""
     names = sorted(set(_sampling_patches(model)))

@@ -93,3 +93,17 @@ def test_the_host_is_told_that_it_trains_and_told_again_when_it_ends(comfy, mode
         assert not unet.in_training
     finally:
         del unet.in_training
+
+
+def test_what_it_predicts_is_said_as_the_sampling_was_patched(comfy, model):
+    from pack.nodes.comfy_bridge.model.model_facts import prediction_note
+
+    def said(found) -> str:
+        base = base_model((found, None, None))
+        return prediction_note(base.prediction_type, base.alphas_cumprod)
+
+    with torch.inference_mode():
+        mend = comfy.module("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
+        patched = mend.patch(model, "v_prediction", True)[0]
+    assert "epsilon" in said(model) and "zero-terminal" not in said(model)
+    assert "v_prediction" in said(patched) and "zero-terminal" in said(patched)

@@ -1,0 +1,35 @@
+"""Inputs of every node that draws pictures of a model: their size, guidance and sampler."""
+
+from comfy_api.latest import io
+
+from ..training.watch.previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, AS_MODEL_SIZE
+from .comfy_bridge.previews import SAMPLERS
+
+MAX_SIDE = 4096
+
+
+def size_inputs() -> list[io.Input]:
+    """Width and height; saved workflows keep the pixels they name."""
+    of_model = "0 = the model's own, 512 for SD1.5 and 1024 for SDXL."
+    return [
+        io.Int.Input(
+            side, default=AS_MODEL_SIZE, min=0, max=MAX_SIDE, step=8, tooltip=f"{side.title()} in pixels. {of_model}"
+        )
+        for side in ("width", "height")
+    ]
+
+
+def guidance_inputs(is_advanced: bool = False) -> list[io.Input]:
+    """Guidance and sampler; saved workflows keep the values they name."""
+    return [
+        io.Float.Input(
+            "cfg", default=AS_MODEL_CFG, min=AS_MODEL_CFG, max=100.0, step=0.1, advanced=is_advanced,
+            tooltip="Classifier-free guidance. -1 = what suits the model: 7 for SD1.5, 5 for SDXL, 4.5 for SDXL with "
+            "v-prediction.",
+        ),
+        io.Combo.Input(
+            "sampler", options=[AS_MODEL_SAMPLER, *SAMPLERS], default=AS_MODEL_SAMPLER, advanced=is_advanced,
+            tooltip="Sampler, as in KSampler. auto = what suits the model: euler_ancestral for SDXL, euler for SD1.5 "
+            "and v-prediction.",
+        ),
+    ]  # fmt: skip
