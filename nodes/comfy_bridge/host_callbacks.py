@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from ...training.loop.job import Callback, TrainJob, TrainState
 from ...training.loop.report import StepReport
 from ...training.run.saver import Saver
+from ...training.watch.prediction_check import likeness_to_noise, prediction_warning
 from .host.spill import spill_warning
 from .page.live import RunEvents
 from .page.progress import NodeProgress, sheet
@@ -72,7 +73,9 @@ class HostProgress(Callback):
         self._left_out = 0
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Opens the bars."""
+        """Opens the bars; a new run first asks the model what it predicts."""
+        if not state.step:
+            self._warn_of(contradiction(job))
         self._bar = tqdm(total=job.total_steps, initial=state.step, unit="step", desc="LoRA Bakery")
         self._progress.update(state.step, job.total_steps)
 
@@ -101,6 +104,12 @@ class HostProgress(Callback):
             self._events.step(report, smoothed, rate, left_s, self._saver.saved_step)
         self._progress.update(report.step, job.total_steps, self._previews.take_picture())
 
+    def _warn_of(self, warning: str) -> None:
+        """Says it in the log at once and beside the figures from now on."""
+        if warning:
+            logging.warning("[LoRA Bakery] %s", warning)
+            self._opening = f"{warning} · {self._opening}"
+
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Closes the terminal's bar."""
         if self._bar is not None:
@@ -118,6 +127,16 @@ class SaveShown(Callback):
         """Saves unless that was done at this step."""
         if self._previews.step == state.step != self._saver.saved_step:
             self._saver.save(job, state)
+
+
+def contradiction(job: TrainJob) -> str:
+    """That the base model does not predict what its file says; empty where it does."""
+    if job.base.prediction_type == "flow":
+        return ""
+    captions = job.data[0].distinct_captions() or ("",)
+    with job.network.disabled():
+        likeness = likeness_to_noise(job.base, job.texts(captions[:1])[0])
+    return prediction_warning(job.base.prediction_type, likeness)
 
 
 def clock(seconds: float) -> str:

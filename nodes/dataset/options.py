@@ -97,7 +97,7 @@ def _edit_inputs() -> list[io.Input]:
             tooltip="Tags to remove from all captions, so that what they describe becomes part of the trigger word.",
         ),
         io.String.Input(
-            "replace", default="", multiline=True, placeholder="1girl > woman",
+            "replace", default="", multiline=True, placeholder="crimson coat > red coat",
             tooltip="Tags to replace, one rule per line: old tag > new tag.",
         ),
         io.String.Input(

@@ -25,6 +25,8 @@ _DRAWING: Mapping[tuple[ModelFamily, PredictionType], Drawing] = {
     ("sd15", "v_prediction"): Drawing(7.0, "euler"),
     ("sdxl", "epsilon"): Drawing(5.0, "euler_ancestral"),
     ("sdxl", "v_prediction"): Drawing(4.5, "euler"),
+    ("sd15", "flow"): Drawing(7.0, "euler"),
+    ("sdxl", "flow"): Drawing(5.0, "euler"),
 }
 
 

@@ -114,7 +114,8 @@ def ends_in_noise(alphas_cumprod_T: Tensor) -> bool:
 
 def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str:
     """What the model was found to predict: a merge's file may not say so, and then it is read as epsilon."""
-    return f"model predicts {prediction}{', zero-terminal SNR' if ends_in_noise(alphas_cumprod_T) else ''}"
+    is_zero = prediction != "flow" and ends_in_noise(alphas_cumprod_T)
+    return f"model predicts {prediction}{', zero-terminal SNR' if is_zero else ''}"
 
 
 def sampling_note(model: Any) -> str:

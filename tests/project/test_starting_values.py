@@ -1,0 +1,53 @@
+"""The one table of starting values says what Recipe chooses, and the pages of checkpoints what its profiles say."""
+
+import re
+
+import pytest
+from pack.tests.support.paths import ROOT
+from pack.training.recipes import RecipeRequest, make_recipe
+from pack.training.recipes.profiles import PROFILES
+
+GUIDE = ROOT / "docs" / "guide"
+TABLE = re.compile(r"^\| (SD1\.5|SDXL) \| (\d+)( to (\d+))? GB[^|]*\|(.*)\|$", re.M)
+SUBJECT = "character C: very elaborate, or with wings, armour or a tail"
+
+
+def rows() -> list[tuple[str, float, str]]:
+    """(family, GiB, the rest of the row), one for each end of a range of cards."""
+    found = []
+    for match in TABLE.finditer((GUIDE / "starting-values.md").read_text(encoding="utf-8")):
+        family = {"SD1.5": "sd15", "SDXL": "sdxl"}[match[1]]
+        found += [(family, float(gib), match[5]) for gib in (match[2], match[4]) if gib]
+    return found
+
+
+def test_the_table_covers_small_and_large_cards():
+    assert {(family, gib) for family, gib, _ in rows()} >= {("sd15", 6.0), ("sdxl", 8.0), ("sdxl", 12.0)}
+
+
+@pytest.mark.parametrize(("family", "gib", "row"), rows())
+def test_a_row_is_what_recipe_chooses(family, gib, row):
+    recipe = make_recipe(
+        RecipeRequest(subject=SUBJECT, num_images=25, family=family, vram_gib=gib, rates="fixed")
+    )  # fmt: skip
+    network, optimizer, (stage,) = recipe.network, recipe.optimizer, recipe.stages
+    assert network.alpha == network.rank
+    text = f"{optimizer.text_encoder_lr:f}".rstrip("0") if "text_encoder" in network.parts else "off"
+    wanted = [
+        network.rank, optimizer.optimizer, f"{optimizer.learning_rate:f}".rstrip("0"), text, stage.batch_size,
+        stage.steps, f"{recipe.estimate.file_mb:.0f} MB",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in row.split("|")] == [str(value) for value in wanted]
+    assert (network.algorithm, optimizer.schedule.schedule, recipe.objective.noise_offset) == ("lora", "cosine", 0.0)
+
+
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (GUIDE / "checkpoints").glob("*.md")}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_has_a_page_with_its_source_and_quality_words(name):
+    page = next(text for text in PAGES.values() if f"`profile` {name}" in text)
+    profile = PROFILES[name]
+    assert profile.source in page
+    assert profile.quality in page + PAGES["README"]
+    assert profile.family == ("sd15" if "SD1.5 rows" in page else "sdxl")
