@@ -22,7 +22,7 @@ from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ...training.tools.strengths import Strengths
 from ...training.watch.model_pictures import for_model
-from ...training.watch.previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, PreviewSettings
+from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.host.given_runs import given_state, note_given
 from ..comfy_bridge.host.run_folders import latent_cache_folder, loras_output, run_root
@@ -279,10 +279,7 @@ def default_preview(request: TrainRequest) -> PreviewSettings:
     ]
     captions = tuple(dict.fromkeys(items))[:2]
     width, height = place_images(dataset, request.base.family)[0].placement.bucket
-    return PreviewSettings(
-        prompts=captions, seed=request.seed, width=width, height=height, every=None, cfg=AS_MODEL_CFG,
-        sampler=AS_MODEL_SAMPLER,
-    )  # fmt: skip
+    return PreviewSettings(prompts=captions, seed=request.seed, width=width, height=height, every=None)
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryTrain]

@@ -29,14 +29,14 @@ class PreviewSettings:
     negative: str = ""
     seed: int = 0
     """The same for every step, so that only the training differs."""
-    width: int = 512
+    width: int = AS_MODEL_SIZE
     """Pixels, a multiple of 8; 0 = the model's."""
-    height: int = 512
+    height: int = AS_MODEL_SIZE
     steps: int = 20
     """Sampling steps."""
-    cfg: float = 7.0
+    cfg: float = AS_MODEL_CFG
     """-1 = the model's."""
-    sampler: str = "euler"
+    sampler: str = AS_MODEL_SAMPLER
     """`auto` = the model's."""
     scheduler: str = "normal"
     every: int | None = 100

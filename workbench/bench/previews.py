@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> None:
     base = base_model(case, model)
     network = Network.create(base.parts(), base.family, case.network(), seed=0)
     side = 8 * case.latent
-    settings = PreviewSettings(prompts=(PROMPT,), negative=NEGATIVE, width=side, height=side, steps=2)
+    settings = PreviewSettings(
+        prompts=(PROMPT,), negative=NEGATIVE, width=side, height=side, steps=2, cfg=7.0, sampler="euler"
+    )
     contexts = {text: [[context, {}]] for text, context in zip((PROMPT, NEGATIVE), case.contexts(), strict=True)}
 
     with base.training(is_text_trained=False):

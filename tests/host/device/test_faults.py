@@ -45,7 +45,7 @@ def test_what_a_preview_loaded_leaves_the_device_again(comfy, device, loaded):
     model, clip, vae = loaded
     base = base_model(loaded)
     sampler = HostSampler(model, clip, vae, False, base.reclaim)
-    settings = PreviewSettings(prompts=("red",), width=64, height=64, steps=1, cfg=1.0)
+    settings = PreviewSettings(prompts=("red",), width=64, height=64, steps=1, cfg=1.0, sampler="euler")
     with base.training(False):
         before, alone = device.used(), names_loaded(comfy)
         sampler("red", settings)
@@ -69,7 +69,9 @@ def test_a_fixed_random_state_of_no_other_device_is_read(device, loaded):
     touched = []
     torch.npu.get_rng_state, own = lambda index=None: touched.append(index) or torch.zeros(1), torch.npu.get_rng_state
     try:
-        HostSampler(*loaded, False)("red", PreviewSettings(prompts=("red",), width=64, height=64, steps=1, cfg=1.0))
+        HostSampler(*loaded, False)(
+            "red", PreviewSettings(prompts=("red",), width=64, height=64, steps=1, cfg=1.0, sampler="euler")
+        )
     finally:
         torch.npu.get_rng_state = own
     assert {torch.device(f"npu:{i}" if isinstance(i, int) else i).index for i in touched} <= {0}

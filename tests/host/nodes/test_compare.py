@@ -158,7 +158,7 @@ def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
 
     models = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
     lora = random_lora(comfy, models)
-    settings = PreviewSettings(prompts=("fox",), seed=5, width=64, height=64, steps=1, cfg=2.0)
+    settings = PreviewSettings(prompts=("fox",), seed=5, width=64, height=64, steps=1, cfg=2.0, sampler="euler")
     cells = [Cell(*place) for place in itertools.product(range(2), [0], range(2), range(2))]
 
     def drawn(tensors):
@@ -272,7 +272,9 @@ def test_cells_are_what_cores_nodes_draw_with_the_saved_file(comfy, graph, pocke
     run(comfy, graph, **{"11": defaults(comfy, "BakeryPlotRun", run=["5", 3]), "12": show("11")})
     path = comfy.base / "output" / "loras" / NAME / f"{NAME}-step000003.safetensors"
     models = comfy.load_checkpoint(pocket_checkpoint)
-    settings = PreviewSettings(prompts=("fox", "fox at night"), seed=5, width=64, height=64, steps=1, cfg=1.0)
+    settings = PreviewSettings(
+        prompts=("fox", "fox at night"), seed=5, width=64, height=64, steps=1, cfg=1.0, sampler="euler"
+    )
     strengths = [1.0, 8.0]
     cells = [Cell(*place, 0) for place in itertools.product(range(2), range(2), range(2))]
     loaders = [None, lambda: load_lora(path).tensors]

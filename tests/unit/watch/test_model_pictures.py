@@ -6,7 +6,7 @@ import pytest
 from pack.training.watch.model_pictures import for_model
 from pack.training.watch.previews import PreviewSettings
 
-LEFT = PreviewSettings(prompts=("a",), width=0, height=0, cfg=-1.0, sampler="auto")
+LEFT = PreviewSettings(prompts=("a",))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_is_named_stays(named):
 
 
 def test_settings_written_before_stay_as_they_are():
-    old = PreviewSettings(prompts=("a",))
+    old = PreviewSettings(prompts=("a",), width=512, height=512, cfg=7.0, sampler="euler")
     assert for_model(old, "sdxl", "v_prediction") == old
 
 
