@@ -8,6 +8,7 @@ import functools
 import json
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ RUN_ID = re.compile(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", re.ASCII)
 MAX_BODY_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 """Read at once; a larger body is parsed outside the event loop."""
+
+_WORKERS = ThreadPoolExecutor(3, thread_name_prefix="lora-bakery-page")
+"""Few: each takes its turn with the event loop and with the training thread, and all wait for Python's lock."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,7 +52,7 @@ def json_errors(handler: Handler) -> Handler:
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """Runs what touches the disk outside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
+    return await asyncio.get_running_loop().run_in_executor(_WORKERS, functools.partial(function, *arguments))
 
 
 async def json_answer(function: Callable[..., Any], *arguments: Any) -> web.Response:

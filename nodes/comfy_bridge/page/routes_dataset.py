@@ -17,7 +17,7 @@ written, and status 409 comes with the images as they are now. `with_images: tru
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from ....training.data.editor import (
     set_marks,
     set_removed,
 )
-from ....training.data.entries import MAX_ENTRIES, entries_of, read_listing, tag_counts
+from ....training.data.entries import MAX_ENTRIES, Entry, entries_of, read_listing, tag_counts
 from ....training.data.folder import image_extensions
 from ....training.data.marks import MARKS
 from ....training.data.thumbnail import thumbnail
@@ -49,6 +49,7 @@ MAX_CAPTIONS, MAX_KEPT = 200_000, 500
 MAX_EDIT_BYTES = 64 << 20
 """Of captions or names; taking back what was done to a large folder sends them all."""
 SOURCES = ("output", "temp", "input")
+ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
 
 
 @json_errors
@@ -65,7 +66,7 @@ def _listing(query: dict[str, str]) -> dict[str, Any]:
         return {**about, "images": [], "tags": [], "total": 0, "problems": []}
     listing = read_listing(folder, _rules(query))
     return {
-        **about, "images": [asdict(entry) for entry in listing.entries[:MAX_ENTRIES]],
+        **about, "images": [_view(entry) for entry in listing.entries[:MAX_ENTRIES]],
         "tags": tag_counts(listing.entries), "total": len(listing.entries), "problems": listing.problems,
     }  # fmt: skip
 
@@ -180,7 +181,11 @@ def _edit(body: dict[str, Any], edit: Edit) -> dict[str, Any]:
 
 
 def _images(folder: Path, names: Sequence[str], rules: CaptionRules) -> list[dict[str, Any]]:
-    return [asdict(entry) for entry in entries_of(folder, names, rules)]
+    return [_view(entry) for entry in entries_of(folder, names, rules)]
+
+
+def _view(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in ENTRY_FIELDS}  # asdict copies, ten times slower
 
 
 @json_errors
