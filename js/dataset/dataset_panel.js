@@ -7,15 +7,17 @@ import * as service from "./dataset_service.js";
 import { sessionOf } from "./dataset_session.js";
 import { matched, sorted } from "./dropped_files.js";
 import { ImageRow, MARKS } from "./image_row.js";
+import { RowList } from "./row_list.js";
 import { TagBar } from "./tag_bar.js";
 
 /**
+ * @typedef {import("./dataset_session.js").DatasetSession} DatasetSession
  * @typedef {import("./dataset_model.js").Entry} Entry
  * @typedef {import("./dataset_model.js").Source} Source
  */
 
 export class DatasetPanel {
-  /** @type {import("./dataset_session.js").DatasetSession | null} */
+  /** @type {DatasetSession | null} */
   #session = null;
   /** By name. @type {Map<string, ImageRow>} */
   #rows = new Map();
@@ -41,7 +43,7 @@ export class DatasetPanel {
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.tags = new TagBar(t, { choose: () => this.#filter(), rename: (tag, name) => this.#rename(tag, name) });
-    this.list = element("div", { class: "bakery-images", role: "list", "data-capture-wheel": "true" });
+    this.list = new RowList();
     this.hint = element("div", { class: "bakery-hint" });
     /** @type {HTMLElement} */
     this.element = element(
@@ -52,7 +54,7 @@ export class DatasetPanel {
         ondrop: (event) => this.#drop(event), onpointerdown: () => this.#hold(),
       },
       element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
-      this.message, this.notes, this.tags.list, this.tags.actions, this.list, this.hint,
+      this.message, this.notes, this.tags.list, this.tags.actions, this.list.element, this.hint,
     );
   }
 
@@ -87,11 +89,11 @@ export class DatasetPanel {
   /** What was typed goes where it was shown; then nothing of the folder is left. */
   #leave() {
     for (const row of this.#rows.values()) void row.save();
-    if (this.list.contains(focused())) this.status.focus({ preventScroll: true });
+    if (this.list.element.contains(focused())) this.status.focus({ preventScroll: true });
     this.#unsubscribe();
     this.#session = null;
     this.#rows.clear();
-    this.list.replaceChildren();
+    this.list.clear();
     this.tags.clear();
     this.setNotes([]);
   }
@@ -150,7 +152,7 @@ export class DatasetPanel {
     this.onChange();
   }
 
-  /** @param {import("./dataset_session.js").DatasetSession} session */
+  /** @param {DatasetSession} session */
   #showImages({ entries, total, exists, isLoaded }) {
     for (const { name } of filtered(entries, this.tags.chosen)) this.#brought.add(name);
     const shown = this.tags.chosen.size ? entries.filter((entry) => this.#brought.has(entry.name)) : entries;
@@ -167,39 +169,32 @@ export class DatasetPanel {
     setText(this.status, !isLoaded ? "" : exists ? parts.join(" · ") : this.t("no_folder"));
   }
 
-  /** Rows stay in the page while their images do. @param {Entry[]} shown @param {Entry[]} entries */
+  /** Rows stay while their images do. @param {Entry[]} shown @param {Entry[]} entries */
   #showRows(shown, entries) {
-    const names = new Set(entries.map(({ name }) => name));
+    const [names, wanted] = [new Set(entries.map(({ name }) => name)), new Set(shown.map(({ name }) => name))];
     const sharers = sharersOf(entries);
-    /** @type {Map<string, ImageRow>} */
-    const rows = new Map();
-    for (const entry of shown) {
-      const row = this.#rowOf(entry, names);
+    for (const entry of shown) this.#followRename(entry.name, names);
+    for (const [name, row] of this.#rows) {
+      if (wanted.has(name)) continue;
+      void row.save();
+      if (row.element.contains(focused())) this.status.focus({ preventScroll: true }); // else keys reach the canvas
+      this.#rows.delete(name);
+    }
+    this.list.show(shown, (entry) => {
+      const row = this.#rows.get(entry.name) ?? new ImageRow(this.t, /** @type {DatasetSession} */ (this.#session), entry);
+      this.#rows.set(entry.name, row);
       row.update(entry, sharers.get(entry.name) ?? []);
-      rows.set(entry.name, row);
-    }
-    const kept = new Set(rows.values());
-    for (const row of this.#rows.values()) if (!kept.has(row)) this.#removeRow(row);
-    this.#rows = rows;
-    let next = this.list.firstElementChild;
-    for (const { element: row } of rows.values()) {
-      if (row === next) next = next.nextElementSibling;
-      else this.list.insertBefore(row, next);
-    }
+      return row;
+    });
   }
 
-  /** @param {Entry} entry @param {Set<string>} names of all images @returns {ImageRow} */
-  #rowOf(entry, names) {
-    const session = /** @type {import("./dataset_session.js").DatasetSession} */ (this.#session);
-    const old = session.renamed.get(entry.name) ?? "";
-    return this.#rows.get(entry.name) ?? (names.has(old) ? undefined : this.#rows.get(old)) ?? new ImageRow(this.t, session, entry);
-  }
-
-  /** @param {ImageRow} row */
-  #removeRow(row) {
-    void row.save();
-    if (row.element.contains(focused())) this.status.focus({ preventScroll: true }); // else keys reach the canvas
-    row.element.remove();
+  /** An image that is left out, or put back, has another name. @param {string} name @param {Set<string>} names of all */
+  #followRename(name, names) {
+    const old = this.#session?.renamed.get(name);
+    const row = old === undefined || names.has(old) || this.#rows.has(name) ? undefined : this.#rows.get(old);
+    if (!row) return;
+    this.#rows.delete(/** @type {string} */ (old));
+    this.#rows.set(name, row);
   }
 
   /** @param {string} tag @param {string} name */

@@ -16,6 +16,7 @@ export class ImageRow {
   /** Sent to the server and not answered yet. @type {string | null} */
   #sent = null;
   #picture = "";
+  #sharers = "";
 
   /**
    * @param {import("../shared/strings.js").Translate} t
@@ -51,8 +52,15 @@ export class ImageRow {
     return this.text.value !== this.#base.caption;
   }
 
-  /** @param {Entry} entry as the server has it @param {string[]} sharers names of images with the same caption file */
+  /**
+   * Shows an image as the server has it; does nothing where that is what is shown.
+   * @param {Entry} entry
+   * @param {string[]} sharers names of images with the same caption file
+   */
   update(entry, sharers) {
+    const isShown = entry === this.entry && this.#picture !== "" && this.#sharers === sharers.join() && this.#sent === null;
+    if (isShown && !this.isDirty && this.select.value === (entry.mark ?? "")) return;
+    this.#sharers = sharers.join();
     this.entry = entry;
     const { name, is_excluded: isExcluded } = entry;
     if (this.#sent !== null && entry.version !== this.#base.version && !this.session.drafts.has(name)) {

@@ -9,6 +9,7 @@ import pytest
 from pack.tests.browser.page import show_nodes, wait
 from pack.tests.browser.test_dataset import caption, show_dataset, until_file
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 pytestmark = pytest.mark.browser
 
@@ -296,13 +297,17 @@ def test_more_than_a_mebibyte_of_captions_is_taken_back(page, folder):
         (folder / f"many{number}.png").write_bytes((folder / "0.png").read_bytes())
         (folder / f"many{number}.txt").write_text(text)
     show_dataset(page, folder)
-    count(page, 404)
+    wait(page, "/404 images/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    assert page.locator(".bakery-image").count() < 250, "of many, those near what is seen are in the page"
     page.locator(".bakery-tags button", has_text="fox").first.click()
     page.locator(".bakery-dataset input[type=text]").fill("zorblax")
     page.locator(".bakery-dataset button", has_text="Rename everywhere").click()
-    until_file(page, folder / "many399.txt", text.replace("fox", "zorblax"))
+    first = "document.querySelector('.bakery-image textarea').value"
+    wait(page, f"{first}.startsWith('zorblax')")
+    assert (folder / "many399.txt").read_text() == text.replace("fox", "zorblax")
     undo(page)
-    until_file(page, folder / "many399.txt", text)
+    wait(page, f"{first}.startsWith('fox')")
+    assert (folder / "many399.txt").read_text() == text
     until_file(page, folder / "0.txt", "fox, day")
 
 
@@ -320,3 +325,27 @@ def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     assert page.evaluate("() => window.app.canvas.ds.scale") == 1
     page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
     page.wait_for_timeout(300)
+
+
+def test_a_kept_picture_brings_the_prompt_it_was_made_from(page, server, folder):
+    """Not what the graph would draw now, and all of it."""
+    graph = {
+        "5": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+        "3": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "negative": ["1", 0]}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox as it was,\nred hair"}},
+        "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "ugly"}},
+    }
+    info = PngInfo()
+    info.add_text("prompt", json.dumps(graph))
+    Image.new("RGB", (32, 32)).save(server.output / "was.png", pnginfo=info)
+    show_nodes(page, [["PreviewImage", [480, 80], {}], ["BakeryLoadDataset", [80, 400], {"folder": folder.name}]])
+    page.evaluate("""() => {
+        const node = window.app.graph._nodes.find((each) => each.type === "PreviewImage");
+        node.images = [{ filename: "was.png", subfolder: "", type: "output" }];
+        const options = window.app.canvas.getNodeMenuOptions(node);
+        options.find((option) => option?.content === "Keep these for training").callback();
+    }""")
+    dialog = page.locator(".bakery-keep")
+    assert dialog.locator("textarea").input_value() == "a fox as it was, red hair"
+    assert dialog.locator("input").input_value() == folder.name
+    page.keyboard.press("Escape")
