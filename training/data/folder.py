@@ -36,6 +36,10 @@ def image_extensions() -> frozenset[str]:
     return ALWAYS_READABLE | (SOMETIMES_READABLE & Image.registered_extensions().keys())
 
 
+TAGGER_PAGE = "docs/guide/captions.md"
+"""Where the graph with a tagger is shown."""
+
+
 def list_images(folder: Path) -> list[Path]:
     """Image files in a folder and its subfolders in natural order (2 before 10); hidden ones are skipped."""
     extensions = image_extensions()
@@ -100,7 +104,7 @@ def scan_folder(
                 mask_hash=mask[1] if mask else "",
             )
         )
-    notes = [_unnamed_note(folder, unnamed)] * bool(unnamed)
+    notes = [_unnamed_note(folder, unnamed, len(captions))] * bool(unnamed)
     notes += [f"skipped because they cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
@@ -175,10 +179,13 @@ def _concept(path: Path, folder: Path) -> _Concept:
     return _Concept(path.parent.name, 1)
 
 
-def _unnamed_note(folder: Path, paths: Sequence[Path]) -> str:
+def _unnamed_note(folder: Path, paths: Sequence[Path], total: int) -> str:
     used = dict.fromkeys(_concept(path, folder).name for path in paths)
     names = _names([path.relative_to(folder).as_posix() for path in paths])
-    return f"no caption, so the folder's name is used ({', '.join(map(repr, used))}): {names}"
+    return (
+        f"{len(paths)} of {total} images have no caption, so the folder's name is used ({', '.join(map(repr, used))}): "
+        f"{names}. A tagger node writes captions: see Captions from a tagger in the guide ({TAGGER_PAGE})"
+    )
 
 
 def _nothing_found(folder: Path, num_broken: int) -> str:

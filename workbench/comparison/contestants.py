@@ -31,6 +31,8 @@ class Contestant:
     character: str = CHARACTER
     has_class_images: bool = False
     """Regularization images of creatures in general beside the character's."""
+    num_images: int = 0
+    """Pictures of the character that are trained, the first of its dataset. 0 = all."""
     num_seeds: int = len(SEEDS)
     """How often the best rate is run; more than one tells how much is chance."""
 
@@ -100,10 +102,20 @@ OBJECTIVES = (
 )
 RANKS = tuple(_rank(rank, character) for character in (CHARACTER, HARDER_CHARACTER) for rank in (4, 16, 64))
 
+FEW_IMAGES = tuple(
+    Contestant(
+        name=f"{algorithm}, {count} picture{'s' * (count > 1)}", network={"algorithm": algorithm}, num_images=count,
+        num_seeds=2,
+    )
+    for count in (1, 3)
+    for algorithm in ("lora", "tlora")
+)  # fmt: skip
+
 GROUPS: Mapping[str, tuple[Contestant, ...]] = {
     "Algorithms": ALGORITHMS,
     "Optimizers": OPTIMIZERS,
     "Objectives": OBJECTIVES,
     "Rank": RANKS,
+    "Few pictures": FEW_IMAGES,
 }
 """Tables by title."""

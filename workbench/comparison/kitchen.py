@@ -11,13 +11,15 @@ from PIL import Image
 
 from ...tests.support.inprocess import HostModules
 from ...tests.support.paths import POCKET_CHECKPOINT
+from ...training.data.folder import natural_key
 from ...training.run.metrics import read_metrics
 from ..demo.sampling import Pictures
 from ..demo.scores import prompts_to_score, scores
 from ..examples.data import add_example_data
 from ..pocket.characters import CHARACTERS, OriginalCharacter, draw_character
 from ..pocket.sampling import PocketModel, SamplerConfig, sample_captions
-from .trial import Scale, Trial, held_out_folder, training_graph
+from .contestants import FEW_IMAGES, Contestant
+from .trial import Scale, Trial, held_out_folder, trained_folder, training_graph
 
 NUM_HELD_OUT = 8
 CFG = 4.0
@@ -55,6 +57,8 @@ class Kitchen:
         add_example_data(host.base / "input")
         for character in CHARACTERS.values():
             write_held_out(host.base / "input" / held_out_folder(character.trigger), character)
+        for contestant in FEW_IMAGES:
+            copy_first(host.base / "input", contestant)
         self._pocket = PocketModel(*host.load_checkpoint(POCKET_CHECKPOINT))
         self._base_pictures: dict[str, Pictures] = {}
 
@@ -106,6 +110,16 @@ def with_lora(host: HostModules, pocket: PocketModel, file: Path, strength: floa
     loader = host.module("comfy.sd").load_lora_for_models
     model, clip = loader(pocket.model, pocket.clip, tensors, strength, strength)
     return PocketModel(model, clip, pocket.vae)
+
+
+def copy_first(inputs: Path, contestant: Contestant) -> None:
+    """The first pictures of a character's dataset with their captions as a dataset of their own."""
+    folder = inputs / trained_folder(contestant)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = sorted((inputs / contestant.character).rglob("*.png"), key=lambda path: natural_key(path.name))
+    for picture in pictures[: contestant.num_images]:
+        for path in (picture, picture.with_suffix(".txt")):
+            shutil.copyfile(path, folder / path.name)
 
 
 def write_held_out(folder: Path, character: OriginalCharacter) -> None:

@@ -38,6 +38,8 @@ class Trial:
     def key(self) -> str:
         """All that decides the outcome, as text: contestants that are alike in it share a trial."""
         entry = {name: value for name, value in asdict(self.contestant).items() if name in _DECIDING}
+        if self.contestant.num_images:
+            entry["num_images"] = self.contestant.num_images
         defaults = {"optimizer": "AdamW", **entry.pop("optimizer")}
         network = {"rank": 16, "alpha": 16.0, **entry.pop("network")}
         parts = {**entry, "network": network, "optimizer": defaults, **asdict(self.scale)}
@@ -52,6 +54,12 @@ class Trial:
 _DECIDING = ("network", "optimizer", "objective", "character", "has_class_images")
 
 
+def trained_folder(contestant: Contestant) -> str:
+    """Input folder of what a contestant trains."""
+    few = f"_{contestant.num_images}" if contestant.num_images else ""
+    return f"{contestant.character}{few}"
+
+
 def held_out_folder(character: str) -> str:
     """Input folder of a character's pictures that are measured and never trained."""
     return f"{character}_held_out"
@@ -62,7 +70,7 @@ def training_graph(trial: Trial) -> Prompt:
     contestant, scale = trial.contestant, trial.scale
     graph: Prompt = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=POCKET_CHECKPOINT.name),
-        "dataset": _node("BakeryLoadDataset", folder=contestant.character),
+        "dataset": _node("BakeryLoadDataset", folder=trained_folder(contestant)),
         "held_out": _node("BakeryLoadDataset", folder=held_out_folder(contestant.character)),
         "network": _node("BakeryNetwork", **contestant.network),
         "optimizer": _node("BakeryOptimizer", learning_rate=trial.rate, **contestant.optimizer),

@@ -140,6 +140,26 @@ def test_metadata_masks_and_role_reach_the_dataset(comfy, nodes, images):
     assert [item.mask is not None for item in subset.items] == [False, True, False]
 
 
+def test_pictures_with_a_list_of_texts_become_a_captioned_folder(comfy, images):
+    """As a tagger gives them: a list of pictures, a list of texts, in the same order; then trained from the folder."""
+    name = f"{images} tagged"
+    captions = {**CAPTION_INPUTS, "dataset": ["2", 0], "trigger": "mia", "prune": "red hair"}
+    result = comfy.run_graph(
+        {
+            "1": {"class_type": "LoadImageTextDataSetFromFolder", "inputs": {"folder": images}},
+            "2": {
+                "class_type": "BakeryImagesToDataset",
+                "inputs": {"images": ["1", 0], "captions": ["1", 1], "repeats": 1},
+            },
+            "3": {"class_type": "BakeryCaptions", "inputs": captions},
+            "4": {"class_type": "BakerySaveDataset", "inputs": {"dataset": ["3", 0], "folder": name}},
+        }
+    )
+    assert "written to input/" in text(result, "4")
+    written = sorted(path.read_text() for path in (comfy.base / "input" / name).rglob("*.txt"))
+    assert set(written) == {"mia, tag 0", "mia, tag 1", "mia, tag 2"}
+
+
 def test_images_of_the_graph_run(comfy):
     result = comfy.run_graph(
         {

@@ -2,8 +2,9 @@ import json
 import os
 
 import pytest
+from pack.tests.support.paths import ROOT
 from pack.tests.support.pictures import picture, save
-from pack.training.data.folder import list_images, scan_folder
+from pack.training.data.folder import TAGGER_PAGE, list_images, scan_folder
 
 
 def captions(dataset):
@@ -196,3 +197,11 @@ def test_a_folder_with_all_images_marked_for_validation_says_so(tmp_path):
     (tmp_path / "set" / "marks.json").write_text('{"validation": ["a.png"]}')
     with pytest.raises(ValueError, match="'set'.*validation"):
         scan_folder(tmp_path / "set")
+
+
+def test_missing_captions_are_counted_with_where_a_tagger_is_shown(tmp_path):
+    for seed in range(3):
+        save(tmp_path / f"{seed}.png", picture(seed), "red hair" if seed else None)
+    (note,) = scan_folder(tmp_path).notes
+    assert note.startswith("1 of 3 images have no caption") and "0.png" in note and TAGGER_PAGE in note
+    assert "## Captions from a tagger" in (ROOT / TAGGER_PAGE).read_text(encoding="utf-8")
