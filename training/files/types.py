@@ -1,5 +1,6 @@
 """Numbers of a LoRA in another type, without silent loss."""
 
+from collections.abc import Mapping
 from math import log2
 
 import torch
@@ -36,6 +37,18 @@ def evened(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
         return up, down
     power = 2.0 ** round(log2(sizes[1] / sizes[0]) / 2)
     return up * power, down / power
+
+
+def lost(full: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
+    """What became all zeros in the stored type though it is not: a sentence, empty where nothing did."""
+    names = [name for name, tensor in stored.items() if bool(full[name].any()) and not bool(tensor.any())]
+    if not names:
+        return ""
+    kind, largest = _name(stored[names[0]].dtype), max(float(full[name].abs().max()) for name in names)
+    return (
+        f"{len(names)} of {len(stored)} tensors are all zeros in {kind}, which cannot hold numbers as small as theirs "
+        f"(up to {largest:.2g}): save_dtype float32 keeps them; a higher learning rate or more steps make them larger"
+    )
 
 
 def is_finite(tensor: Tensor) -> bool:

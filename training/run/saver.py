@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files.lora_file import open_tensors, save_lora
+from ..files.types import lost
 from ..loop.final_weights import final_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
@@ -79,6 +80,8 @@ class Saver(Callback):
         self.saved_step = -1
         self.told: list[str] = []
         """What taking the name moved, a sentence each."""
+        self.lost = ""
+        """What the last file's type cannot hold; empty where it holds everything."""
         self._has_name = False
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
@@ -135,6 +138,8 @@ class Saver(Callback):
                 f"at step {max(self.saved_step, 0)}; lower the learning rate.",
                 max(self.saved_step, 0),
             )
+        has_zeros = not all(bool(tensor.any()) for tensor in tensors.values())
+        self.lost = lost(final_tensors(job, state), tensors) if has_zeros else ""
         metadata = self._metadata(state)
         self._take_name(state.step)
         with self._explained(state.step):

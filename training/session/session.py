@@ -85,7 +85,7 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state, [*saver.told, *session.notes]),
+        message=closing_message(found, state, [*saver.told, *session.notes, *filter(None, [saver.lost])]),
         diagnosis=diagnosis_at_end(session, hooks, state),
     )
 

@@ -19,7 +19,7 @@ from .card import prepared_card, refuse_opaque
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
-from .layer_checks import check_layers, checkpoint_name
+from .layer_checks import check_layers, checkpoint_name, has_foreign_layers
 from .model_facts import (
     TORCH_COMPILE_KWARGS,
     model_family,
@@ -106,8 +106,13 @@ class ComfyBaseModel:
         source = checkpoint_name(self.model)
         for part, root in self.parts().items():
             if part == "unet" or part in trained:
-                label = "model" if part == "unet" else "clip"
-                check_layers(root, f"{label} ({source})" if source else label, self.device)
+                label, patcher = ("model", self.model)
+                if part != "unet" and self.clip is not None:
+                    label, patcher = ("clip", self.clip.patcher)
+                if has_foreign_layers(root):  # they compute only where the host has put them
+                    with torch.inference_mode():
+                        comfy.model_management.load_models_gpu([patcher])
+                check_layers(root, f"{label} ({source})" if source else label, patcher.load_device)
 
     def device_of(self, part: PartName) -> torch.device:
         """MODEL's, or CLIP's, which the host may keep on the processor."""

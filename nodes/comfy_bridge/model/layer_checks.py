@@ -23,6 +23,11 @@ def checkpoint_name(model: Any) -> str | None:
     return Path(path).name if path else None
 
 
+def has_foreign_layers(root: nn.Module) -> bool:
+    """Whether a part of the base model has layers of other packs."""
+    return any(is_product(module) and is_foreign(module) for module in root.modules())
+
+
 def check_layers(root: nn.Module, name: str, device: torch.device) -> None:
     """Tries one layer of each kind in a part of the base model. `name` is the part's, for messages.
 

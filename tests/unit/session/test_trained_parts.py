@@ -8,6 +8,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.run.saver import SaveSettings
 from pack.training.session.request import LoraStart
 from pack.training.session.session import run_training
 
@@ -79,3 +80,13 @@ def test_captions_are_encoded_with_the_frozen_part_of_a_lora(tmp_path):
         for index, one in enumerate((start, without))
     ]
     assert any(not torch.equal(results[0][name], tensor) for name, tensor in results[1].items())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_change_too_small_for_the_files_type_is_said(tmp_path, dtype):
+    slow = OptimizerSettings(learning_rate=1e-8)
+    request = toy_request(tmp_path, steps=2, optimizer=slow, saving=SaveSettings(save_every=3, save_dtype=dtype))
+    result = run(request)
+    stored = load_lora(result.folder.step_loras()[2]).tensors
+    is_lost = any(tensor.any() and not stored[name].any() for name, tensor in result.tensors.items())
+    assert is_lost == (dtype == "float16") == ("all zeros in fp16" in result.message)
