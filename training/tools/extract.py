@@ -24,6 +24,7 @@ _ATTENTION = re.compile(
 _TEXT = re.compile(r"lora_te\d?_text_model_encoder_layers_\d+_(self_attn|mlp)_")
 
 _NAMES_SHOWN = 5
+_HALVES = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class WeightPair(NamedTuple):
@@ -75,6 +76,7 @@ def extract(
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
     num_equal = bytes_before = 0
+    roundings = set(_HALVES)
     for name, original, tuned in pairs:
         if original.shape != tuned.shape:
             raise ValueError(f"models: {name} is {tuple(original.shape)} and {tuple(tuned.shape)}; not of one family")
@@ -85,6 +87,7 @@ def extract(
         if float(delta.abs().max()) <= settings.min_difference:
             num_equal += 1
             continue
+        roundings &= _roundings(original, tuned)
         found, error, norm = approximate(delta.flatten(1), settings.choice, tuple(delta.shape))
         modules[name] = cast_parts(low_rank_parts(found), settings.dtype)
         layers.append(LayerReport(name, 0, found.rank, norm, error))
@@ -93,10 +96,24 @@ def extract(
     if not modules:
         raise ValueError(f"models: nothing differs by more than {settings.min_difference}; are they the same model?")
     result = join_modules(modules)
+    return result, Report(
+        tuple(layers), bytes_before, size_of(result), (*_notes(num_equal, roundings, unpaired), *rounding_notes(result))
+    )
+
+
+def _notes(num_equal: int, roundings: Collection[torch.dtype], unpaired: Collection[str]) -> list[str]:
     notes = [f"{num_equal} modules do not differ and are left out"] if num_equal else []
+    if roundings:
+        names = " or ".join(sorted(_HALVES[dtype] for dtype in roundings))
+        notes.append(f"the models are equal once rounded to {names}: this LoRA holds the rounding and nothing else")
     if unpaired:
         notes.append(f"{len(unpaired)} modules are in only one of the models and are left out: {_some(unpaired)}")
-    return result, Report(tuple(layers), bytes_before, size_of(result), (*notes, *rounding_notes(result)))
+    return notes
+
+
+def _roundings(original: Tensor, tuned: Tensor) -> set[torch.dtype]:
+    """Types in which two weights are the same numbers."""
+    return {dtype for dtype in _HALVES if torch.equal(original.to(dtype), tuned.to(dtype))}
 
 
 def unpaired_modules(original: Iterable[str], tuned: Iterable[str], settings: ExtractSettings) -> list[str]:
