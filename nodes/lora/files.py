@@ -86,6 +86,8 @@ class BakeryLoadLoRA(io.ComfyNode):
     @classmethod
     def execute(cls, lora_name: str) -> io.NodeOutput:
         lora = read_lora(lora_name)
+        if lora.note:
+            return io.NodeOutput(lora, lora.name, ui={"text": [lora.note]})
         return io.NodeOutput(lora, lora.name)
 
 

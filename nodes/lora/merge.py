@@ -45,7 +45,8 @@ def rank_inputs(default: int, tooltip: str, minimum: int = 1) -> list[Any]:
         ),
         io.Float.Input(
             "threshold", default=0.9, min=0.0, max=10000.0, step=0.01, optional=True, advanced=True,
-            tooltip="sv_fro and sv_cumulative: a share up to 1. sv_ratio: a number above 1, such as 10.",
+            tooltip="sv_fro and sv_cumulative: a share up to 1. sv_ratio: a number above 1, such as 10. sd-scripts' "
+            "program keeps one rank a layer more at the same number.",
         ),
     ]  # fmt: skip
 

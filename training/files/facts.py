@@ -9,6 +9,8 @@ from datetime import datetime
 
 from ..base_model import ModelFamily, PredictionType
 
+LYCORIS_MODULE = "lycoris.kohya"
+"""sd-scripts' name of LyCORIS."""
 Value = str | int | float | bool | None
 
 
@@ -40,6 +42,8 @@ class NetworkFacts:
 
     algorithm: str
     """lora, locon, loha, lokr, ..."""
+    module: str = LYCORIS_MODULE
+    """sd-scripts' name of the program that trains such a network."""
     rank: int | str
     """Width of the factors; "Dynamic" where it differs by module."""
     alpha: float | str

@@ -11,9 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..base_model import ModelFamily
 from .atomic import write_atomic
-from .formats import ALPHA_METADATA, to_kohya
 from .hashes import lora_hashes
 from .layout import fit_header, header_bytes, tensor_area
 from .types import cast
@@ -30,18 +28,21 @@ class LoraFile:
     """By key, in the file's own names and types, on the CPU."""
     metadata: dict[str, str]
     """As written; empty where the file has none."""
+    note: str = ""
+    """What the file holds besides and is not read, for the user."""
 
 
 class LoraTensors(dict[str, Tensor]):
     """A LoRA's tensors by key, a plain dict to the host's LoRA nodes, that remembers what its file said."""
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, name: str = ""
+        self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, name: str = "", note: str = ""
     ) -> None:
-        """`name` is what people call it: its file's name without ending."""
+        """`name` is what people call it: its file's name without ending; `note` what of the file is not read."""
         super().__init__(tensors)
         self.metadata: dict[str, str] = dict(metadata or {})
         self.name = name
+        self.note = note
 
 
 class TensorReader(Protocol):
@@ -95,7 +96,7 @@ def save_lora(
 
 
 def load_lora(path: Path) -> LoraFile:
-    """Read a LoRA file into memory, in the names it has; `to_kohya` brings other tools' names to kohya's.
+    """Read a LoRA file into memory, in the names it has; `load_kohya` of `networks/foreign.py` brings them to kohya's.
 
     Raises:
         ValueError: There is no such file, or it is not a safetensors file.
@@ -109,20 +110,6 @@ def load_lora(path: Path) -> LoraFile:
             return LoraFile(tensors, file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(f"lora file: {path.name} is not a readable safetensors file ({error}); get it again") from None
-
-
-def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
-    """The same under kohya's names. What diffusers says of alphas in the metadata is in the tensors then.
-
-    Raises:
-        ValueError: It is not readable, or no LoRA of SD1.5 or SDXL, or `family` is not given and cannot be told.
-    """
-    file = load_lora(path)
-    try:
-        tensors = to_kohya(file.tensors, family, file.metadata)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from None
-    return LoraFile(tensors, {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA})
 
 
 def load_metadata(path: Path) -> dict[str, str]:

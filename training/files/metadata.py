@@ -11,12 +11,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
-from .facts import DatasetFacts, Description, GraphFacts, ModelFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from .facts import (
+    LYCORIS_MODULE,
+    DatasetFacts,
+    Description,
+    GraphFacts,
+    ModelFacts,
+    NetworkFacts,
+    SubsetFacts,
+    TrainingFacts,
+)
 
 _ARCHITECTURES = {"sd15": "stable-diffusion-v1/lora", "sdxl": "stable-diffusion-xl-v1-base/lora"}
 _IMPLEMENTATIONS = {"sd15": "diffusers", "sdxl": "https://github.com/Stability-AI/generative-models"}
 _DEFAULT_RESOLUTIONS = {"sd15": (512, 512), "sdxl": (1024, 1024)}
-_KOHYA_ALGORITHMS = ("lora", "locon")
 
 FINGERPRINT_KEY = "bakery.fingerprint"
 """Digest of all that decided a file's weights."""
@@ -82,10 +90,9 @@ def _model_entries(model: ModelFacts) -> Entries:
 
 
 def _network_entries(network: NetworkFacts) -> Entries:
-    is_kohya = network.algorithm in _KOHYA_ALGORITHMS
-    arguments = dict(network.arguments) | ({} if is_kohya else {"algo": network.algorithm})
+    arguments = dict(network.arguments) | ({"algo": network.algorithm} if network.module == LYCORIS_MODULE else {})
     entries = {
-        "ss_network_module": "networks.lora" if is_kohya else "lycoris.kohya",
+        "ss_network_module": network.module,
         "ss_network_dim": str(network.rank),
         "ss_network_alpha": str(network.alpha),
         "ss_network_dropout": str(network.dropout),

@@ -37,7 +37,7 @@ _WORD = re.compile(
     "("
     r"(?:input|output|middle|down|up|mid)_blocks?|resnets|attentions|transformer_blocks|downsamplers|upsamplers|"
     r"in_layers|out_layers|emb_layers|skip_connection|time_emb_proj|conv_(?:norm_out|shortcut|in|out)|conv[12]?|op|"
-    r"attn[12]|to_(?:q|k|v|out)|ff|net|proj_(?:in|out)|proj|norm[123]?|"
+    r"attn[12]|to_(?:q|k|v|out)|out|ff|net|proj_(?:in|out)|proj|norm[123]?|"
     r"time_embedding|time_embed|add_embedding|label_emb|linear_[12]|"
     r"text_model|text_projection|embeddings|(?:token|position)_embedding|encoder|layers|"
     r"self_attn|(?:q|k|v|out)_proj|mlp|fc[12]|layer_norm[12]|final_layer_norm|\d+"

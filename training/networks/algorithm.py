@@ -75,3 +75,5 @@ class Algorithm:
     """Pairs of low-rank matrices in a layer, which tell the file's size; None where the rank does not decide it."""
     lycoris: str | None = None
     """LyCORIS's `algo`; None where it has no such algorithm."""
+    sd_scripts: str | None = None
+    """The module of sd-scripts that trains it; None where LyCORIS does."""

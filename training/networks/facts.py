@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..files.facts import NetworkFacts, Value
+from ..files.facts import LYCORIS_MODULE, NetworkFacts, Value
 from ..files.formats import Tensors, split_modules
+from .algorithm import Algorithm
 from .algorithms import ALGORITHMS, form_of
 
 _Number = TypeVar("_Number", int, float)
@@ -31,19 +32,28 @@ def network_facts(tensors: Tensors) -> NetworkFacts:
         arguments = {"conv_dim": _one(rank for rank, _ in conv), "conv_alpha": _one(alpha for _, alpha in conv)}
     if any(key.endswith(".dora_scale") for key in tensors):
         arguments["dora_wd"] = True
-    algorithm = _algorithm(forms)
+    algorithm, module = named(_algorithm(forms, has_kernels=bool(conv)), has_dora="dora_wd" in arguments)
     return NetworkFacts(
-        algorithm="locon" if algorithm == "lora" and conv else algorithm,
+        algorithm=algorithm,
+        module=module,
         rank=_one(rank for rank, _ in linear or conv),
         alpha=_one(alpha for _, alpha in linear or conv),
         arguments=arguments,
     )
 
 
-def _algorithm(forms: Counter[str]) -> str:
-    """The first algorithm of the table that makes files of the most usual form; a LoRA where none does."""
+def named(algorithm: Algorithm, *, has_dora: bool) -> tuple[str, str]:
+    """`algorithm` and `module` of `NetworkFacts`: DoRA is trained by LyCORIS alone."""
+    if algorithm.sd_scripts and not has_dora:
+        return algorithm.name, algorithm.sd_scripts
+    return algorithm.lycoris or algorithm.name, LYCORIS_MODULE
+
+
+def _algorithm(forms: Counter[str], *, has_kernels: bool) -> Algorithm:
+    """The first of the table that makes files of the most usual form; of LoRA's the one with convolutions or not."""
     usual = forms.most_common(1)
-    return next((one.name for one in ALGORITHMS if usual and one.form.name == usual[0][0]), "lora")
+    made = [one for one in ALGORITHMS if usual and one.form.name == usual[0][0]] or list(ALGORITHMS)
+    return next((one for one in made if one.adapts_kernels or not has_kernels), made[0])
 
 
 def _is_kernel(tensors: Iterable[Tensor]) -> bool:

@@ -38,6 +38,8 @@ class Form:
     """Those of them that `read` leaves out: a file with one can be applied and merged, but not trained on."""
     needed: tuple[tuple[str, ...], ...] = ()
     """Tensors that must be there; of several in one entry, one."""
+    idle: Callable[[Tensors], frozenset[str]] = lambda tensors: frozenset()
+    """Those that are there and change nothing, whatever they hold: alpha where no rank is."""
     needs_weight: bool = False
     """Whether the change depends on the base weight, so that the file alone does not tell it."""
     is_vector: bool = False

@@ -255,6 +255,7 @@ FORM = Form(
     delta=delta,
     factors=factors,
     rank=rank_of,
+    idle=lambda tensors: frozenset() if rank_of(tensors) else frozenset({"alpha"}),
     read=LokrAdapter.from_tensors,
     loaders="read",
 )

@@ -189,6 +189,7 @@ ALGORITHMS = (
         is_ranked=True,
         adapts_kernels=False,
         pairs=1,
+        sd_scripts="networks.lora",
     ),
     Algorithm(
         name="locon",
@@ -199,5 +200,6 @@ ALGORITHMS = (
         is_wide=True,
         pairs=1,
         lycoris="locon",
+        sd_scripts="networks.lora",
     ),
 )

@@ -108,6 +108,6 @@ def _resnet(parent: str, index: int, inner: str) -> str | None:
 
 
 def _text_name(path: str) -> str:
-    """Path from `text_model` on, whatever the host wraps around the encoder."""
+    """Path from `text_model` on, or of the projection, whatever the host wraps around the encoder."""
     start = path.find("text_model.")
-    return path[start:] if start >= 0 else path
+    return path[start:] if start >= 0 else path.removeprefix("transformer.")

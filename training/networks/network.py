@@ -110,7 +110,8 @@ class Network:
         elif unknown:
             raise ValueError(
                 f"every tensor of the LoRA must belong to a module of this {family} base model, got {len(unknown)} "
-                f"others ({', '.join(unknown[:3])}); it is for another model family, or its text encoder is missing"
+                f"others ({', '.join(unknown[:3])}); it is for another model family, its text encoder is missing, or "
+                "it changes embeddings, which cannot be trained"
             )
         if not attachments:
             raise ValueError(f"the LoRA must hold modules of this {family} base model, got none")

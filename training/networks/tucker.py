@@ -15,7 +15,10 @@ def fold(core: Tensor, down: Tensor) -> Tensor:
 
 
 def pair(tensors: Mapping[str, Tensor], a: str, b: str, core: str) -> tuple[Tensor, Tensor]:
-    """Factors (O, R) and (R, I[, K, K]) of LoHa and LoKr; where there is a core, `a` is stored as (R, O)."""
+    """Factors (O, R) and (R, I[, K, K]) of LoHa and LoKr; where there is a core, `a` is stored as (R, O).
+
+    OneTrainer stores the `a` of a convolution as (O, R, 1, 1).
+    """
     if core in tensors:
-        return tensors[a].mT, fold(tensors[core], tensors[b])
-    return tensors[a], tensors[b]
+        return tensors[a].flatten(1).mT.contiguous(), fold(tensors[core], tensors[b])
+    return tensors[a].flatten(1), tensors[b]

@@ -10,7 +10,7 @@ from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.algorithms import find_algorithm
-from ..networks.facts import network_facts
+from ..networks.facts import named, network_facts
 from ..networks.settings import WITH_KERNELS
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
@@ -34,8 +34,10 @@ def facts_of_network(session: Session) -> NetworkFacts:
         arguments["factor"] = settings.factor
     if settings.weight_decompose:
         arguments["dora_wd"] = True
+    algorithm, module = named(find_algorithm(settings.algorithm), has_dora=settings.weight_decompose)
     return NetworkFacts(
-        algorithm=settings.algorithm,
+        algorithm=algorithm,
+        module=module,
         rank=settings.rank,
         alpha=settings.alpha or settings.rank,
         arguments=arguments,

@@ -14,7 +14,8 @@ import torch
 
 from ..base_model import ModelFamily
 from ..files.formats import Tensors, detect_family, to_diffusers
-from ..files.lora_file import LoraTensors, load_kohya, save_lora
+from ..files.lora_file import LoraTensors, save_lora
+from ..networks.foreign import load_kohya
 from .arguments import build_parser
 from .bake import bake_checkpoint
 from .bulk import check_distinct, check_free, expand, target

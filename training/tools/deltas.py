@@ -1,5 +1,7 @@
 """The change of a weight, from one module's tensors in a LoRA file, by the formula of its form (`networks/`)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Size, Tensor
 
@@ -26,7 +28,27 @@ def check_module(name: str, parts: Parts) -> None:
     if form_of(parts) is None:
         raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); get the file again")
     check_complete(name, parts)
+    check_read(name, parts)
     check_finite(name, parts)
+
+
+def unread(parts: Parts) -> list[str]:
+    """Tensors of a module that its form's formula leaves out, so that a result would lack what they do."""
+    form = form_of(parts)
+    read = {"alpha", "dora_scale", *bias.NAMES, *(() if form is None else form.tensors)}
+    return sorted(parts.keys() - read)
+
+
+def check_read(name: str, parts: Parts, also: Sequence[str] = ()) -> None:
+    """Refuse a module with a tensor that nothing here reads but `also`.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if left := [suffix for suffix in unread(parts) if suffix not in also]:
+        raise ValueError(
+            f"lora: {name} holds {', '.join(left)}, which {algorithm_of(parts)} does not read; the result would lack it"
+        )
 
 
 def check_finite(name: str, parts: Parts) -> None:
@@ -35,8 +57,15 @@ def check_finite(name: str, parts: Parts) -> None:
     Raises:
         ValueError: It holds NaN or infinity.
     """
-    if not all(is_finite(tensor) for tensor in parts.values()):
+    if not is_sound(parts):
         raise ValueError(f"lora: {name} holds NaN or infinity, the file is broken; take an earlier step of it")
+
+
+def is_sound(parts: Parts) -> bool:
+    """Whether no tensor that counts holds NaN or infinity."""
+    form = form_of(parts)
+    idle = frozenset[str]() if form is None else form.idle(parts)
+    return all(is_finite(tensor) for suffix, tensor in parts.items() if suffix not in idle)
 
 
 def check_complete(name: str, parts: Parts) -> None:

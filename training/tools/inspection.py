@@ -11,7 +11,7 @@ from ..files.names import UNET_PREFIX
 from ..files.types import is_finite
 from ..networks.algorithms import form_of
 from ..networks.block_weights import block_names
-from .deltas import Parts, algorithm_of, check_complete, delta_weight
+from .deltas import Parts, algorithm_of, check_complete, delta_weight, is_sound, unread
 from .factors import Factors, factors_of
 from .linear_algebra import frobenius
 from .metadata_text import metadata_lines
@@ -37,6 +37,8 @@ class ModuleInfo:
     """Number of the weight's elements; 0 where the norm is not known."""
     is_finite: bool
     """No NaN or infinity in its tensors."""
+    unread: tuple[str, ...] = ()
+    """Its tensors that no formula here reads."""
 
     @property
     def rms(self) -> float | None:
@@ -106,14 +108,14 @@ def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, s
 
 def _module_info(name: str, parts: Parts) -> ModuleInfo:
     check_complete(name, parts)
-    is_whole = all(is_finite(tensor) for tensor in parts.values())
+    is_whole = is_sound(parts)
     algorithm = algorithm_of(parts)
     form = form_of(parts)
     rank = 0 if form is None else form.rank(parts)
     alpha = float(parts["alpha"]) if "alpha" in parts and is_finite(parts["alpha"]) else None
     norm, num_changed = _norm(name, parts) if is_whole else (None, 0)
     label = f"dora on {algorithm}" if "dora_scale" in parts else algorithm
-    return ModuleInfo(name, label, rank, alpha, norm, num_changed, is_whole)
+    return ModuleInfo(name, label, rank, alpha, norm, num_changed, is_whole, tuple(unread(parts)))
 
 
 def _norm(name: str, parts: Parts) -> tuple[float | None, int]:
@@ -139,6 +141,10 @@ def _warnings(modules: tuple[ModuleInfo, ...]) -> list[str]:
     broken = [module.name for module in modules if not module.is_finite]
     if broken:
         found.append(f"NaN or infinity in {_count(broken)}, first {broken[0]}: the file is broken")
+    unread = [module for module in modules if module.unread]
+    if unread:
+        words = ", ".join(sorted({suffix for module in unread for suffix in module.unread}))
+        found.append(f"{words} of {_count(unread)} is not read here, first {unread[0].name}; tools refuse the file")
     rms = {module.name: module.rms for module in modules if module.rms is not None}
     dead = [name for name, value in rms.items() if value == 0]
     if dead:

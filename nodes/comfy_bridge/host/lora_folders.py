@@ -5,7 +5,8 @@ from typing import Literal
 
 import folder_paths
 
-from ....training.files.lora_file import LoraTensors, load_kohya
+from ....training.files.lora_file import LoraTensors
+from ....training.networks.foreign import load_kohya
 from .folders import safe_join
 
 SaveFolder = Literal["output/loras", "models/loras"]
@@ -40,7 +41,7 @@ def read_lora(name: str) -> LoraTensors:
     """
     path = lora_path(name)
     file = load_kohya(path)
-    return LoraTensors(file.tensors, file.metadata, path.stem)
+    return LoraTensors(file.tensors, file.metadata, path.stem, file.note)
 
 
 def lora_state(name: str) -> str:

@@ -16,11 +16,13 @@ from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
 from ....training.base_model import ModelFamily, PartName
-from ....training.files.formats import detect_family, is_ignored, join_modules, known_family, split_key, to_kohya
-from ....training.networks import boft
+from ....training.files.formats import detect_family, join_modules, known_family
+from ....training.networks import boft, loha
 from ....training.networks.algorithms import form_of
 from ....training.networks.block_weights import block_of
-from ....training.tools.deltas import Parts, check_finite, delta_weight
+from ....training.networks.foreign import is_ignored, split_key, to_kohya
+from ....training.networks.names import file_keys
+from ....training.tools.deltas import Parts, check_finite, check_read, delta_weight
 from ....training.tools.strengths import ResolvedStrengths, Strengths
 from .model_facts import model_family
 
@@ -52,6 +54,7 @@ def apply_lora(
     _check_family(lora, family)
     modules = _host_modules(lora, family, key_map(model, clip))
     for module in modules:
+        check_read(module.name, module.parts, ("reshape_weight",))  # which the host reads
         check_finite(module.name, module.parts)
     resolved = strengths.resolve(family)
     new_model, new_clip = (None if one is None else one.clone() for one in (model, clip))
@@ -110,7 +113,22 @@ def key_map(model: Any, clip: Any) -> dict[str, str]:
         keys = comfy.lora.model_lora_keys_unet(model.model, keys)
     if clip is not None:
         keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
+        keys = _kohya_text_keys(clip) | keys
     return {name: key for name, key in keys.items() if isinstance(key, str)}
+
+
+def _kohya_text_keys(clip: Any) -> dict[str, str]:
+    """Host key by kohya's name for all weights of the text encoders; the host knows those of their layers alone."""
+    keys, found = clip.cond_stage_model.state_dict(), {}
+    parts: tuple[tuple[PartName, str], ...] = (("text_encoder", "clip_l."), ("text_encoder_2", _BOTH_CLIPS))
+    for part, prefix in parts:
+        paths = [
+            key[len(prefix) : -len(".weight")] for key in keys if key.startswith(prefix) and key.endswith(".weight")
+        ]
+        if paths:
+            named = file_keys(paths, part, family_of(None, clip))
+            found |= {name: f"{prefix}{path}.weight" for path, name in named.items()}
+    return found
 
 
 def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> list[_HostModule]:
@@ -179,7 +197,7 @@ def _is_ours(parts: Parts, as_trained: bool) -> bool:
         return False  # the host logs what it cannot read
     if form.loaders == "none" or "bm.weight" in parts or "scalar" in parts:
         return True
-    if form is boft.FORM and "alpha" not in parts:
+    if (form is boft.FORM and "alpha" not in parts) or (form is loha.FORM and parts["hada_w1_a"].ndim > 2):
         return True
     by_rows = "dora_scale" in parts and parts["dora_scale"].shape[0] > 1
     return as_trained and (by_rows or form.loaders == "differ")

@@ -202,6 +202,39 @@ def test_core_trainer_s_names_and_flattened_convolutions(comfy, models, node):
     assert [len(patches) for patches in model.patches.values()] == [1, 1]
 
 
+def test_loha_of_convolutions_with_four_dimensions_is_applied(models, node):
+    """As OneTrainer writes it; the host's loader fails on it."""
+    parts = made("loha", CONV)
+    whole = {
+        suffix: tensor.view(320, 4, 1, 1) if suffix.endswith("_a") else tensor.view(4, 320, 3, 3)
+        for suffix, tensor in parts.items()
+        if suffix != "alpha"
+    }
+    for lora in (named(CONV, parts | whole), LoraTensors(named(CONV, parts | whole))):
+        model, _ = node("BakeryApplyLoRA", model=models.model, lora=lora)
+        before = weights(models.model, models.clip)(CONV)
+        change = delta_weight(parts, None, before.shape)
+        assert_near(weights(model, models.clip)(CONV), before + change, 1e-7)
+        assert float(change.abs().max()) > 1e-6 * float(before.abs().max())
+
+
+def test_a_text_encoder_s_norms_embeddings_and_projection_are_applied(models, node):
+    """As the host's own extractor writes them; under kohya's names its loader knows the layers alone."""
+    from pack.training.networks.foreign import to_kohya
+
+    state = models.clip.cond_stage_model.state_dict()
+    prefix, lora = "clip_l.transformer.", {}
+    paths = [key for key in state if key.startswith(prefix) and key.endswith(".weight")]
+    for key in paths:
+        name, shape = f"text_encoders.{key.removesuffix('.weight')}", state[key].shape
+        if len(shape) < 2:
+            lora[f"{name}.diff"] = small(*shape)
+        else:
+            lora |= {f"{name}.lora_up.weight": small(shape[0], 2), f"{name}.lora_down.weight": small(2, shape[1])}
+    _, clip = node("BakeryApplyLoRA", model=models.model, clip=models.clip, lora=to_kohya(lora))
+    assert {key for key in clip.patcher.patches if key.endswith(".weight")} == set(paths)
+
+
 def test_merged_is_both_applied(comfy, models, node):
     one = {**named(LINEAR, made("lora", LINEAR)), **named(CONV, made("lora", CONV))}
     two = named(LINEAR, made("lora", LINEAR, seed=5))

@@ -7,7 +7,8 @@ from diffusers.loaders.lora_conversion_utils import (
     _convert_non_diffusers_lora_to_diffusers,
     _maybe_map_sgm_blocks_to_diffusers,
 )
-from pack.training.files.formats import Tensors, split_modules, to_diffusers, to_kohya
+from pack.training.files.formats import Tensors, split_modules, to_diffusers
+from pack.training.networks.foreign import to_kohya
 from pack.training.tools.deltas import delta_weight
 
 UNETS = {

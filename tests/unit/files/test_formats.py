@@ -6,8 +6,9 @@ import re
 import diffusers
 import pytest
 import torch
-from pack.training.files.formats import detect_family, split_modules, to_diffusers, to_kohya
+from pack.training.files.formats import detect_family, split_modules, to_diffusers
 from pack.training.files.names import dotted, to_diffusers_unet, to_original_unet
+from pack.training.networks.foreign import to_kohya
 
 SDXL = {
     "cross_attention_dim": 2048,

@@ -14,7 +14,7 @@ from pack.training.files.facts import (
 )
 from pack.training.files.metadata import build_metadata
 
-LORA = NetworkFacts(algorithm="lora", rank=16, alpha=8.0)
+LORA = NetworkFacts(algorithm="lora", module="networks.lora", rank=16, alpha=8.0)
 TRAINING = TrainingFacts(
     session_id="77",
     fingerprint="f1",

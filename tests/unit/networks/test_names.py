@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from pack.tests.support.tiny_networks import TinyUNet
-from pack.training.files.formats import split_modules, to_kohya
+from pack.training.files.formats import split_modules
 from pack.training.networks import Network, NetworkSettings
+from pack.training.networks.foreign import to_kohya
 from pack.training.networks.names import alias_keys, diffusers_names, file_keys
 from pack.training.tools.deltas import delta_weight
 from pack.training.tools.merge import MergeSettings, merge

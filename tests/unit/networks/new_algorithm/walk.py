@@ -11,8 +11,8 @@ runpy.run_path(str(COPY / "tests" / "support" / "alias.py"))["alias_pack"]()
 import torch  # noqa: E402
 from pack.tests.support.toy_model import ToyBase, run, toy_request, with_steps  # noqa: E402
 from pack.training.files.formats import split_modules  # noqa: E402
-from pack.training.files.lora_file import load_kohya  # noqa: E402
 from pack.training.networks.algorithms import NAMES  # noqa: E402
+from pack.training.networks.foreign import load_kohya  # noqa: E402
 from pack.training.networks.network import Network  # noqa: E402
 from pack.training.networks.settings import NetworkSettings  # noqa: E402
 from pack.training.tools.deltas import delta_weight  # noqa: E402

@@ -1,0 +1,211 @@
+"""Files of other tools: their key names become kohya's, their tensors' shapes those of LyCORIS.
+
+Read: kohya, LyCORIS (`lycoris_`), OneTrainer (LoHa's factors of convolutions with four dimensions), diffusers and peft
+(`unet.`, `base_model.model.`, `lora_A`), ComfyUI's own trainer and extractor (`diffusion_model.`, `text_encoders.`,
+convolutions flattened), SD1.5 and SDXL, original or diffusers paths.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ..base_model import ModelFamily
+from ..files.formats import Tensors, detect_family, split_modules
+from ..files.lora_file import LoraFile, load_lora
+from ..files.names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, unet_name
+from . import loha
+from .algorithms import TENSOR_NAMES
+from .peft_alphas import ALPHA_METADATA, with_alphas
+
+_DOWN, _UP = "lora_down.weight", "lora_up.weight"
+_CORES = {"hada_t1", "hada_t2"}
+_MAGNITUDE = re.compile(r"\.lora_magnitude_vector\b")
+_SUFFIXES: tuple[tuple[str, str], ...] = (
+    (r"[._]lora[._](?:A|down)(?:\.default)?(?:\.weight)?$", _DOWN),
+    (r"[._]lora[._](?:B|up)(?:\.default)?(?:\.weight)?$", _UP),
+    (r"\.lora_linear_layer\.down\.weight$", _DOWN),
+    (r"\.lora_linear_layer\.up\.weight$", _UP),
+    (r"\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$", "dora_scale"),
+    (r"\.(?:weight\.)?alpha$", "alpha"),
+    (rf"\.({'|'.join(map(re.escape, (*TENSOR_NAMES, 'reshape_weight')))})$", r"\1"),
+)
+_TEXT_ENCODER_PATHS = (
+    (r"(?:text_encoders?[._])?clip_g\.(?:transformer\.)?", "lora_te2_"),
+    (r"(?:text_encoders?[._])?clip_l\.(?:transformer\.)?", "lora_te1_"),
+    (r"lycoris_te2_|lora_te2_|text_encoder_2\.", "lora_te2_"),
+    (r"lycoris_te1_|lora_te1_", "lora_te1_"),
+    (r"lycoris_te_|lora_te_|text_encoder\.|(?=text_model[._])", "lora_te_"),
+)
+_UNET_PATHS = r"(?:diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
+_UNET_START = re.compile(
+    r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
+    r"|time_embed|label_emb|add_embedding)"
+)
+_CHECKPOINT = re.compile(r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\.")
+_UNKNOWN_ALGORITHM = "{}: of an algorithm that is not known here; convert the file with the tool that wrote it"
+_EMBEDDING = "bundle_emb."
+_IGNORED = re.compile(r"^(bundle_emb\.|lora_adapter_metadata)")
+
+
+def to_kohya(
+    tensors: Mapping[str, Tensor], family: ModelFamily | None = None, metadata: Mapping[str, str] | None = None
+) -> Tensors:
+    """The same LoRA under kohya's keys: prefix, underscored path, `.alpha` for every low-rank module.
+
+    SD1.5 files have diffusers' names, unless their U-Net has other levels than SD1.5's: original names stay then.
+    The family is found from names and shapes where not given. `metadata` is the file's: diffusers keeps peft's alphas
+    in it. Tensors come to the CPU; flattened convolutions get their shape back, and LoHa's get LyCORIS'.
+
+    Raises:
+        ValueError: There is no key, one belongs to another architecture or to a checkpoint, two name one tensor, or the
+            family cannot be told.
+    """
+    split = {key: split_key(key) for key in tensors if not is_ignored(key)}
+    if not split:
+        raise ValueError("the file holds no tensors of a LoRA; get it again or choose another")
+    for key, (module, suffix) in split.items():
+        _check_known(module, suffix, key)
+    family = family or detect_family({key: tensors[key] for key in split})
+    plain = {key: _module_name(module, family) for key, (module, _) in split.items()}
+    named = _unet_names(plain.values(), family)
+    renamed = {key: f"{named.get(plain[key], plain[key])}.{suffix}" for key, (_, suffix) in split.items()}
+    _check_distinct(renamed)
+    result = {new: _plain(key, tensors[key]) for key, new in renamed.items()}
+    return with_alphas(_with_shapes(result), metadata or {})
+
+
+def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
+    """The same under kohya's names. What diffusers says of alphas in the metadata is in the tensors then.
+
+    Raises:
+        ValueError: It is not readable, or no LoRA of SD1.5 or SDXL, or `family` is not given and cannot be told.
+    """
+    file = load_lora(path)
+    try:
+        tensors = to_kohya(file.tensors, family, file.metadata)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    metadata = {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA}
+    return LoraFile(tensors, metadata, ignored_note(file.tensors))
+
+
+def ignored_note(tensors: Mapping[str, Tensor]) -> str:
+    """What a file holds besides a LoRA and is not read; empty where there is nothing."""
+    names = [key for key in tensors if key.startswith(_EMBEDDING)]
+    if not names:
+        return ""
+    return (
+        f"{len(names)} tensors of embeddings packed in the file are not read ({names[0]} first); load them from a file "
+        "of their own in models/embeddings"
+    )
+
+
+def is_ignored(key: str) -> bool:
+    """Whether a file's key is no module of the LoRA but something packed beside it: embeddings, settings."""
+    return _IGNORED.match(key) is not None
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Module as the file names it, and the tensor's suffix in kohya's words.
+
+    Raises:
+        ValueError: It is no tensor of a LoRA.
+    """
+    plain = re.sub(r"^(unet\.|text_encoder(?:_2)?\.)?base_model\.model\.", r"\1", key).replace(".processor.", ".")
+    for pattern, suffix in _SUFFIXES:
+        if found := re.search(pattern, plain):
+            return plain[: found.start()], found.expand(suffix)
+    if _CHECKPOINT.match(key):
+        raise ValueError(f"a whole checkpoint, not a LoRA (it holds {key}); load it with Load Checkpoint")
+    if _path(plain):
+        raise ValueError(_UNKNOWN_ALGORITHM.format(key))
+    raise ValueError(f"{key}: not a LoRA tensor known here; the file may belong to another kind of model")
+
+
+def _check_known(module: str, suffix: str, key: str) -> None:
+    """Before the family is asked for: what is of another model has none to choose."""
+    path = _path(module)
+    if not path:
+        raise ValueError(
+            f"{key}: not a module of SD1.5 or SDXL; LoRAs of other models cannot be used here, choose one of these two"
+        )
+    if suffix != "weight":
+        return
+    try:
+        dotted(path.replace(".", "_"))
+    except ValueError:  # a name that ends like that of (IA)3 alone: peft's `oft_R.weight`
+        raise ValueError(_UNKNOWN_ALGORITHM.format(key)) from None
+
+
+def _path(module: str) -> str:
+    """Path within its part of the model, empty for what is no module of it."""
+    for pattern, _ in _TEXT_ENCODER_PATHS:
+        if found := re.match(pattern, module):
+            return module[found.end() :]
+    return _unet_path(module)
+
+
+def _unet_path(module: str) -> str:
+    """Path within the U-Net, empty for what is no module of it."""
+    start = re.match(_UNET_PATHS, module)
+    path = module[start.end() if start else 0 :]
+    return path if _UNET_START.match(path) else ""
+
+
+def _module_name(module: str, family: ModelFamily) -> str:
+    """With kohya's prefix and underscores; a U-Net's blocks are still named as in the file."""
+    for pattern, prefix in _TEXT_ENCODER_PATHS:
+        if found := re.match(pattern, module):
+            path = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", module[found.end() :])
+            return _text_prefix(prefix, family) + path.replace(".", "_").removeprefix("transformer_")
+    name = _unet_path(module).replace(".", "_")
+    return UNET_PREFIX + (name + "_0" if name.endswith("_to_out") else name)
+
+
+def _check_distinct(renamed: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for key, new in renamed.items():
+        if (other := first.setdefault(new, key)) != key:
+            raise ValueError(f"{other} and {key} are one tensor of the model; is the file for another model family?")
+
+
+def _unet_names(names: Iterable[str], family: ModelFamily) -> dict[str, str]:
+    """Kohya's name of every U-Net module, by its name in either naming."""
+    bare = {name: name.removeprefix(UNET_PREFIX) for name in names if name.startswith(UNET_PREFIX)}
+    if family == "sd15" and not has_two_blocks_a_level(bare.values()):
+        return {}
+    return {name: UNET_PREFIX + unet_name(path, family) for name, path in bare.items()}
+
+
+def _text_prefix(prefix: str, family: ModelFamily) -> str:
+    if family == "sd15":
+        return "lora_te_"
+    return "lora_te1_" if prefix == "lora_te_" else prefix
+
+
+def _plain(key: str, tensor: Tensor) -> Tensor:
+    """On the CPU; peft's magnitudes, (O,) or (1, O, 1, 1), as (O,), which tells them from those by input channel."""
+    tensor = tensor.detach().cpu()
+    return tensor.flatten() if _MAGNITUDE.search(key) else tensor
+
+
+def _with_shapes(tensors: Tensors) -> Tensors:
+    """Flattened 3x3 factors (rank, in * 9) and (out, rank) get four dimensions, peft's magnitudes a weight's.
+
+    LoHa's factors lose theirs, (out, rank, 1, 1) and (rank, in, 3, 3), unless there is a Tucker core beside them.
+    """
+    result = dict(tensors)
+    for name, parts in split_modules(tensors).items():
+        if not _CORES & parts.keys():
+            result |= {f"{name}.{suffix}": parts[suffix].flatten(1) for suffix in loha.NAMES if suffix in parts}
+        if not {_DOWN, _UP} <= set(parts):
+            continue
+        down, up = parts[_DOWN], parts[_UP]
+        if down.ndim == 2 and is_convolution_3x3(name):
+            result[f"{name}.{_DOWN}"] = down.reshape(down.shape[0], -1, 3, 3)
+            result[f"{name}.{_UP}"] = up.reshape(*up.shape[:2], 1, 1)
+        if "dora_scale" in parts and parts["dora_scale"].ndim == 1:
+            result[f"{name}.dora_scale"] = parts["dora_scale"].reshape(-1, *[1] * (down.ndim - 1))
+    return result
