@@ -12,6 +12,7 @@ from ...training.data.dataset import Dataset, balance, combine
 from ...training.data.export import write_dataset
 from ...training.data.folder import scan_folder
 from ...training.data.from_images import subset_from_images
+from ...training.data.report import further_lines_note
 from .. import sockets
 from ..comfy_bridge.host.folders import input_folder, input_subfolders
 
@@ -93,7 +94,7 @@ class BakeryLoadDataset(io.ComfyNode):
         ).with_role(values.get("is_regularization", False), values.get("loss_weight", 1.0))
         for note in dataset.notes:
             logging.warning("LoRA Bakery: %s: %s", folder, note)
-        text = [summary(dataset), *dataset.notes]
+        text = [summary(dataset), *dataset.notes, *further_lines_note(dataset)]
         return io.NodeOutput(dataset, ui={"text": text, "bakery_dataset": [{"folder": folder}]})
 
 

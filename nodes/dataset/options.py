@@ -237,6 +237,11 @@ def _advanced_bucket_inputs() -> list[io.Input]:
             tooltip="Where encoded images (latents) are cached: in memory for this run, or on disk for later "
             "runs too.", **more,
         ),
+        io.Boolean.Input(
+            "nearest_bucket", default=BUCKETS.nearest_bucket,
+            tooltip="Where upscale is off: images larger than the resolution go to the nearest bucket, which cuts off "
+            "less. Off: a bucket for each by the rule of kohya's sd-scripts.", **more,
+        ),
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...training.data.brackets import as_text
 from ...training.data.dataset import bracket_notes
 from ...training.data.prepare import place_images
+from ...training.data.report import dataset_notes
 from ...training.files.lora_file import load_lora
 from ...training.loop.stages import Stage, stage_optimizers
 from ...training.networks.settings import NetworkSettings
@@ -115,6 +116,7 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
         *([] if request.start else damping_notes(request)),
         *bracket_notes(trained_dataset(request)),
+        *dataset_notes(trained_dataset(request), request.base.family),
     ]
 
 

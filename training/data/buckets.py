@@ -42,6 +42,9 @@ class BucketSettings:
     """Mirror half of the images, chosen at random each epoch; wrong for anything asymmetric."""
     use_alpha_masks: bool = False
     """Use an image's transparency as its loss mask; off, transparent parts become white."""
+    nearest_bucket: bool = False
+    """Without `upscale`: images larger than the resolution go to the nearest of the buckets used with it that is not
+    larger than they. Off, sd-scripts' rule makes a bucket for each, which may cut off more."""
     cache: Literal["ram", "disk"] = "disk"
     """Where encoded latents are kept: for this run, or in files that later runs find again, where there is a folder
     for them. A picture takes 64 KB at 512 x 512 pixels, 256 KB at 1024 x 1024."""
@@ -77,10 +80,17 @@ class BucketGrid:
     """Largest area of a bucket in pixels."""
     step: int
     """Pixels."""
+    usual: tuple[Size, ...] = ()
+    """Where images larger than `max_area` go instead of to a bucket of their own."""
 
     def choose(self, image: Size) -> tuple[Size, Size]:
         """(bucket, size the image is scaled to before it is cropped to the bucket)."""
         if not self.sizes:
+            is_large = image[0] * image[1] > self.max_area
+            within = [size for size in self.usual if is_large and size[0] <= image[0] and size[1] <= image[1]]
+            if within:
+                bucket = _nearest_aspect(image, within)
+                return bucket, cover(image, bucket)
             return own_bucket(image, self.max_area, self.step)
         bucket = image if image in self.sizes else _nearest_aspect(image, self.sizes)
         return bucket, cover(image, bucket)
@@ -100,8 +110,10 @@ def bucket_grid(settings: BucketSettings, items: Sequence[ImageItem], family: Mo
     low = settings.min_bucket_size or max(step, min(width, height) // 2)
     high = settings.max_bucket_size or 2 * max(width, height)
     area = width * height
-    sizes = bucket_sizes(area, low, high, step) if settings.upscale else ()
-    return BucketGrid(sizes=sizes, max_area=area, step=step)
+    usual = bucket_sizes(area, low, high, step)
+    if settings.upscale:
+        return BucketGrid(sizes=usual, max_area=area, step=step)
+    return BucketGrid(sizes=(), max_area=area, step=step, usual=usual if settings.nearest_bucket else ())
 
 
 def bucket_sizes(max_area: int, min_size: int, max_size: int, step: int) -> tuple[Size, ...]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from .folder import image_extensions
-from .images import hash_bytes
-from .sidecars import CAPTION_EXTENSIONS, metadata_key, read_metadata
+from .images import hash_bytes, image_extensions
+from .sidecars import CAPTION_EXTENSIONS, caption_path, caption_suffixes, metadata_key, read_metadata
 
 EXTENSION = re.compile(r"\.[\w-]{1,20}", re.ASCII)
 NOT_CAPTIONS = frozenset({".json", ".jsonl", ".safetensors"})
@@ -29,8 +28,7 @@ class CaptionRules:
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Endings of caption files; of several that are there, the first is read."""
-        first = self.extension if self.extension.startswith(".") else f".{self.extension}"
-        return tuple(dict.fromkeys((first, *CAPTION_EXTENSIONS)))
+        return caption_suffixes(self.extension)
 
 
 DEFAULT_RULES = CaptionRules()
@@ -103,8 +101,7 @@ class CaptionReader:
 
     def path_of(self, image: Path) -> Path:
         """The caption file that is read, else the one to make."""
-        candidates = [image.with_suffix(suffix) for suffix in self.rules.suffixes]
-        return next((path for path in candidates if path.exists()), candidates[0])
+        return caption_path(image, self.rules.extension) or image.with_suffix(self.rules.suffixes[0])
 
 
 @lru_cache(maxsize=100_000)

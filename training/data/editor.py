@@ -17,7 +17,7 @@ from ..files.atomic import copy_atomic, write_text_atomic
 from ..files.changed import Changed
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .entries import EXCLUDED, REMOVED, Entry, list_entries, place_of, tag_counts, with_same_stem
-from .folder import image_extensions
+from .images import image_extensions
 from .marks import Mark, read_marks, write_marks
 from .tags import TagEdits, edit_captions
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
-from .folder import image_extensions, natural_key
+from .folder import natural_key
+from .images import image_extensions
 from .marks import Mark, read_marks
 from .tags import count_tags
 

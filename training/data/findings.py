@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from .captions import CaptionMoment, process_caption
+from .dataset import Dataset
 from .folder import natural_key
 from .images import pixels_HWC, read_rgb_and_mask
+from .placement import cut_share
 from .prepared import Entry
 from .tags import normal, split_tags
 
@@ -21,6 +23,7 @@ THUMBNAIL_SIZE = (16, 16)
 NEAR_DUPLICATE_DIFFERENCE = 2.5 / 255
 ENLARGED_TOO_MUCH = 1.5
 MAX_COMPARED = 3000
+CUT_OFF_TOO_MUCH = 0.1
 
 
 def caption_as_trained(entry: Entry) -> str:
@@ -115,3 +118,20 @@ def inseparable_tags(entries: Sequence[Entry]) -> list[tuple[list[str], int]]:
     for tag, images in tag_images(entries).items():
         groups[images].append(tag)
     return [(tags, len(images)) for images, tags in groups.items() if len(tags) > 1 and len(images) > 1]
+
+
+def cut_off(entries: Sequence[Entry]) -> list[str]:
+    """Names of images that lose more than a tenth of their area to the bucket's crop, with the share."""
+    shares = {entry.item.name: cut_share(entry.placement) for entry in entries}
+    return [f"{name} ({share:.0%})" for name, share in shares.items() if share > CUT_OFF_TOO_MUCH]
+
+
+def further_lines(dataset: Dataset) -> list[str]:
+    """Names of images whose captions have more lines than the first, where that alone is trained."""
+    return [
+        item.name
+        for subset in dataset.subsets
+        if not subset.captions.use_wildcards
+        for item in subset.items
+        if len(item.captions) > 1
+    ]

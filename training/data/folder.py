@@ -6,21 +6,17 @@ epoch. Folders without a number, nested folders and images next to the folders a
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from .dataset import Dataset, Subset
-from .images import ImageFacts, ImageItem, inspect_file
+from .images import ImageFacts, ImageItem, image_extensions, inspect_file
+from .leftovers import counted, folder_notes, names, unmatched_notes
 from .marks import REGULARIZATION, VALIDATION, Mark, read_marks
-from .sidecars import metadata_key, read_caption_file, read_metadata
+from .sidecars import caption_path, caption_suffixes, metadata_key, read_captions, read_metadata
 
-ALWAYS_READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-SOMETIMES_READABLE = frozenset({".avif", ".jxl"})
-MAX_NAMES_SHOWN = 10
 NUMBERED_FOLDER = re.compile(r"(\d+)_(.+)")
 """kohya's name of a concept's folder: repeats and name."""
 
@@ -29,11 +25,6 @@ NUMBERED_FOLDER = re.compile(r"(\d+)_(.+)")
 class _Concept:
     name: str
     repeats: int
-
-
-def image_extensions() -> frozenset[str]:
-    """Lowercase extensions of the image formats this installation can read."""
-    return ALWAYS_READABLE | (SOMETIMES_READABLE & Image.registered_extensions().keys())
 
 
 TAGGER_PAGE = "docs/guide/captions.md"
@@ -68,21 +59,22 @@ def scan_folder(
     """Images in and below a folder with their captions, one subset for each `N_name` folder.
 
     `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
-    file beside it, else `class_tokens`, else the name of its folder without the number. `mask_folder` holds masks
-    under the images' names. Images that cannot be read are skipped and named in the dataset's notes. Marks in
-    `marks.json` make images regularization images, or hold them out for validation.
+    file beside it (blank if that is), else `class_tokens`, else the name of its folder without the number.
+    `mask_folder` holds masks under the images' names. Whatever else is in the folder is named in the dataset's notes.
+    Marks in `marks.json` make images regularization images, or hold them out for validation.
 
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
-    paths = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
-    paths = [path for path in paths if _concept(path, folder).repeats > 0]
+    found = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
+    paths = [path for path in found if _concept(path, folder).repeats > 0]
     facts, broken = _inspect_all(paths)
     if not facts:
         raise ValueError(_nothing_found(folder, len(paths)))
-    captions, unnamed = _captions(folder, list(facts), caption_extension, metadata)
+    known = {} if metadata is None else read_metadata(metadata)
+    captions, unnamed = _captions(folder, list(facts), caption_extension, known)
     if class_tokens:
         captions |= dict.fromkeys(unnamed, (class_tokens,))
         unnamed = []
@@ -105,7 +97,14 @@ def scan_folder(
             )
         )
     notes = [_unnamed_note(folder, unnamed, len(captions))] * bool(unnamed)
-    notes += [f"skipped because they cannot be read: {_names(broken + broken_masks)}"] * bool(broken + broken_masks)
+    notes += [f"skipped because they cannot be read: {names(broken + broken_masks)}"] * bool(broken + broken_masks)
+    notes += _zero_note(folder, found, paths)
+    keys = {metadata_key(path, folder) for path in paths}
+    notes += [] if metadata is None else unmatched_notes(f"entries in {metadata.name}", known, keys)
+    notes += [] if mask_folder is None else unmatched_notes("masks", masks, keys)
+    texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
+    apart = [path for path in (metadata, mask_folder) if path is not None]
+    notes += folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart)
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
         subset = Subset(
@@ -148,16 +147,15 @@ def _masks(folder: Path | None) -> tuple[dict[str, tuple[Path, str]], list[str]]
 
 
 def _captions(
-    folder: Path, paths: Sequence[Path], extension: str, metadata: Path | None
+    folder: Path, paths: Sequence[Path], extension: str, known: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[Path, tuple[str, ...]], list[Path]]:
     """Caption lines of each image, and the images that got their folder's name."""
-    known = {} if metadata is None else read_metadata(metadata)
     captions: dict[Path, tuple[str, ...]] = {}
     unnamed: list[Path] = []
     unreadable: list[str] = []
     for path in paths:
         try:
-            lines = known.get(metadata_key(path, folder)) or read_caption_file(path, extension)
+            lines = known.get(metadata_key(path, folder)) or read_captions(caption_path(path, extension))
         except ValueError as error:
             unreadable.append(str(error))
             continue
@@ -167,6 +165,11 @@ def _captions(
     if unreadable:
         raise ValueError("; ".join(unreadable))
     return captions, unnamed
+
+
+def _zero_note(folder: Path, found: Sequence[Path], used: Sequence[Path]) -> list[str]:
+    left = [path.relative_to(folder).as_posix() for path in found if path not in set(used)]
+    return [f"pictures left out because their folder's name says 0 repeats: {counted(left)}"] * bool(left)
 
 
 def _concept(path: Path, folder: Path) -> _Concept:
@@ -181,18 +184,13 @@ def _concept(path: Path, folder: Path) -> _Concept:
 
 def _unnamed_note(folder: Path, paths: Sequence[Path], total: int) -> str:
     used = dict.fromkeys(_concept(path, folder).name for path in paths)
-    names = _names([path.relative_to(folder).as_posix() for path in paths])
+    shown = names([path.relative_to(folder).as_posix() for path in paths])
     return (
         f"{len(paths)} of {total} images have no caption, so the folder's name is used ({', '.join(map(repr, used))}): "
-        f"{names}. A tagger node writes captions: see Captions from a tagger in the guide ({TAGGER_PAGE})"
+        f"{shown}. A tagger node writes captions: see Captions from a tagger in the guide ({TAGGER_PAGE})"
     )
 
 
 def _nothing_found(folder: Path, num_broken: int) -> str:
     found = f"none of its {num_broken} can be read" if num_broken else "there are none in it"
     return f"the folder {folder.name!r} must have images ({', '.join(sorted(image_extensions()))}), but {found}"
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MAX_NAMES_SHOWN])
-    return shown if len(names) <= MAX_NAMES_SHOWN else f"{shown} and {len(names) - MAX_NAMES_SHOWN} more"

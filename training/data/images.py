@@ -17,6 +17,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+ALWAYS_READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SOMETIMES_READABLE = frozenset({".avif", ".jxl"})
+_UNREAD = (
+    ".apng .arw .cr2 .dds .dng .exr .gif .hdr .heic .heif .ico .jfif .jp2 .jpe .mov .mp4 .nef .pbm .pgm .ppm .psd .qoi "
+    ".svg .tga .tif .tiff .webm"
+)
+PICTURE_FORMATS = ALWAYS_READABLE | SOMETIMES_READABLE | set(_UNREAD.split())
+"""Endings of pictures and clips, read or not, in lower case."""
 HIGH_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE = (255, 255, 255, 255)
 
@@ -50,6 +58,11 @@ class ImageFacts:
     width: int
     height: int
     content_hash: str
+
+
+def image_extensions() -> frozenset[str]:
+    """Lowercase extensions of the image formats this installation can read."""
+    return ALWAYS_READABLE | (SOMETIMES_READABLE & Image.registered_extensions().keys())
 
 
 def inspect_file(path: Path) -> ImageFacts:

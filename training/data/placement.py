@@ -4,6 +4,7 @@ Sizes are (width, height) in pixels; `ImageSize` has them in SDXL's order, heigh
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from PIL import Image, ImageOps
@@ -46,6 +47,11 @@ def place(item: ImageItem, grid: BucketGrid) -> Placement:
     bucket, scaled = grid.choose((item.width, item.height))
     left, top = (scaled[0] - bucket[0]) // 2, (scaled[1] - bucket[1]) // 2
     return Placement(bucket=bucket, scaled=scaled, left_top=(left, top))
+
+
+def cut_share(placement: Placement) -> float:
+    """Share of the image's area that the crop to the bucket leaves out, 0 to below 1."""
+    return 1 - prod(placement.bucket) / prod(placement.scaled)
 
 
 def crop_anywhere(placement: Placement, generator: Generator) -> Placement:

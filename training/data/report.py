@@ -7,9 +7,12 @@ from ..base_model import ModelFamily
 from .buckets import Size
 from .dataset import Dataset, bracket_notes
 from .findings import (
+    CUT_OFF_TOO_MUCH,
+    cut_off,
     duplicates,
     empty_captions,
     enlarged,
+    further_lines,
     inseparable_tags,
     masked_out,
     near_duplicates,
@@ -20,6 +23,7 @@ from .prepare import place_images
 from .prepared import Entry
 from .tags import count_tags
 
+FURTHER_LINES = "captions of several lines, of which the first alone is trained without use_wildcards"
 MAX_LISTED = 8
 MAX_TAGS_LISTED = 40
 
@@ -52,11 +56,27 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     found += [f"same picture: {_names(names)}" for names in duplicates(images)]
     found += [f"nearly the same picture: {a} and {b}" for a, b in near_duplicates(images)]
     found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
+    found += _left_out(dataset, entries)
     found += _if_any("the mask is black all over, so nothing is trained", masked_out(images))
     found += _if_any("empty caption", empty_captions(images))
     found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
     found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]
     return found
+
+
+def further_lines_note(dataset: Dataset) -> list[str]:
+    """A line on caption lines that are not trained, where there are any."""
+    return _if_any(FURTHER_LINES, further_lines(dataset))
+
+
+def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
+    """What of the images and captions is not trained, a line each; empty where all is."""
+    return _left_out(dataset, place_images(dataset, family))
+
+
+def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
+    what = f"cut off by the bucket by more than {CUT_OFF_TOO_MUCH:.0%}"
+    return [*_if_any(what, cut_off(entries)), *further_lines_note(dataset)]
 
 
 def _inseparable(tags: Sequence[str], count: int) -> str:
@@ -115,7 +135,7 @@ def _section(title: str, lines: Sequence[str]) -> str:
 
 def _if_any(what: str, names: Sequence[str]) -> list[str]:
     unique = list(dict.fromkeys(names))
-    return [f"{what}: {_names(unique)}"] if unique else []
+    return [f"{what}: {len(unique)} ({_names(unique)})"] if unique else []
 
 
 def _names(names: Sequence[str]) -> str:

@@ -10,23 +10,42 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from .images import PICTURE_FORMATS
+
 CAPTION_EXTENSIONS = (".txt", ".caption")
 NAME_FIELDS = ("file_name", "image_path", "path", "image")
 CAPTION_FIELDS = ("caption", "text", "tags")
 
 
-def read_caption_file(image: Path, extension: str) -> tuple[str, ...]:
-    """Lines of the caption file of an image that are not empty; the usual extensions are tried after `extension`.
+def caption_suffixes(extension: str) -> tuple[str, ...]:
+    """Endings of caption files; of several that are there, the first is read."""
+    first = extension if extension.startswith(".") else f".{extension}"
+    return tuple(dict.fromkeys((first, *CAPTION_EXTENSIONS)))
+
+
+def caption_path(image: Path, extension: str) -> Path | None:
+    """The caption file of an image, also where its ending has other letter case; None where there is none."""
+    suffixes = caption_suffixes(extension)
+    candidates = (suffix for wanted in suffixes for suffix in (wanted, wanted.upper(), wanted.lower(), wanted.title()))
+    return next((path for suffix in candidates if (path := image.with_suffix(suffix)).is_file()), None)
+
+
+def read_captions(path: Path | None) -> tuple[str, ...]:
+    """Lines of a caption file that are not empty; one empty line where all are, none without a file.
 
     Raises:
         ValueError: The file is not UTF-8.
     """
-    first = extension if extension.startswith(".") else f".{extension}"
-    for suffix in dict.fromkeys((first, *CAPTION_EXTENSIONS)):
-        path = image.with_suffix(suffix)
-        if path.is_file():
-            return _lines(read_text(path))
-    return ()
+    return () if path is None else _lines(read_text(path)) or ("",)
+
+
+def read_caption_file(image: Path, extension: str) -> tuple[str, ...]:
+    """Lines of the caption file of an image, as `read_captions` has them.
+
+    Raises:
+        ValueError: The file is not UTF-8.
+    """
+    return read_captions(caption_path(image, extension))
 
 
 def read_text(path: Path) -> str:
@@ -57,7 +76,7 @@ def read_metadata(path: Path) -> dict[str, tuple[str, ...]]:
 
 def metadata_key(image: Path, folder: Path) -> str:
     """Name of an image in `read_metadata` of a file in `folder`."""
-    return image.relative_to(folder).with_suffix("").as_posix()
+    return _stem(PurePosixPath(image.relative_to(folder).as_posix()))
 
 
 def _records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -86,12 +105,21 @@ def _key(name: str, folder: Path) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     with contextlib.suppress(ValueError):
         path = path.relative_to(PurePosixPath(folder.as_posix()))
-    return path.with_suffix("").as_posix()
+    return _stem(path)
+
+
+def _stem(path: PurePosixPath) -> str:
+    """Without the ending of a picture: other dots belong to the name."""
+    return (path.with_suffix("") if path.suffix.lower() in PICTURE_FORMATS else path).as_posix()
 
 
 def _caption(fields: dict[str, Any]) -> tuple[str, ...]:
-    parts: list[Any] = [fields[name] for name in CAPTION_FIELDS if fields.get(name)]
-    return _lines(", ".join(_text(part) for part in parts))
+    """Lines of the caption, each with the tags behind it, as sd-scripts joins them."""
+    texts = [_lines(_text(fields[name])) for name in CAPTION_FIELDS if fields.get(name)]
+    *sentences, last = texts or [()]
+    lines = [line for text in sentences for line in text]
+    tags = ", ".join(last)
+    return tuple(f"{line}, {tags}" if tags else line for line in lines) if lines else last
 
 
 def _text(value: Any) -> str:

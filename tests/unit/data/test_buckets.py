@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from pack.tests.support.pictures import subset
 from pack.training.data.buckets import BucketGrid, BucketSettings, bucket_grid, bucket_sizes, cover
+from pack.training.data.dataset import Dataset, with_buckets
 
 ITEMS = subset([(64, 64)]).items
 
@@ -114,3 +115,26 @@ def test_no_bucket_exceeds_the_area_however_long_the_image(image):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         BucketSettings(**settings)
+
+
+def test_large_images_may_go_to_the_nearest_bucket_without_upscaling():
+    usual, nearest = (
+        grid_of(resolution=1024, upscale=False),
+        grid_of(resolution=1024, upscale=False, nearest_bucket=True),
+    )
+    assert usual.choose((1050, 1080))[0] == (960, 960)  # as sd-scripts has it
+    assert nearest.choose((1050, 1080))[0] == (1024, 1024)
+    draws = random.Random(2)
+    for _ in range(500):
+        image = (draws.randint(300, 4000), draws.randint(300, 4000))
+        bucket, scaled = nearest.choose(image)
+        assert bucket[0] * bucket[1] <= 1024 * 1024
+        assert bucket[0] <= scaled[0] <= image[0] and bucket[1] <= scaled[1] <= image[1]
+        if image[0] * image[1] <= 1024 * 1024:
+            assert (bucket, scaled) == usual.choose(image)
+
+
+def test_the_usual_choice_names_no_new_run():
+    plain = Dataset((subset([(64, 64)]),))
+    assert with_buckets(plain, BucketSettings()).fingerprint() == plain.fingerprint()
+    assert with_buckets(plain, BucketSettings(nearest_bucket=True)).fingerprint() != plain.fingerprint()

@@ -68,13 +68,13 @@ def test_tiny_images_and_lonely_buckets():
     lines = found(
         with_buckets(dataset([(512, 512), (600, 500), (120, 100), (900, 300)]), BucketSettings(resolution=512))
     )
-    assert about(lines, "much smaller") == ["much smaller than trained (enlarged more than 1.5 times): image 3"]
+    assert about(lines, "much smaller") == ["much smaller than trained (enlarged more than 1.5 times): 1 (image 3)"]
     assert "image 4 (832x256)" in about(lines, "alone in its bucket")[0]
 
 
 def test_empty_captions_are_those_trained_without_text():
     data = with_texts(["", "sky"])
-    assert about(found(data), "empty caption") == ["empty caption: image 1"]
+    assert about(found(data), "empty caption") == ["empty caption: 1 (image 1)"]
     assert not about(found(with_captions(data, CaptionSettings(trigger="mia"))), "empty caption")
     assert not about(
         found(with_captions(with_texts(["a", "b"]), CaptionSettings(caption_dropout=0.4))), "empty caption"
@@ -142,8 +142,20 @@ def test_masks_that_leave_nothing_are_named(tmp_path):
     save(tmp_path / "masks" / "0.png", np.zeros((64, 64), np.uint8))
     save(tmp_path / "masks" / "1.png", picture(9)[..., 0])
     lines = found(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"))
-    assert about(lines, "mask") == ["the mask is black all over, so nothing is trained: 0.png"]
+    assert "pictures without masks: 1 (2)" in lines
+    assert about(lines, "the mask") == ["the mask is black all over, so nothing is trained: 1 (0.png)"]
     unmasked = place_images(scan_folder(tmp_path / "set"), "sd15")
     for entry in unmasked:
         entry.item.source.unlink()
     assert masked_out(unmasked) == []  # without a mask no picture is read again
+
+
+def test_what_the_bucket_cuts_off_and_further_lines_are_named():
+    data = with_buckets(Dataset((subset([(6000, 600), (512, 512)]),)), BucketSettings(resolution=512))
+    assert about(found(data), "cut off by the bucket") == ["cut off by the bucket by more than 10%: 1 (image 1 (60%))"]
+    lines = with_texts(["one", "two"])
+    (first, *others) = lines.subsets[0].items
+    several = Dataset((replace(lines.subsets[0], items=(replace(first, captions=("a", "b")), *others)),))
+    assert any(line.startswith("captions of several lines") and "1 (" in line for line in found(several))
+    drawn = with_captions(several, CaptionSettings(use_wildcards=True))
+    assert not about(found(drawn), "captions of several lines")

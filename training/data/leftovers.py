@@ -1,0 +1,89 @@
+"""What lies in a dataset's folder and is not trained as it seems, in words: nothing is passed over in silence."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .images import PICTURE_FORMATS, image_extensions
+from .marks import MARKS_FILE
+
+MAX_NAMES_SHOWN = 10
+_OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini", MARKS_FILE})
+_MASK = re.compile(r"(.+?)[-_. ]?mask(?:label)?s?", re.IGNORECASE)
+"""How tools name a mask that lies beside its picture: OneTrainer's is `NAME-masklabel.png`."""
+
+
+def folder_notes(
+    folder: Path,
+    pictures: Collection[Path],
+    captions: Collection[Path],
+    suffixes: Sequence[str],
+    apart: Collection[Path],
+) -> list[str]:
+    """A line for each kind of thing in the folder that is not used, or looks as if it were meant for something else.
+
+    `pictures` are those found in it, `captions` the text files that are read, `suffixes` the endings of such files in
+    lower case, `apart` files and folders that other lines speak of: the metadata file, the masks' folder.
+    """
+    links, files = _links_and_files(folder, apart)
+    left = [path for path in files if path not in {*pictures, *captions}]
+    stems = {path.with_suffix("") for path in pictures}
+    texts = [path for path in left if path.suffix.lower() in suffixes]
+    unread = [path for path in left if path.suffix.lower() in PICTURE_FORMATS]
+    others = [path for path in left if path not in {*texts, *unread} and path.suffix.lower() not in image_extensions()]
+    found: Mapping[str, list[Path]] = {
+        "linked folders are not entered; move them into the folder": links,
+        "pictures of formats that are not read; save them as PNG, JPEG or WebP": unread,
+        "caption files of no picture": [path for path in texts if path.with_suffix("") not in stems],
+        "caption files beside another one that is read instead": [p for p in texts if p.with_suffix("") in stems],
+        "look like masks of pictures beside them and are trained as pictures; move them to a folder of their own, "
+        "named like the pictures, and give it as mask_folder": _mask_like(pictures, stems),
+        "other files, not used": others,
+    }
+    return [_line(text, folder, paths) for text, paths in found.items() if paths]
+
+
+def unmatched_notes(what: str, keys: Collection[str], pictures: Collection[str]) -> list[str]:
+    """What of a second source (masks, metadata) fits no picture, and which pictures have nothing there."""
+    notes: list[str] = []
+    if extra := sorted(set(keys) - set(pictures)):
+        notes.append(f"{what} of no picture: {counted(extra)}")
+    if lacking := sorted(set(pictures) - set(keys)):
+        notes.append(f"pictures without {what}: {counted(lacking)}")
+    return notes
+
+
+def counted(found: Sequence[str]) -> str:
+    """How many, and the first few in order."""
+    return f"{len(found)} ({names(sorted(found))})"
+
+
+def names(found: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    shown = ", ".join(found[:MAX_NAMES_SHOWN])
+    return shown if len(found) <= MAX_NAMES_SHOWN else f"{shown} and {len(found) - MAX_NAMES_SHOWN} more"
+
+
+def _line(text: str, folder: Path, paths: Sequence[Path]) -> str:
+    return f"{text}: {counted([path.relative_to(folder).as_posix() for path in paths])}"
+
+
+def _links_and_files(folder: Path, apart: Collection[Path]) -> tuple[list[Path], list[Path]]:
+    links: list[Path] = []
+    files: list[Path] = []
+    for parent, folders, own in os.walk(folder):
+        paths = [Path(parent, name) for name in sorted(folders) if not name.startswith(".")]
+        links += [path for path in paths if path.is_symlink() and path not in apart]
+        folders[:] = [path.name for path in paths if path not in apart]
+        files += [Path(parent, name) for name in _visible(own)]
+    return links, [path for path in files if path not in apart]
+
+
+def _visible(files: Sequence[str]) -> Iterator[str]:
+    return (name for name in files if not name.startswith(".") and name.lower() not in _OF_THE_SYSTEM)
+
+
+def _mask_like(pictures: Collection[Path], stems: Collection[Path]) -> list[Path]:
+    found = ((path, _MASK.fullmatch(path.stem)) for path in pictures)
+    return [path for path, match in found if match and path.with_name(match[1]) in stems]
