@@ -11,6 +11,7 @@
     python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use
+    python dev.py gpu           prove the pack on this machine's card: gpu-report.md; --short: small models only
     python dev.py bench         measure speed and memory; bench -h tells how
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
     python dev.py faults        put faults into a copy of the code and see which tests find them
@@ -37,6 +38,7 @@ MODULES = {
     "workflows": "pack.workbench.examples",
     "texts": "pack.workbench.texts",
     **({"bench": "pack.workbench.bench"} if (ROOT / "workbench" / "bench").is_dir() else {}),
+    "gpu": "pack.workbench.gpu",
     "compare": "pack.workbench.comparison",
     "rounds": "pack.workbench.rounds",
     "faults": "pack.workbench.faults",

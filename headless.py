@@ -2,6 +2,7 @@
 
     python headless.py workflow.json [options of ComfyUI]
     python -m torch.distributed.run --nproc_per_node 2 headless.py workflow.json [options of ComfyUI]
+    python headless.py --check-gpu [--short] [--out DIR]    prove the pack on this card; writes gpu-report.md
 
 `workflow.json` is what the menu's Export (API) writes. Its Train LoRA nodes are executed with all they need, by
 ComfyUI's own worker, and leave the run that the graph finds when it is queued. ComfyUI is that of the custom_nodes
@@ -15,12 +16,16 @@ import os
 import sys
 import tempfile
 import time
+import types
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 TRAIN_NODE = "BakeryTrain"
 POLL_S = 0.2
+MOST_CARDS = 32
+"""As many as ComfyUI looks for."""
 
 
 def main() -> None:
@@ -28,6 +33,8 @@ def main() -> None:
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(__doc__)
         sys.exit()
+    if sys.argv[1:2] == ["--check-gpu"]:
+        check_gpu(sys.argv[2:])
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     prompt = read_prompt(Path(sys.argv[1]))
@@ -71,16 +78,52 @@ def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
         own += ["--database-url", "sqlite:///:memory:"]
     if not is_first_process() and "--verbose" not in options:
         own += ["--verbose", "ERROR"]  # the first one says it all
-    local_rank = os.environ.get("LOCAL_RANK")
-    if local_rank is not None and "--cpu" not in options and "--cuda-device" not in options:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        card = visible.split(",")[int(local_rank)] if visible else local_rank
+    if "--cpu" not in options and (card := own_card(options, os.environ)) is not None:
         # main.py does this for --cuda-device, but only where it is the program.
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = card
     sys.argv = [str(comfyui / "main.py"), *own, *options]
     # This folder's nodes/ would hide ComfyUI's nodes.py.
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(comfyui), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
+
+
+def own_card(options: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The cards this process sees: its own of those that are named or visible; None where all may be seen.
+
+    `--cuda-device 1,3` names those of all processes, `--default-device 2` the first one's; ends the program where
+    there are fewer cards than processes.
+    """
+    rank = environment.get("LOCAL_RANK")
+    named = option(options, "--cuda-device") or environment.get("CUDA_VISIBLE_DEVICES")
+    cards = named.split(",") if named else [str(index) for index in range(MOST_CARDS)]
+    first = option(options, "--default-device")
+    if first is not None and first in cards:
+        cards = [first, *(card for card in cards if card != first)]
+    if rank is None:
+        return ",".join(cards) if named or first is not None else None
+    if int(rank) >= len(cards):
+        sys.exit(f"there are more processes than cards: process {rank} has none of {named}. Start {len(cards)}.")
+    return cards[int(rank)]
+
+
+def option(options: Sequence[str], name: str) -> str | None:
+    """The value of an option of ComfyUI, written `--name value` or `--name=value`."""
+    for place, text in enumerate(options):
+        if text == name and place + 1 < len(options):
+            return options[place + 1]
+        if text.startswith(f"{name}="):
+            return text.partition("=")[2]
+    return None
+
+
+def check_gpu(options: list[str]) -> NoReturn:
+    """Ends with 0 if all that is checked on this machine's card held."""
+    comfyui = comfyui_folder()
+    start_arguments(comfyui, [], tempfile.gettempdir())
+    pack = types.ModuleType("pack")  # under a name of its own, without the nodes that ComfyUI would load
+    pack.__path__ = [str(Path(__file__).resolve().parent)]
+    sys.modules["pack"] = pack
+    sys.exit(importlib.import_module("pack.workbench.gpu.start").start(options))
 
 
 def train(prompt: dict[str, Any]) -> str:

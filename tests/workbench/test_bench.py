@@ -11,8 +11,8 @@ import pytest
 import torch
 from pack.workbench.bench import paper
 from pack.workbench.bench.contest import Case
-from pack.workbench.bench.layouts import SD15, SDXL, TINY, diffusers_model, host_model, map_weights, write_weights
 from pack.workbench.bench.meters import LiveMeter, module_tensors, storage_bytes
+from pack.workbench.layouts import SD15, SDXL, TINY, diffusers_model, host_model, map_weights, write_weights
 
 pytestmark = pytest.mark.comfy
 # 144 and 36 positions: no activation has the shape of a weight.
@@ -47,7 +47,7 @@ def model(weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_layouts_have_the_real_sizes(comfy):
-    from pack.workbench.bench.layouts import weight_shapes
+    from pack.workbench.layouts import weight_shapes
 
     counts = {
         layout.name: sum(torch.Size(s).numel() for s in weight_shapes(layout).values()) for layout in (SD15, SDXL)

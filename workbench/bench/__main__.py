@@ -20,9 +20,9 @@ from typing import Any
 
 from ...tests.support.alias import ROOT
 from ...tests.support.paths import CACHE
+from ..layouts import LAYOUTS, write_weights
 from .busy import measure_demo
 from .contest import Case
-from .layouts import LAYOUTS, write_weights
 from .plan import Comparison, comparisons
 from .report import comparison_table, machine, write_report
 from .rounds import ALIAS, compare

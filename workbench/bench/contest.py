@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...training.base_model import Checkpointing
 from ...training.networks.settings import NetworkSettings
-from .layouts import LAYOUTS, Layout
+from ..layouts import LAYOUTS, Layout
 
 Gate = Callable[[], None]
 TOKENS = 77

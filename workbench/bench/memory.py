@@ -9,9 +9,9 @@ import torch
 
 from ...training.loop.job import TrainState
 from ...training.loop.trainer import train_step
+from ..layouts import host_model, map_weights
 from . import pack_trainer, paper
 from .contest import Case, stacked
-from .layouts import host_model, map_weights
 from .meters import LiveMeter, module_tensors, saved_activations, storage_bytes
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .layouts import Layout
+from ..layouts import Layout
 
 FLOAT = 4
 Adapted = Literal["nothing", "attention_feed_forward", "all"]

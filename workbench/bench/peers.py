@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...training.networks.targets import select_targets
+from ..layouts import diffusers_model
 from .contest import STEPS, TOKENS, Case, Gate, stacked
-from .layouts import diffusers_model
 
 RATE = 1e-4
 

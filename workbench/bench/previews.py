@@ -14,8 +14,8 @@ import torch
 
 from ...training.networks.network import Network
 from ...training.watch.previews import PreviewSettings
+from ..layouts import host_model, map_weights
 from .contest import Case
-from .layouts import host_model, map_weights
 from .pack_trainer import base_model
 
 PROMPT, NEGATIVE = "a", ""

@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ...nodes.comfy_bridge.model import base_model as bridge
 from ...training.base_model import Checkpointing, TextConditioning
 from ...training.networks.network import Network
+from ..layouts import SDXL, Layout, host_model, weight_shapes
 from .contest import Case
-from .layouts import SDXL, Layout, host_model, weight_shapes
 from .meters import LiveMeter, module_tensors
 from .pack_trainer import POOLED_WIDTH, base_model, sizes
 

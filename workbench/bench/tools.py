@@ -26,7 +26,7 @@ from ...training.files.lora_file import load_lora, save_lora
 from ...training.files.names import UNET_PREFIX, unet_name
 from ...training.networks.network import Network
 from ...training.networks.settings import NetworkSettings
-from .layouts import SDXL, _empty_model, weight_shapes
+from ..layouts import SDXL, _empty_model, weight_shapes
 
 RANK, CHANGE_RANK = 32, 4
 LORA_SIZE = 0.02

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from ..layouts import host_model, map_weights
 from . import pack_trainer, peers
 from .contest import Case
-from .layouts import host_model, map_weights
 from .meters import LiveMeter
 
 MOMENTS_SHARE = 2 / 3

@@ -29,7 +29,7 @@ from pack.tests.support.paths import CHECKPOINTS, POCKET_CHECKPOINT, comfyui_fol
 from pack.tests.support.server import ComfyServer  # noqa: E402
 from pack.training.files.layout import file_order, header_bytes  # noqa: E402
 from pack.training.run.metrics import read_metrics  # noqa: E402
-from pack.workbench.bench.layouts import SD15, SDXL, weight_shapes  # noqa: E402
+from pack.workbench.layouts import SD15, SDXL, weight_shapes  # noqa: E402
 from pack.workbench.pocket.assemble import assemble, checkpoint_tensors  # noqa: E402
 from pack.workbench.pocket.weights import WEIGHTS_FOLDER  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402

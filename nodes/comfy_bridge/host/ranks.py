@@ -26,7 +26,8 @@ def join_ranks() -> Ranks:
         device = comfy.model_management.get_torch_device()
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        has_nccl = device.type == "cuda" and dist.is_nccl_available()  # Windows has none
         # Losses and words between processes are on the CPU, gradients where the network is.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=TIMEOUT)
         _ranks.append(TorchRanks())
     return current_ranks()

@@ -1,4 +1,6 @@
-"""Whole training graphs on the second device: every algorithm and part, and nothing of ours is left there."""
+"""Whole training graphs on the second device: they train, leave nothing behind, and a step asks little of the card."""
+
+from dataclasses import dataclass
 
 import pytest
 from pack.tests.host.device.graphs import bytes_of_others, trained, training_graph
@@ -37,3 +39,51 @@ def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
     network = {"train_text_encoder": True}
     graph = training_graph(comfy, "text on the processor", network=network, clip_device="cpu")
     assert "3 steps" in trained(comfy, graph)
+
+
+MOST_WAITS = 2
+DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
+
+
+@dataclass
+class Step:
+    """One step as the device saw it."""
+
+    counts: object
+    places: list[str]
+
+
+@pytest.fixture
+def steps(device, monkeypatch):
+    """Every step that is trained in the test."""
+    from pack.training.loop import trainer
+
+    seen = []
+    train_step = trainer.train_step
+
+    def counted(job, state):
+        before = device.counts()
+        with device.listening() as waits:
+            report = train_step(job, state)
+        seen.append(Step(device.counts() - before, [wait.place for wait in waits]))
+        return report
+
+    monkeypatch.setattr(trainer, "train_step", counted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "objective", [{}, {"noise_offset": 0.05, "multires_noise_iterations": 3, "loss_type": "huber"}]
+)
+def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objective):
+    graph = training_graph(comfy, f"counts {len(objective)}", objective=objective, steps=3, gradient_checkpointing="on")
+    trained(comfy, graph)
+    latents, texts = 2 * 4 * 8 * 8 * 4, 2 * 77 * 768 * 4
+    for step in steps[1:]:
+        assert step.counts.waits <= MOST_WAITS, step.places
+        assert step.counts.bytes_up <= 2 * latents + texts + 1000
+
+
+def test_dropout_is_drawn_without_waiting(comfy, device, steps):
+    trained(comfy, training_graph(comfy, "counts dropout", network=DROPOUTS, steps=3))
+    assert max(step.counts.waits for step in steps[1:]) <= MOST_WAITS, steps[1].places

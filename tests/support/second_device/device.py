@@ -156,7 +156,7 @@ def _module() -> types.ModuleType:
 
     def mem_get_info(device: Any = None) -> tuple[int, int]:
         in_use, _, limit = torch.ops.second_device.memory(index_of(device))
-        return limit - in_use, limit
+        return max(0, limit - in_use), LIMIT_BYTES
 
     module.is_available = lambda: True
     module.device_count = lambda: NUM_DEVICES
@@ -169,6 +169,12 @@ def _module() -> types.ModuleType:
     module.get_rng_state = lambda device=None: torch.zeros(1, dtype=torch.uint8)
     module.set_rng_state = lambda state, device=None: None
     module.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]
+    module.memory_allocated = lambda device=None: used(index_of(device))
+    module.max_memory_allocated = lambda device=None: peak(index_of(device))
+    module.reset_peak_memory_stats = lambda device=None: reset_peak(index_of(device))
+    module.set_per_process_memory_fraction = lambda share, device=None: torch.ops.second_device.set_limit(
+        index_of(device), int(share * LIMIT_BYTES)
+    )
     module.memory_stats, module.mem_get_info = memory_stats, mem_get_info
     module.OutOfMemoryError = torch.OutOfMemoryError
     module._is_in_bad_fork = lambda: False

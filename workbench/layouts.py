@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 Shapes = Mapping[str, tuple[int, ...]]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def host_model(
     weights: Mapping[str, Tensor],
     dtype: torch.dtype = torch.float32,
     compute_dtype: torch.dtype | None = None,
+    device: torch.device = CPU,
 ) -> Any:
     """The host's MODEL around these weights, which it does not copy; it computes in their `dtype` or another."""
     from comfy.model_patcher import ModelPatcher
@@ -132,8 +134,7 @@ def host_model(
     model = _empty_model(layout, dtype, compute_dtype)
     model.diffusion_model.load_state_dict(weights, assign=True)
     model.requires_grad_(False)
-    cpu = torch.device("cpu")
-    patcher = ModelPatcher(model, load_device=cpu, offload_device=cpu)
+    patcher = ModelPatcher(model, load_device=device, offload_device=device)
     # What the host's own trainer calls for its copy of the model; here the copy shares the mapped file.
     patcher.cached_patcher_init = (lambda disable_dynamic: host_model(layout, weights, dtype, compute_dtype), ())
     return patcher

@@ -1,0 +1,61 @@
+"""What a card says of itself: name, memory now and at most, and when its work is done."""
+
+import gc
+import platform
+from typing import Any
+
+import torch
+
+GIB = 2**30
+
+
+class Card:
+    """A device of torch that counts its memory; the processor counts none."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._module: Any = getattr(torch, device.type)
+        self.can_count = hasattr(self._module, "max_memory_allocated")
+
+    def describe(self) -> dict[str, object]:
+        """Name and versions, for the report."""
+        name = self._module.get_device_name(self.device) if self.can_count else platform.processor() or "processor"
+        return {
+            "name": name,
+            "memory_gib": round(self.total() / GIB, 2),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "hip": torch.version.hip,
+            "system": platform.platform(),
+        }
+
+    def total(self) -> int:
+        """Bytes of the card."""
+        return int(self._module.mem_get_info(self.device)[1]) if self.can_count else 0
+
+    def used(self) -> int:
+        """Bytes that tensors take now."""
+        gc.collect()
+        return int(self._module.memory_allocated(self.device)) if self.can_count else 0
+
+    def peak(self) -> int:
+        """Most bytes since `restart`."""
+        return int(self._module.max_memory_allocated(self.device)) if self.can_count else 0
+
+    def restart(self) -> None:
+        """Counts the most from now on."""
+        gc.collect()
+        if self.can_count:
+            self._module.empty_cache()
+            self._module.reset_peak_memory_stats(self.device)
+
+    def limit(self, num_bytes: int | None) -> None:
+        """Lets this process have no more than so many bytes; None = all."""
+        if self.can_count:
+            share = 1.0 if num_bytes is None else min(1.0, num_bytes / self.total())
+            self._module.set_per_process_memory_fraction(share, self.device)
+
+    def wait(self) -> None:
+        """Until all that was asked for is done."""
+        if self.can_count:
+            self._module.synchronize(self.device)

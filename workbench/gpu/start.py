@@ -1,0 +1,15 @@
+"""Runs the checks in the ComfyUI that is on the path."""
+
+import importlib
+import sys
+
+import torch
+
+
+def start(arguments: list[str]) -> int:
+    """Exit status of the checks; on a machine without a card they run on the processor, and the report says so."""
+    sys.argv[1:] = []  # ComfyUI reads the command line
+    has_card = torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available()
+    if not has_card and not hasattr(torch, "npu"):
+        importlib.import_module("comfy.cli_args").args.cpu = True
+    return importlib.import_module(f"{__package__}.run").main(arguments)
