@@ -12,7 +12,7 @@ from math import prod
 import torch
 
 from ...tests.support.quantized_models import QUANTIZATIONS, Quantization, quantized_tensor
-from .layouts import LAYOUTS, Layout, weight_shapes
+from ..layouts import LAYOUTS, Layout, weight_shapes
 
 HALF = 2
 """Bytes of a number in float16 and bfloat16."""

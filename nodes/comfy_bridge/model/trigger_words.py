@@ -72,7 +72,7 @@ def _answering_words(clip: Any, tensors: Mapping[str, Tensor], count: int) -> li
     embedding_VD = weights["text_model.embeddings.token_embedding.weight"].float()
     norm = {kind: weights[f"text_model.encoder.layers.0.layer_norm1.{kind}"].float() for kind in ("weight", "bias")}
     inputs_VD = torch.nn.functional.layer_norm(embedding_VD, embedding_VD.shape[1:], norm["weight"], norm["bias"])
-    score_V = torch.zeros(len(inputs_VD))
+    score_V = torch.zeros(len(inputs_VD), device=inputs_VD.device)
     for name, parts in split_modules(tensors).items():
         if _FIRST_LAYER in name and not name.startswith("lora_te2_") and not needs_weight(parts):
             score_V += (inputs_VD @ delta_weight(parts).to(inputs_VD).T).square().sum(1)
@@ -82,5 +82,6 @@ def _answering_words(clip: Any, tensors: Mapping[str, Tensor], count: int) -> li
         for token, index in vocabulary.items()
         if token.endswith(_WORD_END) and token[: -len(_WORD_END)].isalpha() and len(token) >= _MIN_LETTERS + 4
     ]
-    words.sort(key=lambda item: -float(score_V[item[1]]))
-    return [word for word, _ in words[:count]] if bool(score_V.any()) else []
+    scores = score_V.tolist()
+    words.sort(key=lambda item: -scores[item[1]])
+    return [word for word, _ in words[:count]] if any(scores) else []
