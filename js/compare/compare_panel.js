@@ -4,7 +4,7 @@
 import { candidates, cellTitle, loraName, verdict, votesByLora } from "./compare_model.js";
 import { addVote, getComparison, pictureUrl, saveChoice, takeBackVote } from "./compare_service.js";
 import { move } from "../shared/arrow_keys.js";
-import { element, setText } from "../shared/dom.js";
+import { element, keepPlainKeys, setText } from "../shared/dom.js";
 import { Refusal, steerRun } from "../shared/server.js";
 import { nextPair, ranking } from "./ranking.js";
 
@@ -209,7 +209,7 @@ export class ComparePanel {
       this.#enlarge((this.#large + step + count) % count);
     } else if (this.#large !== null && event.key === "Enter" && isInBody) void this.#choose();
     else if ((this.#large !== null || pair.length) && event.key === "Escape") this.#showGrid();
-    else if (!isInBody || !this.#moveInGrid(event.key)) return;
+    else if (!isInBody || !this.#moveInGrid(event.key)) return keepPlainKeys(event);
     event.preventDefault();
     event.stopPropagation();
   }

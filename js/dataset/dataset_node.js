@@ -94,6 +94,9 @@ async function keep(node) {
 
 app.registerExtension({
   name: "LoRABakery.Dataset",
+  setup() {
+    window.addEventListener("pagehide", () => nodesOf(NODE).forEach((node) => panels.get(node)?.flush())); // the tab closes
+  },
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPanel(node);
   },

@@ -1,7 +1,7 @@
 // @ts-check
 // What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
-import { element, oncePerFrame, setText } from "../shared/dom.js";
+import { element, keepPlainKeys, oncePerFrame, setText } from "../shared/dom.js";
 import { whileSeen } from "../shared/lifetime.js";
 import { steerRun } from "../shared/server.js";
 import { chooseRun, latest, runFromView, withStatus, withSteps } from "./run_model.js";
@@ -52,7 +52,7 @@ export class TrainPanel {
     this.problem = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.chart.element.hidden = true;
     this.element = element(
-      "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel") },
+      "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel"), onkeydown: keepPlainKeys },
       this.plan, this.empty, this.problem, this.controls.element, this.notes, this.chart.element, this.strip.element,
     );
     this.render = oncePerFrame(() => this.#render());

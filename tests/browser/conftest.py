@@ -23,8 +23,8 @@ def server(comfy_server):
 
 
 @pytest.fixture(scope="session")
-def tabs():
-    """The one page, in a list: loading it takes longer than most tests."""
+def tabs(browser):
+    """The one page, in a list: loading it takes longer than most tests. It is closed before the browser ends."""
     found = []
     yield found
     for page in found:

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from pack.tests.browser.page import show_nodes, wait
+from pack.tests.browser.page import open_again, show_nodes, wait
 from pack.tests.browser.test_dataset import caption, show_dataset, until_file
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -349,3 +349,14 @@ def test_a_kept_picture_brings_the_prompt_it_was_made_from(page, server, folder)
     assert dialog.locator("textarea").input_value() == "a fox as it was, red hair"
     assert dialog.locator("input").input_value() == folder.name
     page.keyboard.press("Escape")
+
+
+def test_what_is_typed_is_written_when_the_tab_is_left(browser, server, page, folder):
+    other = open_again(browser, server)
+    show_dataset(other, folder)
+    other.locator(".bakery-image textarea").first.click()
+    other.keyboard.press("End")
+    other.keyboard.type(", typed last")
+    other.goto("about:blank")
+    until_file(page, folder / "0.txt", "fox, day, typed last")
+    other.context.close()

@@ -97,6 +97,18 @@ def test_that_a_picture_is_drawn_is_said_no_longer_than_it_is_so(page, server):
     wait(page, "document.querySelector('.bakery-try-shown').textContent === ''")
 
 
+def test_keys_on_a_button_are_not_the_canvas_s(page, server):
+    show_saved_run(server, "truth_keys")
+    show_node(page, "truth_keys")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    page.evaluate("() => window.app.canvas.selectItems?.([window.app.graph._nodes[0]])")
+    page.locator(".bakery-chart button").focus()
+    for key in ("Delete", "Backspace", "r"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => window.app.graph._nodes.length") == 1
+
+
 def test_sample_now_at_a_drawn_step_says_that_it_is_drawn(page, server):
     show_saved_run(server, "truth_drawn", steps=2, previews=(0, 2))
     answer_as(page, "truth_drawn")

@@ -18,10 +18,11 @@ Graph = dict[str, dict[str, Any]]
 def prompt_of_picture(path: Path, node_id: str = "") -> str:
     """On one line; empty where the file carries no workflow, or none with a prompt.
 
-    `node_id` is the node that shows the picture. In a file of another workflow the first node with a prompt counts.
+    `node_id` is the node that shows the picture. A file of another workflow may have another node of that id, or none:
+    where it has no prompt, the first node with one counts.
     """
     graph = _graph_of(path)
-    starts = [node_id] if node_id in graph else list(graph)
+    starts = [node_id, *graph]
     return next((text for start in starts if (text := _prompt_behind(graph, start))), "")
 
 

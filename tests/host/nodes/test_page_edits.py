@@ -102,7 +102,13 @@ PROMPT = {
 
 @pytest.mark.parametrize(
     ("node", "expected"),
-    [("9", "a fox, red hair"), ("19", "from a link"), ("", "a fox, red hair"), ("99", "a fox, red hair")],
+    [
+        ("9", "a fox, red hair"),
+        ("19", "from a link"),
+        ("", "a fox, red hair"),
+        ("99", "a fox, red hair"),
+        ("7", "a fox, red hair"),
+    ],
 )
 def test_a_picture_tells_its_own_prompt(dataset, comfy, node, expected):  # noqa: F811
     info = PngInfo()
