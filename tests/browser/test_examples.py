@@ -10,7 +10,7 @@ from pack.tests.host.test_examples_run import FEW
 from pack.tests.support.browser import load_workflow
 from pack.tests.support.paths import ROOT
 from pack.workbench.examples.data import add_example_data
-from pack.workbench.examples.examples import EXAMPLES
+from pack.workbench.examples.examples import SHIPPED
 
 pytestmark = pytest.mark.browser
 ARE_GALLERIES_FULL = """[...document.querySelectorAll(".bakery-dataset")]
@@ -87,7 +87,7 @@ def do_meet(first, second):
                for axis in (0, 1))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(rendering, name):
     page, is_new = rendering
     show(page, name)
@@ -98,7 +98,7 @@ def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(render
     assert page.problems == []
 
 
-@pytest.mark.parametrize("name", ["train_then_sample", "compare_steps"])
+@pytest.mark.parametrize("name", ["small_model_train_then_sample"])
 def test_none_does_once_it_has_run(rendering, name):
     page, is_new = rendering
     show(page, name)

@@ -20,7 +20,9 @@ DROP = """([name, data]) => {
 def test_the_graph_comes_back(page, server, pocket_checkpoint):
     add_example_data(server.input)
     client = server.client()
-    workflow = json.loads((ROOT / "example_workflows" / "train_then_sample.json").read_text(encoding="utf-8"))
+    workflow = json.loads(
+        (ROOT / "example_workflows" / "small_model_train_then_sample.json").read_text(encoding="utf-8")
+    )
     prompt = to_api(workflow, client.object_info())
     key = next(key for key, node in prompt.items() if node["class_type"] == "BakeryTrain")
     quick = {key: node for key, node in prompt.items() if node["class_type"] not in ("KSampler", "PreviewImage")}

@@ -4,10 +4,9 @@ import json
 
 import pytest
 from pack.tests.support.paths import ROOT
-from pack.workbench.examples.canvas import Canvas
 from pack.workbench.examples.cards import SIZE
 from pack.workbench.examples.data import CHARACTER, MASKS, ONE_IMAGE, add_example_data
-from pack.workbench.examples.examples import EXAMPLES
+from pack.workbench.examples.examples import SHIPPED, composed
 from pack.workbench.texts import is_chinese
 from PIL import Image
 
@@ -15,14 +14,14 @@ FOLDER = ROOT / "example_workflows"
 
 
 def test_every_file_has_its_function_and_a_picture():
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(EXAMPLES)
-    assert {path.stem for path in FOLDER.glob("*.jpg")} == set(EXAMPLES)
-    for name in EXAMPLES:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(SHIPPED)
+    assert {path.stem for path in FOLDER.glob("*.jpg")} == set(SHIPPED)
+    for name in SHIPPED:
         with Image.open(FOLDER / f"{name}.jpg") as picture:
             assert picture.size == SIZE
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_note_explains_it_in_english_and_chinese(name):
     nodes = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
     notes = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
@@ -33,10 +32,9 @@ def test_a_note_explains_it_in_english_and_chinese(name):
 
 
 @pytest.mark.comfy
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_it_is_what_the_nodes_make_now(comfy, name):
-    canvas = Canvas(comfy.object_info())
-    EXAMPLES[name](canvas)
+    canvas = composed(name, comfy.object_info())
     saved = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     wanted = json.loads(json.dumps(canvas.workflow()))
     for workflow in (saved, wanted):

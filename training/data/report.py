@@ -22,6 +22,7 @@ from .findings import (
 from .prepare import place_images
 from .prepared import Entry
 from .tags import count_tags
+from .traits import binding_traits
 
 FURTHER_LINES = "captions of several lines, of which the first alone is trained without use_wildcards"
 MAX_LISTED = 8
@@ -61,6 +62,7 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     found += _if_any("empty caption", empty_captions(images))
     found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
     found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]
+    found += [_binding(traits, name, count) for name, traits, count in binding_traits(images)]
     return found
 
 
@@ -77,6 +79,13 @@ def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
 def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     what = f"cut off by the bucket by more than {CUT_OFF_TOO_MUCH:.0%}"
     return [*_if_any(what, cut_off(entries)), *further_lines_note(dataset)]
+
+
+def _binding(traits: Sequence[str], subset: str, count: int) -> str:
+    return (
+        f"in nearly all of the {count} captions of {subset}: {_names(traits)}. They are learned with these words "
+        f"instead of the trigger; for a character, put them into prune on Captions: {', '.join(traits)}"
+    )
 
 
 def _inseparable(tags: Sequence[str], count: int) -> str:

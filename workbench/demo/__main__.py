@@ -25,7 +25,7 @@ from .sampling import Pictures, Sampling, sample
 from .scores import describe_scores, prompts_to_score
 from .terminal import ProgressLine
 
-WORKFLOW = ROOT / "example_workflows" / "train_then_sample.json"
+WORKFLOW = ROOT / "example_workflows" / "small_model_train_then_sample.json"
 TRIGGER = "zorblax"
 TRAIN_TIMEOUT_S = 3600.0
 

@@ -12,9 +12,8 @@ from typing import Any
 from ...tests.support.inprocess import import_comfyui
 from ...tests.support.paths import ROOT, comfyui_folder
 from .blueprints import BLUEPRINTS, compose_blueprint
-from .canvas import Canvas
 from .cards import write_card
-from .examples import EXAMPLES
+from .examples import EXAMPLES, SHIPPED, composed
 from .results import run_examples
 
 
@@ -29,10 +28,8 @@ def main() -> None:
         run_examples(comfyui, options.run or list(EXAMPLES))
     with tempfile.TemporaryDirectory() as base:
         object_info = import_comfyui(comfyui, Path(base)).object_info()
-        for number, (name, compose) in enumerate(EXAMPLES.items(), start=1):
-            canvas = Canvas(object_info)
-            compose(canvas)
-            workflow, path = canvas.workflow(), ROOT / "example_workflows" / f"{name}.json"
+        for number, name in enumerate(SHIPPED, start=1):
+            workflow, path = composed(name, object_info).workflow(), ROOT / "example_workflows" / f"{name}.json"
             write_json(path, workflow)
             write_card(path, number, workflow)
         for blueprint in BLUEPRINTS:

@@ -26,6 +26,8 @@ class Canvas:
     """A workflow being composed."""
 
     object_info: Mapping[str, Any]
+    is_small: bool = False
+    """For the pocket model, whose pictures, rates and lengths are far from those of a real checkpoint."""
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
     _groups: list[tuple[str, int, int]] = field(default_factory=list)
@@ -70,6 +72,10 @@ class Canvas:
             node["title"] = title
         self._append(node, column)
         return [Port(node_id, slot, output["type"]) for slot, output in enumerate(outputs)]
+
+    def pick(self, real: Any, small: Any) -> Any:
+        """The first for a real checkpoint, the second for the pocket model."""
+        return small if self.is_small else real
 
     def note(self, column: int, text: str) -> None:
         """Adds a note in Markdown."""

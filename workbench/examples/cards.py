@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .examples import SMALL_PREFIX
 from .results import PANEL_SIZE, RESULTS
 
 SIZE = (720, 460)
@@ -63,7 +64,7 @@ def write_card(path: Path, number: int, workflow: dict[str, Any]) -> None:
 
 def kept_panel(name: str) -> Image.Image | None:
     """What the example drew when it was run; None where it was not."""
-    path = RESULTS / f"{name}.png"
+    path = RESULTS / f"{name.removeprefix(SMALL_PREFIX)}.png"
     return Image.open(path).convert("RGB") if path.is_file() else None
 
 

@@ -1,6 +1,11 @@
-"""The example workflows, by file name. Each runs on the pocket model; the notes say what to change for a real one."""
+"""The example workflows, by file name. Each is for a real checkpoint: choose it, the folder and the name.
 
-from collections.abc import Callable
+The two that the demo and the measured loop queue exist for the pocket model too, named so; of the others that form is
+composed when it is run.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from .canvas import Canvas
 from .dataset_examples import from_one_image, masked_training, regularization_and_prior, several_concepts, style
@@ -21,6 +26,7 @@ from .training_examples import (
     train_then_sample,
 )
 
+SMALL_PREFIX = "small_model_"
 EXAMPLES: dict[str, Callable[[Canvas], None]] = {
     compose.__name__: compose
     for compose in (
@@ -43,3 +49,14 @@ EXAMPLES: dict[str, Callable[[Canvas], None]] = {
         from_kohya,
     )
 }
+SMALL_EXAMPLES: dict[str, Callable[[Canvas], None]] = {
+    f"{SMALL_PREFIX}{compose.__name__}": compose for compose in (train_then_sample, from_one_image)
+}
+SHIPPED = {**EXAMPLES, **SMALL_EXAMPLES}
+
+
+def composed(name: str, object_info: Mapping[str, Any]) -> Canvas:
+    """The canvas of a shipped example."""
+    canvas = Canvas(object_info, is_small=name in SMALL_EXAMPLES)
+    SHIPPED[name](canvas)
+    return canvas

@@ -8,11 +8,13 @@ from typing import Any
 from .canvas import Canvas, Port
 
 NOTES = Path(__file__).resolve().parent / "notes"
+SMALL_NOTE = NOTES / "small_model.md"
 CHECKPOINT = "pocket.safetensors"
-SIZE_PX = 64
-CFG = 4.0
-RATE = 1e-3
-"""Of AdamW on the pocket model, which is small; a real one wants 1e-4."""
+SAMPLED_PX = 768
+"""Of core's samplers, which do not follow the model: SD1.5 and SDXL both draw it well."""
+SMALL_PX, SMALL_CFG = 64, 4.0
+RATE, SMALL_RATE = 1e-4, 1e-3
+"""Of AdamW at batch size 1, from docs/guide/starting-values.md; the pocket model learns at ten times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +32,71 @@ class Base:
 
 def begin(canvas: Canvas, name: str) -> Base:
     """The note of an example and the checkpoint."""
-    canvas.note(0, (NOTES / f"{name}.md").read_text(encoding="utf-8"))
+    text = (NOTES / f"{name}.md").read_text(encoding="utf-8")
+    canvas.note(0, canvas.pick(text, f"{text}\n{SMALL_NOTE.read_text(encoding='utf-8')}"))
     return Base(*canvas.add("CheckpointLoaderSimple", 1, ckpt_name=CHECKPOINT))
 
 
 def train(canvas: Canvas, column: int, base: Base, dataset: Port, name: str | Port, **inputs: Any) -> list[Port]:
-    """Train LoRA on the checkpoint, a few steps unless said otherwise."""
-    values = {"steps": 60, "batch_size": 4, "seed": 1, "save_every": 20, **inputs}
+    """Train LoRA on the checkpoint; 1000 steps with four saves, a few on the pocket model, unless said otherwise."""
+    values = {"seed": 1, "batch_size": canvas.pick(1, 4), **length(canvas, 1000, 60), **inputs}
     return canvas.add(
         "BakeryTrain", column, model=base.model, clip=base.clip, vae=base.vae, dataset=dataset, name=name, **values
     )
 
 
+def length(canvas: Canvas, steps: int, small_steps: int, small_every: int = 20) -> dict[str, Any]:
+    """Steps of Train LoRA, and saves: four in a run, so that the disk holds what one compares and no more."""
+    return {"steps": canvas.pick(steps, small_steps), "save_every": canvas.pick(steps // 4, small_every)}
+
+
+def network_of(canvas: Canvas) -> Port:
+    """The default network; on the pocket model convolutions are trained as well, with which it learns most."""
+    return canvas.add("BakeryNetwork", 1, algorithm=canvas.pick("lora", "locon"), rank=16, alpha=16.0)[0]
+
+
+def prompts(canvas: Canvas) -> str:
+    """Two prompts of the character: near the pictures, and elsewhere."""
+    return canvas.pick(
+        "zorblax, smiling, street\nzorblax, from behind, forest, night",
+        "zorblax, sky background\nzorblax, teal background",
+    )
+
+
+def rate(canvas: Canvas, factor: float = 1.0) -> float:
+    """Learning rate of AdamW, times the factor."""
+    return factor * canvas.pick(RATE, SMALL_RATE)
+
+
+def quick_rate(canvas: Canvas) -> float:
+    """The same, twice that on the pocket model, which stands it."""
+    return rate(canvas, canvas.pick(1, 2))
+
+
 def preview(canvas: Canvas, column: int, prompts: str, every: int = 20) -> Port:
-    """What is drawn while it trains."""
-    return canvas.add(
-        "BakeryPreview", column, prompts=prompts, width=SIZE_PX, height=SIZE_PX, every=every, steps=12, cfg=CFG
-    )[0]
+    """What is drawn while it trains; `every` counts steps of the pocket model, others draw four times in 1000."""
+    drawing = canvas.pick(
+        {"every": min(250, every * 250)},
+        {"every": every, "width": SMALL_PX, "height": SMALL_PX, "steps": 12, "cfg": SMALL_CFG, "sampler": "euler"},
+    )
+    return canvas.add("BakeryPreview", column, prompts=prompts, **drawing)[0]
 
 
 def sample(
-    canvas: Canvas, column: int, title: str | None, source: Base, text: str = "zorblax, brown background",
+    canvas: Canvas, column: int, title: str | None, source: Base, text: str | None = None,
     start: tuple[Port, float] | None = None,
 ) -> Port:  # fmt: skip
     """A core sampler with its prompts; gives the pictures, shown where titled. `start` is (latent, denoise)."""
+    text = canvas.pick("zorblax, smiling, street", "zorblax, brown background") if text is None else text
+    size, cfg = canvas.pick(SAMPLED_PX, SMALL_PX), canvas.pick(5.0, SMALL_CFG)
     prompt = canvas.add("CLIPTextEncode", column, title="Prompt", clip=source.clip, text=text)[0]
     negative = canvas.add("CLIPTextEncode", column, title="Negative", clip=source.clip, text="")[0]
     latent, denoise = start or (
-        canvas.add("EmptyLatentImage", column, width=SIZE_PX, height=SIZE_PX, batch_size=4)[0], 1.0
+        canvas.add("EmptyLatentImage", column, width=size, height=size, batch_size=canvas.pick(2, 4))[0], 1.0
     )  # fmt: skip
     samples = canvas.add(
         "KSampler", column, model=source.model, positive=prompt, negative=negative, latent_image=latent, seed=1,
-        steps=20, cfg=CFG, sampler_name="euler", scheduler="normal", denoise=denoise,
+        steps=canvas.pick(25, 20), cfg=cfg, sampler_name="euler", scheduler="normal", denoise=denoise,
     )[0]  # fmt: skip
     images = canvas.add("VAEDecode", column, samples=samples, vae=source.vae)[0]
     if title is not None:
@@ -69,6 +104,7 @@ def sample(
     return images
 
 
-def compare_size() -> dict[str, Any]:
-    """Inputs of Compare LoRAs for the pocket model."""
-    return {"width": SIZE_PX, "height": SIZE_PX, "sampling_steps": 12, "cfg": CFG, "seed": 1}
+def compare_size(canvas: Canvas) -> dict[str, Any]:
+    """How Compare LoRAs draws: as the model wants, on the pocket model as small as it is."""
+    small = {"width": SMALL_PX, "height": SMALL_PX, "sampling_steps": 12, "cfg": SMALL_CFG, "sampler": "euler"}
+    return {"seed": 1, **canvas.pick({"sampling_steps": 25}, small)}

@@ -5,7 +5,6 @@ panel, which is kept in results/, so that the cards can be drawn again without t
 """
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from ...tests.support.client import ComfyClient
-from ...tests.support.paths import CACHE, ROOT
+from ...tests.support.paths import CACHE
 from ...tests.support.server import ComfyServer, end_on_sigterm
 from ...tests.support.workflow import to_api
+from .canvas import Canvas
 from .data import add_example_data
+from .examples import EXAMPLES
 
 RESULTS = Path(__file__).with_name("results")
 FOLDER = CACHE / "examples"
@@ -61,7 +62,9 @@ def run_examples(comfyui: Path, names: Sequence[str]) -> None:
         server.start()
         add_example_data(server.input)
         for name in names:
-            workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+            canvas = Canvas(server.client().object_info(), is_small=True)
+            EXAMPLES[name](canvas)
+            workflow = canvas.workflow()
             panel = draw_panel(run_example(server.client(), name, workflow))
             RESULTS.mkdir(exist_ok=True)
             panel.quantize(128, dither=Image.Dither.NONE).save(RESULTS / f"{name}.png", optimize=True)

@@ -19,7 +19,7 @@ from ..pocket.characters import CHARACTERS, OriginalCharacter
 from .burn import off_colour
 from .eye import choose
 
-WORKFLOW = ROOT / "example_workflows" / "from_one_image.json"
+WORKFLOW = ROOT / "example_workflows" / "small_model_from_one_image.json"
 OC = CHARACTERS[CHARACTER]
 """The example's."""
 DRAWING_STEPS = 12

@@ -1,0 +1,70 @@
+"""Every example runs on an SD1.5 and an SDXL with nothing changed but the checkpoint: random weights, a few steps.
+
+Lengths and sizes are cut to what a processor does in seconds. What is asked of the values themselves is asked of the
+examples as they are saved.
+"""
+
+import json
+
+import pytest
+from pack.tests.host.test_examples_run import cut_short
+from pack.tests.support.paths import ROOT
+from pack.tests.support.workflow import to_api
+from pack.workbench.examples.data import add_example_data
+from pack.workbench.examples.examples import EXAMPLES
+from pack.workbench.examples.parts import CHECKPOINT, RATE, SAMPLED_PX
+
+pytestmark = pytest.mark.comfy
+KINDS = ("tiny_sd15", "tiny_sdxl")
+NEEDS_A_FILE = {"continue_a_lora": "a LoRA", "extract_from_a_fine_tune": "a second checkpoint"}
+"""Examples of files that are not made here; test_examples_run.py runs them."""
+
+
+def saved(name: str) -> dict:
+    return json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def short_clips(comfy, monkeypatch):
+    """Lets ComfyUI's loader read the tiny checkpoints, whose text encoders have three layers."""
+    sd, layers = comfy.module("comfy.sd"), {"num_hidden_layers": 3}
+    load = sd.load_checkpoint_guess_config
+    options = {"clip_l_model_config": layers, "clip_g_model_config": layers}
+    monkeypatch.setattr(
+        sd,
+        "load_checkpoint_guess_config",
+        lambda *given, **named: load(*given, **named, te_model_options=dict(options)),
+    )
+    add_example_data(comfy.base / "input")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in NEEDS_A_FILE])
+def test_it_runs_on_another_checkpoint(comfy, short_clips, request, kind, name):
+    path = request.getfixturevalue(kind)
+    prompt = cut_short(to_api(saved(name), comfy.object_info()))
+    for node in prompt.values():
+        if node["inputs"].get("ckpt_name") == CHECKPOINT:
+            node["inputs"]["ckpt_name"] = path.name
+        if node["class_type"] == "BakeryRecipe":
+            node["inputs"]["family"] = kind.removeprefix("tiny_")
+    if name == "sdxl_8gb" and kind == "tiny_sd15":
+        pytest.skip("for SDXL alone")
+    result = comfy.run_graph(prompt)
+    assert result.status == "success", result.error
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_its_values_suit_a_real_checkpoint(comfy, name):
+    """No rate, size or guidance of the pocket model is left."""
+    for node in to_api(saved(name), comfy.object_info()).values():
+        kind, inputs = node["class_type"], node["inputs"]
+        if kind in ("BakeryPreview", "BakeryCompare"):
+            assert (inputs["width"], inputs["height"], inputs["cfg"], inputs["sampler"]) == (0, 0, -1.0, "auto")
+        if kind == "EmptyLatentImage":
+            assert (inputs["width"], inputs["height"]) == (SAMPLED_PX, SAMPLED_PX)
+        if kind in ("BakeryOptimizer", "BakeryRound") and not isinstance(inputs["learning_rate"], list):
+            assert inputs["learning_rate"] <= 2 * RATE
+        if kind == "BakeryTrain" and "stages" not in inputs:
+            assert inputs["steps"] >= 200 and inputs["steps"] // inputs["save_every"] <= 4
