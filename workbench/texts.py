@@ -1,4 +1,4 @@
-"""Where a node's texts go: writes the tables of the help pages, lists what the Chinese texts lack.
+"""Where texts go: writes the tables of the help pages and the list of files, says what the Chinese texts lack.
 
 A node's schema holds its English texts, which ComfyUI shows as they are; `locales/zh/nodeDefs.json` holds the Chinese
 ones: node id -> display_name, description, inputs by name, outputs by number.
@@ -17,6 +17,7 @@ from typing import Any
 
 from ..tests.support.inprocess import import_comfyui, pack_nodes
 from ..tests.support.paths import ROOT, comfyui_folder
+from .file_list import PAGE, list_of_files
 from .help_tables import CHINESE, ENGLISH, write_tables
 
 CHINESE_TEXTS = ROOT / "locales" / "zh" / "nodeDefs.json"
@@ -91,6 +92,7 @@ def main() -> int:
         schemas = node_schemas()
     for path, text in help_pages(schemas):
         path.write_text(text, encoding="utf-8", newline="\n")
+    PAGE.write_text(list_of_files(), encoding="utf-8", newline="\n")
     wanted, given = set(leaves(english(schemas))), set(leaves(chinese()))
     for title, keys in (("missing", wanted - given), ("left over", given - wanted)):
         for key in sorted(keys):

@@ -1,4 +1,4 @@
-"""Runs a training session inside the host: what it shows, how it is cancelled, what its files say."""
+"""Runs a training session inside the host: what it shows, how it is canceled, what its files say."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

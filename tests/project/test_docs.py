@@ -4,6 +4,7 @@ import re
 
 import pytest
 from pack.tests.support.paths import ROOT
+from pack.workbench.file_list import PAGE, list_of_files
 from pack.workbench.texts import NOT_AMERICAN
 
 MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -51,6 +52,12 @@ def test_every_file_in_the_tree_exists():
                 [] if (room / name).is_file() or (ROOT / "training" / name).is_file() else [f"{room.name}/{name}"]
             )
     assert missing == [] and found > 30
+
+
+def test_the_list_of_files_is_fresh():
+    """Every file says in its first sentence what it holds; `python dev.py texts` writes the list."""
+    assert PAGE.read_text(encoding="utf-8") == list_of_files()
+    assert "|  |" not in PAGE.read_text(encoding="utf-8")
 
 
 def test_decisions_are_few_short_dated_and_name_their_command():

@@ -1,4 +1,4 @@
-"""How much a picture looks like references, without a network: its colours and the directions of its edges.
+"""How much a picture looks like references, without a network: its colors and the directions of its edges.
 
 It fits drawn characters, where palette and shape say who it is, and needs no face. Colours near the middle count most:
 those near the border are the background's, which says nothing of the character. Two pictures of equal size are not

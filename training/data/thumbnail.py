@@ -1,4 +1,4 @@
-"""A picture small, as it is trained: upright, on white, with 8 bits a colour."""
+"""A picture small, as it is trained: upright, on white, with 8 bits a color."""
 
 import io
 from pathlib import Path

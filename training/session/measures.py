@@ -1,4 +1,4 @@
-"""What is measured at the end of a run, and what the next queue makes up for where that was cancelled."""
+"""What is measured at the end of a run, and what the next queue makes up for where that was canceled."""
 
 from ..data.dataset import Dataset
 from ..data.prepared import PreparedDataset

@@ -1,4 +1,4 @@
-"""Loaders of a graph that may have read a LoRA's file before the run in the same graph wrote it anew.
+"""Loaders of a graph that may have read a LoRA's file before the run in the same graph wrote it again.
 
 The host decides when a queue begins which nodes run, and in any order that its links allow. Its own loaders look at
 their file at the next queue (`fresh_loaders`); those of other packs may go on with what they once read.
