@@ -228,8 +228,10 @@ class ChangeByFormula(WeightAdapterBase):
     ) -> Tensor:
         """The changed weight, in place where the type allows, as the host's adapters do it."""
         suffixes, tensors = self.weights
-        precise = weight.to(intermediate_dtype)
-        change = delta_weight(dict(zip(suffixes, tensors, strict=True)), precise)
+        # In float32 whatever the host asks for: halves have no solver and lose a norm by rows.
+        precise = weight.to(torch.float32)
+        moved = (tensor.to(weight.device) for tensor in tensors)
+        change = delta_weight(dict(zip(suffixes, moved, strict=True)), precise)
         weight += function((strength * change).to(weight.dtype))
         return weight
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pack.tests.host.device.graphs import load
 from pack.tests.host.device.steps import base_model, train_steps
+from pack.training.networks.network import Network
 from pack.training.networks.settings import NetworkSettings
 
 pytestmark = pytest.mark.comfy
@@ -151,3 +152,36 @@ def test_directml_is_refused_in_words(device, loaded):
     model.load_device = SimpleNamespace(type="privateuseone", index=0)
     with pytest.raises(ValueError, match="model.*DirectML"):
         base_model(loaded)
+
+
+@pytest.mark.parametrize("algorithm", ["diag-oft", "ia3"])
+def test_changes_by_formula_are_computed_on_the_card_in_half_precision(comfy, device, loaded, algorithm):
+    from pack.nodes.comfy_bridge.model.lora import apply_lora
+    from pack.training.tools.strengths import Strengths
+
+    settings = NetworkSettings(algorithm=algorithm, parts=("unet",), include=("*attn1*",))
+    network = Network.create(base_model(loaded).parts(), "sd15", settings, 0)
+    with torch.no_grad():
+        for _, parameter in network.named_parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    patched, _ = apply_lora(loaded.model, None, network.state_dict(), Strengths(), as_trained=True)
+    path = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.weight"
+    before = loaded.model.model.state_dict()[path].float().cpu().clone()
+    with torch.inference_mode():
+        comfy.module("comfy.model_management").load_models_gpu([patched])
+    after = patched.model.state_dict()[path]
+    assert after.dtype == torch.float16 and after.device.type == "npu"
+    assert after.isfinite().all() and (after.float().cpu() - before).abs().max() > 1e-3
+
+
+def test_trigger_words_are_found_with_the_text_encoder_on_the_card(comfy, device, loaded):
+    from pack.nodes.comfy_bridge.model.trigger_words import likely_trigger_words
+
+    settings = NetworkSettings(rank=2, alpha=2.0, parts=("text_encoder",))
+    network = Network.create(base_model(loaded).parts(), "sd15", settings, 0)
+    with torch.no_grad():
+        for _, parameter in network.named_parameters():
+            parameter.add_(0.1)
+    with torch.inference_mode():
+        comfy.module("comfy.model_management").load_models_gpu([loaded.clip.patcher])
+        assert likely_trigger_words(loaded.clip, network.state_dict(), num_candidates=3, num_words=2)
