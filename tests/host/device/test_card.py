@@ -56,7 +56,7 @@ def test_kernels_waits_and_copies_are_counted(device):
         torch.ones(4).pin_memory().to(device.DEVICE, non_blocking=True)
     found = device.counts() - before
     assert (found.waits, found.copies_up, found.bytes_up) == (2, 2, 32)
-    assert len(waits) == 2 and "test_device.py" in waits[0].place
+    assert len(waits) == 2 and "test_card.py" in waits[0].place
 
 
 def test_a_device_may_lack_float64(device):

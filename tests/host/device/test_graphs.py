@@ -87,3 +87,25 @@ def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objecti
 def test_dropout_is_drawn_without_waiting(comfy, device, steps):
     trained(comfy, training_graph(comfy, "counts dropout", network=DROPOUTS, steps=3))
     assert max(step.counts.waits for step in steps[1:]) <= MOST_WAITS, steps[1].places
+
+
+POINTS = [
+    pytest.param(share, marks=[] if share == 0.6 else pytest.mark.full) for share in (0.2, 0.4, 0.6, 0.7, 0.8, 0.95)
+]
+
+
+@pytest.mark.parametrize("share", POINTS)
+def test_a_full_card_is_said_gives_its_memory_back_and_the_next_prompt_runs(comfy, device, share):
+    """At a share of the allocations that the same graph makes: while encoding, training or drawing."""
+    before = device.counts().allocations
+    trained(comfy, training_graph(comfy, "full card, measured", steps=2))
+    allocations = device.counts().allocations - before
+    assert bytes_of_others(comfy, device) == 0
+    graph = training_graph(comfy, f"full card {share}", steps=2)
+    with device.failing_after(int(share * allocations)):
+        result = comfy.run_graph(graph)
+    said = str(result.error) if result.status == "error" else "\n".join(result.outputs["train"]["text"])
+    assert "memory" in said, said
+    del result
+    assert bytes_of_others(comfy, device) == 0
+    assert "of 2" in trained(comfy, graph) or "2 steps" in trained(comfy, graph)
