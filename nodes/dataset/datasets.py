@@ -15,8 +15,8 @@ from ...training.data.from_images import subset_from_images
 from ...training.data.report import further_lines_note
 from .. import sockets
 from ..comfy_bridge.host.folders import input_folder, input_subfolders
+from ..menu import ADVANCED, LEAD
 
-CATEGORY = "LoRA Bakery/Dataset"
 EXAMPLE_FOLDER = "my_images"
 MAX_DATASETS = 8
 
@@ -32,7 +32,7 @@ class BakeryLoadDataset(io.ComfyNode):
         return io.Schema(
             node_id="BakeryLoadDataset",
             display_name="Load Dataset (Bakery)",
-            category=CATEGORY,
+            category=LEAD,
             description="Loads images and captions from a folder in ComfyUI's input folder. Subfolders named like "
             "10_name are repeated ten times per epoch, as in kohya's scripts.",
             search_aliases=["training images", "kohya folder", "load images from folder", "dreambooth folder"],
@@ -106,7 +106,7 @@ class BakeryImagesToDataset(io.ComfyNode):
         return io.Schema(
             node_id="BakeryImagesToDataset",
             display_name="Images to Dataset (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Turns images of this graph into training data: loaded or generated, single, batch or list.",
             search_aliases=["make dataset", "generated images to dataset"],
             is_input_list=True,
@@ -153,7 +153,7 @@ class BakeryCombineDatasets(io.ComfyNode):
         return io.Schema(
             node_id="BakeryCombineDatasets",
             display_name="Combine Datasets (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Joins datasets; each keeps its own settings. Can balance concepts so that all are trained "
             "equally often.",
             search_aliases=["merge datasets", "join datasets", "balance concepts"],
@@ -182,7 +182,7 @@ class BakerySaveDataset(io.ComfyNode):
         return io.Schema(
             node_id="BakerySaveDataset",
             display_name="Save Dataset (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Writes images (PNG) and captions (text files) to a new folder in ComfyUI's input folder, "
             "ready for Load Dataset. Never overwrites anything.",
             search_aliases=["export dataset", "write captions"],

@@ -7,7 +7,7 @@ from ...training.data.dataset import Dataset
 from ...training.data.gallery import draw_gallery
 from ...training.data.report import describe
 from .. import sockets
-from .datasets import CATEGORY
+from ..menu import TOOLS
 
 
 class BakeryInspectDataset(io.ComfyNode):
@@ -18,7 +18,7 @@ class BakeryInspectDataset(io.ComfyNode):
         return io.Schema(
             node_id="BakeryInspectDataset",
             display_name="Inspect Dataset (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Shows images and captions as they will be trained, the buckets and how often each tag occurs. "
             "Warns of duplicates, tiny images, empty captions and tags that always occur together.",
             search_aliases=["dataset gallery", "tag frequency", "bucket preview", "duplicates"],

@@ -8,7 +8,8 @@ from comfy_api.latest import io
 from ...training.kohya import KohyaDatasets, build_dataset, import_datasets
 from .. import sockets
 from ..comfy_bridge.host.folders import find_input_folder, input_folder
-from .datasets import CATEGORY, DATASET_OUTPUT, folder_state, summary
+from ..menu import ADVANCED
+from .datasets import DATASET_OUTPUT, folder_state, summary
 
 PLACEHOLDER = """[general]
 caption_extension = ".txt"
@@ -27,7 +28,7 @@ class BakeryImportKohyaDataset(io.ComfyNode):
         return io.Schema(
             node_id="BakeryImportKohyaDataset",
             display_name="Import Kohya Dataset (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Reads a dataset TOML or JSON of kohya's sd-scripts, or the dataset options of a command line, "
             "and loads the folders of those names from ComfyUI's input folder. The notes list every option that "
             "belongs to another node or has no equivalent.",

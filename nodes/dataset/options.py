@@ -10,7 +10,8 @@ from ...training.data.dataset import Dataset, bracket_notes, with_buckets, with_
 from ...training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
 from ...training.data.tags import TagEdits
 from .. import sockets
-from .datasets import CATEGORY, DATASET_OUTPUT, summary
+from ..menu import LEAD
+from .datasets import DATASET_OUTPUT, summary
 
 CAPTIONS = CaptionSettings()
 BUCKETS = BucketSettings()
@@ -24,7 +25,7 @@ class BakeryCaptions(io.ComfyNode):
         return io.Schema(
             node_id="BakeryCaptions",
             display_name="Captions (Bakery)",
-            category=CATEGORY,
+            category=LEAD,
             description="Edits a dataset's captions and sets how they vary during training. Its settings replace those "
             "of an earlier Captions node; tag edits add up.",
             search_aliases=["trigger word", "tags", "shuffle caption", "caption dropout", "keep tokens"],
@@ -61,7 +62,7 @@ class BakeryBuckets(io.ComfyNode):
         return io.Schema(
             node_id="BakeryBuckets",
             display_name="Buckets (Bakery)",
-            category=CATEGORY,
+            category=LEAD,
             description="Sets the resolutions a dataset is trained at. Each image goes to the bucket with the nearest "
             "aspect ratio, is scaled to cover it and cropped.",
             search_aliases=["resolution", "aspect ratio buckets", "flip", "crop", "alpha mask"],

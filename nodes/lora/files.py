@@ -14,8 +14,8 @@ from ...training.tools.strengths import Strengths
 from .. import sockets
 from ..comfy_bridge.host.lora_folders import SAVE_FOLDERS, lora_names, lora_state, new_lora_path, read_lora
 from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family
+from ..menu import TOOLS
 
-CATEGORY = "LoRA Bakery/LoRA"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 BLOCKS_TOOLTIP = (
     "Strength by U-Net block: a preset (ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL), 12, 17, 20 or 26 numbers as "
@@ -62,7 +62,7 @@ class BakeryLoadLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakeryLoadLoRA",
             display_name="Load LoRA File (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Loads an SD1.5 or SDXL LoRA or LyCORIS file with any key naming, and its metadata. A file "
             "that was overwritten is loaded again.",
             search_aliases=["load lora", "lora loader", "lycoris"],
@@ -99,7 +99,7 @@ class BakerySaveLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakerySaveLoRA",
             display_name="Save LoRA File (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Saves a LoRA with kohya's key names, metadata, hashes and this workflow. Drop the file on the "
             "canvas to open the workflow.",
             search_aliases=["save lora", "export lora"],
@@ -149,7 +149,7 @@ class BakeryApplyLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakeryApplyLoRA",
             display_name="Apply LoRA (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Applies any LoRA or LyCORIS with separate strengths for U-Net, text encoders and blocks.",
             search_aliases=["apply lora", "lora loader", "lora block weight", "lbw"],
             inputs=[

@@ -15,7 +15,8 @@ from ...training.tools.strengths import Strengths
 from .. import sockets
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.model.lora_weights import weight_source
-from .files import BLOCKS_TOOLTIP, CATEGORY, apply_inputs, strength_inputs
+from ..menu import TOOLS
+from .files import BLOCKS_TOOLTIP, apply_inputs, strength_inputs
 
 MAX_LORAS = 8
 MAX_RANK = 4096
@@ -82,7 +83,7 @@ class BakeryMergeLoRAs(io.ComfyNode):
         return io.Schema(
             node_id="BakeryMergeLoRAs",
             display_name="Merge LoRAs (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Merges LoRAs of any algorithm and rank: exactly, or down to a rank with the error reported. "
             "For more than eight, merge the results.",
             search_aliases=["combine loras", "blend loras", "ties", "dare", "add difference"],
@@ -153,7 +154,7 @@ class BakeryMergeIntoModel(io.ComfyNode):
         return io.Schema(
             node_id="BakeryMergeIntoModel",
             display_name="Merge LoRA into Model (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Merges a LoRA into the model and its text encoders. Connect Save Checkpoint to write a model "
             "that has the LoRA built in.",
             search_aliases=["bake lora", "lora to checkpoint", "fuse lora"],

@@ -19,8 +19,8 @@ from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.model.lora_weights import HostWeights, weight_pairs
 from ..comfy_bridge.model.model_facts import known_prediction_type
 from ..comfy_bridge.model.trigger_words import likely_trigger_words
+from ..menu import TOOLS
 from . import merge as lora_merge
-from .files import CATEGORY
 from .merge import lora_outputs, metadata_of, rank_choice, rank_inputs
 
 
@@ -32,7 +32,7 @@ class BakeryResizeLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakeryResizeLoRA",
             display_name="Resize LoRA (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Makes a LoRA smaller (the best approximation at the new rank) or larger (same result, with "
             "room for more training). LoHa, LoKr and full differences become plain LoRA.",
             search_aliases=["shrink lora", "lora rank", "svd"],
@@ -69,7 +69,7 @@ class BakeryExtractLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakeryExtractLoRA",
             display_name="Extract LoRA (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Extracts a LoRA that turns one model into another, as closely as its rank allows. LoRAs "
             "applied to the models are included.",
             search_aliases=["lora from checkpoint", "model difference", "distil lora"],
@@ -119,7 +119,7 @@ class BakeryInspectLoRA(io.ComfyNode):
         return io.Schema(
             node_id="BakeryInspectLoRA",
             display_name="Inspect LoRA (Bakery)",
-            category=CATEGORY,
+            category=TOOLS,
             description="Shows algorithm, ranks, settings, dataset, tags, the size of the change per block, and signs "
             "of trouble.",
             search_aliases=["lora info", "lora metadata", "trigger words"],

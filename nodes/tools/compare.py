@@ -46,6 +46,7 @@ from ..comfy_bridge.host.run_folders import comparisons_folder, loras_output
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.model_facts import model_family, prediction_type
 from ..comfy_bridge.page.progress import to_pil
+from ..menu import LEAD
 from .compare_inputs import MAX_LORAS, compare_inputs
 
 
@@ -57,7 +58,7 @@ class BakeryCompare(io.ComfyNode):
         return io.Schema(
             node_id="BakeryCompare",
             display_name="Compare LoRAs (Bakery)",
-            category="LoRA Bakery/Tools",
+            category=LEAD,
             description="Draws the same prompts and seed with several steps, LoRAs and strengths in one labeled grid. "
             "With reference images, each cell is scored and the node outputs the best LoRA.",
             search_aliases=["xy plot", "lora grid", "compare checkpoints", "strength grid"],

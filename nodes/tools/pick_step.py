@@ -9,6 +9,7 @@ from ...training.run.folder import RunFolder
 from ...training.run.picks import PickRule, chosen_step, picks_state
 from .. import sockets
 from ..comfy_bridge.host.run_folders import loras_output
+from ..menu import LEAD
 
 RULES: list[str] = ["picked in the strip", "last", "best by validation", "step"]
 
@@ -21,7 +22,7 @@ class BakeryPickStep(io.ComfyNode):
         return io.Schema(
             node_id="BakeryPickStep",
             display_name="Pick Step (Bakery)",
-            category="LoRA Bakery/Tools",
+            category=LEAD,
             description="Outputs the LoRA of one saved step of a run: the one picked in the preview strip on Train "
             "LoRA, the last, the best by validation loss, or a given step.",
             search_aliases=["choose checkpoint", "best epoch", "lora step"],

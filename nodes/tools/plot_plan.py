@@ -12,6 +12,7 @@ from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.session.plan_chart import describe_plan, draw_plan, plan_before_training
 from .. import sockets
+from ..menu import TOOLS
 
 
 class BakeryPlotPlan(io.ComfyNode):
@@ -22,7 +23,7 @@ class BakeryPlotPlan(io.ComfyNode):
         return io.Schema(
             node_id="BakeryPlotPlan",
             display_name="Plot Plan (Bakery)",
-            category="LoRA Bakery/Tools",
+            category=TOOLS,
             description="Draws the learning rate at every step of a plan before training, with the number of steps of "
             "each stage. Queue this node alone to see it at once.",
             search_aliases=["learning rate curve", "schedule preview", "lr plot", "scheduler"],

@@ -6,6 +6,7 @@ from ...training.data.images import pixels_HWC
 from ...training.run.charts import draw_run
 from ...training.run.folder import RunFolder
 from .. import sockets
+from ..menu import TOOLS
 
 
 class BakeryPlotRun(io.ComfyNode):
@@ -16,7 +17,7 @@ class BakeryPlotRun(io.ComfyNode):
         return io.Schema(
             node_id="BakeryPlotRun",
             display_name="Plot Run (Bakery)",
-            category="LoRA Bakery/Tools",
+            category=TOOLS,
             description="Draws the charts of a run: loss (raw, smoothed, by timestep, validation), learning rates and "
             "norms.",
             search_aliases=["loss graph", "loss curve", "training chart"],

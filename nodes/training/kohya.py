@@ -11,8 +11,7 @@ from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
 from .. import sockets
 from ..comfy_bridge.host.folders import input_name
-
-CATEGORY = "LoRA Bakery/Training"
+from ..menu import ADVANCED
 
 
 class BakeryImportKohya(io.ComfyNode):
@@ -23,7 +22,7 @@ class BakeryImportKohya(io.ComfyNode):
         return io.Schema(
             node_id="BakeryImportKohya",
             display_name="Import Kohya Setup (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Reads a command line, TOML or JSON of kohya's sd-scripts or its GUI. The notes list every "
             "option that belongs to another node or has no equivalent.",
             search_aliases=["sd-scripts", "kohya_ss", "toml", "train_network.py", "sdxl_train_network.py"],
@@ -61,7 +60,7 @@ class BakeryExportKohya(io.ComfyNode):
         return io.Schema(
             node_id="BakeryExportKohya",
             display_name="Export Kohya Setup (Bakery)",
-            category=CATEGORY,
+            category=ADVANCED,
             description="Writes settings as sd-scripts command lines, one per stage, and a dataset as TOML. Add the "
             "model and names yourself. Settings without an equivalent in sd-scripts are listed.",
             search_aliases=["sd-scripts", "kohya_ss", "command line"],

@@ -11,6 +11,7 @@ from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
 from ...training.networks.settings import NetworkSettings, TargetPreset
 from ...training.recipes.damping import describe_network_scale
 from .. import sockets
+from ..menu import ADVANCED
 
 SETTINGS = NetworkSettings()
 BLOCKS = BlockWeights()
@@ -30,7 +31,7 @@ class BakeryNetwork(io.ComfyNode):
         return io.Schema(
             node_id="BakeryNetwork",
             display_name="LoRA Network (Bakery)",
-            category="LoRA Bakery/Network",
+            category=ADVANCED,
             description="The network that is trained on top of the frozen model. A LoRA of rank 16 on attention and "
             "feed-forward layers is a good start. Higher ranks hold more detail; LyCORIS types suit styles and "
             "concepts.",
@@ -191,7 +192,7 @@ class BakeryBlockWeights(io.ComfyNode):
         return io.Schema(
             node_id="BakeryBlockWeights",
             display_name="Block Weights (Bakery)",
-            category="LoRA Bakery/Network",
+            category=ADVANCED,
             description="How much each U-Net block learns. IN blocks decide composition and body shape, OUT blocks "
             "texture and detail. A block with weight 0 is not trained.",
             search_aliases=["lbw", "block lr", "down_lr_weight", "block dims", "layer weights"],

@@ -12,6 +12,7 @@ from ...training.objective.settings import (
     TimestepDistribution,
 )
 from .. import sockets
+from ..menu import ADVANCED
 
 SETTINGS = ObjectiveSettings()
 
@@ -24,7 +25,7 @@ class BakeryObjective(io.ComfyNode):
         return io.Schema(
             node_id="BakeryObjective",
             display_name="Objective (Bakery)",
-            category="LoRA Bakery/Training",
+            category=ADVANCED,
             description="Loss and noise during training. The defaults suit most LoRAs. The prediction type (noise or "
             "velocity) is taken from the model.",
             search_aliases=["loss", "min snr gamma", "noise offset", "masked loss", "prior loss", "huber", "timestep"],

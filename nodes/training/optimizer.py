@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ...training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
 from .. import sockets
+from ..menu import ADVANCED
 
 SETTINGS = OptimizerSettings()
 SCHEDULE = ScheduleSettings()
@@ -23,7 +24,7 @@ class BakeryOptimizer(io.ComfyNode):
         return io.Schema(
             node_id="BakeryOptimizer",
             display_name="Optimizer (Bakery)",
-            category="LoRA Bakery/Training",
+            category=ADVANCED,
             description="Optimizer, learning rates and schedule. AdamW: a learning rate near 0.0002. Prodigy and "
             "DAdaptAdam find their own learning rate: set 1.",
             search_aliases=["learning rate", "adamw", "prodigy", "lion", "adafactor", "scheduler", "warmup", "ema"],

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.previews import SCHEDULERS
+from ..menu import LEAD
 from ..picture_inputs import guidance_inputs, size_inputs
 
 
@@ -18,7 +19,7 @@ class BakeryPreview(io.ComfyNode):
         return io.Schema(
             node_id="BakeryPreview",
             display_name="LoRA Preview (Bakery)",
-            category="LoRA Bakery/Training",
+            category=LEAD,
             description="Draws preview pictures with ComfyUI's own sampler while the LoRA trains.",
             search_aliases=["sample prompts", "training preview", "sample every n steps"],
             inputs=[

@@ -19,6 +19,7 @@ from .. import sockets
 from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key
 from ..comfy_bridge.model.model_facts import known_prediction_type, model_family
+from ..menu import LEAD
 
 REQUEST = RecipeRequest()
 
@@ -31,7 +32,7 @@ class BakeryRecipe(io.ComfyNode):
         return io.Schema(
             node_id="BakeryRecipe",
             display_name="Recipe (Bakery)",
-            category="LoRA Bakery/Training",
+            category=LEAD,
             description="Chooses network, optimizer, objective and number of steps from your subject, number of images "
             "and GPU memory, and explains why. Connect the four outputs to Train LoRA. To decide one of them yourself, "
             "connect your own node instead.",

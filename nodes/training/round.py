@@ -10,6 +10,7 @@ from ...training.optimizers.settings import OptimizerSettings
 from ...training.session.rounds import Round, RoundNote, open_round, rate_of_round, trained_rounds
 from .. import sockets
 from ..comfy_bridge.host.run_folders import loras_output
+from ..menu import ADVANCED
 from .recipe import count_images
 from .run_name import accepted_name
 
@@ -24,7 +25,7 @@ class BakeryRound(io.ComfyNode):
         return io.Schema(
             node_id="BakeryRound",
             display_name="Round (Bakery)",
-            category="LoRA Bakery/Training",
+            category=ADVANCED,
             description="For training in rounds: train, draw, keep the good pictures, queue again. When the dataset "
             "has changed, the next round starts under its own name from the last round's weights.",
             search_aliases=["iterate", "loop", "bootstrap", "original character", "rare character", "round counter"],

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ...training.loop.stages import Plan, Stage
 from .. import sockets
+from ..menu import ADVANCED
 
 STAGE = Stage()
 
@@ -18,7 +19,7 @@ class BakeryStage(io.ComfyNode):
         return io.Schema(
             node_id="BakeryStage",
             display_name="Stage (Bakery)",
-            category="LoRA Bakery/Training",
+            category=ADVANCED,
             description="A part of a run with its own length, batch size, optimizer and images. Chain several, for "
             "example linear for most steps and a short cosine at the end, or a low resolution first and a high one "
             "after.",

@@ -34,6 +34,7 @@ from ..comfy_bridge.model.lora import apply_lora, kohya_tensors
 from ..comfy_bridge.model.model_facts import prediction_note, sampling_note
 from ..comfy_bridge.preview_store import PreviewStore, preview_sheet
 from ..comfy_bridge.train import GraphContext, HostSession
+from ..menu import LEAD
 from .run_name import accepted_name
 
 DEFAULT_NAME = "my_lora"
@@ -47,7 +48,7 @@ class BakeryTrain(io.ComfyNode):
         return io.Schema(
             node_id="BakeryTrain",
             display_name="Train LoRA (Bakery)",
-            category="LoRA Bakery/Training",
+            category=LEAD,
             description=(
                 "Trains a LoRA on this graph's model and outputs the model with the LoRA, ready to sample. Canceling "
                 "keeps what was trained; queue again to resume."

@@ -158,6 +158,18 @@ def test_every_node_has_a_help_page(comfy):
 
 
 @pytest.mark.comfy
+def test_eight_nodes_lead_the_menu(comfy):
+    from pack.nodes.menu import ADVANCED, LEAD, TOOLS
+
+    places = {name: schema.category for name, schema in schemas().items()}
+    assert {name for name, place in places.items() if place == LEAD} == {
+        "BakeryLoadDataset", "BakeryCaptions", "BakeryBuckets", "BakeryRecipe", "BakeryPreview", "BakeryTrain",
+        "BakeryCompare", "BakeryPickStep",
+    }  # fmt: skip
+    assert set(places.values()) == {LEAD, ADVANCED, TOOLS}
+
+
+@pytest.mark.comfy
 def test_every_node_is_in_an_example_workflow(comfy):
     used = set()
     for path in (ROOT / "example_workflows").glob("*.json"):
