@@ -13,7 +13,7 @@ from ...training.loop.texts import is_text_trained
 from ...training.networks.network import Network
 from ...training.run.saver import Saver
 from ...training.session.messages import opening_text
-from ...training.session.metadata import dataset_facts, facts_of_network, training_facts
+from ...training.session.metadata import dataset_facts, facts_of_network, timestep_range, training_facts, trigger_phrase
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
 from ...training.session.session import run_training
 from ...training.watch.control_callback import ControlCallback
@@ -23,7 +23,7 @@ from .host.terminate import SaveOnTerminate
 from .host_callbacks import HostProgress, SaveShown, ShownPreviews
 from .model.base_model import ComfyBaseModel
 from .model.layer_checks import checkpoint_name
-from .model.model_facts import ends_in_noise
+from .model.model_facts import clip_skip, ends_in_noise
 from .page import live
 from .page.progress import NodeProgress, interrupt_if_cancelled
 from .preview_store import PreviewStore
@@ -129,12 +129,18 @@ class HostSession:
             family=self._base.family,
             prediction_type=self._base.prediction_type,
             name=checkpoint_name(self._base.model),
-            zero_terminal_snr=ends_in_noise(self._base.alphas_cumprod),
+            zero_terminal_snr=session.request.objective.zero_terminal_snr or ends_in_noise(self._base.alphas_cumprod),
+            clip_skip=clip_skip(self._base.clip, self._base.family),
         )
         return build_metadata(
             model,
             facts_of_network(session),
-            Description(title=session.found.folder.name, comment=described(state.rate_changes) or None),
+            Description(
+                title=session.found.folder.name,
+                comment=described(state.rate_changes) or None,
+                trigger_phrase=trigger_phrase(session),
+                timestep_range=timestep_range(session),
+            ),
             training_facts(session, state),
             dataset_facts(session),
             GraphFacts(workflow=self._context.workflow, prompt=self._context.prompt),

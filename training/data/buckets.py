@@ -96,6 +96,18 @@ class BucketGrid:
         return bucket, cover(image, bucket)
 
 
+def side_limits(settings: BucketSettings, resolution: Size) -> Size:
+    """Shortest and longest side of a bucket, defaults filled in."""
+    low = settings.min_bucket_size or max(settings.bucket_step, min(resolution) // 2)
+    return low, settings.max_bucket_size or 2 * max(resolution)
+
+
+def trained_resolution(settings: BucketSettings, grid: BucketGrid) -> Size:
+    """Width and height that set the area of the buckets, given or found."""
+    sides = _sides(settings.resolution) or (math.isqrt(grid.max_area),) * 2
+    return sides[0], sides[-1]
+
+
 def bucket_grid(settings: BucketSettings, items: Sequence[ImageItem], family: ModelFamily) -> BucketGrid:
     """Return the buckets of these images for this type of model."""
     step = settings.bucket_step

@@ -4,17 +4,17 @@ Shapes: N images, P values of a thumbnail.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from .captions import CaptionMoment, process_caption
+from .captions import CaptionMoment, CaptionSettings, process_caption
 from .dataset import Dataset
 from .folder import natural_key
-from .images import pixels_HWC, read_rgb_and_mask
+from .images import ImageItem, pixels_HWC, read_rgb_and_mask
 from .placement import cut_share
 from .prepared import Entry
 from .tags import normal, split_tags
@@ -95,18 +95,21 @@ def tag_images(entries: Sequence[Entry]) -> dict[str, frozenset[int]]:
     """Indices of the images with each tag, most frequent tags first; captions before any randomness."""
     places: defaultdict[str, set[int]] = defaultdict(set)
     for place, entry in enumerate(entries):
-        for tag in _tags(entry):
-            places[tag].add(place)
+        for tag in trained_tags(entry.item, entry.subset.captions):
+            places[normal(tag)].add(place)
     ordered = sorted(places.items(), key=lambda found: -len(found[1]))
     return {tag: frozenset(images) for tag, images in ordered}
 
 
-def _tags(entry: Entry) -> Iterator[str]:
-    settings = entry.subset.captions
-    text = entry.item.captions[0]
+def trained_tags(item: ImageItem, settings: CaptionSettings) -> list[str]:
+    """Tags of an image's first caption as they are trained: trigger first, marks resolved, nothing drawn."""
+    text = " ".join(part for part in (settings.prefix, item.captions[0], settings.suffix) if part)
     for mark in (settings.keep_tags_separator, settings.secondary_separator):
         text = text.replace(mark, settings.separator) if mark else text
-    yield from (normal(tag) for tag in (settings.trigger, *split_tags(text, settings.separator)) if tag)
+    for old, new in settings.replacements:
+        text = text.replace(old, new)
+    tags = (tag for tag in (settings.trigger.strip(), *split_tags(text, settings.separator)) if tag)
+    return list({normal(tag): tag for tag in tags}.values())
 
 
 def inseparable_tags(entries: Sequence[Entry]) -> list[tuple[list[str], int]]:

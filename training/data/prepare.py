@@ -67,6 +67,11 @@ def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
     return entries
 
 
+def grids_of(dataset: Dataset, family: ModelFamily) -> dict[BucketSettings, BucketGrid]:
+    """The buckets of a dataset by the settings that its subsets have, in their order."""
+    return {subset.buckets: grid for subset, grid in _with_grids(dataset, family)}
+
+
 def _with_grids(dataset: Dataset, family: ModelFamily) -> Iterator[tuple[Subset, BucketGrid]]:
     # Subsets with the same settings share one grid, also where it follows from the size most images have.
     items: dict[BucketSettings, list[ImageItem]] = {}

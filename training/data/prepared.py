@@ -98,8 +98,11 @@ class PreparedDataset:
         return sum(entry.repeats for entry in self._order if not entry.is_regularization)
 
     def bucket_counts(self) -> dict[Size, int]:
-        """Images per bucket (width, height)."""
-        return dict(sorted(Counter(entry.bucket for entry in self._order).items()))
+        """Images per bucket (width, height), repeats counted."""
+        counts: Counter[Size] = Counter()
+        for entry in self._order:
+            counts[entry.bucket] += entry.repeats
+        return dict(sorted(counts.items()))
 
     def num_batches(self, batch_size: int) -> int:
         """Batches per epoch, the same in every epoch."""

@@ -71,6 +71,14 @@ class SubsetFacts:
     keep_tags: int = 0
     flip: bool = False
     random_crop: bool = False
+    use_wildcards: bool = False
+    prefix: str = ""
+    suffix: str = ""
+    keep_tags_separator: str = ""
+    secondary_separator: str = ""
+    caption_dropout: float = 0.0
+    caption_dropout_every_n_epochs: int = 0
+    tag_dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +95,8 @@ class DatasetFacts:
     upscale: bool = True
     """Images smaller than their bucket were enlarged."""
     num_validation_images: int = 0
+    more_resolutions: tuple[tuple[int, int], ...] = ()
+    """Further ones that every image is trained at too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

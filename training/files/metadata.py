@@ -155,6 +155,7 @@ def _training_entries(training: TrainingFacts) -> Entries:
 def _dataset_entries(dataset: DatasetFacts, training: TrainingFacts | None) -> Entries:
     trained = [subset for subset in dataset.subsets if not subset.is_regularization]
     regular = [subset for subset in dataset.subsets if subset.is_regularization]
+    sizes = (dataset.resolution, *dataset.more_resolutions)
     values: dict[str, object] = {
         "num_train_images": _count(trained),
         "num_reg_images": _count(regular),
@@ -173,18 +174,24 @@ def _dataset_entries(dataset: DatasetFacts, training: TrainingFacts | None) -> E
         "flip_aug": any(subset.flip for subset in trained),
         "random_crop": any(subset.random_crop for subset in trained),
         "color_aug": False,
-        "datasets": _json([_dataset_entry(dataset, training)]),
+        "datasets": _json([_dataset_entry(dataset, training, size) for size in sizes]),
+        "caption_dropout_rate": max((subset.caption_dropout for subset in trained), default=0.0),
+        "caption_dropout_every_n_epochs": max((s.caption_dropout_every_n_epochs for s in trained), default=0),
+        "caption_tag_dropout_rate": max((subset.tag_dropout for subset in trained), default=0.0),
+        "cache_latents": not any(subset.random_crop for subset in dataset.subsets),
     }
     return {f"ss_{key}": str(value) for key, value in values.items()}
 
 
-def _dataset_entry(dataset: DatasetFacts, training: TrainingFacts | None) -> dict[str, object]:
+def _dataset_entry(
+    dataset: DatasetFacts, training: TrainingFacts | None, resolution: tuple[int, int]
+) -> dict[str, object]:
     return {
         "is_dreambooth": True,
         "batch_size_per_device": None if training is None else training.batch_size,
         "num_train_images": _count([subset for subset in dataset.subsets if not subset.is_regularization]),
         "num_reg_images": _count([subset for subset in dataset.subsets if subset.is_regularization]),
-        "resolution": list(dataset.resolution),
+        "resolution": list(resolution),
         "enable_bucket": True,
         "min_bucket_reso": dataset.min_bucket_size,
         "max_bucket_reso": dataset.max_bucket_size,
@@ -201,6 +208,11 @@ def _subset_entry(subset: SubsetFacts) -> dict[str, object]:
         "random_crop": subset.random_crop,
         "shuffle_caption": subset.shuffle_tags,
         "keep_tokens": subset.keep_tags,
+        "keep_tokens_separator": subset.keep_tags_separator or None,
+        "secondary_separator": subset.secondary_separator or None,
+        "enable_wildcard": subset.use_wildcards,
+        "caption_prefix": subset.prefix or None,
+        "caption_suffix": subset.suffix or None,
         "image_dir": subset.name,
         "class_tokens": subset.class_tokens,
         "is_reg": subset.is_regularization,

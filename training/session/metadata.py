@@ -2,10 +2,14 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 
+from ..data.buckets import BucketSettings, side_limits, trained_resolution
 from ..data.dataset import Subset
+from ..data.findings import trained_tags
+from ..data.prepare import grids_of
 from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
@@ -17,6 +21,19 @@ from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
 from .plan import trained_dataset
 from .request import Session
+
+NUM_TIMESTEPS = 1000
+_ALWAYS_TOLD = (
+    "min_snr_gamma", "noise_offset", "multires_noise_iterations", "input_perturbation", "debiased_estimation",
+    "scale_weight_norms", "loss_type", "prior_loss_weight",
+)  # fmt: skip
+_OFF_AT_ZERO = ("noise_offset", "multires_noise_iterations", "input_perturbation", "scale_weight_norms")
+_TOLD_ELSEWHERE = ("min_timestep", "max_timestep")
+_SD_SCRIPTS_NAMES = {
+    "input_perturbation": "ip_noise_gamma",
+    "input_perturbation_random": "ip_noise_gamma_random_strength",
+    "noise_offset_random": "noise_offset_random_strength",
+}
 
 
 def facts_of_network(session: Session) -> NetworkFacts:
@@ -75,28 +92,65 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
     )
 
 
-def dataset_facts(session: Session) -> DatasetFacts:
-    """Images, repeats, buckets and tags; folders by name only."""
-    buckets = session.data.bucket_counts()
-    largest = max(buckets, key=lambda size: size[0] * size[1])
+def trigger_phrase(session: Session) -> str | None:
+    """The trigger words of all images, or None."""
     subsets = trained_dataset(session.request).subsets
-    return DatasetFacts(subsets=tuple(_subset_facts(subset) for subset in subsets), resolution=largest, buckets=buckets)
+    words = dict.fromkeys(word for subset in subsets if (word := subset.captions.trigger.strip()))
+    return ", ".join(words) or None
+
+
+def timestep_range(session: Session) -> tuple[int, int] | None:
+    """First and last timestep trained; None for all."""
+    first, end = session.request.objective.min_timestep, session.request.objective.max_timestep
+    return None if (first, end) == (0, NUM_TIMESTEPS) else (first, end)
+
+
+def dataset_facts(session: Session) -> DatasetFacts:
+    """Images, repeats, buckets and tags; folders by name only. Images trained at more resolutions are counted once."""
+    request = session.request
+    dataset = trained_dataset(request)
+    grids = grids_of(dataset, request.base.family)
+    sizes = list(dict.fromkeys(trained_resolution(settings, grid) for settings, grid in grids.items()))
+    low, high = side_limits(next(iter(grids)), sizes[0])
+    held_out = request.validation.dataset
+    return DatasetFacts(
+        subsets=tuple(_subset_facts(subset) for subset in _once(dataset.subsets)),
+        resolution=sizes[0],
+        more_resolutions=tuple(sizes[1:]),
+        buckets=session.data.bucket_counts(),
+        min_bucket_size=low,
+        max_bucket_size=high,
+        upscale=all(settings.upscale for settings in grids),
+        num_validation_images=0 if held_out is None else held_out.num_images,
+    )
+
+
+def _once(subsets: Sequence[Subset]) -> list[Subset]:
+    """Without those that are another one at a further resolution."""
+    return list({replace(subset, buckets=BucketSettings()): subset for subset in reversed(subsets)}.values())[::-1]
 
 
 def _subset_facts(subset: Subset) -> SubsetFacts:
-    tags = Counter(
-        tag.strip() for item in subset.items for tag in (item.captions or ("",))[0].split(",") if tag.strip()
-    )
+    captions = subset.captions
+    tags = Counter(tag for item in subset.items for tag in trained_tags(item, captions))
     return SubsetFacts(
         name=subset.name,
         num_images=len(subset.items),
         repeats=subset.repeats,
         is_regularization=subset.is_regularization,
         tag_frequency=dict(tags.most_common()),
-        shuffle_tags=subset.captions.shuffle_tags,
-        keep_tags=subset.captions.keep_tags,
+        shuffle_tags=captions.shuffle_tags,
+        keep_tags=captions.keep_tags,
         flip=subset.buckets.flip,
         random_crop=subset.buckets.random_crop,
+        use_wildcards=captions.use_wildcards,
+        prefix=captions.prefix,
+        suffix=captions.suffix,
+        keep_tags_separator=captions.keep_tags_separator,
+        secondary_separator=captions.secondary_separator,
+        caption_dropout=captions.caption_dropout,
+        caption_dropout_every_n_epochs=captions.caption_dropout_every_n_epochs,
+        tag_dropout=captions.tag_dropout,
     )
 
 
@@ -106,16 +160,15 @@ def _optimizer_text(settings: OptimizerSettings) -> str:
 
 
 def _options(objective: ObjectiveSettings) -> dict[str, str | int | float | bool | None]:
-    return {
-        "min_snr_gamma": objective.min_snr_gamma,
-        "noise_offset": objective.noise_offset or None,
-        "multires_noise_iterations": objective.multires_noise_iterations or None,
-        "multires_noise_discount": objective.multires_noise_discount,
-        "ip_noise_gamma": objective.input_perturbation or None,
-        "debiased_estimation": objective.debiased_estimation,
-        "scale_weight_norms": objective.scale_weight_norms or None,
-        "loss_type": objective.loss_type,
-        "prior_loss_weight": objective.prior_loss_weight,
-        "cache_latents": True,
-        "mixed_precision": "no",
-    }
+    """What decides the loss, under sd-scripts' names where it has one; what is off is None."""
+    usual = ObjectiveSettings()
+    wanted = {*_ALWAYS_TOLD, *(one.name for one in fields(objective) if one.name not in _TOLD_ELSEWHERE)}
+    told = {name: getattr(objective, name) for name in sorted(wanted)}
+    told = {name: value for name, value in told.items() if name in _ALWAYS_TOLD or value != getattr(usual, name)}
+    if objective.multires_noise_iterations:
+        told["multires_noise_discount"] = objective.multires_noise_discount
+    if objective.loss_type in ("huber", "smooth_l1"):
+        told |= {name: getattr(objective, name) for name in ("huber_schedule", "huber_c", "huber_scale")}
+    by_name = {_SD_SCRIPTS_NAMES.get(name, name): value for name, value in told.items()}
+    off = {_SD_SCRIPTS_NAMES.get(name, name): None for name in _OFF_AT_ZERO if not told.get(name)}
+    return by_name | off | {"mixed_precision": "no"}

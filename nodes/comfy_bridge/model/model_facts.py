@@ -138,3 +138,10 @@ def _sampling_patches(model: Any) -> Iterator[str]:
 
 def _has_function(value: Any) -> bool:
     return callable(value) or (isinstance(value, (list, tuple)) and any(callable(item) for item in value))
+
+
+def clip_skip(clip: Any, family: ModelFamily) -> int | None:
+    """Last hidden layers of the text encoders left out, 1 = none: as set on the CLIP, else the host's own."""
+    if clip is None:
+        return None
+    return {"sd15": 1, "sdxl": 2}[family] if clip.layer_idx is None else abs(clip.layer_idx)

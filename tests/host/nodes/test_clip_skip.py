@@ -9,6 +9,7 @@ pytestmark = pytest.mark.comfy
 @pytest.mark.parametrize("layer", [-1, -2])
 def test_training_reads_captions_at_the_layer_that_was_set(comfy, tiny_sd15, layer):
     from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
+    from pack.nodes.comfy_bridge.model.model_facts import clip_skip
 
     model, clip, vae = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
     skipped = comfy.module("nodes").CLIPSetLastLayer().set_last_layer(clip, layer)[0]
@@ -20,3 +21,6 @@ def test_training_reads_captions_at_the_layer_that_was_set(comfy, tiny_sd15, lay
         context_LD = base.encode_text(["a red cat"])[0].context_LD.detach()
     assert torch.equal(context_LD, wanted[0])
     assert torch.equal(context_LD, plain[0]) == (layer == -1)
+    assert clip_skip(base.clip, base.family) == -layer
+    assert clip_skip(clip, base.family) == 1  # nothing set
+    assert clip_skip(None, base.family) is None
