@@ -18,6 +18,8 @@ pytestmark = pytest.mark.comfy
 KINDS = ("tiny_sd15", "tiny_sdxl")
 NEEDS_A_FILE = {"continue_a_lora": "a LoRA", "extract_from_a_fine_tune": "a second checkpoint"}
 """Examples of files that are not made here; test_examples_run.py runs them."""
+EVERY_DAY = ("recipe", "masked_training")
+"""Each takes half a minute a model; the others run with --full."""
 
 
 def saved(name: str) -> dict:
@@ -40,7 +42,14 @@ def short_clips(comfy, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in NEEDS_A_FILE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in EVERY_DAY else pytest.mark.full)
+        for name in EXAMPLES
+        if name not in NEEDS_A_FILE
+    ],
+)
 def test_it_runs_on_another_checkpoint(comfy, short_clips, request, kind, name):
     path = request.getfixturevalue(kind)
     prompt = cut_short(to_api(saved(name), comfy.object_info()))

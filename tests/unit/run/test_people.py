@@ -25,15 +25,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from pack.tests.support.person import CONSTANT, OTHER_RATE, Cancelled, Person
+from pack.tests.support.pictures import dataset
 from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
 from pack.tests.support.toy_runs import exit_code, forked
 from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import Callback, StopTraining
+from pack.training.loop.rate_changes import with_change
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.run.folder import RunFolder, current_run, lora_files
 from pack.training.run.picks import save_pick
 from pack.training.run.saver import SaveSettings
+from pack.training.session.request import ValidationSettings
 
 NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "25"))
 NAMES = ("mira", "nora")
@@ -46,7 +49,9 @@ PLANS = {
 }
 OPTIMIZERS = {"constant": CONSTANT, "lower": OTHER_RATE, "cosine": COSINE}
 DATASETS = {"toy": toy_dataset, "other": other_dataset}
-PHASES = ("encoding images", "encoding captions", "step 1", "step 3", "the save of step 2", "step 5")
+BASES = {"toy": "toy", "another under its name": "other"}
+HELD_OUT = ValidationSettings(dataset=dataset([(64, 64)], first=50), every=2)
+PHASES = ("encoding images", "encoding captions", "step 1", "step 2", "step 5", "validating", "measuring images")
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Wish:
     plan: str = "4 steps"
     optimizer: str = "constant"
     data: str = "toy"
-    seed: int = 5
+    base: str = "toy"
+    is_measured: bool = False
+    """Held-out images and a report; they decide no weights."""
 
     def changes(self) -> dict[str, object]:
         """Fields of the request."""
@@ -64,7 +71,9 @@ class Wish:
             "stages": PLANS[self.plan],
             "optimizer": OPTIMIZERS[self.optimizer],
             "dataset": DATASETS[self.data](),
-            "seed": self.seed,
+            "base_key": BASES[self.base],
+            "is_diagnosed": self.is_measured,
+            "validation": HELD_OUT if self.is_measured else ValidationSettings(),
             "on_more_steps": "stretch",  # steps under a schedule of their own have other bits, as asked
         }
 
@@ -74,6 +83,8 @@ WISHES = st.builds(
     plan=st.sampled_from(sorted(PLANS)),
     optimizer=st.sampled_from(sorted(OPTIMIZERS)),
     data=st.sampled_from(sorted(DATASETS)),
+    base=st.sampled_from(sorted(BASES)),
+    is_measured=st.booleans(),
 )
 
 
@@ -93,6 +104,22 @@ class FailsOnce(Callback):
     def on_step(self, job, state, report) -> None:
         if state.step == 1:
             raise OSError(28, "No space left on device", str(self.folder))
+
+
+class HalvesRate(Callback):
+    """Somebody presses the button after a step; the record of the run keeps it."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, job, state, report) -> None:
+        if state.step == self.step:
+            state.rate_changes = with_change(state.rate_changes, state.step, 0.5)
+
+
+def refused(path, *_, **__):
+    """Opens nothing."""
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 class Dies(Callback):
@@ -117,6 +144,8 @@ class People(RuleBasedStateMachine):
         """LoRAs that somebody was given and did not delete: content -> steps."""
         self.finished: dict[tuple[str, Wish], Path] = {}
         """(name, wish) that was trained to its end -> folder of its name."""
+        self.is_steered = False
+        """Once a rate was changed by hand, or weights were taken from other data, bits are not the settings' own."""
 
     def teardown(self) -> None:
         shutil.rmtree(getattr(self, "folder", ""), ignore_errors=True)
@@ -128,14 +157,15 @@ class People(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), wish=WISHES)
     def queue(self, name: str, wish: Wish) -> None:
         """Queue and wait."""
-        is_there = (name, wish) in self.finished and self.finished[name, wish].is_dir()
+        wanted = replace(wish, is_measured=False)
+        is_there = (name, wanted) in self.finished and self.finished[name, wanted].is_dir()
         result = self.person.queue(name, **wish.changes())
         self.remember(result.folder)
-        for key, tensor in undisturbed(wish).items():
+        for key, tensor in ({} if self.is_steered else undisturbed(wanted)).items():
             assert torch.equal(result.tensors[key], tensor), f"{key} of {wish} has other bits: {result.message}"
-        if is_there:
+        if is_there and not self.is_steered:
             assert not result.losses, f"{wish} was trained again: {result.message}"
-        self.finished[name, wish] = self.person.loras / name
+        self.finished[name, wanted] = self.person.loras / name
 
     @rule(name=st.sampled_from(NAMES), wish=WISHES, phase=st.sampled_from(PHASES))
     def cancel(self, name: str, wish: Wish, phase: str) -> None:
@@ -147,7 +177,40 @@ class People(RuleBasedStateMachine):
         except Cancelled:
             return
         self.remember(result.folder)  # it was over before
-        self.finished[name, wish] = self.person.loras / name
+        self.finished[name, replace(wish, is_measured=False)] = self.person.loras / name
+
+    @rule(name=st.sampled_from(NAMES), wish=WISHES)
+    def go_on_with_other_data(self, name: str, wish: Wish) -> None:
+        """`on_dataset_change` is continue."""
+        self.is_steered = True
+        self.remember(self.person.queue(name, **wish.changes(), on_dataset_change="continue").folder)
+
+    @rule(name=st.sampled_from(NAMES), wish=WISHES, step=st.integers(1, 4))
+    def change_rate_by_hand(self, name: str, wish: Wish, step: int) -> None:
+        """The button that halves it."""
+        self.is_steered = True
+        self.remember(self.person.queue(name, HalvesRate(step), **wish.changes()).folder)
+
+    @rule(name=st.sampled_from(NAMES), wish=WISHES)
+    def virus_scanner(self, name: str, wish: Wish) -> None:
+        """States cannot be read for a moment."""
+        before = self.contents()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("pack.training.run.state.open_tensors", refused)
+            try:
+                self.remember(self.person.queue(name, **wish.changes()).folder)
+            except RuntimeError:
+                assert self.contents() == before
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete_the_visible_lora(self, name: str) -> None:
+        """In the file manager; only that copy is gone."""
+        latest = self.person.loras / name / f"{name}.safetensors"
+        if latest.is_file():
+            content = latest.read_bytes()
+            latest.unlink()
+            if content not in self.contents():
+                self.given.pop(content, None)
 
     @rule(name=st.sampled_from(NAMES), wish=WISHES, step=st.integers(1, 5))
     def stop_and_keep(self, name: str, wish: Wish, step: int) -> None:
