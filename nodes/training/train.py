@@ -91,9 +91,10 @@ class BakeryTrain(io.ComfyNode):
         check_not_on_itself(cls.hidden.prompt, cls.hidden.unique_id, run_root(values["name"]))
         base = _base_model(values)
         request = _request(base, values)
+        notes = notes_before(request, values)
         context = GraphContext(
             node_id=cls.hidden.unique_id, prompt=cls.hidden.prompt, extra_pnginfo=cls.hidden.extra_pnginfo,
-            note=" · ".join(notes_before(request, values)),
+            note=" · ".join(notes),
         )  # fmt: skip
         asked = values.get("preview") or default_preview(request)
         preview = for_model(asked, base.family, base.prediction_type)
@@ -102,7 +103,7 @@ class BakeryTrain(io.ComfyNode):
         tensors, picked = picked_tensors(result)
         model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
-        texts = (result.message, context.note, picked, stale, result.diagnosis and result.diagnosis.text())
+        texts = (result.message, *notes, picked, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
             model, clip, tensors, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
             {"loss": list(result.losses)},
