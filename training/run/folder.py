@@ -136,10 +136,21 @@ class RunFolder:
         return self.private / "report.json"
 
     @property
+    def wanted_report(self) -> Path:
+        """There from the start of a run that is to be measured at its end."""
+        return self.private / "report.wanted"
+
+    @property
     def notes(self) -> tuple[Path, ...]:
         """What is noted of the run beside its plan and state: figures, report, stops, pick."""
         names = (STOPS_FILE, PICK_FILE)
-        return (self.metrics, self.base_losses, self.report, *(self.private / name for name in names))
+        return (
+            self.metrics,
+            self.base_losses,
+            self.report,
+            self.wanted_report,
+            *(self.private / name for name in names),
+        )
 
     def step_loras(self) -> dict[int, Path]:
         """Kept LoRAs of this run by step, whether it is the current run of its name or a replaced one."""

@@ -63,16 +63,6 @@ def last_validated(path: Path, set_id: str) -> int:
     return max((line["step"] for line in lines), default=-1)
 
 
-def note_wanted_report(path: Path, step: int) -> None:
-    """Notes that a report is to be made when the run ends."""
-    append_line(path, {"step": step, "wanted": "report"})
-
-
-def is_report_wanted(path: Path) -> bool:
-    """True if a report was to be made when the run ends."""
-    return any(line.get("wanted") == "report" for line in read_metrics(path))
-
-
 def best_step(path: Path, steps: Iterable[int]) -> int | None:
     """Which of the steps has the lowest validation loss; None where none was validated."""
     losses = validation_losses(path)

@@ -4,7 +4,7 @@ from ..data.dataset import Dataset
 from ..data.prepared import PreparedDataset
 from ..loop.job import TrainState
 from ..run.found import FoundRun
-from ..run.metrics import is_report_wanted, last_validated
+from ..run.metrics import last_validated
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from .request import Hooks, Measure, Session, TrainRequest
 
@@ -17,7 +17,7 @@ def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
     owed = set[Measure]()
     if held_out is not None and 0 <= last_validated(folder.metrics, set_id(held_out)) < found.step:
         owed.add("validation")
-    if request.is_diagnosed and is_report_wanted(folder.metrics) and not folder.report.is_file():
+    if request.is_diagnosed and folder.wanted_report.is_file() and not folder.report.is_file():
         owed.add("report")
     return frozenset(owed)
 

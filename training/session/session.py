@@ -17,7 +17,7 @@ from ..loop.texts import FrozenTexts, is_text_trained
 from ..loop.trainer import train
 from ..optimizers.ema import Ema
 from ..run.lock import locked
-from ..run.metrics import cut_metrics, note_wanted_report
+from ..run.metrics import cut_metrics
 from ..run.saver import Saver
 from ..run.state import restore
 from ..watch.explanation import without_numbers
@@ -112,7 +112,7 @@ def _begin_figures(session: Session, step: int) -> None:
     for figures in (folder.metrics, folder.base_losses):
         cut_metrics(figures, step)
     if session.request.is_diagnosed:
-        note_wanted_report(folder.metrics, step)
+        folder.wanted_report.touch()
 
 
 def _encode(session: Session, hooks: Hooks) -> None:

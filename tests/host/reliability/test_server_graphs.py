@@ -159,7 +159,7 @@ def test_file_written_anew_is_not_served_stale(server, client, loader):
     client.run(training_graph(client, name, "set", steps=4, batch_size=2, learning_rate=RATE))
     old = pictures_of(client, client.run(graph(RATE)), "show")
     trained = client.run(graph(2 * RATE)).outputs["5"]["text"]
-    assert trained[0] == "new run of 4 steps"
+    assert trained[0].startswith("new run of 4 steps")
     said = f"{loader} (model) may have read its file before this run wrote it: queue again"
     assert any(text.startswith(said) for text in trained) == (loader != "ours")
     new = pictures_of(client, client.run(graph(2 * RATE)), "show")
