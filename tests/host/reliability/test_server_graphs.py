@@ -102,7 +102,7 @@ def test_trained_on_top_of_a_lora(patch, network, server, client, weights):
     name, laid = f"top {patch} {network}", PATCHES[patch]
     graph = graph_on_top(client, name, laid, network, save_dtype="float32")
     result = client.run(with_sampler(graph))
-    assert message(result) == "new run of 4 steps"
+    assert message(result).startswith("new run of 4 steps")
     assert digest(client) == weights
 
     in_graph = pictures_of(client, result, "show")
@@ -113,11 +113,11 @@ def test_trained_on_top_of_a_lora(patch, network, server, client, weights):
     if network != "lora":
         return
     bare = graph_on_top(client, name, None, network, save_dtype="float32")
-    assert message(client.run(bare)) == "new run of 4 steps"  # the patch is part of what a run is
+    assert message(client.run(bare)).startswith("new run of 4 steps")  # the patch is part of what a run is
     weaker = graph_on_top(client, name, Patch(laid.loader, 0.5), network, save_dtype="float32")
-    assert message(client.run(weaker)) == "new run of 4 steps"
+    assert message(client.run(weaker)).startswith("new run of 4 steps")
     again = client.run(graph_on_top(client, name, laid, network, save_dtype="float32", prompts="hat"))
-    assert message(again) == "already trained: 4 steps, nothing to do"
+    assert message(again).startswith("already trained: 4 steps, nothing to do")
 
 
 def test_both_ways_to_lay_a_lora_give_the_same_run(server, client):
@@ -125,7 +125,7 @@ def test_both_ways_to_lay_a_lora_give_the_same_run(server, client):
     trained = []
     for patch, laid in PATCHES.items():
         name = f"either {patch}"
-        assert message(client.run(graph_on_top(client, name, laid, seed=1))) == "new run of 4 steps"
+        assert message(client.run(graph_on_top(client, name, laid, seed=1))).startswith("new run of 4 steps")
         trained.append(load_lora(set_aside(server.output, name).step_lora(4)).tensors)
     core, ours = trained
     assert core.keys() == ours.keys()
@@ -139,7 +139,7 @@ def test_finished_run_of_a_base_dependent_network_is_returned_as_trained(server,
     file = run_folder(server.output, "twice").latest_lora.read_bytes()
     digest(client)  # loads the bare model
     again = client.run(with_sampler(graph_on_top(client, "twice", PATCHES["core"], "ia3", prompts="hat")))
-    assert message(again) == "already trained: 4 steps, nothing to do"
+    assert message(again).startswith("already trained: 4 steps, nothing to do")
     assert abs(pictures_of(client, again, "show") - first).max() == 0
     assert run_folder(server.output, "twice").latest_lora.read_bytes() == file
 
