@@ -118,12 +118,12 @@ def test_finished_returns_at_once_and_only_what_changed_is_done(server):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
     other_rate = client.run(training_graph(client, "finished", "set", learning_rate=2e-4))
-    assert message(other_rate) == "new run of 6 steps"
+    assert message(other_rate).startswith("new run of 6 steps")
     assert run_folder(server.output, "finished").run_id != folder.run_id
     assert list(folder.step_loras()) == [2, 4, 6]
 
     back = client.run(training_graph(client, "finished", "set"))
-    assert message(back) == "already trained: 6 steps, nothing to do"
+    assert message(back).startswith("already trained: 6 steps, nothing to do")
     assert run_folder(server.output, "finished").run_id == folder.run_id
 
     more = client.run(training_graph(client, "finished", "set", steps=8))
@@ -138,7 +138,7 @@ def test_edited_caption_and_added_image_are_noticed(server):
     cached = client.run(graph)
     assert "5" in cached.cached_nodes
     (server.input / "edited" / "0.txt").write_text("blue creature")
-    assert message(client.run(graph)) == "new run of 2 steps"
+    assert message(client.run(graph)).startswith("new run of 2 steps")
     (server.input / "edited" / "9.png").write_bytes((server.input / "set" / "1.png").read_bytes())
     going_on = {**graph["5"]["inputs"], "on_dataset_change": "continue"}
     result = client.run({**graph, "5": {**graph["5"], "inputs": going_on}})
