@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from pack.tests.support.fixtures import comfyui_or_give_up
@@ -39,7 +40,7 @@ def forget_results(client):
     image = {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}}
     small = {"1": image, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
     client.run(small)
-    wait_until(lambda: not client.run(small).cached_nodes)
+    time.sleep(1)  # asking by further prompts would keep the worker from dropping them
 
 
 def figures(folder):
