@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from pack.tests.support.fixtures import (  # noqa: E402, F401
+    _empty_folders,
     browser,
     comfy,
     comfy_server,

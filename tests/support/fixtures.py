@@ -11,10 +11,15 @@ from typing import Any, NoReturn
 
 import pytest
 
+from .idle import empty
 from .inprocess import HostModules, import_comfyui
 from .links import link_folder
 from .paths import POCKET_CHECKPOINT, ROOT, comfyui_folder
 from .server import ComfyServer, end_on_sigterm, make_base_folder
+
+
+SHARED: list[ComfyServer] = []
+"""The server that tests of this process share, once one has asked for it."""
 
 
 def give_up(what: str, reason: str) -> NoReturn:
@@ -51,9 +56,18 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
     server = ComfyServer(comfyui_or_give_up(), base, extra_args=["--cache-classic"])
     try:
         server.start()
+        SHARED.append(server)
         yield server
     finally:
+        SHARED.clear()
         server.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _empty_folders() -> None:
+    """Start every file of tests on a shared server whose folders are empty."""
+    for server in SHARED:
+        empty(server)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Name what failed once more, a line each and last: logs are read from their end, and often cut."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or hasattr(config, "workerinput"):
+        return
+    for kind in ("failed", "error"):
+        for report in terminal.stats.get(kind, ()):
+            terminal.write_line(f"{kind}: {report.nodeid}", flush=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
     """End what a failure says with the command that runs the test alone."""

@@ -1,5 +1,6 @@
 """A server between two tests: nothing runs or waits, no history. What a test leaves would fail the next ones."""
 
+import shutil
 import time
 
 from .client import ComfyClient
@@ -30,6 +31,14 @@ def make_idle(server: ComfyServer, timeout_s: float = IDLE_WITHIN_S) -> str:
         server.start()
         return f"the server was started again, since it did not become idle: {error}"
     return said
+
+
+def empty(server: ComfyServer) -> None:
+    """Delete what tests brought in and what they trained, so that names mean nothing to the next file of tests."""
+    make_idle(server)
+    for folder in (server.input, server.output, server.base / "temp"):
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def is_idle(client: ComfyClient) -> bool:

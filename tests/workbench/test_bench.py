@@ -107,7 +107,8 @@ def test_counting_on_shapes_is_counting(level, memory, model):
     sdxl = importlib.import_module("pack.workbench.bench.sdxl")
     case = replace(CASE, rank=sdxl.RANK, checkpointing=level)
     on_shapes, counted = sdxl.count(TINY, torch.float32, case.latent, level), sdxl.count_model(case, model)
-    assert on_shapes == counted
+    assert on_shapes["peak"] == pytest.approx(counted["peak"], rel=0.03)  # kernels' own results depend on the processor
+    assert {**on_shapes, "peak": 0} == {**counted, "peak": 0}
     assert counted["state"] == 3 * paper.adapter_bytes(TINY, memory.workload(case))
 
 
