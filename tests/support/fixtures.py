@@ -17,7 +17,6 @@ from .links import link_folder
 from .paths import POCKET_CHECKPOINT, ROOT, comfyui_folder
 from .server import ComfyServer, end_on_sigterm, make_base_folder
 
-
 SHARED: list[ComfyServer] = []
 """The server that tests of this process share, once one has asked for it."""
 
