@@ -187,7 +187,7 @@ def what_failed(status: dict[str, Any]) -> str:
     if status["completed"]:
         return ""
     said = [data for name, data in status["messages"] if name == "execution_error"]
-    return said[0]["exception_message"].strip() if said else "cancelled; what was trained is saved"
+    return said[0]["exception_message"].strip() if said else "canceled; what was trained is saved"
 
 
 if __name__ == "__main__":

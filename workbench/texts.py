@@ -22,12 +22,6 @@ from .help_tables import CHINESE, ENGLISH, write_tables
 
 CHINESE_TEXTS = ROOT / "locales" / "zh" / "nodeDefs.json"
 DOCS = ROOT / "js" / "docs"
-NOT_AMERICAN = re.compile(
-    r"\b(?:anew|towards|\w*(?:colour|favour|behaviour|armour|neighbour)\w*|grey\w*|centre\w*|licence\w*|catalogue"
-    r"|labelled|cancell(?:ed|ing)|artefact\w*|\w*(?:regularis|recognis|normalis|optimis|summaris)\w*)\b",
-    re.IGNORECASE,
-)
-"""Spellings and words that the English texts do without."""
 
 
 def node_schemas() -> list[Any]:

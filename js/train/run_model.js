@@ -4,7 +4,7 @@
 
 import { halve } from "./chart_math.js";
 
-/** Points kept for the chart; beyond, neighbours are merged. */
+/** Points kept for the chart; beyond, neighbors are merged. */
 export const MAX_POINTS = 3000;
 
 /**
@@ -88,7 +88,7 @@ export const statusOf = ({ state, waiting, doing, at }) => ({ state, waiting, do
 
 /**
  * The run with what it does now. One that begins again may stand before the steps the page has seen of it: those behind
- * its last save are trained anew.
+ * its last save are trained again.
  * @param {Run} run
  * @param {Status} told
  * @returns {Run}

@@ -12,7 +12,7 @@ from ...training.compare.likeness import describe
 from ...training.tools.strengths import Strengths
 from ...training.watch.previews import PreviewSettings
 from .model.lora import apply_lora
-from .page.progress import NodeProgress, interrupt_if_cancelled
+from .page.progress import NodeProgress, interrupt_if_canceled
 from .previews import HostSampler
 
 LoadLora = Callable[[], Mapping[str, Tensor]]
@@ -42,7 +42,7 @@ class CellSampler:
         pictures: dict[Cell, Tensor] = {}
         patched: tuple[Any, HostSampler] | None = None
         for cell in sorted(cells, key=lambda each: (each.lora, each.strength, each.text_strength, each.prompt)):
-            interrupt_if_cancelled()
+            interrupt_if_canceled()
             unet = strengths[cell.strength]
             text = text_strengths[cell.text_strength]
             key = (cell.lora, unet, unet if text is None else text)
@@ -66,7 +66,7 @@ class CellSampler:
 
 
 def describer(clip_vision: Any | None) -> Callable[[Tensor], Tensor]:
-    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colours and edges.
+    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colors and edges.
 
     The whole picture is encoded, not its middle: the head of a standing character is near the edge.
     """

@@ -80,7 +80,7 @@ class HostProgress(Callback):
         self._progress.update(state.step, job.total_steps)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Shows the step; raises the host's exception if the user cancelled."""
+        """Shows the step; raises the host's exception if the user canceled."""
         if report.is_left_out:
             self._left_out += 1
         else:

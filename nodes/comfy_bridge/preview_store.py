@@ -61,7 +61,7 @@ class PreviewStore:
 
 
 def preview_sheet(store: PreviewStore) -> Tensor:
-    """(1, H, W, 3): a row a prompt, a column a step; one grey pixel block where nothing was drawn.
+    """(1, H, W, 3): a row a prompt, a column a step; one gray pixel block where nothing was drawn.
 
     Of many steps some are shown, evenly spread, with the first and the last.
     """

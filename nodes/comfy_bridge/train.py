@@ -25,7 +25,7 @@ from .model.base_model import ComfyBaseModel
 from .model.layer_checks import checkpoint_name
 from .model.model_facts import clip_skip, ends_in_noise
 from .page import live
-from .page.progress import NodeProgress, interrupt_if_cancelled
+from .page.progress import NodeProgress, interrupt_if_canceled
 from .preview_store import PreviewStore
 from .previews import HostSampler
 
@@ -102,7 +102,7 @@ class HostSession:
         terminate = SaveOnTerminate()
 
         def idle() -> None:
-            interrupt_if_cancelled()
+            interrupt_if_canceled()
             terminate.check()
 
         return [

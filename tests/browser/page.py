@@ -8,7 +8,7 @@ from pack.tests.support.patience import time_limit
 from PIL import Image
 
 IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
-"""Write the pictures of docs/images anew."""
+"""Write the pictures of docs/images again."""
 TIMEOUT_S = 240.0 if IS_WRITING_SCREENSHOTS else 120.0
 MAKE_NODES = """(nodes) => {
   const { graph, canvas } = window.app;

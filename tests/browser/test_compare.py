@@ -19,7 +19,7 @@ COMPARE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryCom
 
 @pytest.fixture
 def folder(server):
-    """A comparison that was drawn of the steps of a run: colours tell LoRA and prompt."""
+    """A comparison that was drawn of the steps of a run: colors tell LoRA and prompt."""
     root = server.output / "loras" / NAME
     (root / ".run" / RUN).mkdir(parents=True, exist_ok=True)
     record = {"format": 1, "base": "", "dataset": "", "segments": [], "description": {}}

@@ -95,7 +95,7 @@ def press(page, text):
 
 
 def place(page):
-    """Where the run stands, without its speed and the time left, which are measured anew all the time."""
+    """Where the run stands, without its speed and the time left, which change all the time."""
     return [
         part.strip()
         for part in status(page).split("·")
@@ -431,8 +431,8 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     wait(page, "window.drawn.includes('×0.5') && window.drawn.includes('stage 2')")
     legend = page.locator(".bakery-legend")
     wait(page, "/validation 0.3/.test(document.querySelector('.bakery-legend').textContent)")
-    assert has_colour(page, "--bakery-validation")
-    assert has_colour(page, "--bakery-line")
+    assert has_color(page, "--bakery-validation")
+    assert has_color(page, "--bakery-line")
 
     canvas = page.locator(".bakery-chart-canvas")
     box = canvas.bounding_box()
@@ -456,8 +456,8 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     page.evaluate("() => window.restore()")
 
 
-def has_colour(page, name):
-    """Whether a colour of the theme is in the chart."""
+def has_color(page, name):
+    """Whether a color of the theme is in the chart."""
     page.wait_for_timeout(200)
     return page.evaluate(
         """name => {
@@ -612,8 +612,8 @@ def test_both_renderings_and_themes(server, page, palette, is_new):
     cell = page.locator(".bakery-cell").first.bounding_box()
     assert box["height"] > 250
     assert box["y"] <= cell["y"] <= box["y"] + box["height"]
-    colour = page.evaluate("() => getComputedStyle(document.querySelector('.bakery-training .bakery-status')).color")
-    lightness = sum(int(part) for part in colour.strip("rgba()").split(",")[:3]) / 3
+    color = page.evaluate("() => getComputedStyle(document.querySelector('.bakery-training .bakery-status')).color")
+    lightness = sum(int(part) for part in color.strip("rgba()").split(",")[:3]) / 3
     assert (lightness > 128) == (palette == "dark")
     page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
     page.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")

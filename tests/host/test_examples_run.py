@@ -46,7 +46,7 @@ def test_example_runs(client, comfy_server, name):
     shown = [image for output in result.outputs.values() for image in output.get("images", ())]
     for image in shown:
         picture = Image.open(io.BytesIO(client.view(image))).convert("RGB")
-        assert min(high - low for low, high in picture.getextrema()) > 0, f"{image['filename']} is one flat colour"
+        assert min(high - low for low, high in picture.getextrema()) > 0, f"{image['filename']} is one flat color"
     assert shown
     for node in prompt.values():
         if node["class_type"] == "BakeryTrain":

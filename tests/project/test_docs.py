@@ -5,13 +5,11 @@ import re
 import pytest
 from pack.tests.support.paths import ROOT
 from pack.workbench.file_list import PAGE, list_of_files
-from pack.workbench.texts import NOT_AMERICAN
 
 MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`((?:docs|js|locales|nodes|tests|training|workbench)/[\w./-]*)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
-CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 PAGES = sorted([*ROOT.glob("*.md"), *(page for room in ("docs", "workbench") for page in (ROOT / room).rglob("*.md"))])
 ROOMS = sorted(
     path.name for layer in ("training", "nodes", "js") for path in (ROOT / layer).iterdir()
@@ -78,14 +76,3 @@ def test_tests_named_by_decisions_exist():
     named = re.findall(r"\btests/[\w/]+\.py\b|\btests(?:/\w+)+(?=[ `])", DECISIONS)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def test_texts_are_in_american_english():
-    """Words that came in before; what stands in code or a link is a name, and `zh` pages are not English."""
-    wrong = {
-        page.relative_to(ROOT).as_posix(): found
-        for page in [*PAGES, *(ROOT / "js" / "docs").glob("*.md")]
-        if "zh" not in page.relative_to(ROOT).as_posix()
-        and (found := NOT_AMERICAN.findall(CODE.sub("", page.read_text(encoding="utf-8"))))
-    }
-    assert wrong == {}

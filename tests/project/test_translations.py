@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 from pack.tests.support.paths import ROOT
+from pack.tests.support.spelling import british
 from pack.workbench.help_tables import CHINESE, ENGLISH, usual_values, write_tables
-from pack.workbench.texts import NOT_AMERICAN, chinese, english, help_pages, is_chinese, leaves, node_schemas
+from pack.workbench.texts import chinese, english, help_pages, is_chinese, leaves, node_schemas
 
 pytestmark = pytest.mark.comfy
 
@@ -20,7 +21,7 @@ def test_chinese_translates_everything_and_nothing_else(comfy):
 
 def test_english_is_american(comfy):
     texts = leaves(english(node_schemas()))
-    assert {key: text for key, text in texts.items() if NOT_AMERICAN.search(text)} == {}
+    assert {key: text for key, text in texts.items() if british(text)} == {}
 
 
 def test_chinese_is_chinese(comfy):

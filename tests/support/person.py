@@ -19,7 +19,7 @@ OTHER_RATE = OptimizerSettings(learning_rate=3e-3)
 BASE = ToyBase()
 
 
-class Cancelled(BaseException):
+class Canceled(BaseException):
     """The host's cancel button."""
 
 
@@ -50,7 +50,7 @@ class Person:
         """Queues the graph; `cancel_at` is the beginning of what the node shows when cancel is pressed."""
         self.messages = []
         hooks = ToyHooks(callbacks, self.messages)
-        result = run_training(self.request(name, steps, **changes), cancelling(hooks.hooks(), cancel_at))
+        result = run_training(self.request(name, steps, **changes), canceling(hooks.hooks(), cancel_at))
         self.session = hooks.sessions[-1]
         self.messages.append(result.message)
         return result
@@ -59,7 +59,7 @@ class Person:
         """Queues, and cancels before the end."""
         try:
             self.queue(name, cancel_at=at, **changes)
-        except Cancelled:
+        except Canceled:
             return
         raise AssertionError(f"it was never shown: {at}")
 
@@ -72,13 +72,13 @@ class Person:
         return {path.name: path.read_bytes() for path in sorted((self.loras / name).glob("*.safetensors"))}
 
 
-def cancelling(hooks: Hooks, at: str) -> Hooks:
+def canceling(hooks: Hooks, at: str) -> Hooks:
     """Hooks that cancel when a progress text begins so."""
 
     def progress(what: str, done: int, of: int) -> None:
         hooks.progress(what, done, of)
         if at and what.startswith(at):
-            raise Cancelled
+            raise Canceled
 
     return replace(hooks, progress=progress)
 

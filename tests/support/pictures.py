@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def picture(seed: int, width: int = 64, height: int = 64, channels: int = 3) -> np.ndarray:
-    """Smooth random colours, uint8 (height, width, channels)."""
+    """Smooth random colors, uint8 (height, width, channels)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, channels), dtype=np.uint8)
     planes = [
         Image.fromarray(coarse[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)
@@ -53,5 +53,5 @@ class Encoder:
 
     def __call__(self, pixels_BHWC: Tensor) -> Tensor:
         self.num_images += len(pixels_BHWC)
-        colours = torch.nn.functional.avg_pool2d(pixels_BHWC.movedim(-1, 1), 8)
-        return torch.cat([colours, colours.mean(1, keepdim=True) - 0.5], 1)
+        colors = torch.nn.functional.avg_pool2d(pixels_BHWC.movedim(-1, 1), 8)
+        return torch.cat([colors, colors.mean(1, keepdim=True) - 0.5], 1)

@@ -100,8 +100,8 @@ class ToyBase:
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
         """Means of 8 x 8 pixels and a fourth channel."""
         self.num_images += len(pixels_BHWC)
-        colours = torch.nn.functional.avg_pool2d(pixels_BHWC.movedim(-1, 1), 8) * 2 - 1
-        return torch.cat([colours, colours.mean(1, keepdim=True)], 1)
+        colors = torch.nn.functional.avg_pool2d(pixels_BHWC.movedim(-1, 1), 8) * 2 - 1
+        return torch.cat([colors, colors.mean(1, keepdim=True)], 1)
 
     @contextmanager
     def training(self, is_text_trained: bool) -> Iterator[None]:

@@ -53,19 +53,19 @@ def test_a_graph_holds_what_its_bake_names():
 
 
 def test_each_picture_lies_below_its_column_beside_its_row():
-    colours = [[(40 * row, 40 * column, 200) for column in range(len(STEPS.columns))] for row in range(len(STEPS.rows))]
+    colors = [[(40 * row, 40 * column, 200) for column in range(len(STEPS.columns))] for row in range(len(STEPS.rows))]
     pictures = []
-    for row in colours:
+    for row in colors:
         pictures.append(Image.new("RGB", (SIZE_PX * len(row), SIZE_PX)))
-        for column, colour in enumerate(row):
-            pictures[-1].paste(colour, (column * SIZE_PX, 0, (column + 1) * SIZE_PX, SIZE_PX))
+        for column, color in enumerate(row):
+            pictures[-1].paste(color, (column * SIZE_PX, 0, (column + 1) * SIZE_PX, SIZE_PX))
     sheet = draw_sheet(STEPS, pictures).convert("RGB")
-    for row, wanted in enumerate(colours):
-        for column, colour in enumerate(wanted):
+    for row, wanted in enumerate(colors):
+        for column, color in enumerate(wanted):
             place = (
                 LABEL_PX + column * (SIDE_PX + GAP_PX) + ZOOM * 30, HEAD_PX + row * (SIDE_PX + GAP_PX) + ZOOM * 30
             )  # fmt: skip
-            assert max(abs(a - b) for a, b in zip(sheet.getpixel(place), colour, strict=True)) < 8
+            assert max(abs(a - b) for a, b in zip(sheet.getpixel(place), color, strict=True)) < 8
 
 
 @pytest.mark.comfy

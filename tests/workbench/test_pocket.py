@@ -90,11 +90,11 @@ def test_four_references_are_enough(character):
     assert identity(PICTURES, few) == 0
 
 
-def test_signature_colours_alone_do():
+def test_signature_colors_alone_do():
     zorblax = [picture for picture, _ in reference_images(CHARACTERS["zorblax"])]
-    colours = [(142, 68, 173), (255, 215, 0), (60, 220, 120)]
-    assert identity(zorblax, colours) >= 0.9
-    assert identity(PICTURES, colours) <= 0.05
+    colors = [(142, 68, 173), (255, 215, 0), (60, 220, 120)]
+    assert identity(zorblax, colors) >= 0.9
+    assert identity(PICTURES, colors) <= 0.05
 
 
 def test_ordinary_references_have_no_signature():

@@ -51,16 +51,16 @@ def test_a_card_without_a_panel_is_all_graph():
 
 
 def test_every_picture_is_on_the_panel_unbent():
-    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
-    squares = [Image.new("RGB", (64, 64), colour) for colour in colours]
+    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+    squares = [Image.new("RGB", (64, 64), color) for color in colors]
     assert two_by_two(squares).size == (130, 130)
     wide = Image.new("RGB", (1000, 50), (0, 250, 250))
     panel = draw_panel([("four", squares)])
-    assert {colour for _, colour in panel.getcolors(10**6)} >= set(colours)
+    assert {color for _, color in panel.getcolors(10**6)} >= set(colors)
     panel = draw_panel([("two", squares), ("wide", [wide])])
     found = panel.getcolors(panel.width * panel.height)
-    counts = {colour: count for count, colour in found}
-    sides = {round(counts[colour] ** 0.5) for colour in colours[:2]}
-    assert not set(counts) & set(colours[2:])
+    counts = {color: count for count, color in found}
+    sides = {round(counts[color] ** 0.5) for color in colors[:2]}
+    assert not set(counts) & set(colors[2:])
     assert max(sides) - min(sides) <= 3 and min(sides) > 64
     assert counts[(0, 250, 250)] == PANEL_SIZE[0] * (PANEL_SIZE[0] // 20)

@@ -7,7 +7,7 @@ import pytest
 from pack.workbench.examples.data import CHARACTER
 from pack.workbench.pocket.characters import CHARACTERS, draw_character
 from pack.workbench.pocket.world import draw_creature, random_creature
-from pack.workbench.rounds.burn import off_colour
+from pack.workbench.rounds.burn import off_color
 from pack.workbench.rounds.eye import choose, share_of_marks
 from pack.workbench.rounds.loop import OC, WORKFLOW, ancestors, caption_of, of_character, with_inputs
 from PIL import ImageEnhance
@@ -33,12 +33,12 @@ def test_the_eye_takes_nothing_rather_than_something_wrong():
     assert choose(ordinary, OC.caption("sand"), OC, most=2) == []
 
 
-def test_other_colours_than_the_drawings_are_seen_whatever_the_shape():
+def test_other_colors_than_the_drawings_are_seen_whatever_the_shape():
     drawn = [draw_character(OC, name, random.Random(3)) for name in ("sky", "teal")]
     burnt = [ImageEnhance.Color(picture).enhance(2.5) for picture in drawn]
-    assert off_colour(drawn, OC) < 0.02
-    assert off_colour(burnt, OC) > 0.2
-    assert off_colour([draw_character(CHARACTERS["quindle"], "sky", random.Random(3))], OC) > 0.3
+    assert off_color(drawn, OC) < 0.02
+    assert off_color(burnt, OC) > 0.2
+    assert off_color([draw_character(CHARACTERS["quindle"], "sky", random.Random(3))], OC) > 0.3
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """How much a picture looks like references, without a network: its colors and the directions of its edges.
 
-It fits drawn characters, where palette and shape say who it is, and needs no face. Colours near the middle count most:
+It fits drawn characters, where palette and shape say who it is, and needs no face. Colors near the middle count most:
 those near the border are the background's, which says nothing of the character. Two pictures of equal size are not
 needed. How well it tells drawn characters apart is measured by `workbench/pocket/likeness.py`.
 
 Shapes: N pictures, H W rows and columns, D numbers that describe a picture.
 
-Sources: colour histograms, Swain and Ballard 1991; histograms of oriented gradients, Dalal and Triggs 2005.
+Sources: color histograms, Swain and Ballard 1991; histograms of oriented gradients, Dalal and Triggs 2005.
 """
 
 import torch
@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate, normalize
 
 SIDE_PX = 64
 MIDDLE = 0.5
-"""Standard deviation of the weight of colours, in halves of the picture's side."""
-COLOUR_BINS = 6
+"""Standard deviation of the weight of colors, in halves of the picture's side."""
+COLOR_BINS = 6
 """Per channel."""
 CELLS = 4
 """Per side."""
@@ -26,33 +26,33 @@ QUIET_EDGES = 0.5
 
 
 def describe(picture_HWC: Tensor) -> Tensor:
-    """(D,) of unit length: square roots of a colour histogram, then edge directions by region, half the weight each."""
+    """(D,) of unit length: square roots of a color histogram, then edge directions by region, half the weight each."""
     small_1CHW = interpolate(picture_HWC.float().permute(2, 0, 1)[None], (SIDE_PX, SIDE_PX), mode="area")
-    colour = normalize(_colours(small_1CHW[0]).sqrt(), dim=0)
+    color = normalize(_colors(small_1CHW[0]).sqrt(), dim=0)
     edges = normalize(_edges(small_1CHW[0].mean(dim=0)), dim=0)
-    return torch.cat([colour, edges]) / 2**0.5
+    return torch.cat([color, edges]) / 2**0.5
 
 
 def likeness(described_D: Tensor, references_ND: Tensor) -> float:
-    """Mean cosine to the references; 1 = the same colours and edges."""
+    """Mean cosine to the references; 1 = the same colors and edges."""
     return float((references_ND @ described_D).mean())
 
 
-def _colours(picture_CHW: Tensor) -> Tensor:
-    """Share of each colour, the middle weighted most.
+def _colors(picture_CHW: Tensor) -> Tensor:
+    """Share of each color, the middle weighted most.
 
     Every pixel is split between the two nearest bins of a channel, so that nothing jumps.
     """
-    place = picture_CHW.clamp(0, 1) * (COLOUR_BINS - 1)
-    low = place.floor().clamp(max=COLOUR_BINS - 2)
+    place = picture_CHW.clamp(0, 1) * (COLOR_BINS - 1)
+    low = place.floor().clamp(max=COLOR_BINS - 2)
     share = place - low
-    histogram = picture_CHW.new_zeros(COLOUR_BINS**3)
+    histogram = picture_CHW.new_zeros(COLOR_BINS**3)
     nearness_HW = _nearness_to_middle()
     for corner in range(8):
         offsets = torch.tensor([corner >> channel & 1 for channel in range(3)]).view(3, 1, 1)
         weight = (torch.where(offsets.bool(), share, 1 - share).prod(dim=0) * nearness_HW).flatten()
         index = (low.long() + offsets).flatten(1)
-        histogram.index_add_(0, (index[0] * COLOUR_BINS + index[1]) * COLOUR_BINS + index[2], weight)
+        histogram.index_add_(0, (index[0] * COLOR_BINS + index[1]) * COLOR_BINS + index[2], weight)
     return histogram / histogram.sum()
 
 
@@ -61,16 +61,16 @@ def _nearness_to_middle() -> Tensor:
     return torch.exp(-(place[:, None].square() + place[None, :].square()) / (2 * MIDDLE**2))
 
 
-def _edges(grey_HW: Tensor) -> Tensor:
-    """Energy of the edges by region and direction, regions normalised one by one."""
-    dy, dx = torch.gradient(grey_HW)
+def _edges(gray_HW: Tensor) -> Tensor:
+    """Energy of the edges by region and direction, regions normalized one by one."""
+    dy, dx = torch.gradient(gray_HW)
     energy, angle = dx.square() + dy.square(), torch.atan2(dy, dx) % torch.pi
     place = angle / torch.pi * DIRECTIONS  # a direction counts for the two nearest bins; the last is next to the first
     low, share = place.floor().long(), place - place.floor()
     size = SIDE_PX // CELLS
     rows = torch.arange(SIDE_PX) // size
     region = rows[:, None] * CELLS + rows[None, :]
-    histogram = grey_HW.new_zeros(CELLS * CELLS * DIRECTIONS)
+    histogram = gray_HW.new_zeros(CELLS * CELLS * DIRECTIONS)
     for direction, weight in ((low, 1 - share), (low + 1, share)):
         histogram.index_add_(0, (region * DIRECTIONS + direction % DIRECTIONS).flatten(), (energy * weight).flatten())
     by_region = histogram.view(-1, DIRECTIONS)

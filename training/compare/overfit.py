@@ -21,7 +21,7 @@ MIN_CHANGED = 0.05
 
 
 def change(pictures: Sequence[Tensor], before: Sequence[Tensor]) -> float:
-    """How far pictures (H, W, 3) are, on average, from those before: 0 = the same colours and edges, at most 1."""
+    """How far pictures (H, W, 3) are, on average, from those before: 0 = the same colors and edges, at most 1."""
     pairs = zip(pictures, before, strict=True)
     alike = [cosine_similarity(describe(picture), describe(old), dim=0) for picture, old in pairs]
     return 1 - float(torch.stack(alike).mean())

@@ -72,7 +72,7 @@ class CaptionSettings:
 
     @property
     def changes_tags(self) -> bool:
-        """Whether captions are taken apart and put together anew for each sample."""
+        """Whether captions are split and joined again for each sample."""
         return self.shuffle_tags or self.tag_dropout > 0 or self.tag_warmup_steps > 0
 
 

@@ -5,9 +5,9 @@ from statistics import median
 
 from PIL import Image, ImageDraw
 
-from .paper import BACKGROUND, COLOURS, SCALE, TEXT, Colour, blank, draw_level, font, reduced, ticks
+from .paper import BACKGROUND, COLORS, SCALE, TEXT, Color, blank, draw_level, font, reduced, ticks
 
-PLAIN, HIGHLIGHTED, TROUBLE = COLOURS[0], COLOURS[1], COLOURS[5]
+PLAIN, HIGHLIGHTED, TROUBLE = COLORS[0], COLORS[1], COLORS[5]
 BAR, GAP, HEIGHT = 26, 8, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 64
 LABEL_HEIGHT = 16
@@ -53,7 +53,7 @@ def _level(share: float) -> float:
     return (TOP + HEIGHT * (1.0 - share)) * SCALE
 
 
-def _write_upright(page: Image.Image, text: str, left: int, top: int, paper: Colour) -> None:
+def _write_upright(page: Image.Image, text: str, left: int, top: int, paper: Color) -> None:
     """Text that ends at the top, in the middle of a bar."""
     label = Image.new("RGB", ((BOTTOM - 8) * SCALE, LABEL_HEIGHT * SCALE), paper)
     ink = TEXT if paper == BACKGROUND else BACKGROUND

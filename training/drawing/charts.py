@@ -10,7 +10,7 @@ from .paper import (
     QUIET,
     SCALE,
     TEXT,
-    Colour,
+    Color,
     blank,
     draw_level,
     font,
@@ -32,7 +32,7 @@ class Line:
     label: str
     steps: Sequence[float]
     values: Sequence[float]
-    colour: Colour
+    color: Color
     width: int = 2
     """Pixels."""
 
@@ -109,9 +109,9 @@ def _draw_line(draw: ImageDraw.ImageDraw, line: Line, is_log: bool, place: Place
             continue
         if len(run) == 1:
             x, y = run[0]
-            draw.ellipse((x - 3 * SCALE, y - 3 * SCALE, x + 3 * SCALE, y + 3 * SCALE), line.colour)
+            draw.ellipse((x - 3 * SCALE, y - 3 * SCALE, x + 3 * SCALE, y + 3 * SCALE), line.color)
         elif run:
-            draw.line(run, line.colour, line.width * SCALE, joint="curve")
+            draw.line(run, line.color, line.width * SCALE, joint="curve")
         run = []
 
 
@@ -120,6 +120,6 @@ def _draw_title(draw: ImageDraw.ImageDraw, panel: Panel, corner: tuple[int, int]
     draw.text((x, y), panel.title, TEXT, font())
     x += int(font().getlength(panel.title)) + 18 * SCALE
     for line in panel.lines:
-        draw.rectangle((x, y + 5 * SCALE, x + 12 * SCALE, y + 8 * SCALE), line.colour)
+        draw.rectangle((x, y + 5 * SCALE, x + 12 * SCALE, y + 8 * SCALE), line.color)
         draw.text((x + 16 * SCALE, y), line.label, QUIET, font())
         x += int(font().getlength(line.label)) + 30 * SCALE

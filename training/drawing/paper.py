@@ -8,15 +8,15 @@ from .lettering import Font, font_of_size
 
 SCALE = 2
 BACKGROUND, TEXT, QUIET, GRID = (250, 250, 250), (30, 30, 30), (120, 120, 120), (222, 222, 222)
-COLOURS = ((47, 127, 193), (194, 65, 12), (22, 128, 61), (126, 34, 206), (161, 98, 7), (190, 24, 93))
+COLORS = ((47, 127, 193), (194, 65, 12), (22, 128, 61), (126, 34, 206), (161, 98, 7), (190, 24, 93))
 FONT_PX = 12
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
-def faint(colour: Colour, share: float = 0.35) -> Colour:
+def faint(color: Color, share: float = 0.35) -> Color:
     """The color as it looks through fog."""
-    red, green, blue = (round(share * c + (1 - share) * b) for c, b in zip(colour, BACKGROUND, strict=True))
+    red, green, blue = (round(share * c + (1 - share) * b) for c, b in zip(color, BACKGROUND, strict=True))
     return red, green, blue
 
 

@@ -185,7 +185,7 @@ WITHOUT_EQUIVALENT: Mapping[str, str] = {
     ),
     "full_fp16": "the network is always trained in float32",
     "full_bf16": "the network is always trained in float32",
-    "color_aug": "encoded images are kept, so their colours cannot change",
+    "color_aug": "encoded images are kept, so their colors cannot change",
     "face_crop_aug_range": "not offered",
     "v2": "SD2 is not supported",
     "max_data_loader_n_workers": "images are encoded before training; there is nothing to load",

@@ -25,7 +25,7 @@ class StepReport:
     stage: int
     epoch: int
     loss: float
-    """Mean over the step's samples of the weighted loss, the number that was minimised."""
+    """Mean over the step's samples of the weighted loss, the number that was minimized."""
     unweighted_loss: float
     grad_norm: float
     """Norm of all gradients before clipping."""

@@ -24,7 +24,7 @@ class Stage:
     optimizer: OptimizerSettings | None = None
     """None = the one of the stage before, or of the run."""
     keep_optimizer_state: bool = True
-    """Go on with the moments of the stage before, where it has the same optimizer. Off = start them anew."""
+    """Keep the moments of the previous stage if the optimizer is the same. Off = reset them."""
     resolution: int | None = None
     """Side in pixels of a square with the area to train at. None = the dataset's."""
     dataset: Dataset | None = field(default=None, repr=False)

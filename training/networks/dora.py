@@ -95,7 +95,7 @@ class DoraAdapter(RebuiltAdapter):
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
-        """Find how far back towards the base weight the change has the wanted norm; it is not linear in its parts."""
+        """Find how far back toward the base weight the change has the wanted norm; it is not linear in its parts."""
         wanted = ratio * float(self.delta_norm())
         base_scale = column_norm(self.layer.weight(self.dora_scale.device), self.norm_dim)
         factors, scale = [factor.clone() for factor in self.inner.factors()], self.dora_scale.clone()

@@ -105,7 +105,7 @@ class RotationAdapter(Adapter):
 
 
 class DiagOftAdapter(RotationAdapter):
-    """`oft_blocks` (k, n, n): one rotation per block of n neighbouring channels."""
+    """`oft_blocks` (k, n, n): one rotation per block of n neighboring channels."""
 
     @classmethod
     def create(cls, layer: Layer, max_block: int, name: str) -> "DiagOftAdapter":

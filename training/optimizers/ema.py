@@ -22,7 +22,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, named_parameters: NamedParameters, step: int, decay: float) -> None:
-        """Moves the average towards the parameters after an optimizer step, counted from 0.
+        """Moves the average toward the parameters after an optimizer step, counted from 0.
 
         A decay of 0 keeps no average: it becomes the parameters, bit for bit.
         """

@@ -25,7 +25,7 @@ class OptimizerSettings:
     text_encoder_2_lr: float | None = None
     """Rate of SDXL's second text encoder; None = that of the first, 0 = frozen."""
     weight_decay: float = 0.01
-    """Pull of the parameters towards 0. 0 off."""
+    """Pull of the parameters toward 0. 0 off."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this total norm. 0 off."""
     arguments: str = ""

@@ -39,8 +39,8 @@ def load_optimizer_state(
 ) -> None:
     """Takes up a state that `optimizer_state` gave, onto the parameters' devices.
 
-    Groups may be cut differently, as by other rates in the next stage: parameters are found by name, one that was not
-    trained before starts anew, and groups without a counterpart take the first one's entries.
+    Parameter groups may differ, for instance if the next stage has other learning rates. Parameters are matched by
+    name; one that was not trained before starts with fresh state. A group without a counterpart takes the first one's.
 
     Raises:
         ValueError: If it belongs to another optimizer, or to another network.

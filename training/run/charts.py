@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from ..drawing.charts import Line, Panel, draw_panels
-from ..drawing.paper import COLOURS, faint
+from ..drawing.paper import COLORS, faint
 from .metrics import read_metrics
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))
@@ -42,25 +42,25 @@ def smoothing_weight(num_points: int) -> float:
     return 1.0 - 1.0 / max(3.0, min(100.0, num_points / 20))
 
 
-def _smooth_line(label: str, steps: Sequence[float], values: Sequence[float], colour: tuple[int, int, int]) -> Line:
-    return Line(label, steps, smooth(values, smoothing_weight(len(values))), colour)
+def _smooth_line(label: str, steps: Sequence[float], values: Sequence[float], color: tuple[int, int, int]) -> Line:
+    return Line(label, steps, smooth(values, smoothing_weight(len(values))), color)
 
 
 def _loss_panel(lines: list[dict[str, Any]], checks: list[dict[str, Any]], is_log: bool) -> Panel:
     steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
     curves = [
-        Line("each step", steps, losses, faint(COLOURS[0]), 1),
-        _smooth_line("smoothed", steps, losses, COLOURS[0]),
+        Line("each step", steps, losses, faint(COLORS[0]), 1),
+        _smooth_line("smoothed", steps, losses, COLORS[0]),
     ]
     if checks:
         held_out = [line["validation_loss"] for line in checks]
-        curves.append(Line("validation", [line["step"] for line in checks], held_out, COLOURS[1]))
+        curves.append(Line("validation", [line["step"] for line in checks], held_out, COLORS[1]))
     return Panel("loss", curves, is_log)
 
 
 def _band_panel(lines: list[dict[str, Any]], is_log: bool) -> Panel:
     curves: list[Line] = []
-    for (low, high), colour in zip(BANDS, COLOURS, strict=False):
+    for (low, high), color in zip(BANDS, COLORS, strict=False):
         found = [
             (line["step"], sample["loss"])
             for line in lines
@@ -69,23 +69,23 @@ def _band_panel(lines: list[dict[str, Any]], is_log: bool) -> Panel:
         ]
         if found:
             steps, losses = zip(*found, strict=True)
-            curves.append(_smooth_line(f"{low}-{high - 1}", steps, losses, colour))
+            curves.append(_smooth_line(f"{low}-{high - 1}", steps, losses, color))
     return Panel("loss by timestep", curves, is_log)
 
 
 def _rate_panel(lines: list[dict[str, Any]]) -> Panel:
     groups = list(dict.fromkeys(name for line in lines for name in line["learning_rates"]))
     curves = [
-        Line(name, [line["step"] for line in lines], [line["learning_rates"].get(name, 0.0) for line in lines], colour)
-        for name, colour in zip(groups, COLOURS, strict=False)
+        Line(name, [line["step"] for line in lines], [line["learning_rates"].get(name, 0.0) for line in lines], color)
+        for name, color in zip(groups, COLORS, strict=False)
     ]
     return Panel("learning rate (d x lr for adaptive optimizers)", curves)
 
 
 def _norm_panel(lines: list[dict[str, Any]]) -> Panel:
     steps, norms = [line["step"] for line in lines], [line["grad_norm"] for line in lines]
-    curves = [Line("gradient", steps, norms, faint(COLOURS[0]), 1), _smooth_line("smoothed", steps, norms, COLOURS[0])]
+    curves = [Line("gradient", steps, norms, faint(COLORS[0]), 1), _smooth_line("smoothed", steps, norms, COLORS[0])]
     scaled = [(line["step"], line["max_key_norm"]) for line in lines if line.get("max_key_norm") is not None]
     if scaled:
-        curves.append(Line("largest module", [step for step, _ in scaled], [norm for _, norm in scaled], COLOURS[1]))
+        curves.append(Line("largest module", [step for step, _ in scaled], [norm for _, norm in scaled], COLORS[1]))
     return Panel("norm", curves)

@@ -11,7 +11,10 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, cast
 
 OnMoreSteps = Literal["add", "stretch"]
-"""Steps added to a stage whose schedule has an end: after it, under a schedule of their own, or by training anew."""
+"""Steps added to a finished stage whose schedule decays to an end.
+
+add: they follow, under a schedule of their own. stretch: the longer stage is trained from its start.
+"""
 
 
 def fingerprint(*things: Any) -> str:

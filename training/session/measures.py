@@ -10,7 +10,7 @@ from .request import Hooks, Measure, Session, TrainRequest
 
 
 def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
-    """What a finished run should have measured at its end, when it was cancelled there."""
+    """What a finished run should have measured at its end, when it was canceled there."""
     if not found.is_finished or found.stays or found.is_kept_step:
         return frozenset()
     folder, held_out = found.folder, request.validation.dataset

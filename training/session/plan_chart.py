@@ -11,7 +11,7 @@ from ..data.order import count_batches
 from ..data.prepare import place_images
 from ..data.prepared import order_entries
 from ..drawing.charts import Line, Panel, draw_panels
-from ..drawing.paper import COLOURS
+from ..drawing.paper import COLORS
 from ..loop.stages import Plan, PlannedStage, Stage, planned_stages, stage_steps
 from ..optimizers import RateSource, part_rate, rate_source, schedule_multiplier
 from ..optimizers.settings import OptimizerSettings
@@ -115,9 +115,9 @@ def _panel(stages: Sequence[PlannedStage], source: RateSource) -> Panel:
     has_text = any(len(_parts(planned)) > 1 for planned in stages if rate_source(planned.optimizer) == source)
     labels = [LABELS[part] for part in PARTS] if has_text else ["all parts"]
     lines: list[Line] = []
-    for part, label, colour in zip(PARTS, labels, COLOURS, strict=False):
+    for part, label, color in zip(PARTS, labels, COLORS, strict=False):
         steps, values = _curve(stages, source, part)
-        lines.append(Line(label, steps, values, colour))
+        lines.append(Line(label, steps, values, color))
     return Panel(TITLES[source], lines)
 
 

@@ -1,6 +1,6 @@
 """One call that trains: finds or begins the run on disk, prepares the data, trains, returns the LoRA.
 
-It knows no host: what a host adds (progress, previews, cancelling) comes in as hooks.
+It knows no host: what a host adds (progress, previews, canceling) comes in as hooks.
 """
 
 from contextlib import AbstractContextManager, nullcontext

@@ -51,7 +51,7 @@ def image_losses(
 ) -> list[ImageLoss]:
     """Loss of every image of a set without draws, with the network as it is now; it must not be in training mode.
 
-    `on_batch` hears of every batch done, for progress and cancelling.
+    `on_batch` hears of every batch done, for progress and canceling.
     """
     objective = measuring_objective(job.objective)
     timesteps = fixed_timesteps(job.objective)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP, TITLE_HEIGHT = 760, 230, 20, 8, 34
-COLOURS = {"pack": "#2a7a4b", "other": "#9aa3ab", "bound": "#c9b26b"}
+COLORS = {"pack": "#2a7a4b", "other": "#9aa3ab", "bound": "#c9b26b"}
 
 Bar = tuple[str, float, str]
 """Label, value, what is written behind the bar."""
 
 
-def colour(label: str) -> str:
+def color(label: str) -> str:
     """Of a bar, by what it stands for."""
-    return COLOURS["bound" if label.startswith("bound") else "pack" if "Bakery" in label else "other"]
+    return COLORS["bound" if label.startswith("bound") else "pack" if "Bakery" in label else "other"]
 
 
 def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
@@ -28,7 +28,7 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
             middle = y + BAR_HEIGHT * 0.72
             body.append(f'<text x="{LABEL_WIDTH - 8}" y="{middle:.0f}" text-anchor="end">{escape(label)}</text>')
             body.append(
-                f'<rect x="{LABEL_WIDTH}" y="{y}" width="{length:.0f}" height="{BAR_HEIGHT}" fill="{colour(label)}"/>'
+                f'<rect x="{LABEL_WIDTH}" y="{y}" width="{length:.0f}" height="{BAR_HEIGHT}" fill="{color(label)}"/>'
             )
             body.append(f'<text x="{LABEL_WIDTH + length + 8:.0f}" y="{middle:.0f}">{escape(text)}</text>')
             y += BAR_HEIGHT + GAP

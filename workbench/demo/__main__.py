@@ -107,7 +107,7 @@ def compare(server: ComfyServer, name: str) -> Path:
 
 
 def write_sheet(character: OriginalCharacter, captions: dict[str, str], base: Pictures, lora: Pictures) -> Path:
-    """Write the labelled picture into the output folder; returns its path."""
+    """Write the labeled picture into the output folder; returns its path."""
     path = PLAYGROUND / "output" / "demo.png"
     title = f"A LoRA of {character.trigger}: the same prompts and seeds, without and with it"
     comparison_sheet(title, captions, base, lora).save(path)

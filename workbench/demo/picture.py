@@ -14,7 +14,7 @@ PAPER, INK, FAINT = (250, 249, 246), (30, 30, 30), (110, 110, 110)
 
 
 def comparison_sheet(title: str, captions: dict[str, str], base: Pictures, lora: Pictures) -> Image.Image:
-    """Return the labelled sheet.
+    """Return the labeled sheet.
 
     Args:
         title: the first line.

@@ -67,7 +67,7 @@ def host_python(comfyui: Path) -> Path | None:
 
 
 def set_up_venv() -> None:
-    """Make .venv, or make it anew if it is half made."""
+    """Make .venv; replaces one that is incomplete."""
     if not is_quietly_ok(pip("--version")):
         run("Make a virtual environment in .venv", [sys.executable, "-m", "venv", "--clear", VENV])
 

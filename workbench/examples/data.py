@@ -69,7 +69,7 @@ def _once(folder: Path, write: Callable[[Path], object]) -> None:
 
 
 def _write_masks(folder: Path, pictures: Path) -> None:
-    """White where the character is: what differs from the corner's colour, for each picture of its dataset."""
+    """White where the character is: what differs from the corner's color, for each picture of its dataset."""
     for path in sorted(pictures.glob("*.png")):
         with Image.open(path) as picture:
             plain = Image.new("RGB", picture.size, picture.convert("RGB").getpixel((0, 0)))

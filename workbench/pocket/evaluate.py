@@ -58,7 +58,7 @@ def trigger_scores(pocket: PocketModel, config: SamplerConfig) -> dict[str, floa
 
 
 def write_sheet(path: Path, pictures: np.ndarray, captions: list[str], columns: int = 8) -> None:
-    """A labelled grid: under each picture its caption, words that the picture does not follow in red."""
+    """A labeled grid: under each picture its caption, words that the picture does not follow in red."""
     side = pictures.shape[1] * ZOOM
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side, rows * (side + LABEL_PX)), (255, 255, 255))

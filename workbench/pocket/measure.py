@@ -1,7 +1,7 @@
 """The three scores of a LoRA: identity, flexibility, prior; each 0..1, over pictures alone.
 
 Pictures are uint8 arrays, PIL images, or a batch of floats 0..1 (N, H, W, 3). An OC is an `OriginalCharacter`, a
-`Signature`, a list of reference pictures, or a list of its RGB colours, the main one first.
+`Signature`, a list of reference pictures, or a list of its RGB colors, the main one first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from .characters import OriginalCharacter, reference_images
 from .readers import Reading, as_pictures, read_picture
-from .signature import Signature, carries, signature_from_colours, signature_from_references
+from .signature import Signature, carries, signature_from_colors, signature_from_references
 from .world import BACKGROUNDS, BODIES, EYES, SKINS, TOPS
 
 ATTRIBUTES = ("color", "background", "body", "top", "eyes")
@@ -54,8 +54,8 @@ def signature_of(oc: object) -> Signature:
     if isinstance(oc, OriginalCharacter):
         return _character_signature(oc)
     parts = list(oc)
-    is_colours = all(np.shape(part) == (3,) for part in parts)
-    return signature_from_colours(parts) if is_colours else signature_from_references(parts)
+    is_colors = all(np.shape(part) == (3,) for part in parts)
+    return signature_from_colors(parts) if is_colors else signature_from_references(parts)
 
 
 @lru_cache(maxsize=16)

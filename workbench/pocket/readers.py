@@ -1,6 +1,6 @@
 """Reads a picture of a creature: background, skin, body, top part, eyes and legs.
 
-Colours come from regions. The rest is analysis by synthesis: of all creatures in all places, the drawing whose
+Colors come from regions. The rest is analysis by synthesis: of all creatures in all places, the drawing whose
 pixels cost least. Pictures are (H, W, 3) uint8 or float 0..1, read at 32x32.
 """
 
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from .colours import distance, nearest_name, to_lab
+from .colors import distance, nearest_name, to_lab
 from .world import BACKGROUNDS, BODIES, BONE, EYES, INK, SKINS, TOPS, WHITE, Creature, darken, draw_large
 
 GRID = 32
@@ -52,7 +52,7 @@ def shrink(picture: np.ndarray, size: int = GRID) -> np.ndarray:
 
 
 def background_lab(lab: np.ndarray) -> np.ndarray:
-    """The background's Lab colour (3,): the median of the corners and the sides of (H, W, 3)."""
+    """The background's Lab color (3,): the median of the corners and the sides of (H, W, 3)."""
     edge = max(1, len(lab) // 16)
     strip = np.concatenate([lab[:, :edge].reshape(-1, 3), lab[:, -edge:].reshape(-1, 3)])
     return np.median(strip, axis=0)
@@ -64,7 +64,7 @@ def foreground_mask(lab: np.ndarray) -> np.ndarray:
 
 
 def read_skin(lab: np.ndarray) -> tuple[str, np.ndarray]:
-    """The skin's name and its Lab colour (3,): the named colour that most of the foreground is nearest to."""
+    """The skin's name and its Lab color (3,): the named color that most of the foreground is nearest to."""
     pixels = lab[foreground_mask(lab)]
     if len(pixels) == 0:
         return "none", background_lab(lab)
@@ -98,9 +98,9 @@ def _templates() -> tuple[list[Creature], np.ndarray]:
 def best_template(lab: np.ndarray, skin: np.ndarray) -> Creature:
     """The creature whose drawing, in this background and skin, differs least from Lab (32, 32, 3)."""
     creatures, maps = _templates()
-    fixed = [to_lab(np.array(colour)) for colour in (BONE, WHITE, INK)]
-    colours = [background_lab(lab), skin, skin * np.array([0.55, 0.6, 0.6]), *fixed]
-    costs = np.stack([np.minimum(distance(lab, colour), COST_CAP).ravel() for colour in colours])
+    fixed = [to_lab(np.array(color)) for color in (BONE, WHITE, INK)]
+    colors = [background_lab(lab), skin, skin * np.array([0.55, 0.6, 0.6]), *fixed]
+    costs = np.stack([np.minimum(distance(lab, color), COST_CAP).ravel() for color in colors])
     totals = costs.astype(np.float32)[maps, np.arange(GRID * GRID)].sum(1)
     return creatures[int(totals.argmin())]
 

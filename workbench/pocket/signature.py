@@ -1,7 +1,7 @@
 """What makes an OC itself, found by comparing its reference pictures with ordinary creatures.
 
-A signature is a few marks: a colour, how much of the creature it covers, and how high on it. A mark is a colour
-that the references share and that ordinary creatures of the same skin do not have. Lab colours, heights 0..1.
+A signature is a few marks: a color, how much of the creature it covers, and how high on it. A mark is a color
+that the references share and that ordinary creatures of the same skin do not have. Lab colors, heights 0..1.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from .colours import distance, to_lab
+from .colors import distance, to_lab
 from .readers import as_pictures, background_lab, foreground_mask, read_skin, shrink
-from .world import Colour, draw_creature, random_creature
+from .world import Color, draw_creature, random_creature
 
 SIDE = 64
 MARK_RADIUS = 22.0
-"""Lab distance that keeps the colours of one signature apart."""
+"""Lab distance that keeps the colors of one signature apart."""
 MATCH_RADIUS = 30.0
 """Distance within which a pixel counts for a mark, shades counting half: a mark is known by its hue."""
 MATCH_WEIGHTS = np.array([0.5, 1.0, 1.0])
@@ -32,7 +32,7 @@ HEIGHT_TOLERANCE = 0.25
 
 @dataclass(frozen=True)
 class Mark:
-    """One colour of a signature."""
+    """One color of a signature."""
 
     lab: tuple[float, float, float]
     share: float
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Signature:
-    """The marks of one OC, its main colour first."""
+    """The marks of one OC, its main color first."""
 
     marks: tuple[Mark, ...]
 
@@ -72,20 +72,20 @@ def find_figure(picture: np.ndarray) -> Figure:
 
 
 def match_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of Lab colours over the last axis, lightness counting half."""
+    """Distance of Lab colors over the last axis, lightness counting half."""
     return distance(a * MATCH_WEIGHTS, b * MATCH_WEIGHTS)
 
 
 def mark_share(figure: Figure, lab: np.ndarray) -> tuple[float, float]:
-    """Part of the figure within a mark's colour, and the height of its middle (0.5 when there is none)."""
+    """Part of the figure within a mark's color, and the height of its middle (0.5 when there is none)."""
     if len(figure.lab) == 0:
         return 0.0, 0.5
     hits = match_distance(figure.lab, lab) < MATCH_RADIUS
     return float(hits.mean()), float(figure.height[hits].mean()) if hits.any() else 0.5
 
 
-def dominant_colours(pixels: np.ndarray, limit: int = 10) -> list[np.ndarray]:
-    """Lab colours (3,) that many of the pixels (P, 3) are near to, most first, none near another."""
+def dominant_colors(pixels: np.ndarray, limit: int = 10) -> list[np.ndarray]:
+    """Lab colors (3,) that many of the pixels (P, 3) are near to, most first, none near another."""
     found, rest, total = [], pixels, len(pixels)
     while len(found) < limit and len(rest) > MIN_SHARE * total:
         cells, inverse, counts = np.unique((rest // 10).astype(int), axis=0, return_inverse=True, return_counts=True)
@@ -111,7 +111,7 @@ def signature_from_references(images: Iterable[object]) -> Signature:
     """The signature that the reference pictures share.
 
     Raises:
-        ValueError: The references have no colour that ordinary creatures do not have as well.
+        ValueError: The references have no color that ordinary creatures do not have as well.
     """
     pictures = as_pictures(images)
     figures = [find_figure(picture) for picture in pictures]
@@ -119,17 +119,17 @@ def signature_from_references(images: Iterable[object]) -> Signature:
     skin = max(set(skins), key=skins.count)
     ordinary = _ordinary_figures(skin)
     marks: list[Mark] = []
-    for lab in dominant_colours(np.concatenate([figure.lab for figure in figures])):
+    for lab in dominant_colors(np.concatenate([figure.lab for figure in figures])):
         is_known = any(match_distance(np.array(mark.lab), lab) < MATCH_RADIUS for mark in marks)
         mark = None if is_known else _find_mark(lab, figures, () if not marks else ordinary)
         marks += [] if mark is None else [mark]
     if len(marks) < 2:
-        raise ValueError(f"no colour sets these {len(pictures)} pictures apart from ordinary creatures")
+        raise ValueError(f"no color sets these {len(pictures)} pictures apart from ordinary creatures")
     return Signature(tuple(marks))
 
 
 def _find_mark(lab: np.ndarray, figures: Sequence[Figure], ordinary: Sequence[Figure]) -> Mark | None:
-    """The mark of a colour, unless the figures have little of it or one in ten ordinary ones has half as much."""
+    """The mark of a color, unless the figures have little of it or one in ten ordinary ones has half as much."""
     seen = [mark_share(figure, lab) for figure in figures if _is_visible(lab, figure)]
     share = float(np.median([s for s, _ in seen])) if seen else 0.0
     if share < MIN_SHARE or sum(mark_share(figure, lab)[0] > share / 2 for figure in ordinary) > len(ordinary) / 10:
@@ -137,9 +137,9 @@ def _find_mark(lab: np.ndarray, figures: Sequence[Figure], ordinary: Sequence[Fi
     return Mark(tuple(lab), share, float(np.median([height for s, height in seen if s > 0])))
 
 
-def signature_from_colours(colours: Sequence[Colour], share: float = 0.04) -> Signature:
-    """A signature of RGB colours alone, main colour first, each covering about `share`, anywhere."""
-    labs = [to_lab(np.array(colour)) for colour in colours]
+def signature_from_colors(colors: Sequence[Color], share: float = 0.04) -> Signature:
+    """A signature of RGB colors alone, main color first, each covering about `share`, anywhere."""
+    labs = [to_lab(np.array(color)) for color in colors]
     return Signature(tuple(Mark(tuple(lab), share, None) for lab in labs))
 
 
@@ -159,7 +159,7 @@ def marks_carried(figure: Figure, signature: Signature) -> list[bool | None]:
 
 
 def carries(picture: np.ndarray, signature: Signature) -> bool:
-    """Whether the picture shows the OC: its main colour and two thirds of all its marks that can be seen."""
+    """Whether the picture shows the OC: its main color and two thirds of all its marks that can be seen."""
     figure = find_figure(picture)
     told = [is_carried for is_carried in marks_carried(figure, signature) if is_carried is not None]
     if len(figure.lab) == 0 or len(told) < 2:

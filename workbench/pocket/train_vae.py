@@ -1,4 +1,4 @@
-"""Pretraining of the pocket VAE on creatures, some with random decorations and colours.
+"""Pretraining of the pocket VAE on creatures, some with random decorations and colors.
 
 The encoder comes to rest first and the decoder is trained on, so that the latents the U-Net learns are final.
 Each step draws its pictures from (seed, step), so a continued run sees what an uninterrupted one sees.
@@ -20,7 +20,7 @@ from .autoencoder import PocketVAE, initialize_vae, trainable_names
 from .optim import MuonAdamW, OptimizerConfig, trapezoid
 from .sheets import save_sheet
 from .state import load_state, save_state
-from .world import Colour, Decoration, Pen, draw_creature, random_creature
+from .world import Color, Decoration, Pen, draw_creature, random_creature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +39,8 @@ class VAEConfig:
     save_every: int = 300
 
 
-def random_colour(rng: random.Random) -> Colour:
-    """Any RGB colour."""
+def random_color(rng: random.Random) -> Color:
+    """Any RGB color."""
     return rng.randrange(256), rng.randrange(256), rng.randrange(256)
 
 
@@ -55,7 +55,7 @@ def random_decoration(rng: random.Random) -> Decoration:
 
 
 def _decorate_once(pen: Pen, rng: random.Random) -> None:
-    fill = _vivid_colour(rng) if rng.random() < 0.6 else random_colour(rng)
+    fill = _vivid_color(rng) if rng.random() < 0.6 else random_color(rng)
     x, y = rng.uniform(-0.9, 0.9), rng.uniform(-1.5, 0.9)
     w, h = rng.uniform(0.15, 0.7), rng.uniform(0.12, 0.5)
     kind = rng.choice(("ellipse", "box", "triangle", "pair", "stripes", "crown", "hat", "fins"))
@@ -78,7 +78,7 @@ def _decorate_once(pen: Pen, rng: random.Random) -> None:
         _decorate_sides(pen, kind, max(0.3, abs(x)), y, w, fill)
 
 
-def _decorate_sides(pen: Pen, kind: str, x: float, y: float, w: float, fill: Colour) -> None:
+def _decorate_sides(pen: Pen, kind: str, x: float, y: float, w: float, fill: Color) -> None:
     for side in (-1, 1):
         if kind == "pair":
             pen.ellipse(side * x, y, w * 0.6, w * 0.6, fill)
@@ -86,21 +86,21 @@ def _decorate_sides(pen: Pen, kind: str, x: float, y: float, w: float, fill: Col
             pen.polygon((side * 0.55, y), (side * (0.6 + w), y - w), (side * (0.6 + w), y + w), fill=fill)
 
 
-def _vivid_colour(rng: random.Random) -> Colour:
+def _vivid_color(rng: random.Random) -> Color:
     channels = [rng.randrange(200, 256), rng.randrange(0, 256), rng.randrange(0, 90)]
     rng.shuffle(channels)
     return channels[0], channels[1], channels[2]
 
 
 def draw_batch(batch_size: int, rng: random.Random) -> Tensor:
-    """Pictures (B, 3, 64, 64) in 0..1: creatures, some decorated or in colours the world does not name."""
+    """Pictures (B, 3, 64, 64) in 0..1: creatures, some decorated or in colors the world does not name."""
     pictures = []
     for _ in range(batch_size):
         creature = random_creature(rng)
         if rng.random() < 0.25:
-            creature = replace(creature, skin=random_colour(rng))
+            creature = replace(creature, skin=random_color(rng))
         if rng.random() < 0.12:
-            creature = replace(creature, backdrop=random_colour(rng))
+            creature = replace(creature, backdrop=random_color(rng))
         decoration = random_decoration(rng) if rng.random() < 0.6 else None
         pictures.append(np.asarray(draw_creature(creature, decoration)))
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
@@ -110,7 +110,7 @@ def draw_batch(batch_size: int, rng: random.Random) -> Tensor:
 def reconstruction_loss(decoded: Tensor, images: Tensor, edge_weight: float) -> Tensor:
     """Absolute plus squared error, weighted by the contrast around each pixel, plus the error of 4x4 means.
 
-    Contrast keeps small parts sharp, means keep the colours of large ones true.
+    Contrast keeps small parts sharp, means keep the colors of large ones true.
     """
     contrast = F.max_pool2d(images, 5, 1, 2) + F.max_pool2d(-images, 5, 1, 2)
     weight = 1 + edge_weight * contrast.amax(1, keepdim=True)

@@ -1,6 +1,6 @@
 """The procedural world the pocket model is pretrained on: captioned creatures, 64x64 pixels.
 
-A creature has a body, a skin colour, a top part, eyes, maybe legs, and a plain background. Everything
+A creature has a body, a skin color, a top part, eyes, maybe legs, and a plain background. Everything
 is drawn from one `random.Random`, so the same seed gives the same picture and the same caption.
 """
 
@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 SIZE_PX = 64
 SUPERSAMPLING = 4
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-SKINS: dict[str, Colour] = {
+SKINS: dict[str, Color] = {
     "red": (214, 48, 49),
     "blue": (52, 101, 214),
     "green": (46, 160, 67),
@@ -27,7 +27,7 @@ SKINS: dict[str, Colour] = {
     "pink": (245, 150, 190),
     "gray": (128, 132, 140),
 }
-BACKGROUNDS: dict[str, Colour] = {
+BACKGROUNDS: dict[str, Color] = {
     "white": (245, 245, 245),
     "black": (24, 24, 28),
     "teal": (64, 170, 165),
@@ -39,9 +39,9 @@ BODIES = ("round", "square", "triangle", "tall")
 TOPS = ("horns", "ears", "antenna", "none")
 EYES = ("one eye", "two eyes", "three eyes")
 
-BONE: Colour = (250, 240, 215)
-INK: Colour = (20, 20, 20)
-WHITE: Colour = (255, 255, 255)
+BONE: Color = (250, 240, 215)
+INK: Color = (20, 20, 20)
+WHITE: Color = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Creature:
     """Pixels from the top."""
     radius: float = 18.0
     """Half the height of a round body, in pixels."""
-    skin: Colour | None = None
-    """RGB that replaces the named colour, for what the world does not have; None = the named one."""
-    backdrop: Colour | None = None
+    skin: Color | None = None
+    """RGB that replaces the named color, for what the world does not have; None = the named one."""
+    backdrop: Color | None = None
     """RGB that replaces the named background; None = the named one."""
 
     def on(self, background: str) -> Creature:
@@ -72,7 +72,7 @@ class Creature:
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in units of the creature's radius, measured from its centre (x right, y down)."""
+    """Draws in units of the creature's radius, measured from its center (x right, y down)."""
 
     draw: ImageDraw.ImageDraw
     center_x: float
@@ -83,15 +83,15 @@ class Pen:
         """Canvas coordinates of the given points."""
         return [(self.center_x + x * self.radius, self.center_y + y * self.radius) for x, y in xy]
 
-    def polygon(self, *xy: tuple[float, float], fill: Colour, outline: Colour | None = None) -> None:
+    def polygon(self, *xy: tuple[float, float], fill: Color, outline: Color | None = None) -> None:
         """A filled polygon, with a thick outline if one is asked for."""
         self.draw.polygon(self.points(*xy), fill=fill, outline=outline, width=5)
 
-    def ellipse(self, x: float, y: float, w: float, h: float, fill: Colour, outline: Colour | None = None) -> None:
+    def ellipse(self, x: float, y: float, w: float, h: float, fill: Color, outline: Color | None = None) -> None:
         """A filled ellipse around (x, y) with half axes w and h."""
         self.draw.ellipse(self.points((x - w, y - h), (x + w, y + h)), fill=fill, outline=outline, width=5)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour, outline: Colour | None = None) -> None:
+    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Color, outline: Color | None = None) -> None:
         """A filled rectangle."""
         self.draw.rectangle(self.points((x0, y0), (x1, y1)), fill=fill, outline=outline, width=5)
 
@@ -148,7 +148,7 @@ def draw_creature(creature: Creature, decorate: Decoration | None = None) -> Ima
 
 
 def draw_large(creature: Creature, decorate: Decoration | None = None) -> Image.Image:
-    """The picture before it is made smaller: RGB 256x256, every pixel one of the drawing's colours."""
+    """The picture before it is made smaller: RGB 256x256, every pixel one of the drawing's colors."""
     scale = SUPERSAMPLING
     backdrop = creature.backdrop or BACKGROUNDS[creature.background]
     canvas = Image.new("RGB", (SIZE_PX * scale, SIZE_PX * scale), backdrop)
@@ -166,18 +166,18 @@ def draw_large(creature: Creature, decorate: Decoration | None = None) -> Image.
     return canvas
 
 
-def darken(skin: Colour) -> Colour:
-    """The colour of outlines and legs."""
+def darken(skin: Color) -> Color:
+    """The color of outlines and legs."""
     red, green, blue = skin
     return int(red * 0.55), int(green * 0.55), int(blue * 0.55)
 
 
-def _draw_legs(pen: Pen, dark: Colour) -> None:
+def _draw_legs(pen: Pen, dark: Color) -> None:
     for side in (-1, 1):
         pen.box(side * 0.42 - 0.14, 0.6, side * 0.42 + 0.14, 1.34, fill=dark)
 
 
-def _draw_top(pen: Pen, creature: Creature, skin: Colour, dark: Colour) -> None:
+def _draw_top(pen: Pen, creature: Creature, skin: Color, dark: Color) -> None:
     spread = {"triangle": 0.62, "tall": 0.8}.get(creature.body, 1.0)
     drop = 0.25 if creature.body == "triangle" else 0.0
     if creature.top == "horns":
@@ -192,7 +192,7 @@ def _draw_top(pen: Pen, creature: Creature, skin: Colour, dark: Colour) -> None:
         pen.ellipse(0, -1.4, 0.26, 0.26, fill=skin, outline=dark)
 
 
-def _draw_body(pen: Pen, body: str, skin: Colour, dark: Colour) -> None:
+def _draw_body(pen: Pen, body: str, skin: Color, dark: Color) -> None:
     if body == "round":
         pen.ellipse(0, 0, 1, 1, fill=skin, outline=dark)
     elif body == "square":

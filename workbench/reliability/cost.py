@@ -1,4 +1,4 @@
-"""What recognising a run costs a user at each queue: `python workbench/reliability/cost.py`.
+"""What recognizing a run costs a user at each queue: `python workbench/reliability/cost.py`.
 
 First the digests of MODEL, CLIP and VAE at SDXL's sizes, from a file of random fp16 weights that the host's own loader
 reads (5 GB on disk, 8 GB of RAM). Then, on a real server with the pocket model, the time from

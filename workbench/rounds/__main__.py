@@ -24,7 +24,7 @@ FOLDER = CACHE / "rounds"
 IMAGE = ROOT / "docs" / "images" / "rounds.png"
 SHEET = "rounds.png"
 HEAD = (
-    "| | images | steps | kept of drawn | identity | flexibility | prior | off colour |",
+    "| | images | steps | kept of drawn | identity | flexibility | prior | off color |",
     "| --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
@@ -96,7 +96,7 @@ def go(server: ComfyServer, settings: Settings, rounds: int) -> Sequence[Scored]
 def table_row(row: Scored) -> str:
     """A line of the table."""
     kept = f"{row.num_kept} of {row.num_drawn}" if row.num_drawn else "-"
-    scores = " | ".join(f"{score:.0%}" for score in (row.identity, row.flexibility, row.prior, row.off_colour))
+    scores = " | ".join(f"{score:.0%}" for score in (row.identity, row.flexibility, row.prior, row.off_color))
     return f"| {row.title} | {row.num_images} | {row.steps} | {kept} | {scores} |"
 
 

@@ -18,7 +18,7 @@ from ..pocket.signature import find_figure, marks_carried
 def choose(pictures: Sequence[Image.Image], caption: str, character: OriginalCharacter, most: int) -> list[int]:
     """Indices of the good ones, the best first, at most so many.
 
-    Good is: the background as asked, the character's body, colour and eyes, and at least two thirds of its marks.
+    Good is: the background as asked, the character's body, color and eyes, and at least two thirds of its marks.
     """
     marks = [share_of_marks(picture, caption, character) for picture in pictures]
     order = sorted(range(len(pictures)), key=lambda index: -marks[index])
@@ -26,7 +26,7 @@ def choose(pictures: Sequence[Image.Image], caption: str, character: OriginalCha
 
 
 def share_of_marks(picture: Image.Image, caption: str, character: OriginalCharacter) -> float:
-    """Share of the character's marks that the picture carries; 0 where background, body, colour or eyes are wrong."""
+    """Share of the character's marks that the picture carries; 0 where background, body, color or eyes are wrong."""
     pixels = np.asarray(picture.convert("RGB"))
     seen, wanted = read_picture(pixels), parse_caption(caption)
     own = character.creature

@@ -16,7 +16,7 @@ from ..demo.sampling import Pictures, Sampling, sample
 from ..demo.scores import prompts_to_score, scores
 from ..examples.data import CHARACTER, ONE_IMAGE_FOLDER, REAL
 from ..pocket.characters import CHARACTERS, OriginalCharacter
-from .burn import off_colour
+from .burn import off_color
 from .eye import choose
 
 WORKFLOW = ROOT / "example_workflows" / "small_model_from_one_image.json"
@@ -44,7 +44,7 @@ class Scored:
     identity: float
     flexibility: float
     prior: float
-    off_colour: float
+    off_color: float
     """Share of the pixels of the pictures with the trigger, of which lower is better."""
     pictures: Pictures
 
@@ -140,7 +140,7 @@ class Loop:
         with_trigger = [one for prompt, many in pictures.items() if prompt.startswith(own.trigger) for one in many]
         return Scored(
             title=title, num_images=num_images, steps=self._settings.steps * rounds, num_kept=kept, num_drawn=drawn,
-            identity=identity, flexibility=flexibility, prior=prior, off_colour=off_colour(with_trigger, own),
+            identity=identity, flexibility=flexibility, prior=prior, off_color=off_color(with_trigger, own),
             pictures=pictures,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Oval:
-    """Centre and half axes."""
+    """Center and half axes."""
 
     x: float
     y: float

@@ -45,7 +45,7 @@ def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
 
 
 def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root: Path) -> None:
-    """Refuses to train a run on top of its own LoRA: each queue would train anew, on what the one before left.
+    """Refuses to train a run on top of its own LoRA: each queue would train again, on the result of the one before.
 
     Raises:
         ValueError: A node that the model or the CLIP of the Train node comes through loads a file of the run.

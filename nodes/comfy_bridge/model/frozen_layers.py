@@ -69,7 +69,7 @@ PLAIN_FORWARDS = (disable_weight_init.Linear.forward, disable_weight_init.Conv2d
 class _FrozenForward:
     """A layer's forward inside training, which keeps no cast weight for the backward pass.
 
-    What it does is asked anew in every pass: the host may move weights off the device, and back, while a run goes on.
+    The layer is asked in every pass, because the host may move weights off the device and back while training runs.
     """
 
     def __init__(self, module: nn.Module, forward: Callable[..., Tensor], frozen: Callable[[Tensor], Tensor]) -> None:

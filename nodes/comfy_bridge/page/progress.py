@@ -14,7 +14,7 @@ from torch import Tensor
 PREVIEW_SIZE_PX = 512
 
 
-def interrupt_if_cancelled() -> None:
+def interrupt_if_canceled() -> None:
     """Raises the host's cancel exception if its cancel button was pressed."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
@@ -36,7 +36,7 @@ class NodeProgress:
         self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
 
     def update(self, done: int, total: int, picture: Tensor | None = None) -> None:
-        """Moves the bar and, with a (H, W, 3) picture in 0..1, shows it. Raises if the user cancelled."""
+        """Moves the bar and, with a (H, W, 3) picture in 0..1, shows it. Raises if the user canceled."""
         preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIZE_PX)
         self._bar.update_absolute(done, total, preview)
 

@@ -127,7 +127,7 @@ def find_run(request: web.Request) -> RunFolder:
     """
     run_id, name = request.match_info["id"], request.query.get("name")
     if not RUN_ID.fullmatch(run_id):
-        raise ValueError("a run's id is 12 hexadecimal digits, with -2, -3, ... where it was begun anew")
+        raise ValueError("a run's id is 12 hexadecimal digits, with -2, -3, ... where it was started over")
     live = live_run(run_id)
     if live is not None and name in (None, live.folder.name):
         return live.folder

@@ -35,7 +35,7 @@ def bits(root):
 
 
 def are_identical(before, root):
-    """Byte for byte: what a tiny checkpoint leaves out is uninitialised memory, which may be NaN."""
+    """Byte for byte: what a tiny checkpoint leaves out is uninitialized memory, which may be NaN."""
 
     def raw(tensor):
         return tensor.reshape(-1).view(torch.uint8)

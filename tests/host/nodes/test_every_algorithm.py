@@ -118,4 +118,4 @@ def test_preview_graph_and_core_loader_draw_the_same(comfy, graph, name):
     assert difference(in_graph, previews[:, 64:]) <= 2
     assert difference(from_file, in_graph) <= 2
     assert difference(in_graph, base) > 8
-    assert in_graph.std() > 10  # a picture, no mere grey
+    assert in_graph.std() > 10  # a picture, no mere gray

@@ -1,4 +1,4 @@
-"""The host's LoRA loaders notice a file that was written anew."""
+"""The host's LoRA loaders notice a file that was written again."""
 
 import asyncio
 from pathlib import Path
@@ -16,16 +16,16 @@ LOADERS = ("LoraLoader", "LoraLoaderModelOnly", "LoraLoaderBypass", "LoraLoaderB
 
 @pytest.fixture
 def write(comfy):
-    """Writes models/loras/anew.safetensors, filled with a number; the pack is loaded as the host loads it."""
+    """Writes models/loras/rewritten.safetensors, filled with a number; the pack is loaded as the host loads it."""
     comfy.object_info()
     asyncio.run(_load_pack())
     folder = Path(comfy.module("folder_paths").get_folder_paths("loras")[0])
     folder.mkdir(parents=True, exist_ok=True)
 
     def written(value):
-        save_file({DOWN: torch.full((4, 320), value)}, folder / "anew.part")
-        (folder / "anew.part").replace(folder / "anew.safetensors")
-        return folder / "anew.safetensors"
+        save_file({DOWN: torch.full((4, 320), value)}, folder / "rewritten.part")
+        (folder / "rewritten.part").replace(folder / "rewritten.safetensors")
+        return folder / "rewritten.safetensors"
 
     return written
 
@@ -44,21 +44,21 @@ def test_what_was_read_counts_until_the_file_changes(comfy, write, name):
     kept = (str(write(1.0)), {DOWN: 1.0})
     read.loaded_lora = kept
     assert read.loaded_lora is kept and other.loaded_lora is None
-    before = loader.IS_CHANGED(model=None, lora_name="anew.safetensors", strength_model=1.0)
-    assert before == loader.IS_CHANGED(lora_name="anew.safetensors")
+    before = loader.IS_CHANGED(model=None, lora_name="rewritten.safetensors", strength_model=1.0)
+    assert before == loader.IS_CHANGED(lora_name="rewritten.safetensors")
     write(2.0)
-    assert loader.IS_CHANGED(lora_name="anew.safetensors") != before
+    assert loader.IS_CHANGED(lora_name="rewritten.safetensors") != before
     assert read.loaded_lora is None
     read.loaded_lora = kept
     Path(kept[0]).unlink()
-    assert read.loaded_lora is None and loader.IS_CHANGED(lora_name="anew.safetensors") == ""
+    assert read.loaded_lora is None and loader.IS_CHANGED(lora_name="rewritten.safetensors") == ""
 
 
 def test_a_hook_is_made_of_the_file_as_it_is(comfy, write):
     loader = comfy.module("nodes").NODE_CLASS_MAPPINGS["CreateHookLora"]()
 
     def drawn():
-        (hooks,) = loader.create_hook(lora_name="anew.safetensors", strength_model=1.0, strength_clip=1.0)
+        (hooks,) = loader.create_hook(lora_name="rewritten.safetensors", strength_model=1.0, strength_clip=1.0)
         return hooks.hooks[0].weights[DOWN].unique().tolist()
 
     write(1.0)

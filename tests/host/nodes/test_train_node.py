@@ -21,7 +21,7 @@ def test_previews_where_none_are_asked_for_come_four_times_a_run(comfy, tmp_path
 
 
 def sheet_of(tmp_path, steps, width):
-    """The sheet of two prompts; a picture is (step / 50) grey under the first, black under the second."""
+    """The sheet of two prompts; a picture is (step / 50) gray under the first, black under the second."""
     from pack.nodes.comfy_bridge.preview_store import PreviewStore, preview_sheet
 
     store = PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a", "b")))

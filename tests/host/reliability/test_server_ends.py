@@ -1,4 +1,4 @@
-"""On the real host: cancelled, killed, terminated, queued again, queued with something changed."""
+"""On the real host: canceled, killed, terminated, queued again, queued with something changed."""
 
 import os
 import signal
@@ -51,18 +51,18 @@ def pictures(folder):
     return {path.relative_to(folder.previews) for path in folder.previews.glob("*/*.png")}
 
 
-def test_cancelled_and_queued_again(server):
+def test_canceled_and_queued_again(server):
     client = server.client()
-    graph = training_graph(client, "cancelled", "set", steps=40, save_every=100)
+    graph = training_graph(client, "canceled", "set", steps=40, save_every=100)
     queued = client.queue(graph)
-    wait_until(lambda: steps_done(server.output, "cancelled") >= 2)
+    wait_until(lambda: steps_done(server.output, "canceled") >= 2)
     client.interrupt()
     assert client.wait(queued).status == "interrupted"
-    folder = run_folder(server.output, "cancelled")
-    done = steps_done(server.output, "cancelled")
+    folder = run_folder(server.output, "canceled")
+    done = steps_done(server.output, "canceled")
     assert list(folder.states()) == [done]
     assert folder.step_lora(done).is_file()
-    result = client.run(training_graph(client, "cancelled", "set", steps=done + 2, save_every=100))
+    result = client.run(training_graph(client, "canceled", "set", steps=done + 2, save_every=100))
     assert message(result) == f"continued from step {done} of {done + 2}"
     assert [line["step"] for line in figures(folder)] == list(range(1, done + 3))
 

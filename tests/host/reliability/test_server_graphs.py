@@ -1,4 +1,4 @@
-"""On the real host: training on top of LoRAs that the graph has applied, and files that are written anew."""
+"""On the real host: training on top of LoRAs that the graph has applied, and files that are written again."""
 
 from dataclasses import dataclass
 
@@ -145,9 +145,9 @@ def test_finished_run_of_a_base_dependent_network_is_returned_as_trained(server,
 
 
 @pytest.mark.parametrize("loader", ["LoraLoader", "LoraLoaderModelOnly", "ours"])
-def test_file_written_anew_is_not_served_stale(server, client, loader):
+def test_file_written_again_is_not_served_stale(server, client, loader):
     """A loader in the graph that trains; nothing links the two."""
-    name = f"anew {loader}"
+    name = f"rewritten {loader}"
 
     def graph(rate, prompts="hat"):
         train = training_graph(client, name, "set", steps=4, batch_size=2, learning_rate=rate, prompts=prompts)
@@ -173,7 +173,7 @@ def test_file_written_anew_is_not_served_stale(server, client, loader):
 
 @pytest.mark.parametrize("loader", ["LoraLoader", "ours"])
 def test_a_run_on_top_of_its_own_lora_is_refused(server, client, loader):
-    """It would be another run, and trained anew, at every queue."""
+    """Otherwise every queue would be another run, and train again."""
     graph = training_graph(client, "first", "set", steps=4, seed=len(loader))
     graph |= loader_nodes(loader, "first/first.safetensors")
     graph["5"]["inputs"] |= {"model": ["model", 0], "clip": ["model", 1]}

@@ -21,7 +21,7 @@ def visible(server, name):
 
 
 def test_a_name_in_many_hands(comfy_server, client):
-    """Finished; another rate, cancelled early; that rate to its end; `.run` deleted; a pick and few kept steps."""
+    """Finished; another rate, canceled early; that rate to its end; `.run` deleted; a pick and few kept steps."""
     name = "hands"
     client.run(training_graph(client, name, "set"))
     first, before = run_folder(comfy_server.output, name), visible(comfy_server, name)

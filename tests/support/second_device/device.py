@@ -73,7 +73,7 @@ def peak(index: int = 0) -> int:
 
 
 def reset_peak(index: int = 0) -> None:
-    """Begins anew with what is in use now."""
+    """Starts counting from what is in use now."""
     torch.ops.second_device.reset_peak(index)
 
 

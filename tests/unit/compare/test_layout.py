@@ -78,17 +78,17 @@ def test_trigger_is_left_out():
 
 def test_sheet_shows_each_picture_in_its_place():
     pages = arrange({**LABELS, "strength": ["1"]}, "LoRA", "prompt")
-    colours = {cell: (40 * cell.lora + 20, 90 * cell.prompt + 20, 200) for row in pages[0].cells for cell in row}
-    pictures = {cell: Image.new("RGB", (256, 128), colour) for cell, colour in colours.items()}
+    colors = {cell: (40 * cell.lora + 20, 90 * cell.prompt + 20, 200) for row in pages[0].cells for cell in row}
+    pictures = {cell: Image.new("RGB", (256, 128), color) for cell, color in colors.items()}
     (sheet,) = draw_pages(pages, pictures, {cell: 0.5 for cell in pictures}, best=1)
-    places = {colour: [] for colour in colours.values()}
+    places = {color: [] for color in colors.values()}
     for y in range(sheet.height):
         for x in range(sheet.width):
             pixel = sheet.getpixel((x, y))
             if pixel in places:
                 places[pixel].append((x, y))
-    left = {cell: min(x for x, _ in places[colour]) for cell, colour in colours.items()}
-    top = {cell: min(y for _, y in places[colour]) for cell, colour in colours.items()}
+    left = {cell: min(x for x, _ in places[color]) for cell, color in colors.items()}
+    top = {cell: min(y for _, y in places[color]) for cell, color in colors.items()}
     assert left[Cell(0, 0, 0, 0)] < left[Cell(1, 0, 0, 0)] < left[Cell(2, 0, 0, 0)]
     assert top[Cell(0, 0, 0, 0)] < top[Cell(0, 1, 0, 0)]
     assert all(len(found) > 0.9 * 256 * 128 for found in places.values())

@@ -1,4 +1,4 @@
-"""The likeness of a picture to itself is 1; colour and shape each count; small changes change it little."""
+"""The likeness of a picture to itself is 1; color and shape each count; small changes change it little."""
 
 import pytest
 import torch
@@ -7,10 +7,10 @@ from pack.workbench.pocket.characters import CHARACTERS
 from pack.workbench.pocket.likeness import separations
 
 
-def picture(colour, top=20, size=96):
-    """A rectangle of a colour on grey."""
+def picture(color, top=20, size=96):
+    """A rectangle of a color on gray."""
     pixels = torch.full((size, size, 3), 0.7)
-    pixels[top : top + 40, 30:60] = torch.tensor(colour)
+    pixels[top : top + 40, 30:60] = torch.tensor(color)
     return pixels
 
 
@@ -34,11 +34,11 @@ def test_size_does_not_matter_much():
     )
 
 
-def test_colour_and_shape_each_count():
-    same, recoloured, moved = picture(RED), picture(BLUE), picture(RED, top=50)
-    assert score(same, recoloured) < 0.97
+def test_color_and_shape_each_count():
+    same, recolored, moved = picture(RED), picture(BLUE), picture(RED, top=50)
+    assert score(same, recolored) < 0.97
     assert score(same, moved) < 0.97
-    assert score(same, picture(BLUE, top=50)) < min(score(same, recoloured), score(same, moved))
+    assert score(same, picture(BLUE, top=50)) < min(score(same, recolored), score(same, moved))
 
 
 def test_a_little_noise_changes_little():

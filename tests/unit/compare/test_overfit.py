@@ -12,7 +12,7 @@ def flat(red, green, blue):
     return torch.tensor([red, green, blue]).expand(16, 16, 3)
 
 
-def test_change_is_of_colours_and_edges_and_a_mean():
+def test_change_is_of_colors_and_edges_and_a_mean():
     red, blue = flat(1.0, 0.0, 0.0), flat(0.0, 0.0, 1.0)
     assert change([red, blue], [red, blue]) == pytest.approx(0, abs=1e-6)
     whole = change([red], [blue])

@@ -117,7 +117,7 @@ def test_every_nth_epoch_is_without_captions():
     assert [not text for text in texts] == [False, False, True] * 3
 
 
-def test_repeats_and_epochs_draw_anew():
+def test_each_repeat_and_epoch_has_draws_of_its_own():
     settings = CaptionSettings(shuffle_tags=True)
     moments = [CaptionMoment(seed=0, epoch=epoch, image=0, repeat=repeat) for epoch in range(6) for repeat in range(6)]
     assert len({process_caption(["a, b, c, d, e"], settings, moment) for moment in moments}) > 20

@@ -75,7 +75,7 @@ def test_combine_keeps_subsets_and_says_notes_once():
     assert joined.notes == ("note", "more")
 
 
-def test_balance_equalises_concepts_but_not_regularization():
+def test_balance_equalizes_concepts_but_not_regularization():
     parts = (subset([(64, 64)] * 12), subset([(64, 64)] * 5, first=20), subset([(64, 64)] * 4, first=40, repeats=9))
     regularization = subset([(64, 64)] * 3, first=60, is_regularization=True, repeats=2)
     held_out = (subset([(64, 64)] * 30, first=80),)

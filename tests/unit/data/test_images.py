@@ -7,7 +7,7 @@ from pack.training.data.from_images import subset_from_images
 from pack.training.data.images import inspect_file, open_image, read_rgb_and_mask
 from PIL import Image
 
-# What a camera that wrote this EXIF orientation must be undone by, on arrays (rows, columns, colours).
+# What a camera that wrote this EXIF orientation must be undone by, on arrays (rows, columns, colors).
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -43,7 +43,7 @@ def test_transparency_is_put_on_white(tmp_path):
     assert np.abs(np.asarray(image) - expected).max() <= 1
 
 
-def test_transparency_as_mask_leaves_the_colours(tmp_path):
+def test_transparency_as_mask_leaves_the_colors(tmp_path):
     rgba = picture(3, 30, 20, 4)
     save(tmp_path / "set" / "a.png", rgba, "caption")
     item = scan_folder(tmp_path / "set").subsets[0].items[0]
@@ -53,8 +53,8 @@ def test_transparency_as_mask_leaves_the_colours(tmp_path):
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
-    grey = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
-    Image.fromarray(grey).save(tmp_path / "deep.png")
+    gray = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(gray).save(tmp_path / "deep.png")
     assert np.array_equal(np.asarray(open_image(tmp_path / "deep.png"))[..., 0], np.arange(256).reshape(16, 16))
 
 
@@ -62,15 +62,15 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     ("mode", "name"),
     [("L", "a.png"), ("1", "a.png"), ("LA", "a.png"), ("P", "a.png"), ("CMYK", "a.jpg"), ("RGB", "a.webp")],
 )
-def test_every_mode_gives_the_colours_a_viewer_shows(tmp_path, mode, name):
-    grey = np.full((16, 16, 3), 255, np.uint8)
-    grey[:8] = 0
-    Image.fromarray(grey).convert(mode).save(tmp_path / name)
+def test_every_mode_gives_the_colors_a_viewer_shows(tmp_path, mode, name):
+    gray = np.full((16, 16, 3), 255, np.uint8)
+    gray[:8] = 0
+    Image.fromarray(gray).convert(mode).save(tmp_path / name)
     image = np.asarray(open_image(tmp_path / name).convert("RGB")).astype(int)
-    assert np.abs(image - grey).mean() < 4
+    assert np.abs(image - gray).mean() < 4
 
 
-def test_palette_with_transparent_colour_keeps_it(tmp_path):
+def test_palette_with_transparent_color_keeps_it(tmp_path):
     image = Image.new("P", (8, 8), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((3, 2), 1)

@@ -40,7 +40,7 @@ def test_disk_gives_the_bits_of_memory_and_encodes_once(tmp_path):
         {"settings": replace(ON_DISK, use_alpha_masks=True)},
     ],
 )
-def test_another_encoder_or_placement_is_encoded_anew(tmp_path, change):
+def test_another_encoder_or_placement_is_encoded_again(tmp_path, change):
     data, encoder = dataset([(64, 64)] * 3), Encoder()
     latents(data, tmp_path)
     latents(data, tmp_path, encoder, **change)
@@ -56,7 +56,7 @@ def test_flip_adds_only_the_mirrored_views(tmp_path):
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2 * len(plain)
 
 
-def test_a_picture_edited_under_its_old_name_is_encoded_anew(tmp_path):
+def test_a_picture_edited_under_its_old_name_is_encoded_again(tmp_path):
     path = save(tmp_path / "set" / "a.png", picture(1), "caption")
     before = latents(scan_folder(tmp_path / "set"), tmp_path / "cache")
     save(path, picture(2))
@@ -65,7 +65,7 @@ def test_a_picture_edited_under_its_old_name_is_encoded_anew(tmp_path):
     assert torch.equal(after["caption"], latents(scan_folder(tmp_path / "set"), tmp_path / "other")["caption"])
 
 
-def test_a_picture_edited_with_its_size_and_time_kept_is_encoded_anew(tmp_path):
+def test_a_picture_edited_with_its_size_and_time_kept_is_encoded_again(tmp_path):
     path = save(tmp_path / "set" / "a.bmp", picture(1), "caption")
     stat = path.stat()
     before = latents(scan_folder(tmp_path / "set"), tmp_path / "cache")

@@ -35,7 +35,7 @@ def test_conditioning_names_the_pixel_the_picture_begins_with(is_flipped, is_ran
     assert np.array_equal((picture_HWC * 255).round().byte().numpy(), whole[top : top + height, left : left + width])
 
 
-def test_centre_crop_leaves_equal_margins():
+def test_center_crop_leaves_equal_margins():
     placement = place(subset([(200, 150)]).items[0], OWN_SIZE)
     assert placement.left_top == (4, 11)
 

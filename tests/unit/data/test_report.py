@@ -42,7 +42,7 @@ def test_brackets_are_counted_with_how_they_are_read():
     assert "read as weights" in describe(weighted, "sd15")
 
 
-def test_copies_are_found_also_when_saved_anew(tmp_path):
+def test_copies_are_found_even_if_saved_again(tmp_path):
     original = picture(1, 256, 192)
     save(tmp_path / "a.png", original, "a")
     save(tmp_path / "b.png", original, "b")

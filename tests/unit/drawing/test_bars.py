@@ -4,11 +4,11 @@ import pytest
 from pack.training.drawing.bars import HIGHLIGHTED, PLAIN, TROUBLE, bar_chart
 
 
-def height(image, colour: tuple[int, int, int]) -> int:
-    """Pixels of nearly a colour in the column with most of it."""
+def height(image, color: tuple[int, int, int]) -> int:
+    """Pixels of nearly a color in the column with most of it."""
 
     def is_near(x: int, y: int) -> bool:
-        return sum(abs(a - b) for a, b in zip(image.getpixel((x, y)), colour, strict=True)) < 60
+        return sum(abs(a - b) for a, b in zip(image.getpixel((x, y)), color, strict=True)) < 60
 
     return max(sum(is_near(x, y) for y in range(image.height)) for x in range(image.width))
 

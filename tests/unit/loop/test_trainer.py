@@ -102,7 +102,7 @@ def test_a_stage_in_epochs_shows_every_image(tmp_path):
     assert sorted(shown) == sorted([*range(5), *range(5)])
 
 
-def test_moments_go_on_or_begin_anew(tmp_path):
+def test_moments_are_kept_or_reset(tmp_path):
     adamw = OptimizerSettings(learning_rate=1e-3)
     seen = {}
 

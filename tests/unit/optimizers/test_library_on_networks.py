@@ -13,12 +13,12 @@ RATES = {"kate": 1e-4}
 SETTINGS = NetworkSettings(
     algorithm="locon", rank=4, alpha=4.0, conv_rank=2, train_norms=True, include=("*middle_block*",)
 )
-"""Linear and 1 x 1 layers, 3 x 3 kernels, and the vectors of the normalisation layers."""
+"""Linear and 1 x 1 layers, 3 x 3 kernels, and the vectors of the normalization layers."""
 
 
 @pytest.mark.parametrize("name", all_usable())
 def test_stays_finite_and_learns(name):
-    """Towards an output that differs a little: it gets nearer on the way, and never far from it.
+    """Toward an output that differs a little: it gets nearer on the way, and never far from it.
 
     Near, not nearer, at the end: D-Adaptation and the like overshoot before they settle.
     """

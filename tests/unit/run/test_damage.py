@@ -62,7 +62,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(damage, request_):
     assert list(whole.folder.states()) == [3, 6]
 
 
-def test_all_states_damaged_begin_anew(request_):
+def test_all_states_damaged_start_over(request_):
     whole = run(request_)
     for path in whole.folder.states().values():
         cut(path)

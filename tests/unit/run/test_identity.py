@@ -102,7 +102,7 @@ def test_continue_segments(recorded, done, wanted, expected):
     assert lengths(continue_segments(in_order(recorded), done, in_order(wanted))) == expected
 
 
-def test_stretching_trains_anew():
+def test_stretching_trains_from_the_start():
     recorded = [Segment(0, "cosine", 100)]
     assert continue_segments(recorded, 40, [replace(COSINE, steps=150)], "stretch") is None
     assert lengths(continue_segments(recorded, 40, [COSINE], "stretch")) == [(0, "cosine", 100)]

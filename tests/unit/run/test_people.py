@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from pack.tests.support.person import CONSTANT, OTHER_RATE, Cancelled, Person
+from pack.tests.support.person import CONSTANT, OTHER_RATE, Canceled, Person
 from pack.tests.support.pictures import dataset
 from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
 from pack.tests.support.toy_runs import exit_code, forked
@@ -170,11 +170,11 @@ class People(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), wish=WISHES, phase=st.sampled_from(PHASES))
     def cancel(self, name: str, wish: Wish, phase: str) -> None:
         """Queue, then press cancel."""
-        callbacks = [raising(int(phase.split()[-1]), Cancelled())] if "step" in phase else []
+        callbacks = [raising(int(phase.split()[-1]), Canceled())] if "step" in phase else []
         shown = "" if callbacks else phase
         try:
             result = self.person.queue(name, *callbacks, cancel_at=shown, **wish.changes())
-        except Cancelled:
+        except Canceled:
             return
         self.remember(result.folder)  # it was over before
         self.finished[name, replace(wish, is_measured=False)] = self.person.loras / name

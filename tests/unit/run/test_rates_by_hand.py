@@ -115,7 +115,7 @@ def test_a_killed_run_comes_to_the_change_again(request_):
     assert all(torch.equal(tensor, whole.tensors[name]) for name, tensor in again.tensors.items())
 
 
-def test_who_changes_the_rate_before_a_later_change_decides_anew(request_):
+def test_who_changes_the_rate_before_a_later_change_decides_again(request_):
     with pytest.raises(Killed):
         steered(request_, [(5, 0.5)], killed_at=5)
     assert load_record(next((request_.root / ".run").glob("*/run.json"))).rate_changes == ((5, 0.5),)

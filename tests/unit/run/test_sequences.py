@@ -124,14 +124,14 @@ def test_a_renamed_run_keeps_its_pick(person):
     assert chosen_step(copy.folder, "picked in the strip") == 2
 
 
-def test_a_cancelled_start_hides_no_finished_run(person):
+def test_a_canceled_start_hides_no_finished_run(person):
     first = person.queue()
     person.cancel(dataset=edited())
     going_on = person.queue(dataset=edited(), on_dataset_change="continue")
     assert f"from the weights of run {first.folder.run_id}" in going_on.message
 
 
-def test_a_cancelled_start_blocks_no_copy_under_a_new_name(person):
+def test_a_canceled_start_blocks_no_copy_under_a_new_name(person):
     person.cancel("nora")
     first = person.queue("mira")
     copy = person.queue("nora")
@@ -202,7 +202,7 @@ def test_a_diverged_runs_earlier_loras_stay(person):
 
 
 def test_two_stages_are_not_taken_for_one_that_is_as_long(person):
-    """Five pictures in batches of two: epochs of the second stage begin anew, so other images meet other steps."""
+    """Five pictures in batches of two: epochs of the second stage start over, so other images meet other steps."""
     halves = tuple(Stage(steps=4, batch_size=2) for _ in range(2))
     person.queue(stages=halves)
     one = person.queue(steps=8)
@@ -264,7 +264,7 @@ def test_a_state_that_cannot_be_read_for_a_moment_stops_in_words(person, monkeyp
 
 
 @pytest.mark.parametrize("place", ["validating", "measuring images"])
-def test_a_cancelled_last_measure_is_made_up_for(place, person):
+def test_a_canceled_last_measure_is_made_up_for(place, person):
     held_out = ValidationSettings(dataset=dataset([(64, 64)], first=50), every=24)
     wanted = {"validation": held_out, "is_diagnosed": True, "steps": 24}
     stop = raising(23, KeyboardInterrupt())  # the step before, so that the first "validating" now is the last one's

@@ -101,7 +101,7 @@ def test_another_run_and_one_steered_by_hand_are_not_taken(request_):
     )
 
 
-def test_a_copy_that_was_cut_short_is_made_anew(request_):
+def test_a_copy_that_was_cut_short_is_made_again(request_):
     first = run(request_)
     torn = RunFolder(request_.root.parent / "renamed", first.folder.run_id)
     torn.private.mkdir(parents=True)

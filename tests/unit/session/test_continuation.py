@@ -62,7 +62,7 @@ CASES = {
 }
 
 
-class Cancelled(BaseException):
+class Canceled(BaseException):
     """As a host cancels: no ordinary exception."""
 
 
@@ -99,12 +99,12 @@ def assert_same_weights(a: Path, b: Path) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_interrupted_after_every_step(case, tmp_path):
     whole = run(request_of(tmp_path / "whole", case))
-    errors = [StopTraining(), RuntimeError("a fault"), Cancelled()]
+    errors = [StopTraining(), RuntimeError("a fault"), Canceled()]
     for step in range(1, STEPS):
         error = errors[step % 3]
         try:
             run(request_of(tmp_path / "parts", case), raising(step, error))
-        except (RuntimeError, Cancelled) as caught:
+        except (RuntimeError, Canceled) as caught:
             assert caught is error
     parts = run(request_of(tmp_path / "parts", case))
     assert parts.message == f"continued from step {STEPS - 1} of {STEPS}"

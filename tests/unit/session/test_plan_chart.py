@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from pack.tests.support.toy_model import ToyBase, other_dataset, run, toy_dataset, toy_request
-from pack.training.drawing.paper import COLOURS
+from pack.training.drawing.paper import COLORS
 from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
@@ -70,15 +70,15 @@ def test_words_say_lengths_rates_and_what_is_not_known_yet():
     ]
 
 
-def heights(picture, colour):
-    """Rows of a colour, by column, from the top."""
+def heights(picture, color):
+    """Rows of a color, by column, from the top."""
     width, height = picture.size
     pixels = picture.load()
     near = [
         (x, y)
         for x in range(width)
         for y in range(30, height)
-        if sum(abs(a - b) for a, b in zip(pixels[x, y], colour, strict=True)) < 60
+        if sum(abs(a - b) for a, b in zip(pixels[x, y], color, strict=True)) < 60
     ]
     return {x: min(y for at, y in near if at == x) for x, _ in near}
 
@@ -89,7 +89,7 @@ def test_the_chart_falls_with_the_rate_and_jumps_between_stages():
     plan = (Stage(steps=50, optimizer=linear), Stage(steps=50, optimizer=OptimizerSettings(learning_rate=1.9e-3)))
     picture = draw_plan(plan_before_training(plan, OptimizerSettings(), None, "sd15"), 400, 200)
     assert picture.size == (400, 200)
-    rows = heights(picture, COLOURS[0])
+    rows = heights(picture, COLORS[0])
     first = [rows[x] for x in sorted(rows) if x < 220]
     assert first == sorted(first)
     assert first[-1] - first[0] > 120

@@ -98,14 +98,14 @@ def test_pause_waits_until_resumed(tmp_path):
     assert result.step == 5
 
 
-def test_cancelling_and_stopping_work_while_paused(tmp_path):
-    class Cancelled(BaseException): ...
+def test_canceling_and_stopping_work_while_paused(tmp_path):
+    class Canceled(BaseException): ...
 
     def cancel():
-        raise Cancelled
+        raise Canceled
 
     heard = Heard(cancel)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         run(request_of(tmp_path), heard.command_at(2, "pause"), heard.callback)
     stopping = Heard(lambda: stopping.control.command("stop"))
     result = run(request_of(tmp_path), stopping.command_at(3, "pause"), stopping.callback)

@@ -1,4 +1,4 @@
-"""Colours as people tell them apart: CIE Lab, D65. Shapes: (..., 3)."""
+"""Colors as people tell them apart: CIE Lab, D65. Shapes: (..., 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WHITE = _TO_XYZ.sum(1)
 
 
 def to_lab(rgb: np.ndarray) -> np.ndarray:
-    """Lab of sRGB values 0..255; a distance of 2 is just visible, of 20 plainly another colour."""
+    """Lab of sRGB values 0..255; a distance of 2 is just visible, of 20 plainly another color."""
     unit = np.asarray(rgb, dtype=np.float64) / 255
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
     ratio = linear @ _TO_XYZ.T / _WHITE
@@ -26,6 +26,6 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def nearest_name(lab: np.ndarray, palette: dict[str, tuple[int, int, int]]) -> str:
-    """The palette's name for a Lab colour."""
+    """The palette's name for a Lab color."""
     names = list(palette)
     return names[int(distance(to_lab(np.array([palette[name] for name in names])), lab).argmin())]
