@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 ModelFamily = Literal["sd15", "sdxl"]
 Checkpointing = Literal["off", "on", "finer"]
-"""How far activations are computed again in backward instead of kept."""
+"""How activations are kept for the backward pass: all of them, few and recomputed by block, or fewer still."""
 PredictionType = Literal["epsilon", "v_prediction", "flow"]
-"""Noise; velocity of a schedule that keeps the variance; velocity of rectified flow, noise less clean latents."""
+"""Noise; velocity of a variance-preserving schedule; velocity of rectified flow, noise minus clean latents."""
 PartName = Literal["unet", "text_encoder", "text_encoder_2"]
 
 
 @dataclass(frozen=True, slots=True)
 class TextConditioning:
-    """What the text encoders say of one caption."""
+    """One caption as the text encoders see it."""
 
     context_LD: Tensor
     """Per-token states, (L, D); L is a multiple of 77."""
@@ -52,31 +52,31 @@ class BaseModel(Protocol):
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """Signal share per timestep, float64, (T,), as the loaded model defines it (zero terminal SNR included).
+        """Share of signal per timestep, float64, (T,), as the loaded model defines it (zero terminal SNR included).
 
-        Of rectified flow, whose noisy latents are (1-σ) latents + σ noise, the share with the same signal-to-noise
-        ratio: (1-σ)² / ((1-σ)² + σ²).
+        For rectified flow, where noisy latents are (1-σ) latents + σ noise, it is the share with the same
+        signal-to-noise ratio: (1-σ)² / ((1-σ)² + σ²).
         """
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device that the model computes on."""
         ...
 
     @property
     def loss_scale(self) -> float:
-        """Factor on the loss before backward; above 1 for fp16, whose gradients would round to zero."""
+        """Factor on the loss before the backward pass; above 1 for fp16, where small gradients would round to zero."""
         ...
 
     def parts(self) -> Mapping[PartName, nn.Module]:
-        """Modules whose Linear and Conv2d layers can be adapted, by part; paths inside them are the host's."""
+        """Modules whose Linear and Conv2d layers can be adapted, by part; the paths inside them are the host's."""
         ...
 
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
-        """`weight` or `bias` of a module of `parts()` as `denoise` computes with it, before and while it trains.
+        """`weight` or `bias` of a module of `parts()`, as `denoise` uses it.
 
-        Patches that the host keeps apart from the module are in it. Any device, any type; it must not be changed.
+        Includes patches that the host keeps apart from the module. Any device, any dtype; must not be changed.
         """
         ...
 
@@ -87,9 +87,9 @@ class BaseModel(Protocol):
         ...
 
     def encode_text(self, captions: Sequence[str]) -> list[TextConditioning]:
-        """ComfyUI's own encoding of each caption; differentiable while gradients are enabled."""
+        """The host's encoding of each caption; differentiable while gradients are enabled."""
         ...
 
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
-        """Scaled latents (B, C, H, W), float32, of pixels in 0..1."""
+        """Scaled latents (B, C, H, W), float32, from pixels in 0..1."""
         ...

@@ -1,4 +1,4 @@
-"""What a card wants: numbers sent up together without the host waiting, and one kernel for all tensors of a kind."""
+"""Efficient use of a GPU: many small tensors in one upload without waiting, one kernel for a list of tensors."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 PINNED = ("cuda", "xpu", "npu")
-"""Devices that copy from pinned memory while the host goes on."""
+"""Devices that copy from pinned memory asynchronously."""
 
 
 def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Tensors of the processor, float32, on a device by one copy; where that is the processor, as they are.
+    """Copy CPU tensors to a device as float32 in one transfer; on the CPU they are returned as they are.
 
-    A plain `.to(device)` makes the host wait for all the device still has to do.
+    A plain `.to(device)` makes the CPU wait for all work queued on the device.
     """
     if device.type == "cpu":
         return [tensor.float() for tensor in tensors]
@@ -32,7 +32,7 @@ def _cut(flat: Tensor, sizes: Sequence[int]) -> list[Tensor]:
 
 
 def by_device(tensors: Iterable[Tensor]) -> dict[torch.device, list[Tensor]]:
-    """Tensors by where they lie: a kernel over a list takes those of one device. Parts may lie on several."""
+    """Group tensors by device, since a kernel over a list takes tensors of one device. Parts may be on several."""
     found: dict[torch.device, list[Tensor]] = {}
     for tensor in tensors:
         found.setdefault(tensor.device, []).append(tensor)

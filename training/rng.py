@@ -1,7 +1,7 @@
-"""Every random draw of a run comes from here, so that a run is a function of its seed.
+"""Every random draw of a run comes from here, so that the seed alone decides them.
 
-A draw is named by its purpose and by counters (step, image, ...). Nothing has to be stored to continue a run,
-and turning one feature on never shifts the draws of another.
+A draw is named by its purpose and by counters (step, image, ...). Resuming needs no stored generator state, and
+switching one feature on never changes the draws of another.
 """
 
 import hashlib

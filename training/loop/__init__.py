@@ -1,1 +1,1 @@
-"""The train loop and what it asks for: job and state, stages, conditioning, several processes, its failures."""
+"""The training loop and what it needs: job and state, stages, conditioning, parallel processes, failures."""

@@ -1,4 +1,4 @@
-"""Which images a step sees, and in which epoch: it follows from the plan, the data and the seed."""
+"""Which images a step trains on, and in which epoch; determined by plan, data and seed alone."""
 
 import math
 
@@ -8,10 +8,10 @@ from .stages import stage_at
 
 
 def batch_at(job: TrainJob, step: int, micro_step: int) -> Batch:
-    """The batch of a micro-step, for the step after `step` steps of the run.
+    """The batch of a micro-step, for the optimizer step that follows `step` finished ones.
 
-    A tag warmup given as a share counts in the first stage: its length is settled once it trains, so that what is
-    added later changes nothing before it.
+    A tag warmup given as a share refers to the first stage and is fixed once that stage trains, so that stages added
+    later change nothing before them.
     """
     index = stage_at(job.stages, step)
     stage = job.stages[index].stage
@@ -22,7 +22,7 @@ def batch_at(job: TrainJob, step: int, micro_step: int) -> Batch:
 
 
 def epoch_at(job: TrainJob, step: int) -> int:
-    """Epoch, from 0, of the last batch seen after so many steps; epochs count on from stage to stage."""
+    """Epoch, from 0, of the last batch after `step` steps; epochs are counted across stages."""
     if step == 0:
         return 0
     index = stage_at(job.stages, step - 1)

@@ -1,4 +1,4 @@
-"""The weights that a user gets of a network in training."""
+"""The weights to save, sample and validate while a network trains."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from .job import TrainJob, TrainState
 
 @contextmanager
 def final_weights(job: TrainJob, state: TrainState) -> Generator[None]:
-    """Inside, the network holds the weights a user gets: EMA where kept, evaluation weights of schedule-free."""
+    """Context in which the network holds those weights: EMA if kept, evaluation weights of schedule-free optimizers."""
     if state.optimizer is not None:
         use_evaluation_weights(state.optimizer)
     try:
-        # In a stage without an average, `ema` holds the training weights, not those a schedule-free one is judged by.
+        # A stage without an average has training weights in `ema`, not schedule-free evaluation weights.
         if state.ema is None or not job.stages[max(state.optimizer_stage, 0)].optimizer.ema_decay:
             yield
         else:
@@ -28,6 +28,6 @@ def final_weights(job: TrainJob, state: TrainState) -> Generator[None]:
 
 
 def final_tensors(job: TrainJob, state: TrainState, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """The LoRA as a file holds it."""
+    """The LoRA's tensors as a file stores them."""
     with final_weights(job, state):
         return job.network.state_dict(dtype)

@@ -1,4 +1,4 @@
-"""What is trained, what changes meanwhile, and who hears of it."""
+"""The types of the loop: what is trained, its changing state, and the callbacks."""
 
 import math
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from .stages import PlannedStage
 
 
 class StopTraining(Exception):
-    """Raised by a callback to end the run here and keep what was trained."""
+    """Raised by a callback to end the run now and keep what was trained."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no number any more, or far above where it began; the weights of this step are worth nothing."""
+    """The loss is not finite, or far above its initial level; the weights of this step are useless."""
 
     def __init__(self, message: str, good_step: int | None = None) -> None:
-        """`good_step` is the latest at which nothing was wrong; what was saved after it is worth nothing either."""
+        """`good_step` is the last step without a fault; what was saved after it is useless too."""
         super().__init__(message)
         self.good_step = good_step
 
@@ -41,12 +41,12 @@ class NoNumber(TrainingDiverged):
 
     @property
     def is_loss_finite(self) -> bool:
-        """False where the model itself may give no numbers."""
+        """False if the model itself may produce non-finite numbers."""
         return math.isfinite(self.loss)
 
 
 class TextSource(Protocol):
-    """Captions in, conditioning out: cached, or encoded with gradients."""
+    """Returns conditioning for captions: cached, or encoded with gradients."""
 
     def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
         """Conditioning of each caption, in order."""
@@ -55,18 +55,18 @@ class TextSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
-    """Everything that decides the weights a run ends with."""
+    """Everything that determines the weights a run ends with."""
 
     base: BaseModel
     network: Network
     objective: ObjectiveSettings
     stages: tuple[PlannedStage, ...]
     data: tuple[PreparedDataset, ...]
-    """What each stage trains."""
+    """Data of each stage."""
     texts: TextSource
     seed: int
     ranks: Ranks = ALONE
-    """The processes that train it together; they decide nothing but the order of summation."""
+    """The processes that train the run together; they affect nothing but the order of summation."""
 
     @property
     def total_steps(self) -> int:
@@ -76,38 +76,38 @@ class TrainJob:
 
 @dataclass(kw_only=True)
 class TrainState:
-    """What changes while training; `training/run/state.py` writes it to disk."""
+    """What changes during training; `training/run/state.py` saves it."""
 
     step: int = 0
-    """Optimizer steps done in the whole run."""
+    """Optimizer steps done in the run."""
     optimizer: torch.optim.Optimizer | None = None
     optimizer_stage: int = -1
-    """Stage the optimizer was built for."""
+    """Stage that the optimizer was built for."""
     ema: Ema | None = None
     is_consistent: bool = True
     """False only while the weights are being changed."""
     left_out: int = 0
-    """Steps in a row, up to now, that gave no numbers in float16 and changed nothing."""
+    """Consecutive steps, up to now, skipped because float16 gave no finite numbers."""
     rate_changes: RateChanges = ()
-    """The learning rate changed by hand; the run's record keeps them, so that one who goes on has them again."""
+    """Changes of the learning rate by hand; the run's record keeps them for resuming."""
 
     @property
     def rate_factor(self) -> float:
-        """What the learning rate of the coming step is multiplied by."""
+        """Factor on the learning rate of the next step."""
         return factor_after(self.rate_changes, self.step)
 
 
 class Callback:
-    """Hears of a run and does nothing; subclasses override what they need.
+    """Receives the events of a run; the methods do nothing, so subclasses override what they need.
 
     `on_step` may raise `StopTraining`, or anything else to cancel.
     """
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Before the first step done now; there may be none."""
+        """Called before the first step of this session; there may be no step."""
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """After each optimizer step."""
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """On every way out, with what ended the run early, if anything but `StopTraining` did."""
+        """Called however training ends; `error` is what ended it early, except `StopTraining`."""

@@ -1,6 +1,6 @@
-"""Keeps the processes of a run in step: rank 0's callbacks decide after each step whether all go on, and how fast.
+"""Keeps the processes of a run in step: after each step, rank 0's callbacks decide whether and how fast to continue.
 
-Two callbacks that speak to each other once before every step. While rank 0 saves or draws, the others wait.
+Two callbacks that communicate once before every step. While rank 0 saves or draws, the others wait.
 """
 
 from .job import Callback, StopTraining, TrainJob, TrainState
@@ -12,22 +12,22 @@ GO_ON, STOP, FAILED = "go on", "stop", "failed"
 
 
 class Lead(Callback):
-    """Callback of rank 0, behind all that may end the run."""
+    """Rank 0's callback; comes after every callback that may end the run."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
         self._told_step = -1
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Lets the others begin."""
+        """Tell the others to begin."""
         self._tell(GO_ON, state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Lets them go on."""
+        """Tell the others to continue."""
         self._tell(GO_ON, state)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Ends them where they wait for a word; inside a step they end with this process."""
+        """Tell waiting processes to end; those inside a step end when this process does."""
         if self._told_step != state.step:
             self._tell(STOP if error is None else FAILED, state)
 
@@ -37,17 +37,17 @@ class Lead(Callback):
 
 
 class Follow(Callback):
-    """Callback of every other rank, its first."""
+    """The first callback of every other rank."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Waits for the word to begin."""
+        """Wait for rank 0 to begin."""
         self._listen(state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Waits for the word to go on."""
+        """Wait for rank 0 to continue."""
         self._listen(state)
 
     def _listen(self, state: TrainState) -> None:
@@ -59,5 +59,5 @@ class Follow(Callback):
 
 
 def _nothing_said() -> tuple[str, RateChanges]:
-    """What rank 0 alone would put its own word in place of."""
+    """Placeholder that rank 0's message replaces."""
     return FAILED, ()

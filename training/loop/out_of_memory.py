@@ -1,4 +1,4 @@
-"""A run that does not fit the device: noticed, made room for so that it can be saved, and explained."""
+"""Out of memory: detects it, frees memory so that the run can be saved, and explains what to change."""
 
 import traceback
 
@@ -9,22 +9,22 @@ from ..networks.network import Network
 from .stages import Stage
 
 _WORDS = (
-    "can't allocate memory",  # torch on the processor
+    "can't allocate memory",  # torch on the CPU
     "not enough memory",
     "out of memory",  # drivers' own, torch.AcceleratorError, MPS
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
     "not enough gpu video memory",  # DirectML
 )
-"""What errors of a full memory say that have no class of their own."""
+"""Words in errors of a full memory that have no class of their own."""
 
 
 class OutOfMemory(torch.OutOfMemoryError):
-    """The device's memory is full; the text says which settings would fit. Hosts treat it as torch's own."""
+    """The device's memory is full; the text says which settings would fit. Hosts treat it as torch's error."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for the errors by which torch says that a device's memory, the CPU's included, is full."""
+    """True for the errors that torch raises when a device's memory is full, the CPU's included."""
     if isinstance(error, OutOfMemory):
         return False
     says_so = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
@@ -32,14 +32,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_step(network: Network, error: BaseException) -> None:
-    """Lets go of a failed step's gradients and activations, which the error's frames hold on to."""
+    """Free a failed step's gradients and activations, which the error's frames keep alive."""
     for _, parameter in network.named_parameters():
         parameter.grad = None
     release(error)
 
 
 def release(error: BaseException) -> None:
-    """Lets go of what the error's frames hold on to, and of what torch keeps of a card for later."""
+    """Free what the error's frames keep alive and torch's cache of GPU memory."""
     traceback.clear_frames(error.__traceback__)
     for device in (torch.cuda, torch.xpu, torch.mps):
         if device.is_available():
@@ -47,7 +47,7 @@ def release(error: BaseException) -> None:
 
 
 def advice(stage: Stage, rank: int, gradient_checkpointing: Checkpointing) -> str:
-    """What would need less memory, the mildest first."""
+    """What would need less memory, the least costly first."""
     steps: list[str] = []
     if gradient_checkpointing == "off":
         steps.append("gradient_checkpointing on (same result, about a third slower)")

@@ -1,7 +1,7 @@
-"""Several processes train one run: each takes its share of every batch, and their gradients are added up.
+"""Several processes train one run: each computes its share of every batch, and their gradients are summed.
 
-The batch of the plan is that of all processes together, and every draw is named by the sample's place in it. So a run
-is the same run however many train it, up to the order of summation.
+The plan's batch is that of all processes together, and every draw is named by the sample's place in it. So the result
+does not depend on the number of processes, except for the order of summation.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,36 +21,36 @@ T = TypeVar("T")
 
 
 class RankLost(RuntimeError):
-    """Another process of the run ended or answers no more."""
+    """Another process of the run has ended or does not respond."""
 
 
 class Ranks(Protocol):
     """The processes that train a run together."""
 
     rank: int
-    """This one; 0 saves, draws previews and decides."""
+    """Index of this process; rank 0 saves, draws previews and decides."""
     size: int
 
     def add_up(self, tensor: Tensor) -> None:
-        """Replaces the tensor, in place, by its sum over all processes; the same bits in each."""
+        """Replace the tensor, in place, by its sum over all processes; bit-identical in each."""
         ...
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What rank 0 makes, in every process."""
+        """Return in every process what rank 0 makes."""
         ...
 
 
 class Alone:
-    """One process; nothing is exchanged."""
+    """A single process; exchanges nothing."""
 
     rank = 0
     size = 1
 
     def add_up(self, tensor: Tensor) -> None:
-        """It is the sum already."""
+        """Do nothing: the tensor is the sum already."""
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Made here."""
+        """Make it here."""
         return make()
 
 
@@ -58,21 +58,21 @@ ALONE: Ranks = Alone()
 
 
 class TorchRanks:
-    """The processes of torch.distributed's default group, which must be open."""
+    """The processes of torch.distributed's default group, which must be initialized."""
 
     def __init__(self) -> None:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
     def add_up(self, tensor: Tensor) -> None:
-        """Raises RankLost where another process is gone."""
+        """Sum over all processes. Raises RankLost if another process is gone."""
         try:
             dist.all_reduce(tensor)
         except RuntimeError as error:
             raise self._lost() from error
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Raises RankLost where another process is gone."""
+        """Send what rank 0 makes to all. Raises RankLost if another process is gone."""
         box: list[T | None] = [make() if self.rank == 0 else None]
         try:
             dist.broadcast_object_list(box, src=0)
@@ -98,13 +98,13 @@ def check_batch_size(ranks: Ranks, batch_sizes: Iterable[int]) -> None:
 
 
 def share_of(ranks: Ranks, num_samples: int) -> Share:
-    """This process's samples of a batch; none, where a bucket's last batch has fewer samples than there are ranks."""
+    """This process's samples of a batch; none if a bucket's last batch has fewer samples than there are ranks."""
     first, end = (place * num_samples // ranks.size for place in (ranks.rank, ranks.rank + 1))
     return Share(first=first, count=end - first, whole=num_samples)
 
 
 def rows_of(batch: Batch, share: Share) -> Batch:
-    """The samples of a share."""
+    """The rows of a batch that belong to a share."""
     if share.count == share.whole:
         return batch
     rows = slice(share.first, share.first + share.count)
@@ -122,22 +122,22 @@ def rows_of(batch: Batch, share: Share) -> Batch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What this process computed of a batch."""
+    """What this process computed for a batch."""
 
     result: LossResult | None
-    """Of its share; None where that is empty."""
+    """Result for its share; None if the share is empty."""
     share: Share
     batch: Batch
-    """The whole one."""
+    """The whole batch."""
 
     def with_losses(self, loss_B: Tensor, unweighted_B: Tensor) -> "Part":
-        """The same, with losses that were read."""
+        """The same, with losses read from the device."""
         assert self.result is not None
         return replace(self, result=replace(self.result, loss_B=loss_B, unweighted_B=unweighted_B))
 
 
 def joined(ranks: Ranks, parts: Sequence[Part]) -> list[tuple[LossResult, Batch]]:
-    """Losses of the whole batches, in every process; without gradients where there are several."""
+    """Losses of the whole batches, in every process; without gradients if there are several processes."""
     if ranks.size == 1:
         return [(part.result, part.batch) for part in parts if part.result is not None]
     figures = torch.cat([_figures(part) for part in parts])
@@ -147,7 +147,7 @@ def joined(ranks: Ranks, parts: Sequence[Part]) -> list[tuple[LossResult, Batch]
 
 
 def _figures(part: Part) -> Tensor:
-    """(B, 4), float64, on the CPU: loss, unweighted loss, timestep, 1 where kept; 0 for the samples of others."""
+    """(B, 4), float64, on the CPU: loss, unweighted loss, timestep, 1 if kept; 0 for other processes' samples."""
     figures = torch.zeros(part.share.whole, 4, dtype=torch.float64)
     if part.result is not None:
         own = figures[part.share.first : part.share.first + part.share.count]
@@ -164,12 +164,12 @@ def _result(figures: Tensor) -> LossResult:
 
 
 def to_list(values: Tensor) -> list[float]:
-    """Numbers of a vector."""
+    """A vector as a list of numbers."""
     return [float(value) for value in values.detach().cpu()]
 
 
 def add_up_gradients(ranks: Ranks, parameters: Sequence[nn.Parameter]) -> None:
-    """Sums every parameter's gradient over the processes; one that has none anywhere keeps none."""
+    """Sum every parameter's gradient over the processes; a parameter without a gradient anywhere keeps none."""
     if ranks.size == 1 or not parameters:
         return
     has_gradient = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)

@@ -1,6 +1,6 @@
-"""The learning rate changed by hand while a run trains: after which steps, and by which factors.
+"""Changes of the learning rate by hand during training: after which steps, and by which factors.
 
-They belong to the run as its settings do: the rate of a step, and with it the weights, follow from both.
+They are part of the run like its settings, since the weights depend on them.
 """
 
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from math import prod
 from operator import mul
 
 RateChanges = tuple[tuple[int, float], ...]
-"""(step, factor), steps ascending: what is trained after the step has a rate that is so many times as high."""
+"""(step, factor), steps ascending: after `step` the learning rate is multiplied by `factor`."""
 
 
 def with_change(changes: RateChanges, step: int, factor: float) -> RateChanges:
-    """The changes and one more, made when `step` steps are trained.
+    """Add a change made after `step` steps.
 
-    One that takes another at the same step back leaves none. Later ones, of a run that goes on from a state before
-    them, give way: who changes the rate now decides what follows.
+    A change that undoes another one of the same step removes it. Changes at later steps, from before the run was
+    resumed at an earlier state, are dropped: the newest decision wins.
     """
     here = prod((known for at, known in changes if at == step), start=factor)
     before = tuple((at, known) for at, known in changes if at < step)
@@ -24,23 +24,23 @@ def with_change(changes: RateChanges, step: int, factor: float) -> RateChanges:
 
 
 def factor_after(changes: RateChanges, step: int) -> float:
-    """What the rate of the step after `step` is multiplied by."""
+    """Factor on the learning rate of the optimizer step that follows `step` finished ones."""
     return prod(factor for at, factor in changes if at <= step)
 
 
 def totals(changes: RateChanges) -> list[tuple[int, float]]:
-    """(step, factor that holds after it, all changes before included)."""
+    """(step, product of all changes up to it)."""
     factors = accumulate((factor for _, factor in changes), mul)
     return [(step, factor) for (step, _), factor in zip(changes, factors, strict=True)]
 
 
 def described(changes: RateChanges) -> str:
-    """In words; empty where there are none."""
+    """The changes in words; empty if there are none."""
     if not changes:
         return ""
     return f"learning rate by hand: {', '.join(f'x {factor:g} after step {step}' for step, factor in totals(changes))}"
 
 
 def read_changes(data: Iterable[tuple[int, float]]) -> RateChanges:
-    """As JSON keeps them."""
+    """Read changes from JSON."""
     return tuple((int(step), float(factor)) for step, factor in data)

@@ -1,4 +1,4 @@
-"""What a training step says of itself."""
+"""The report of one training step."""
 
 from dataclasses import dataclass
 
@@ -8,33 +8,33 @@ class SampleLoss:
     """Unweighted loss of one image in one step."""
 
     image_id: int
-    """Number of the picture in the data of the step's stage."""
+    """Index of the picture in the data of the step's stage."""
     timestep: int
     loss: float
     is_kept: bool = False
-    """True where the target was the base model's own prediction (prior preservation)."""
+    """True if the target was the base model's own prediction (prior preservation)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepReport:
-    """Figures of one finished optimizer step."""
+    """Measurements of one finished optimizer step."""
 
     step: int
-    """Steps done in the run, this one included; the first is 1."""
+    """Steps done in the run, including this one; the first is 1."""
     total_steps: int
     stage: int
     epoch: int
     loss: float
-    """Mean over the step's samples of the weighted loss, the number that was minimized."""
+    """Mean weighted loss over the step's samples, the number that was minimized."""
     unweighted_loss: float
     grad_norm: float
     """Norm of all gradients before clipping."""
     learning_rates: dict[str, float]
-    """Rate per parameter group (d x lr for adaptive optimizers)."""
+    """Learning rate per parameter group (d x lr for adaptive optimizers)."""
     samples: tuple[SampleLoss, ...]
     seconds: float
     keys_scaled: int = 0
-    """Modules shrunk by scale_weight_norms in this step."""
+    """Modules scaled down by scale_weight_norms in this step."""
     max_key_norm: float | None = None
     is_left_out: bool = False
-    """True where the step gave no numbers and changed nothing; its figures are then those of the samples that did."""
+    """True if the step gave no finite numbers and changed nothing; its figures are then those of the finite samples."""

@@ -8,9 +8,9 @@ from .job import TrainJob, TrainState
 
 
 def optimizer_for_stage(job: TrainJob, state: TrainState, index: int) -> torch.optim.Optimizer:
-    """The optimizer of a stage, which takes over the moments of an equal one before.
+    """The optimizer of a stage; takes over the state of the previous stage's if it is of the same kind.
 
-    Parameters it does not hold (a part with rate 0) need no gradients while the stage lasts.
+    Parameters that it does not train (a part with learning rate 0) need no gradients during the stage.
     """
     if state.optimizer is not None and state.optimizer_stage == index:
         return state.optimizer
@@ -26,6 +26,6 @@ def optimizer_for_stage(job: TrainJob, state: TrainState, index: int) -> torch.o
 
 
 def _goes_on(before: torch.optim.Optimizer, optimizer: torch.optim.Optimizer) -> bool:
-    """True for optimizers of one kind that train something in common."""
+    """True for optimizers of the same kind that share some parameters."""
     old, new = ({id(p) for group in one.param_groups for p in group["params"]} for one in (before, optimizer))
     return type(before) is type(optimizer) and bool(old & new)

@@ -1,7 +1,7 @@
-"""The train loop: batches in, optimizer steps out. Saving, previews, charts and stopping are callbacks.
+"""The training loop. Saving, previews, charts and stopping are callbacks.
 
-A run is a function of its settings: which batch, noise and caption a step sees depends on the seed and the step
-alone, so a loop started at step k repeats exactly what an uninterrupted one does after k.
+The seed and the step alone decide which batch, noise and caption a step uses, so a loop started at step k repeats
+exactly what an uninterrupted one does after k.
 """
 
 import math
@@ -29,9 +29,9 @@ from .stages import PlannedStage, stage_at
 
 
 def train(job: TrainJob, state: TrainState, callbacks: Sequence[Callback]) -> TrainState:
-    """Runs from `state.step` to the end of the plan; the network must be attached.
+    """Train from `state.step` to the end of the plan; the network must be attached.
 
-    Every callback's `on_end` is called on every way out; `StopTraining` is a normal end.
+    Every callback's `on_end` is called however training ends; `StopTraining` is a normal end.
     """
     error: BaseException | None = None
     try:
@@ -53,14 +53,14 @@ def train(job: TrainJob, state: TrainState, callbacks: Sequence[Callback]) -> Tr
         if error is not None:
             raise error
     finally:
-        del error  # its traceback holds this frame: as a cycle, network and optimizer would stay in memory
+        del error  # The traceback refers to this frame: the cycle would keep network and optimizer in memory.
     return state
 
 
 def _end(
     job: TrainJob, state: TrainState, callbacks: Sequence[Callback], error: BaseException | None
 ) -> BaseException | None:
-    """The error that the run ends with: that of a failed `on_end` comes before what ended the loop, and names it."""
+    """The error to end with: a failed `on_end` takes precedence over, and refers to, what ended the loop."""
     for callback in callbacks:
         try:
             callback.on_end(job, state, error)
@@ -75,16 +75,16 @@ def _end(
 
 
 MOST_LEFT_OUT = 3
-"""Steps in a row that may give no numbers in float16 before the run is given up."""
+"""Consecutive steps without finite numbers in float16 before training is given up."""
 RESCALE = 16.0
-"""What the loss scale is divided by when gradients overflow."""
+"""Divisor of the loss scale when gradients overflow."""
 
 
 def train_step(job: TrainJob, state: TrainState) -> StepReport:
-    """One optimizer step of `grad_accumulation_steps` batches.
+    """One optimizer step over `grad_accumulation_steps` batches.
 
     Raises:
-        NoNumber: Loss or gradient is not finite; the weights are those of the step before.
+        NoNumber: Loss or gradient is not finite; the weights are unchanged.
     """
     started = time.perf_counter()
     index = stage_at(job.stages, state.step)
@@ -123,10 +123,10 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
 
 
 def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tuple[LossResult, Batch]], float]:
-    """Losses of a step's batches and the norm of the gradients they leave, which are clipped.
+    """Losses of a step's batches and the norm of their gradients, which are clipped.
 
-    Where the base model computes in fp16 the loss is scaled up. Gradients that overflow are computed again with a
-    smaller scale; each step begins with the full one, so that it depends on nothing before it.
+    If the base model computes in fp16, the loss is scaled up. Gradients that overflow are computed again with a smaller
+    scale; each step starts with the full scale, so that it depends on nothing before it.
     """
     micro_steps = range(planned.stage.grad_accumulation_steps)
     scale = job.base.loss_scale
@@ -138,7 +138,7 @@ def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tup
         norm = clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf)
         parts, grad_norm = _read(parts, norm)
         results = joined(job.ranks, parts)
-        is_overflow = not math.isfinite(grad_norm) and _are_finite(results)  # else no scale helps
+        is_overflow = not math.isfinite(grad_norm) and _are_finite(results)  # no scale would help
         if scale <= 1.0 or not is_overflow:
             return results, grad_norm
         for parameter in parameters:
@@ -147,10 +147,10 @@ def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tup
 
 
 def _leave_out(job: TrainJob, state: TrainState, error: NoNumber) -> None:
-    """Goes on behind a step that overflowed float16, as single images do; weights and optimizer stay as they are.
+    """Skip a step that overflowed float16, which single images can cause; weights and optimizer stay unchanged.
 
     Raises:
-        NoNumber: The model computes in no float16, or several steps in a row give no numbers.
+        NoNumber: The model does not compute in float16, or too many consecutive steps overflowed.
     """
     if job.base.loss_scale == 1.0 or state.left_out >= MOST_LEFT_OUT or not state.step:
         raise error
@@ -159,7 +159,7 @@ def _leave_out(job: TrainJob, state: TrainState, error: NoNumber) -> None:
 
 
 def _unscale(parameters: Sequence[nn.Parameter], scale: float) -> None:
-    """Takes the loss scale off the gradients, of all parameters of a device at once."""
+    """Divide the gradients by the loss scale, in one kernel per device."""
     if scale == 1.0:
         return
     for together in by_device(p.grad for p in parameters if p.grad is not None).values():
@@ -171,7 +171,7 @@ def _are_finite(results: Sequence[tuple[LossResult, Batch]]) -> bool:
 
 
 def _read(parts: Sequence[Part], norm: Tensor) -> tuple[list[Part], float]:
-    """The losses on the processor and the norm, by the only look at the device in a step: the host waits for it."""
+    """Read the losses and the norm in the only synchronization with the device per step."""
     results = [part.result for part in parts if part.result is not None]
     losses = [loss.detach() for result in results for loss in (result.loss_B, result.unweighted_B)]
     numbers = iter(to_list(torch.cat([*(loss.to(norm.device) for loss in losses), norm.reshape(1)])))
@@ -199,7 +199,7 @@ def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:
 
 
 def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) -> NormReport | None:
-    """Changes the weights; in between, nothing may be saved."""
+    """Change the weights; nothing may be saved while this runs."""
     state.is_consistent = False
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -1,8 +1,8 @@
-"""The contract that every algorithm fulfils: one adapter changes one frozen layer.
+"""The contract of every algorithm: one adapter changes one frozen layer.
 
 An adapter is a module of float32 parameters beside the layer, never inside the base model's module tree, so the base
-model gains no state-dict keys. `forward(x, base)` stands for the adapted layer, where `base` is the layer's own
-forward; `delta_weight()` is the same change as a weight. Their equality is the contract test of all algorithms.
+model gains no state-dict keys. `forward(x, base)` replaces the layer's forward, where `base` is the original one;
+`delta_weight()` is the same change as a weight. A contract test checks that both agree for every algorithm.
 """
 
 from abc import ABC, abstractmethod
@@ -25,10 +25,10 @@ class Adapter(nn.Module, ABC):
     up_names: frozenset[str] = frozenset()
     """Parameters that LoRA+ trains at a higher rate (https://arxiv.org/abs/2402.12354)."""
     draw: str = ""
-    """Purpose of the number that `begin_pass` gets; empty = it is not called."""
+    """Purpose of the random number given to `begin_pass`; empty = `begin_pass` is not called."""
 
     unread: frozenset[str] = frozenset()
-    """Settings that this one cannot read, though its algorithm does."""
+    """Settings that the algorithm has but this adapter cannot use."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Adapter(nn.Module, ABC):
         self.base_scale = 1.0
         """alpha / rank, which damps the early growth of the change; 1 where the algorithm has none."""
         self.is_dropped = False
-        """Whether module dropout leaves the layer as it is in the current pass."""
+        """Whether module dropout skips this adapter in the current pass."""
         self.rank_dropout = 0.0
         self.dropout = 0.0
         self.draws = Draws()
@@ -45,7 +45,7 @@ class Adapter(nn.Module, ABC):
         self.eval()
 
     def bind(self, draws: Draws, index: int, dropout: float, rank_dropout: float) -> None:
-        """Share the network's draws and rates; `index` tells this adapter's masks from those of the others."""
+        """Share the network's draws and dropout rates; `index` keeps this adapter's masks apart from the others'."""
         self.draws, self.index = draws, index
         self.dropout, self.rank_dropout = dropout, rank_dropout
 
@@ -54,7 +54,7 @@ class Adapter(nn.Module, ABC):
         self.strength = strength
 
     def begin_pass(self, number: float) -> None:
-        """Take a number, uniform in 0..1, before each training pass; drawn under the purpose `draw`."""
+        """Take a random number in 0..1 before each training pass, drawn for the purpose `draw`."""
 
     @abstractmethod
     def forward(self, x: Tensor, base: Forward) -> Tensor:
@@ -65,11 +65,11 @@ class Adapter(nn.Module, ABC):
         """The change as a weight, float32, in the shape of the layer's weight; differentiable."""
 
     def drawn_delta(self) -> Tensor:
-        """The delta weight of a training pass, rank dropout included; the same for the same draws."""
+        """The delta weight of a training pass, with rank dropout; equal for equal draws."""
         return self.delta_weight()
 
     def drop_rows(self, factor_RF: Tensor) -> Tensor:
-        """Rank dropout of a factor, for a whole pass; unchanged while not training."""
+        """Apply rank dropout to a factor for a whole pass; unchanged while not training."""
         if not (self.training and self.rank_dropout):
             return factor_RF
         shape = (factor_RF.shape[0], 1)
@@ -81,13 +81,13 @@ class Adapter(nn.Module, ABC):
 
     @abstractmethod
     def file_tensors(self) -> dict[str, Tensor]:
-        """Tensors of the file by suffix (what follows `<key>.`), detached, alpha included where the format has one.
+        """Tensors of the file by suffix (what follows `<key>.`), detached, with alpha where the format has one.
 
         Each algorithm's `Form.read` reads them back.
         """
 
     def native_file_tensors(self) -> dict[str, Tensor]:
-        """The algorithm's own form where `file_tensors` writes another one for the sake of other programs."""
+        """Tensors in the algorithm's own form, where `file_tensors` writes one that more programs read."""
         return self.file_tensors()
 
     def delta_norm(self) -> Tensor:
@@ -95,7 +95,7 @@ class Adapter(nn.Module, ABC):
         return frobenius(self.delta_weight())
 
     def factors(self) -> list[nn.Parameter]:
-        """Parameters whose product the change is; scaling each by c^(1/n) scales the change by c."""
+        """Parameters whose product is the change: scaling each by c^(1/n) scales the change by c."""
         return list(self.parameters())
 
     @torch.no_grad()
@@ -108,17 +108,17 @@ class Adapter(nn.Module, ABC):
 
 
 def kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform within 1 / sqrt(fan in): the usual start of the down matrix (torch's own for linear layers)."""
+    """Uniform within 1 / sqrt(fan in): the usual initialization of the down matrix, torch's for linear layers."""
     return nn.init.kaiming_uniform_(torch.empty(shape), a=sqrt(5), generator=generator)
 
 
 def alpha_tensor(alpha: float) -> Tensor:
-    """Alpha as the file holds it."""
+    """Alpha as files store it."""
     return torch.tensor(float(alpha))
 
 
 def frobenius(tensor: Tensor, dims: list[int] | None = None) -> Tensor:
-    """Root of the sum of squares over all dimensions or those named (kept as 1). Its gradient is finite at 0."""
+    """Root of the sum of squares over all dimensions or those named (kept as size 1). Its gradient is finite at 0."""
     norm = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return cast("Tensor", norm(tensor, dim=dims, keepdim=dims is not None))
 

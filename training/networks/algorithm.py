@@ -1,4 +1,4 @@
-"""What an algorithm declares of itself, so that settings, targets, tools and recipes can ask instead of knowing."""
+"""What an algorithm declares about itself, so that settings, targets, tools and recipes need no special cases."""
 
 import re
 from collections.abc import Callable
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 SIZES = frozenset({"rank", "alpha", "conv_rank", "conv_alpha"})
 ALL_SIZES = SIZES | {"factor", "block_size"}
-"""Fields of `NetworkSettings` with a default for every algorithm, which not every one reads."""
+"""Fields of `NetworkSettings` that always have a value, though not every algorithm uses them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """What a fresh adapter is made from."""
+    """Everything a fresh adapter is created from."""
 
     layer: Layer
     path: str
     """The module's path, for messages."""
     rank: int
     alpha: float
-    """Numerator of the scale; rank-stabilized scaling is in it already."""
+    """Numerator of the scale, rank-stabilized scaling included."""
     settings: "NetworkSettings"
     generator: torch.Generator
-    """For the adapter's start; a function of the seed and the module's key alone."""
+    """For initialization; depends on the seed and the module's key alone."""
 
 
 def accept(settings: "NetworkSettings") -> None:
@@ -40,7 +40,7 @@ def accept(settings: "NetworkSettings") -> None:
 
 
 def keep(adapter: Adapter, path: str, settings: "NetworkSettings") -> Adapter:
-    """Train what the file holds in the file's own form."""
+    """Continue training the adapter in the form that the file has."""
     return adapter
 
 
@@ -49,31 +49,33 @@ class Algorithm:
     """One way to train a network."""
 
     name: str
-    """What users choose; saved workflows and files name it, so it never changes."""
+    """The name users choose. Saved workflows and files hold it, so it never changes."""
     form: Form
-    """How files hold what it trains."""
+    """How files store this algorithm's tensors."""
     create: Callable[[Start], Adapter]
-    """A fresh adapter with zero change."""
+    """Creates an adapter with zero change."""
     options: frozenset[str] = frozenset()
-    """Fields of `NetworkSettings`, off by default, that it reads. With other algorithms they are refused by name."""
+    """Optional fields of `NetworkSettings` that it uses. Other algorithms refuse them by name."""
     sizes: frozenset[str] = SIZES
-    """Which of `ALL_SIZES` it reads; of the others is said that they have no effect."""
+    """Which of `ALL_SIZES` it uses; the user is told that the others have no effect."""
     check: Callable[["NetworkSettings"], None] = accept
     """Raises ValueError for settings that cannot work with it."""
     adopt: Callable[[Adapter, str, "NetworkSettings"], Adapter] = keep
-    """(adapter read from a file, module path, settings) to one that trains the same change by this algorithm. For
-    algorithms whose files have another one's form."""
+    """From (adapter read from a file, module path, settings) to an adapter of this algorithm with the same change.
+
+    For algorithms that save their result in another algorithm's form.
+    """
     is_ranked: bool = False
-    """Whether a rank above the layer's smaller side could only cost memory."""
+    """Whether a rank above the layer's smaller side would be useless."""
     adapts_kernels: bool = True
     """Whether it adapts k x k convolutions."""
     is_wide: bool = False
-    """Whether the targets `attention_feed_forward` mean all of the U-Net's blocks."""
+    """Whether the targets `attention_feed_forward` mean all blocks of the U-Net."""
     own_targets: re.Pattern[str] | None = None
-    """Modules that it takes of the targets `attention` and `attention_feed_forward`; None = all of them."""
+    """Modules it adapts of the targets `attention` and `attention_feed_forward`; None = all of them."""
     pairs: int | None = None
-    """Pairs of low-rank matrices in a layer, which tell the file's size; None where the rank does not decide it."""
+    """Pairs of low-rank matrices per layer, for estimates of file size; None if rank does not decide the size."""
     lycoris: str | None = None
-    """LyCORIS's `algo`; None where it has no such algorithm."""
+    """Name in LyCORIS (`algo`); None if LyCORIS has no such algorithm."""
     sd_scripts: str | None = None
-    """The module of sd-scripts that trains it; None where LyCORIS does."""
+    """Module of sd-scripts that trains it; None if LyCORIS does."""

@@ -1,4 +1,4 @@
-"""The table of algorithms. A new one is a file beside these and a line here; CONTRIBUTING.md walks through it."""
+"""The table of algorithms. To add one, add a file beside these and a line here; see CONTRIBUTING.md."""
 
 from importlib import import_module
 
@@ -23,12 +23,12 @@ ALGORITHMS: tuple[Algorithm, ...] = tuple(
     algorithm for file in _FILES for algorithm in import_module(f".{file}", __package__).ALGORITHMS
 )
 OTHER_FORMS: tuple[Form, ...] = (norm.FORM, full.REPLACED, bias.FORM)
-"""What files hold besides; last what may stand beside another form."""
+"""Other forms found in files; last the one that may stand beside another form."""
 FORMS: tuple[Form, ...] = (*dict.fromkeys(algorithm.form for algorithm in ALGORITHMS), *OTHER_FORMS)
-"""Every form; the first one that matches a module's tensors is its form."""
+"""Every form. The first one that matches a module's tensors is its form."""
 NAMES: tuple[str, ...] = tuple(algorithm.name for algorithm in ALGORITHMS)
 TENSOR_NAMES: tuple[str, ...] = tuple(dict.fromkeys(["dora_scale", *(name for form in FORMS for name in form.tensors)]))
-"""Every suffix that files may use."""
+"""Every tensor suffix that files may use."""
 OPTIONS: frozenset[str] = frozenset[str]().union(*(algorithm.options for algorithm in ALGORITHMS))
 """Options that not every algorithm has."""
 
@@ -46,5 +46,5 @@ def with_option(option: str) -> list[str]:
 
 
 def form_of(tensors: Tensors) -> Form | None:
-    """The form of a module's tensors, None where it is not known."""
+    """The form of a module's tensors; None if unknown."""
     return next((form for form in FORMS if form.matches(tensors)), None)

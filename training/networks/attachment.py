@@ -22,7 +22,7 @@ class Attachment:
     target: Target
     adapter: Adapter
     block_weight: float
-    """Factor of the learning rate; 0 = in the file but not trained."""
+    """Factor of the learning rate; 0 = saved but not trained."""
 
 
 def create_attachments(
@@ -32,7 +32,7 @@ def create_attachments(
     seed: int,
     read: ReadTensor = own_tensor,
 ) -> list[Attachment]:
-    """Fresh adapters on the targets of the settings. Each one's start depends on the seed and its key alone.
+    """Create adapters for the targets of the settings. Each one's start depends on the seed and its key alone.
 
     Raises:
         ValueError: the settings do not fit the base model.
@@ -57,7 +57,7 @@ def read_attachments(
     settings: NetworkSettings,
     read: ReadTensor = own_tensor,
 ) -> tuple[list[Attachment], list[str]]:
-    """Adapters that a file's tensors describe, and the names of tensors that belong to none."""
+    """Create the adapters that a file's tensors describe; also return the names of tensors that belong to none."""
     blocks = settings.block_weights.resolve(family)
     targets = _targets_by_key(parts, family)
     attachments: list[Attachment] = []
@@ -76,7 +76,7 @@ def read_attachments(
 
 
 def _targets_by_key(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> dict[str, Target]:
-    """Every adaptable module under every key that a file may use for it."""
+    """Every adaptable module, under each key that a file may use for it."""
     by_path = {(target.part, target.path): target for target in find_modules(parts, family)}
     return {
         key: by_path[part, path]

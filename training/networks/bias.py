@@ -1,4 +1,4 @@
-"""A change of the bias beside another adapter's change of the weight, or alone."""
+"""A change of a layer's bias, alone or together with another adapter's change of the weight."""
 
 import torch
 from torch import Tensor, nn
@@ -9,16 +9,16 @@ from .form import Form, Tensors
 from .layer import Layer
 
 NAMES = ("diff_b", "b_norm")
-"""Of layers, of normalizations."""
+"""Suffixes for layers and for normalizations."""
 
 
 def change(tensors: Tensors) -> Tensor | None:
-    """The change of the bias at strength 1, (O,); None where there is none."""
+    """The change of the bias at strength 1, (O,); None if there is none."""
     return next((tensors[name] for name in NAMES if name in tensors), None)
 
 
 class BiasAdapter(Adapter):
-    """`diff_b` (O,) added to the output, around another adapter or alone."""
+    """`diff_b` (O,) added to the output; wraps another adapter or stands alone."""
 
     def __init__(self, layer: Layer, diff_b: Tensor, inner: Adapter | None) -> None:
         super().__init__(layer)
@@ -62,7 +62,7 @@ class BiasAdapter(Adapter):
         return self.diff_b
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """The inner adapter's and `diff_b`."""
+        """The inner adapter's tensors and `diff_b`."""
         inner = self.inner.file_tensors() if self.inner else {}
         return {**inner, "diff_b": self.diff_b.detach()}
 

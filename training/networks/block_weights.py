@@ -42,27 +42,27 @@ CURVES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedBlocks:
-    """Weights and ranks of the blocks of one model family; what is not listed is as usual."""
+    """Weights and ranks of the blocks of one model family; blocks that are not listed keep the default."""
 
     weights: Mapping[str, float]
-    """Factor of the learning rate by block; 0 = no module there."""
+    """Factor of the learning rate by block; 0 = no adapters there."""
     ranks: Mapping[str, int]
-    """Rank of linear layers and 1 x 1 convolutions by block; 0 = no module there."""
+    """Rank of linear layers and 1 x 1 convolutions by block; 0 = no adapters there."""
     conv_ranks: Mapping[str, int]
-    """Rank of k x k convolutions by block; 0 = no module there."""
+    """Rank of k x k convolutions by block; 0 = no adapters there."""
 
     def weight(self, block: str | None) -> float:
-        """Learning weight of a block, 1 where none is given. Blocks outside the lists (None) keep 1."""
+        """Learning weight of a block, 1 if none is given. Modules outside the blocks (None) have 1."""
         return 1.0 if block is None else self.weights.get(block, 1.0)
 
     def rank(self, block: str | None, is_spatial: bool) -> int | None:
-        """Rank of a block, or None where none is given."""
+        """Rank of a block, or None if none is given."""
         return None if block is None else (self.conv_ranks if is_spatial else self.ranks).get(block)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockWeights:
-    """Block weights as the user writes them; everything empty = off."""
+    """Block weights as the user writes them; all empty = off."""
 
     down: str = ""
     """IN blocks: a curve (sine, cosine, linear, reverse_linear, zeros, each also with +x) or 12 (SDXL 9) numbers."""
@@ -77,7 +77,7 @@ class BlockWeights:
     conv_ranks: str = ""
     """The same for k x k convolutions."""
     zero_threshold: float = 0.0
-    """Weights up to this are 0: no module is made in that block."""
+    """Weights up to this count as 0: no adapters in that block."""
 
     def __post_init__(self) -> None:
         """Refuse a text that no model family can read."""
@@ -113,7 +113,7 @@ class BlockWeights:
 
 
 def block_of(path: str, part: PartName, family: ModelFamily) -> str | None:
-    """Block of a module path; None for what lies outside the lists (time embedding, output)."""
+    """Block of a module path; None for modules outside the blocks (time embedding, output)."""
     if part != "unet":
         return "BASE"
     head, _, rest = path.partition(".")
@@ -191,7 +191,7 @@ def read_lbw(text: str, family: ModelFamily) -> dict[str, float]:
 
 
 def _read_names(name: str, text: str, family: ModelFamily) -> dict[str, float]:
-    """`IN04:0.5, OUT:2`: a stem without a number stands for all its blocks; later entries win."""
+    """`IN04:0.5, OUT:2`: a name without a number means all its blocks; later entries win."""
     result: dict[str, float] = {}
     known = block_names(family)
     for item in _items(text):
@@ -230,7 +230,7 @@ def _read_ranks(name: str, text: str, family: ModelFamily) -> dict[str, int]:
 
 
 def _items(text: str) -> list[str]:
-    """Entries between commas or on lines of their own."""
+    """Entries separated by commas or line breaks."""
     return [item for item in text.replace("\n", ",").split(",") if item.strip()]
 
 

@@ -1,6 +1,6 @@
 """Butterfly OFT (BOFT): stages of block rotations, each mixing channels twice as far apart as the last.
 
-Liu et al. 2023, https://arxiv.org/abs/2311.06243, in LyCORIS' form. What it shares with diagonal OFT is in `oft.py`.
+Liu et al. 2023, https://arxiv.org/abs/2311.06243, in LyCORIS' form. The parts shared with diagonal OFT are in `oft.py`.
 
 Shapes: C output channels, L everything else, k blocks of n channels, m butterfly stages.
 """
@@ -18,7 +18,7 @@ from .oft import TENSORS, RotationAdapter, cayley_minus_one, constrained, rotate
 
 
 def rotate(blocks: Tensor, values_BCL: Tensor) -> Tensor:
-    """The formula: the stages in turn; stage i pairs half blocks that lie 2^i half blocks apart."""
+    """The formula: apply the stages in turn; stage i pairs half blocks that are 2^i half blocks apart."""
     stages, count, size, _ = blocks.shape
     length = values_BCL.shape[-1]
     rotations = cayley_minus_one(blocks).to(values_BCL.dtype)

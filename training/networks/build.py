@@ -1,4 +1,4 @@
-"""From settings or from a file's tensors to the adapter of one module."""
+"""Creates the adapter of one module, from settings or from a file's tensors."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -17,7 +17,7 @@ from .settings import NetworkSettings
 from .targets import NORM_TYPES, Target
 
 LATENT_CHANNELS = 8
-"""A layer with this many channels or fewer on one side reads or writes latents; it takes as much rank as fits."""
+"""Layers with at most this many channels on one side read or write latents; their rank is cut to fit."""
 NORM_NAMES = {"w_norm", "b_norm", "diff", "diff_b"}
 
 
@@ -30,7 +30,7 @@ class Size:
 
 
 def size_of(target: Target, layer: Layer, settings: NetworkSettings, block_rank: int | None) -> Size:
-    """Rank and alpha for a target; `block_rank` is its block's, None where none is given (alpha then scales along).
+    """Rank and alpha for a target. With a rank for its block (`block_rank`), alpha scales along.
 
     Raises:
         ValueError: the rank is above the layer's smaller side, where it could only cost memory.
@@ -66,7 +66,7 @@ def create_adapter(
 def adapter_from_tensors(
     module: nn.Module, tensors: dict[str, Tensor], read: ReadTensor = own_tensor
 ) -> Adapter | None:
-    """The adapter that a file's tensors (by suffix) describe, or None. What is read is taken out of `tensors`."""
+    """The adapter that a file's tensors (by suffix) describe, or None. Removes from `tensors` what it reads."""
     layer = Layer.of(module, read)
     if isinstance(module, NORM_TYPES):
         found = _taken(tensors, NORM_NAMES) if {"w_norm", "diff"} & tensors.keys() else None
@@ -80,7 +80,7 @@ def adapter_from_tensors(
 
 
 def trained_as(adapter: Adapter, target: Target, settings: NetworkSettings) -> Adapter:
-    """The same change in the form that the settings train, where a file holds two algorithms alike."""
+    """Convert an adapter to the algorithm of the settings, where two algorithms save the same form."""
     return find_algorithm(settings.algorithm).adopt(adapter, target.path, settings)
 
 
@@ -92,5 +92,5 @@ def _read(layer: Layer, tensors: dict[str, Tensor]) -> Adapter | None:
 
 
 def _taken(tensors: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
-    """These tensors, in float32; they leave `tensors`."""
+    """Remove these tensors from `tensors` and return them in float32."""
     return {name: tensors.pop(name).float() for name in names & tensors.keys()}

@@ -26,9 +26,9 @@ from .rebuild import RebuiltAdapter
 BISECTIONS = 20
 EPSILON = torch.finfo(torch.float32).eps
 SMALLEST_NORM = 1e-15
-"""Beside EPSILON it is nothing; a change of a column of zeros may be 1e19 times as large until its share overflows."""
+"""Negligible beside EPSILON, yet large enough that the change of an all-zero column does not overflow."""
 SMALLEST_SHARE = 1e-12
-"""Of a squared norm: where the change takes all of a column away, the root's gradient stays finite."""
+"""Lower limit of a squared norm's share, so that the root's gradient stays finite where a column vanishes."""
 
 
 class DoraAdapter(RebuiltAdapter):
@@ -57,7 +57,7 @@ class DoraAdapter(RebuiltAdapter):
         self.inner.bind(draws, index, dropout, rank_dropout)
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """Frozen output plus the change, from the factors where they are plain LoRA's."""
+        """Frozen output plus the change; computed from the factors where they are a plain LoRA's."""
         if self.is_dropped or type(self.inner) is not LoraAdapter or self.norm_dim != 1:
             return super().forward(x, base)
         inner = self.inner
@@ -71,10 +71,10 @@ class DoraAdapter(RebuiltAdapter):
         return inner.add_up(output, hidden, inner.lora_up.to(x.dtype))
 
     def _changed_norm(self, up_OR: Tensor, down_RF: Tensor) -> Tensor:
-        """`column_norm` of W + up @ down, in the shape of `dora_scale`; the frozen weight's own where up is zero."""
+        """`column_norm` of W + up @ down, in the shape of `dora_scale`; the frozen weight's own while up is zero."""
         if self._base_norm is None or self._base_norm.device != up_OR.device:
             norm = _plain_norm(self.layer.weight(up_OR.device), dim=1).clamp_min(SMALLEST_NORM)
-            with torch.inference_mode(False):  # the first pass may be a preview's, of which autograd takes nothing
+            with torch.inference_mode(False):  # autograd cannot use tensors that a preview makes in inference mode
                 self._base_norm = norm.clone()
         products_RF = 2 * FrozenProduct.apply(up_OR, self.layer) + (up_OR.mT @ up_OR) @ down_RF
         added_F = (down_RF * products_RF).sum(0)
@@ -95,7 +95,7 @@ class DoraAdapter(RebuiltAdapter):
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
-        """Find how far back toward the base weight the change has the wanted norm; it is not linear in its parts."""
+        """Find the share of the change that has the wanted norm; the norm is not linear in it."""
         wanted = ratio * float(self.delta_norm())
         base_scale = column_norm(self.layer.weight(self.dora_scale.device), self.norm_dim)
         factors, scale = [factor.clone() for factor in self.inner.factors()], self.dora_scale.clone()
@@ -107,7 +107,7 @@ class DoraAdapter(RebuiltAdapter):
         self._move(factors, base_scale, scale, low)
 
     def _move(self, factors: list[Tensor], base_scale: Tensor, scale: Tensor, share: float) -> None:
-        """Set the parameters to a share of the change: 0 is the base weight, 1 the values given."""
+        """Set the parameters to a share of the change: 0 is the base weight, 1 the given values."""
         for factor, start in zip(self.inner.factors(), factors, strict=True):
             factor.copy_(start * share ** (1 / len(factors)))
         self.dora_scale.copy_(torch.lerp(base_scale, scale, share))
@@ -118,7 +118,7 @@ class DoraAdapter(RebuiltAdapter):
 
 
 class FrozenProduct(torch.autograd.Function):
-    """up^T W, (R, F). The weight is read again in the backward pass: autograd would keep what the host casts it to."""
+    """up^T W, (R, F). The backward pass reads the weight again; autograd would keep the host's cast copy."""
 
     @staticmethod
     def forward(ctx: Any, up_OR: Tensor, layer: Layer) -> Tensor:
@@ -134,10 +134,10 @@ class FrozenProduct(torch.autograd.Function):
 
 
 def change(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
-    """The formula: W' - W, where W' is W + delta with the norm of every row or column set to its magnitude.
+    """The formula: W' - W, where W' is W + delta with each row or column scaled to its magnitude.
 
-    `magnitude` is (1, I, ...) for columns or (O, 1, ...) for rows. The norm that is divided by is that of W + delta;
-    for rows, ComfyUI's loader divides by that of W instead.
+    `magnitude` is (1, I, ...) for columns or (O, 1, ...) for rows. It divides by the norm of W + delta; for rows,
+    ComfyUI's loader divides by the norm of W instead.
     """
     changed = weight + delta
     norm = column_norm(changed, norm_dim(magnitude))

@@ -1,7 +1,7 @@
-"""Random draws inside a forward pass, named so that recomputing or continuing repeats them.
+"""Random masks inside a forward pass, reproducible when a pass is recomputed or a run resumed.
 
-Gradient checkpointing runs a forward pass twice and must see the same masks; a continued run must draw what an
-uninterrupted one would have drawn. Both hold: a mask is a function of (seed, purpose, step, micro step, adapter).
+Gradient checkpointing runs a forward pass twice and needs the same masks; a resumed run must draw what an uninterrupted
+one would have drawn. So a mask is a function of (seed, purpose, step, micro step, adapter).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .share import Share
 
 
 class Draws:
-    """The names of the current forward pass, shared by all adapters of a network."""
+    """Names of the current forward pass, shared by all adapters of a network."""
 
     def __init__(self) -> None:
         self.seed = 0
@@ -23,10 +23,10 @@ class Draws:
         self.micro_step = 0
         self.share: Share | None = None
         self.noise_B: Tensor | None = None
-        """Timestep of each sample as a share of all, 0..1; None while no denoiser is at work."""
+        """Noise level of each sample, 0..1; None while no denoiser runs."""
 
     def begin(self, seed: int, step: int, micro_step: int, share: Share | None = None) -> None:
-        """Name the coming forward passes; `share` is what they hold of the batch, None for all of it."""
+        """Name the coming forward passes; `share` is the part of the batch that they compute, None = all of it."""
         self.seed, self.step, self.micro_step, self.share = seed, step, micro_step, share
         self.noise_B = None
 
@@ -40,9 +40,9 @@ class Draws:
         return upload([kept / (1 - rate)], like.device)[0].to(like.dtype)
 
     def keep_mask_of_samples(self, purpose: str, index: int, shape: Sequence[int], rate: float, like: Tensor) -> Tensor:
-        """A mask whose first dimension is the samples: of a share of a batch, the rows that the batch has there.
+        """A mask whose first dimension is the samples; for a share of a batch, the rows of its samples.
 
-        Where the first dimension is something else, as with a text encoder's distinct captions, it is the plain mask.
+        If the first dimension is something else, such as a text encoder's distinct captions, it is the plain mask.
         """
         share = self.share
         if share is None or share.count == share.whole or shape[0] != share.count:

@@ -44,7 +44,7 @@ class DyloraAdapter(LoraAdapter):
         self.block = min(int(number * (self.rank // self.block_size)), self.rank // self.block_size - 1)
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """All ranks when evaluated; when trained, those up to the drawn block, only that block with gradients."""
+        """All ranks in evaluation. In training, ranks up to the drawn block, with gradients for that block only."""
         if not self.training or self.is_dropped:
             return super().forward(x, base)
         start, end = self.block * self.block_size, (self.block + 1) * self.block_size
@@ -62,7 +62,7 @@ class DyloraAdapter(LoraAdapter):
 
 
 def _create(start: Start) -> DyloraAdapter:
-    """LoRA's start. A layer that takes less than one block (one of latents) trains as a single block."""
+    """Initialize as LoRA. A layer that fits less than one block (one of latents) trains as a single block."""
     size = min(start.settings.block_size, start.rank)
     if start.rank % size:
         raise ValueError(f"rank of {start.path} must be a multiple of block_size {size}, got {start.rank}")

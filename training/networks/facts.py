@@ -1,4 +1,4 @@
-"""What a network's tensors say of it, for the header of a file."""
+"""Facts about a network for the header of a file, read from its tensors."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 def network_facts(tensors: Tensors) -> NetworkFacts:
-    """Algorithm, rank and alpha as the file's modules have them; "Dynamic" where they differ, the most usual form."""
+    """Algorithm, rank and alpha as the file's modules have them; "Dynamic" if they differ; the most frequent form."""
     sizes: dict[bool, set[tuple[int, float]]] = {False: set(), True: set()}
     forms: Counter[str] = Counter()
     for parts in split_modules(tensors).values():
@@ -43,14 +43,14 @@ def network_facts(tensors: Tensors) -> NetworkFacts:
 
 
 def named(algorithm: Algorithm, *, has_dora: bool) -> tuple[str, str]:
-    """`algorithm` and `module` of `NetworkFacts`: DoRA is trained by LyCORIS alone."""
+    """`algorithm` and `module` of `NetworkFacts`. With DoRA the module is LyCORIS's."""
     if algorithm.sd_scripts and not has_dora:
         return algorithm.name, algorithm.sd_scripts
     return algorithm.lycoris or algorithm.name, LYCORIS_MODULE
 
 
 def _algorithm(forms: Counter[str], *, has_kernels: bool) -> Algorithm:
-    """The first of the table that makes files of the most usual form; of LoRA's the one with convolutions or not."""
+    """The first algorithm of the table that writes the most frequent form; for LoRA, convolutions decide which."""
     usual = forms.most_common(1)
     made = [one for one in ALGORITHMS if usual and one.form.name == usual[0][0]] or list(ALGORITHMS)
     return next((one for one in made if one.adapts_kernels or not has_kernels), made[0])

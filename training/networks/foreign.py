@@ -1,8 +1,8 @@
-"""Files of other tools: their key names become kohya's, their tensors' shapes those of LyCORIS.
+"""Converts files of other tools: key names to kohya's, tensor shapes to LyCORIS's.
 
-Read: kohya, LyCORIS (`lycoris_`), OneTrainer (LoHa's factors of convolutions with four dimensions), diffusers and peft
+Reads kohya, LyCORIS (`lycoris_`), OneTrainer (LoHa's factors of convolutions with four dimensions), diffusers and peft
 (`unet.`, `base_model.model.`, `lora_A`), ComfyUI's own trainer and extractor (`diffusion_model.`, `text_encoders.`,
-convolutions flattened), SD1.5 and SDXL, original or diffusers paths.
+flattened convolutions), for SD1.5 and SDXL, original or diffusers paths.
 """
 
 import re
@@ -54,9 +54,9 @@ def to_kohya(
 ) -> Tensors:
     """The same LoRA under kohya's keys: prefix, underscored path, `.alpha` for every low-rank module.
 
-    SD1.5 files have diffusers' names, unless their U-Net has other levels than SD1.5's: original names stay then.
-    The family is found from names and shapes where not given. `metadata` is the file's: diffusers keeps peft's alphas
-    in it. Tensors come to the CPU; flattened convolutions get their shape back, and LoHa's get LyCORIS'.
+    SD1.5 files get diffusers' names, unless the U-Net has other levels than SD1.5's; then original names. The family,
+    if not given, is told from names and shapes. `metadata` is the file's: diffusers stores peft's alphas there. The
+    tensors are moved to the CPU; flattened convolutions and LoHa's factors get LyCORIS's shapes.
 
     Raises:
         ValueError: There is no key, one belongs to another architecture or to a checkpoint, two name one tensor, or the
@@ -77,7 +77,7 @@ def to_kohya(
 
 
 def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
-    """The same under kohya's names. What diffusers says of alphas in the metadata is in the tensors then.
+    """Read a file under kohya's names, with alphas from diffusers' metadata as tensors.
 
     Raises:
         ValueError: It is not readable, or no LoRA of SD1.5 or SDXL, or `family` is not given and cannot be told.
@@ -92,7 +92,7 @@ def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
 
 
 def ignored_note(tensors: Mapping[str, Tensor]) -> str:
-    """What a file holds besides a LoRA and is not read; empty where there is nothing."""
+    """A note on tensors in the file that are not part of a LoRA and are not read; empty if there are none."""
     names = [key for key in tensors if key.startswith(_EMBEDDING)]
     if not names:
         return ""
@@ -103,12 +103,12 @@ def ignored_note(tensors: Mapping[str, Tensor]) -> str:
 
 
 def is_ignored(key: str) -> bool:
-    """Whether a file's key is no module of the LoRA but something packed beside it: embeddings, settings."""
+    """Whether a key belongs to no module of the LoRA but to something packed beside it: embeddings, settings."""
     return _IGNORED.match(key) is not None
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """Module as the file names it, and the tensor's suffix in kohya's words.
+    """Module name as in the file, and the tensor's suffix in kohya's words.
 
     Raises:
         ValueError: It is no tensor of a LoRA.
@@ -125,7 +125,7 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def _check_known(module: str, suffix: str, key: str) -> None:
-    """Before the family is asked for: what is of another model has none to choose."""
+    """Refuse modules of other models first: for those, asking for the family makes no sense."""
     path = _path(module)
     if not path:
         raise ValueError(
@@ -135,12 +135,12 @@ def _check_known(module: str, suffix: str, key: str) -> None:
         return
     try:
         dotted(path.replace(".", "_"))
-    except ValueError:  # a name that ends like that of (IA)3 alone: peft's `oft_R.weight`
+    except ValueError:  # the suffix alone suggests (IA)3, but peft's `oft_R.weight` ends like this too
         raise ValueError(_UNKNOWN_ALGORITHM.format(key)) from None
 
 
 def _path(module: str) -> str:
-    """Path within its part of the model, empty for what is no module of it."""
+    """Path within its part of the model; empty if it is no module of it."""
     for pattern, _ in _TEXT_ENCODER_PATHS:
         if found := re.match(pattern, module):
             return module[found.end() :]
@@ -148,14 +148,14 @@ def _path(module: str) -> str:
 
 
 def _unet_path(module: str) -> str:
-    """Path within the U-Net, empty for what is no module of it."""
+    """Path within the U-Net; empty if it is no module of it."""
     start = re.match(_UNET_PATHS, module)
     path = module[start.end() if start else 0 :]
     return path if _UNET_START.match(path) else ""
 
 
 def _module_name(module: str, family: ModelFamily) -> str:
-    """With kohya's prefix and underscores; a U-Net's blocks are still named as in the file."""
+    """Name with kohya's prefix and underscores; U-Net blocks still named as in the file."""
     for pattern, prefix in _TEXT_ENCODER_PATHS:
         if found := re.match(pattern, module):
             path = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", module[found.end() :])
@@ -172,7 +172,7 @@ def _check_distinct(renamed: Mapping[str, str]) -> None:
 
 
 def _unet_names(names: Iterable[str], family: ModelFamily) -> dict[str, str]:
-    """Kohya's name of every U-Net module, by its name in either naming."""
+    """Kohya's name of every U-Net module, by its name in either scheme."""
     bare = {name: name.removeprefix(UNET_PREFIX) for name in names if name.startswith(UNET_PREFIX)}
     if family == "sd15" and not has_two_blocks_a_level(bare.values()):
         return {}
@@ -186,15 +186,15 @@ def _text_prefix(prefix: str, family: ModelFamily) -> str:
 
 
 def _plain(key: str, tensor: Tensor) -> Tensor:
-    """On the CPU; peft's magnitudes, (O,) or (1, O, 1, 1), as (O,), which tells them from those by input channel."""
+    """On the CPU; peft's magnitudes, (O,) or (1, O, 1, 1), as (O,), unlike those by input channel."""
     tensor = tensor.detach().cpu()
     return tensor.flatten() if _MAGNITUDE.search(key) else tensor
 
 
 def _with_shapes(tensors: Tensors) -> Tensors:
-    """Flattened 3x3 factors (rank, in * 9) and (out, rank) get four dimensions, peft's magnitudes a weight's.
+    """Restore shapes: flattened 3x3 factors (rank, in * 9) and (out, rank), and peft's magnitudes.
 
-    LoHa's factors lose theirs, (out, rank, 1, 1) and (rank, in, 3, 3), unless there is a Tucker core beside them.
+    LoHa's factors, (out, rank, 1, 1) and (rank, in, 3, 3), become matrices unless there is a Tucker core beside them.
     """
     result = dict(tensors)
     for name, parts in split_modules(tensors).items():

@@ -1,7 +1,7 @@
-"""The whole weight trained as a difference beside the frozen one.
+"""Trains the whole weight, as a difference beside the frozen one.
 
-The frozen weight is never replaced, so the base model stays shared, and in half precision a small difference is not
-rounded away.
+The frozen weight is never replaced, so the base model stays shared, and half precision does not round small differences
+away.
 """
 
 import torch
@@ -21,7 +21,7 @@ def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
 
 
 def replaced(tensors: Tensors, weight: Tensor | None) -> Tensor:
-    """The change where a file holds the new weight."""
+    """The change, where a file stores the new weight."""
     assert weight is not None
     return tensors["set_weight"].reshape(weight.shape) - weight
 
@@ -81,4 +81,4 @@ REPLACED = Form(
     delta=replaced,
     loaders="read",
 )
-"""Files that bring a new weight instead of a change; nothing here trains one."""
+"""Files with a new weight instead of a change; nothing here trains one."""

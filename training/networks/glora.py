@@ -1,6 +1,6 @@
-"""Generalized LoRA, delta = s (W a1 a2 + b1 b2) with s = alpha / rank: one low-rank change of the input, one beside.
+"""Generalized LoRA, delta = s (W a1 a2 + b1 b2) with s = alpha / rank: low-rank changes of input and output.
 
-Chavan et al. 2023, https://arxiv.org/abs/2306.07967, in the form of LyCORIS.
+Chavan et al. 2023, https://arxiv.org/abs/2306.07967, in LyCORIS's form.
 
 Shapes: R rank, O out, I in.
 """
@@ -29,7 +29,7 @@ def product(weight: Tensor, factors: Sequence[Tensor], scale: float) -> Tensor:
 
 
 def read(tensors: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """a1 (I, R), a2 (R, I), b1 (O, R), b2 (R, F). LyCORIS' first form (a1 and b1 inside) is turned around."""
+    """a1 (I, R), a2 (R, I), b1 (O, R), b2 (R, F). LyCORIS's older form (a1 and b1 inside) is converted."""
     a1, a2, b1, b2 = (tensors[name].flatten(1) for name in NAMES)
     if a1.shape[0] < a1.shape[1]:
         a1, a2, b1, b2 = a2, a1, b2, b1
@@ -84,7 +84,7 @@ class GloraAdapter(Adapter):
         return cls(layer, factors, alpha_of(tensors, rank))
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """The frozen layer sees x + s a1(a2(x)); s b1(b2(x)) is added to what it gives."""
+        """The frozen layer gets x + s a1(a2(x)); s b1(b2(x)) is added to its output."""
         if self.is_dropped:
             return base(x)
         scale = self.strength * self.alpha / self.rank
@@ -114,12 +114,12 @@ class GloraAdapter(Adapter):
 
     @torch.no_grad()
     def shrink(self, ratio: float) -> None:
-        """Both terms are products of two factors."""
+        """Scale both terms, each a product of two factors."""
         for factor in self.parameters():
             factor.mul_(ratio**0.5)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' current form."""
+        """LyCORIS's current form."""
         return {f"{name}.weight": parameter.detach() for name, parameter in self.named_parameters()} | {
             "alpha": alpha_tensor(self.alpha)
         }

@@ -1,8 +1,7 @@
 """(IA)^3: one learned factor per output or input channel, W' = W (1 + weight).
 
-Liu et al. 2022, https://arxiv.org/abs/2205.05638. ComfyUI has no reader for LyCORIS' native form (`weight`,
-`on_input`), so the file holds the change itself as `diff`, which every program reads; the native form is written on
-request.
+Liu et al. 2022, https://arxiv.org/abs/2205.05638. ComfyUI cannot read LyCORIS's native form (`weight`, `on_input`), so
+the file stores the change as `diff`, which every program reads; the native form is written on request.
 """
 
 import re
@@ -82,11 +81,11 @@ class Ia3Adapter(Adapter):
         return product(self.layer.weight(self.weight.device), self.weight, self.on_input)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """The whole change."""
+        """The change of the whole weight."""
         return {"diff": self.delta_weight().detach()}
 
     def native_file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' form."""
+        """LyCORIS's form."""
         weight = self.weight.detach()
         return {
             "weight": weight[None, :, None, None] if self.layer.is_conv else weight,
@@ -110,7 +109,7 @@ def _is_on_input(path: str) -> bool:
 
 
 def _adopt(adapter: Adapter, path: str, settings: "NetworkSettings") -> Adapter:
-    """A whole difference that is one factor a channel times the base weight."""
+    """Convert a difference of the whole weight that is one factor per channel times the base weight."""
     if not isinstance(adapter, full.FullAdapter):
         return adapter
     return Ia3Adapter.from_diff(adapter.layer, adapter.diff.detach(), _is_on_input(path)) or adapter

@@ -1,4 +1,4 @@
-"""Options that were set and change nothing, said by name: what an algorithm does not read, and where."""
+"""Names options that were set but have no effect: the algorithm does not use them, or not in every module."""
 
 from dataclasses import fields
 
@@ -9,7 +9,7 @@ from .settings import NetworkSettings
 
 
 def idle_notes(settings: NetworkSettings, network: Network) -> list[str]:
-    """A line for what was set away from its default and is read by no module, or not by all; usually none."""
+    """A line for each setting that was changed but is used by no module, or not by all; usually none."""
     algorithm = find_algorithm(settings.algorithm)
     changed = [own.name for own in fields(settings) if getattr(settings, own.name) != getattr(_DEFAULTS, own.name)]
     unread = [name for name in changed if name in ALL_SIZES and name not in algorithm.sizes]

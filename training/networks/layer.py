@@ -1,4 +1,4 @@
-"""What an adapter knows of the module it belongs to: shape, geometry, and read access to the frozen weight.
+"""What an adapter knows about its module: shape, geometry, and read access to the frozen weight.
 
 Shapes: O out, I in (channels or features), K kernel rows and columns.
 """
@@ -16,18 +16,18 @@ from .products import Geometry, layer_product
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 ReadTensor = Callable[[nn.Module, str], Tensor]
-"""(module, `weight` or `bias`) to the tensor that the frozen model computes with, on any device and in any type."""
+"""(module, `weight` or `bias`) to the tensor that the frozen model computes with; any device, any dtype."""
 
 
 def own_tensor(module: nn.Module, name: str) -> Tensor:
-    """The module's own parameter: right wherever no host lays patches over it."""
+    """The module's own parameter; correct unless a host patches it."""
     tensor = getattr(module, name)
     assert isinstance(tensor, Tensor)
     return tensor
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether a module is a linear layer: torch's, or one of another class that tells its sizes as torch's does.
+    """Whether a module is a linear layer: torch's, or one of another class with torch's size attributes.
 
     Hosts keep quantized matrices in classes of their own, whose weight may have any shape.
     """
@@ -37,10 +37,10 @@ def is_linear(module: nn.Module) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A frozen Linear, Conv2d or normalization. Holding it here keeps it out of the adapter's module tree."""
+    """A frozen Linear, Conv2d or normalization. Stored here, it stays out of the adapter's module tree."""
 
     module: nn.Module
-    """The host's module; its class may be a subclass that casts its weight on the fly."""
+    """The host's module; its class may be a subclass that casts the weight in its forward."""
     weight_shape: tuple[int, ...]
     """(O, I) of a linear layer, (O, I, K, K) of a convolution, (O,) of a normalization."""
     has_bias: bool
@@ -87,7 +87,7 @@ class Layer:
 
     @property
     def channel_dim(self) -> int:
-        """Dimension of the layer's output that holds O."""
+        """Dimension of the layer's output that has size O."""
         return 1 if self.is_conv else -1
 
     def geometry(self) -> Geometry | None:
@@ -99,11 +99,11 @@ class Layer:
         return module.stride, module.padding, module.dilation
 
     def operation(self) -> Operation:
-        """Function (x, weight) that applies a weight of any O with this layer's geometry, without bias."""
+        """Function (x, weight) that applies a weight with any O by this layer's geometry, without bias."""
         return partial(layer_product, bias_O=None, geometry=self.geometry())
 
     def weight(self, device: torch.device) -> Tensor:
-        """The frozen weight, detached, at least float32, dequantized where the host keeps it quantized."""
+        """The frozen weight, detached, at least float32, dequantized if the host keeps it quantized."""
         weight = self.read(self.module, "weight").detach()
         if type(weight) is not Tensor and hasattr(weight, "_qdata"):
             weight = weight.dequantize()
@@ -111,7 +111,7 @@ class Layer:
         return weight.to(device=device, dtype=wide)
 
     def bias_like(self, output: Tensor) -> Tensor | None:
-        """The frozen bias in the dtype of an output and shaped to broadcast over it; None where there is none."""
+        """The frozen bias in the dtype of an output, shaped to broadcast over it; None if there is none."""
         if not self.has_bias:
             return None
         bias = self.read(self.module, "bias").detach().to(device=output.device, dtype=output.dtype)

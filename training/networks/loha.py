@@ -1,6 +1,6 @@
 """Low-rank Hadamard product, delta = s (w1_a w1_b) * (w2_a w2_b) with s = alpha / rank.
 
-FedPara, https://arxiv.org/abs/2108.06098, in LyCORIS' form, https://arxiv.org/abs/2309.14859. The product of two
+FedPara, https://arxiv.org/abs/2108.06098, in LyCORIS's form, https://arxiv.org/abs/2309.14859. The product of two
 matrices of rank R has a rank of up to R squared.
 
 Shapes: R rank, O out, F fan in (I times kernel).
@@ -40,7 +40,7 @@ def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
 
 
 def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
-    """A Hadamard product of ranks R is a product of rank R^2: of the factors' columns and rows, each with each."""
+    """The Hadamard product of two rank-R matrices as one product of rank R^2: all pairs of columns and of rows."""
     (w1_a, w1_b), (w2_a, w2_b) = read(tensors)
     scale = alpha_of(tensors, w1_b.shape[0]) / w1_b.shape[0]
     up = torch.einsum("or,os->ors", w1_a, w2_a).flatten(1) * scale
@@ -65,7 +65,7 @@ class LohaAdapter(RebuiltAdapter):
 
     @classmethod
     def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "LohaAdapter":
-        """Normal start as in LyCORIS, `hada_w2_a` zero."""
+        """Normal initialization as in LyCORIS; `hada_w2_a` is zero."""
         w1_b = torch.randn(rank, layer.fan_in, generator=generator)
         w1_a = torch.randn(layer.out_size, rank, generator=generator) * 0.1
         w2_b = torch.randn(rank, layer.fan_in, generator=generator)
@@ -73,7 +73,7 @@ class LohaAdapter(RebuiltAdapter):
 
     @classmethod
     def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LohaAdapter":
-        """Take the factors; Tucker cores are folded into the second of each pair."""
+        """Take the factors, with Tucker cores folded into the second of each pair."""
         (w1_a, w1_b), (w2_a, w2_b) = read(tensors)
         factors = (w1_a.contiguous(), w1_b.flatten(1).contiguous(), w2_a.contiguous(), w2_b.flatten(1).contiguous())
         return cls(layer, factors, alpha_of(tensors, w1_b.shape[0]))
@@ -83,7 +83,7 @@ class LohaAdapter(RebuiltAdapter):
         return self._delta(self.hada_w1_b)
 
     def drawn_delta(self) -> Tensor:
-        """With rank dropout, ranks of the first product are left out."""
+        """The delta weight with rank dropout applied to the first product."""
         return self._delta(self.drop_rows(self.hada_w1_b))
 
     def _delta(self, w1_b: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class LohaAdapter(RebuiltAdapter):
         return change.view(self.layer.weight_shape)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' form."""
+        """LyCORIS's form."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()} | {
             "alpha": alpha_tensor(self.alpha)
         }

@@ -31,7 +31,7 @@ def product(w1_LM: Tensor, w2_KF: Tensor, scale: float) -> Tensor:
 
 
 def read(tensors: Tensors) -> dict[str, Tensor]:
-    """The factors by name, a Tucker core folded into `lokr_w2_b`, which may have the kernel's dimensions."""
+    """The factors by name, with a Tucker core folded into `lokr_w2_b`, which may have kernel dimensions."""
     factors = {name: tensors[name] for name in NAMES if name in tensors}
     if "lokr_w2" not in factors:
         factors["lokr_w2_a"], factors["lokr_w2_b"] = pair(tensors, "lokr_w2_a", "lokr_w2_b", "lokr_t2")
@@ -41,7 +41,7 @@ def read(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def rank_of(factors: Tensors) -> int:
-    """Rank of the low-rank factor, of the second where both are; 0 where both are whole."""
+    """Rank of the low-rank factor, of the second if both are; 0 if both are full matrices."""
     return next((factors[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in factors), 0)
 
 
@@ -58,7 +58,7 @@ def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
 
 
 def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
-    """A Kronecker product of two products is the product of two Kronecker products."""
+    """The Kronecker product of two products is the product of two Kronecker products."""
     found = read(tensors)
     up_1, down_1 = _thin(found["lokr_w1"]) if "lokr_w1" in found else (found["lokr_w1_a"], found["lokr_w1_b"])
     if "lokr_w2" in found:
@@ -71,13 +71,13 @@ def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
 
 
 def _scale(tensors: Tensors, factors: Tensors) -> float:
-    """With two whole factors there is no rank to scale by: alpha is not read."""
+    """Alpha / rank; 1 with two full factors, which have no rank."""
     rank = rank_of(factors)
     return alpha_of(tensors, rank) / rank if rank else 1.0
 
 
 def _thin(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """A whole matrix as a product, by the identity on its shorter side."""
+    """A full matrix as a product with the identity on its shorter side."""
     identity = torch.eye(min(matrix.shape), dtype=matrix.dtype, device=matrix.device)
     return (matrix, identity) if matrix.shape[0] >= matrix.shape[1] else (identity, matrix)
 
@@ -120,7 +120,7 @@ class LokrAdapter(Adapter):
     def create(
         cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator, shape: LokrShape
     ) -> "LokrAdapter":
-        """Start as in LyCORIS: w1 random, w2 zero. A factor is whole where the rank would not make it smaller."""
+        """Initialize as LyCORIS: w1 random, w2 zero. A factor that the rank would not shrink is a full matrix."""
         (rows_1, rows_2) = split(layer.out_size, shape.factor)
         (columns_1, columns_2) = split(layer.in_size, shape.factor)
         kernel = layer.weight_shape[2:]
@@ -139,7 +139,7 @@ class LokrAdapter(Adapter):
 
     @classmethod
     def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LokrAdapter":
-        """Take what the file has; a Tucker core is folded into `lokr_w2_b`."""
+        """Take the file's factors, with a Tucker core folded into `lokr_w2_b`."""
         factors = {name: factor.contiguous() for name, factor in read(tensors).items()}
         if "lokr_w2_b" in factors:
             factors["lokr_w2_b"] = factors["lokr_w2_b"].flatten(1)
@@ -149,7 +149,7 @@ class LokrAdapter(Adapter):
         return cls(layer, factors, alpha_of(tensors, rank_of(factors) or 1))
 
     def set_strength(self, strength: float) -> None:
-        """Fold the strength into the scale."""
+        """Multiply the strength into the scale."""
         super().set_strength(strength)
         self.scale = strength * self.unit_scale
 
@@ -201,7 +201,7 @@ class LokrAdapter(Adapter):
         return self._delta(self.lokr_w2_b)
 
     def drawn_delta(self) -> Tensor:
-        """With rank dropout of a low-rank second factor."""
+        """The delta weight with rank dropout of a low-rank second factor."""
         return self._delta(self.lokr_w2_b if self.lokr_w2_b is None else self.drop_rows(self.lokr_w2_b))
 
     def _delta(self, w2_b: Tensor | None) -> Tensor:
@@ -218,7 +218,7 @@ class LokrAdapter(Adapter):
         return frobenius(self.w1()) * second * abs(self.unit_scale)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' form."""
+        """LyCORIS's form."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()} | {
             "alpha": alpha_tensor(self.alpha)
         }
@@ -227,8 +227,8 @@ class LokrAdapter(Adapter):
 def split(size: int, factor: int) -> tuple[int, int]:
     """Split a size into two whole factors, the smaller first: one is `factor` if that divides the size.
 
-    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20. LyCORIS,
-    which defines the format, decides, so that its files and ours agree.
+    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20. LyCORIS
+    defines the format, so its function decides.
     """
     # Imported here: it is slow to import, and only LoKr needs it.
     from lycoris.functional.general import factorization  # pyright: ignore[reportMissingTypeStubs]

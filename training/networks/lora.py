@@ -44,13 +44,13 @@ def delta(tensors: Tensors, weight: Tensor | None = None) -> Tensor:
 
 
 def factors(tensors: Tensors) -> tuple[Tensor, Tensor]:
-    """The matrices themselves, the scale in up."""
+    """Both matrices, with the scale multiplied into up."""
     up, down, alpha = read(tensors)
     return up * (alpha / down.shape[0]), down
 
 
 def fault(tensors: Tensors) -> str:
-    """Two ranks in one module."""
+    """Up and down with different ranks."""
     above, below = tensors["lora_up.weight"].shape[1], tensors["lora_down.weight"].shape[0]
     is_wrong = above != below and "lora_mid.weight" not in tensors
     return f"has rank {above} above and {below} below" if is_wrong else ""
@@ -72,25 +72,25 @@ class LoraAdapter(Adapter):
 
     @classmethod
     def create(cls, layer: Layer, rank: int, alpha: float, generator: torch.Generator) -> "LoraAdapter":
-        """Down as torch starts a linear layer, up zero."""
+        """Initialize down as torch does linear layers, up with zero."""
         down = kaiming((rank, *layer.weight_shape[1:]), generator)
         return cls(layer, down, torch.zeros(layer.out_size, rank, *[1] * (down.dim() - 2)), alpha)
 
     @classmethod
     def from_tensors(cls, layer: Layer, tensors: Tensors) -> "LoraAdapter":
-        """Read any file form: 2-D or 4-D matrices, `lora_mid` folded into the down matrix, alpha missing = rank."""
+        """Read every form of file: 2-D or 4-D matrices, `lora_mid` (folded into down), no alpha (= rank)."""
         up, down, alpha = read(tensors)
         rank = down.shape[0]
         down = down.reshape(rank, *layer.weight_shape[1:]).contiguous()
         return cls(layer, down, up.reshape(layer.out_size, rank, *[1] * (down.dim() - 2)).contiguous(), alpha)
 
     def set_strength(self, strength: float) -> None:
-        """Fold the strength into the scale, which costs nothing per pass."""
+        """Multiply the strength into the scale, at no cost per pass."""
         super().set_strength(strength)
         self.scale = strength * self.alpha / self.rank
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """Frozen output plus the low-rank path in the input's dtype; the frozen weight is never touched."""
+        """Frozen output plus the low-rank path in the input's dtype; the frozen weight is not changed."""
         if self.is_dropped:
             return base(x)
         down, up = self.lora_down.to(x.dtype), self.lora_up.to(x.dtype)
@@ -107,11 +107,11 @@ class LoraAdapter(Adapter):
         return self.add_up(base(x), hidden, up)
 
     def add_up(self, output: Tensor, hidden: Tensor, up: Tensor) -> Tensor:
-        """Add scale * up(hidden) to the frozen output, in place: this saves a tensor of its size per layer."""
+        """Add scale * up(hidden) to the frozen output in place, which saves one tensor of its size per layer."""
         return AddLowRank.apply(output, hidden, up, self.scale)
 
     def drop(self, hidden: Tensor) -> Tensor:
-        """Dropout of activations between down and up, and of whole ranks per sample; DyLoRA gives fewer than all."""
+        """Dropout of activations between down and up, and of whole ranks per sample; DyLoRA passes only some ranks."""
         if self.dropout:
             hidden = hidden * self.draws.keep_mask_of_samples("dropout", self.index, hidden.shape, self.dropout, hidden)
         if self.rank_dropout:
@@ -151,7 +151,7 @@ def _create(start: Start) -> LoraAdapter:
 
 
 def check_linear(settings: "NetworkSettings") -> None:
-    """Refuses a size for k x k convolutions, of which an algorithm like this adapts none.
+    """Refuse a rank or alpha for k x k convolutions, for algorithms that do not adapt them.
 
     Raises:
         ValueError: Naming the setting.
@@ -177,7 +177,7 @@ FORM = Form(
     loaders="read",
 )
 OPTIONS = frozenset({"dropout", "rank_dropout", "rank_stabilized", "weight_decompose"})
-"""Fields of the settings that LoRA reads."""
+"""Options of the settings that LoRA uses."""
 ALGORITHMS = (
     Algorithm(
         name="lora",

@@ -1,7 +1,7 @@
-"""The low-rank path of a layer, y = W x + b + s B(A x), with backward passes of its own.
+"""The low-rank path of a layer, y = W x + b + s B(A x), with its own backward passes.
 
-Autograd would be right but slower: adding to the view which a linear layer with bias gives makes it copy the gradient
-of every layer's output, and it multiplies gradients the slow way round for matrices of few columns.
+Autograd gives the same result but is slower: adding in place to the view that a linear layer with bias returns makes it
+copy the gradient of every layer's output, and its order of products is slow for matrices with few columns.
 
 Shapes: N rows (leading dimensions of x), I in, O out, R rank, F columns of the weight as a matrix.
 """
@@ -21,15 +21,15 @@ PlainTensors = tuple[Tensor, Tensor | None]
 
 @runtime_checkable
 class FrozenForward(Protocol):
-    """A layer's forward that tells what it multiplies with."""
+    """A layer's forward that exposes the tensors it multiplies with."""
 
     def plain_tensors(self) -> PlainTensors | None:
-        """Weight and bias, where the layer's product with them as they are is all that it does."""
+        """Weight and bias, if all the layer does is multiply with them as they are; else None."""
         ...
 
 
 def plain_tensors(base: Callable[[Tensor], Tensor], x: Tensor) -> PlainTensors | None:
-    """Weight and bias of a layer's forward, or None where it may do more with x, or do it with other tensors."""
+    """Weight and bias of a layer's forward, or None if it may do more than multiply x with them."""
     tensors = None
     if isinstance(base, FrozenForward):
         tensors = base.plain_tensors()
@@ -42,14 +42,14 @@ def plain_tensors(base: Callable[[Tensor], Tensor], x: Tensor) -> PlainTensors |
 
 
 class LowRankLayer(torch.autograd.Function):
-    """A frozen layer with its low-rank change. Kept for the backward pass: x and A x."""
+    """A frozen layer with its low-rank change. Keeps x and A x for the backward pass."""
 
     @staticmethod
     def forward(  # noqa: PLR0913
         ctx: Any, x: Tensor, weight: Tensor, bias_O: Tensor | None, down: Tensor, up: Tensor, scale: float,
         geometry: Geometry | None,
     ) -> Tensor:  # fmt: skip
-        """`x` (N, I) for linear layers, (B, I, H, W) for convolutions; every tensor in its dtype."""
+        """`x` (N, I) for linear layers, (B, I, H, W) for convolutions; all tensors in its dtype."""
         hidden = product(x, down, None, geometry)
         ctx.save_for_backward(x, weight, down, up, hidden)
         ctx.scale, ctx.geometry = scale, geometry
@@ -75,7 +75,7 @@ class LowRankLayer(torch.autograd.Function):
 
 
 class AddLowRank(torch.autograd.Function):
-    """Add s B h in place to what a layer gave; no copy of the output or of its gradient is made."""
+    """Add s B h in place to a layer's output, without copying the output or its gradient."""
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, hidden: Tensor, up: Tensor, scale: float) -> Tensor:
@@ -100,7 +100,7 @@ class AddLowRank(torch.autograd.Function):
 
 
 def add_up_(output: Tensor, hidden: Tensor, up: Tensor, scale: float) -> Tensor:
-    """Add scale * up(hidden) in place. Autograd needs no frozen layer's output."""
+    """Add scale * up(hidden) in place. Autograd does not need the frozen layer's output."""
     if up.dim() == 4:
         return output.add_(product(hidden, up, None, POINT), alpha=scale)
     output.view(-1, output.shape[-1]).addmm_(as_rows(hidden), up.mT, alpha=scale)
@@ -110,7 +110,7 @@ def add_up_(output: Tensor, hidden: Tensor, up: Tensor, scale: float) -> Tensor:
 def _up_gradients(
     grad: Tensor, hidden: Tensor, up: Tensor, scale: float, geometry: Geometry | None, *, needs_up: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Of A x and of B."""
+    """Gradients of A x and of B."""
     point = None if geometry is None else POINT
     grad_hidden, grad_up = gradients(grad, hidden, up, point, needs_x=True, needs_weight=needs_up)
     assert grad_hidden is not None

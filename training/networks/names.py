@@ -1,10 +1,10 @@
-"""Module paths of the host (the original, LDM names) and the keys under which a file holds them (kohya's).
+"""Module paths of the host (original, LDM names) and the keys that files use for them (kohya's).
 
-SD1.5 files name U-Net modules as diffusers does, SDXL files as the original does; text encoders are named alike in
-both. Where a U-Net's levels differ in their number of blocks, ComfyUI's table of the diffusers names leads to wrong
-modules, so such a U-Net's files have the original names, which it reads too. The diffusers names need the U-Net's
-levels; these are read from the module paths alone (a level ends with a downsampler or an upsampler), so U-Nets of any
-depth are named, a single level included.
+SD1.5 files name U-Net modules as diffusers does, SDXL files as the original does; text encoders have the same names in
+both. If a U-Net's levels differ in their number of blocks, ComfyUI's table of diffusers names leads to wrong modules,
+so files of such a U-Net use the original names, which ComfyUI reads too. The diffusers names need the U-Net's levels;
+they are found from the module paths alone (a level ends with a downsampler or an upsampler), so U-Nets of any depth are
+named, even with a single level.
 """
 
 import re
@@ -41,7 +41,7 @@ MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)")
 
 
 def file_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dict[str, str]:
-    """Key in the file (without suffix) of every module path of a part. Give all paths of the part, not a selection."""
+    """Key in the file (without suffix) of every module path of a part. Needs all paths of the part."""
     paths = list(paths)
     if part != "unet":
         prefix = TEXT_PREFIX[family, part]
@@ -51,7 +51,7 @@ def file_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dict
 
 
 def alias_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dict[str, str]:
-    """Module path of every key under which other trainers' files may hold it, the usual key included."""
+    """Module path by every key that other trainers' files may use for it, the usual key included."""
     paths = list(paths)
     aliases = {key: path for path, key in file_keys(paths, part, family).items()}
     if part == "unet":
@@ -61,7 +61,7 @@ def alias_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dic
 
 
 def diffusers_names(paths: Iterable[str]) -> dict[str, str]:
-    """Name in diffusers of every U-Net module path that has one."""
+    """Diffusers name of every U-Net module path that has one."""
     paths = list(paths)
     downs = sorted({int(match[1]) for path in paths if (match := DOWNSAMPLER.fullmatch(path))})
     ups = sorted({int(match[1]) for path in paths if (match := UPSAMPLER.fullmatch(path))})
@@ -79,7 +79,7 @@ def has_equal_levels(paths: Iterable[str]) -> bool:
 
 
 def _diffusers_name(path: str, downs: list[int], ups: list[int]) -> str | None:
-    """`downs` and `ups` are the indices of the blocks that end a level."""
+    """The diffusers name of one path; `downs` and `ups` are the indices of the blocks that end a level."""
     if path in BASIC_NAMES:
         return BASIC_NAMES[path]
     if match := MIDDLE.fullmatch(path):
@@ -108,6 +108,6 @@ def _resnet(parent: str, index: int, inner: str) -> str | None:
 
 
 def _text_name(path: str) -> str:
-    """Path from `text_model` on, or of the projection, whatever the host wraps around the encoder."""
+    """Path from `text_model` on, or of the projection, without what the host wraps around the encoder."""
     start = path.find("text_model.")
     return path[start:] if start >= 0 else path.removeprefix("transformer.")

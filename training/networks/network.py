@@ -1,4 +1,4 @@
-"""The set of adapters of one base model: made, attached, named, saved."""
+"""All adapters of a base model: create, attach, name and save them."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,22 +18,22 @@ from .share import Share
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
-    """Parameters that share a part, a block weight and a role; what an optimizer gives one learning rate."""
+    """Parameters with the same part, block weight and role, which share a learning rate."""
 
     part: PartName
     block_weight: float
     """Factor of the learning rate, above 0."""
     is_up: bool
-    """Whether LoRA+ trains them at its higher rate."""
+    """Whether they train at LoRA+'s higher learning rate."""
     scale: float
-    """alpha / rank of their adapters; 1 where an algorithm has none."""
+    """alpha / rank of their adapters; 1 for algorithms without it."""
     parameters: list[tuple[str, nn.Parameter]]
     """By name, as in `named_parameters`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NormReport:
-    """What `scale_weight_norms` found, norms after scaling."""
+    """Result of `scale_weight_norms`: norms after scaling."""
 
     keys_scaled: int
     mean_norm: float
@@ -57,7 +57,7 @@ class Network:
         self.adapters = [attachment.adapter for attachment in attachments]
         self._draws = Draws()
         self._forwards: list[partial[Tensor] | None] = [None] * len(attachments)
-        """What was put before each module the last time."""
+        """The forward that `attach` gave each module the last time."""
         self._is_attached = False
         self._is_training = False
         self._strength = 1.0
@@ -73,9 +73,9 @@ class Network:
         seed: int,
         read: ReadTensor = own_tensor,
     ) -> "Network":
-        """A fresh network with zero change. Each module's start depends on the seed and its key alone.
+        """A new network with zero change. Each module's start depends on the seed and its key alone.
 
-        Its parameters can be trained even where the caller is in inference mode. `read` gives the frozen weights.
+        The parameters can be trained even if this is called in inference mode. `read` returns the frozen weights.
 
         Raises:
             ValueError: the settings do not fit the base model.
@@ -94,10 +94,10 @@ class Network:
         unmatched: list[str] | None = None,
         read: ReadTensor = own_tensor,
     ) -> "Network":
-        """A network from a file with kohya names. Algorithm, rank and alpha of every module come from its tensors.
+        """A network from a file with kohya names. Each module's tensors decide its algorithm, rank and alpha.
 
-        The tensors are copied. `settings` adds what a file does not hold: dropouts, which parts train, block weights.
-        Keys that belong to no module are appended to `unmatched` where a list is given.
+        The tensors are copied. `settings` adds what files do not store: dropouts, trained parts, block weights. Keys
+        that belong to no module are appended to `unmatched` if a list is given.
 
         Raises:
             ValueError: a key belongs to no module and no `unmatched` list is given, or nothing matches.
@@ -118,14 +118,14 @@ class Network:
         return cls(attachments, settings)
 
     def of_parts(self, parts: Collection[PartName]) -> "Network":
-        """The same adapters without those of other parts; all of them where none would be left."""
+        """The same network reduced to these parts; unchanged if nothing would be left."""
         kept = [attachment for attachment in self.attachments if attachment.target.part in parts]
         return Network(kept or self.attachments, self.settings)
 
     def attach(self) -> None:
-        """Put each adapter before its module's forward. The module tree and state dict of the base stay as they are.
+        """Replace the forward of each adapted module. The base model's module tree and state dict stay as they are.
 
-        The second time it is the same object: a compiled model would be compiled again for another one.
+        Attaching again sets the same objects, so that a compiled model need not be compiled again.
         """
         if self._is_attached:
             return
@@ -137,7 +137,7 @@ class Network:
         self._is_attached = True
 
     def detach(self) -> None:
-        """Give each module its own forward back; no attribute is left behind."""
+        """Restore each module's own forward, leaving no attribute behind."""
         if not self._is_attached:
             return
         for attachment in self.attachments:
@@ -157,7 +157,7 @@ class Network:
 
     @contextmanager
     def attached(self) -> Generator[None]:
-        """Within it the base model computes with the network."""
+        """Context in which the base model computes with the network."""
         was_attached = self._is_attached
         self.attach()
         try:
@@ -168,7 +168,7 @@ class Network:
 
     @contextmanager
     def disabled(self) -> Generator[None]:
-        """Within it the base model acts as if there were no network."""
+        """Context in which the base model computes without the network."""
         was_attached = self._is_attached
         self.detach()
         try:
@@ -189,7 +189,7 @@ class Network:
             adapter.set_strength(strength)
 
     def train(self, mode: bool = True) -> None:
-        """Switch dropouts and DyLoRA's draws on or off."""
+        """Switch dropout and DyLoRA's draws on or off."""
         self._is_training = mode
         for adapter in self.adapters:
             adapter.train(mode)
@@ -208,7 +208,7 @@ class Network:
                 adapter.begin_pass(number)
 
     def see_noise(self, noise_B: Tensor) -> None:
-        """Tells how noisy each sample of the coming passes is, 0..1; until the next `begin`."""
+        """Set the noise level of each sample of the coming passes, 0..1; holds until the next `begin`."""
         self._draws.noise_B = noise_B
 
     def _draw_dropped(self, rate: float) -> None:
@@ -219,13 +219,13 @@ class Network:
             adapter.is_dropped = is_dropped
 
     def to(self, device: torch.device) -> "Network":
-        """Move the parameters, which stay the same objects."""
+        """Move the parameters; they stay the same objects."""
         for adapter in self.adapters:
             adapter.to(device)
         return self
 
     def to_parts(self, device_of: Callable[[PartName], torch.device]) -> "Network":
-        """Move each part's parameters to where the part computes."""
+        """Move each part's parameters to the device that the part computes on."""
         for attachment in self.attachments:
             attachment.adapter.to(device_of(attachment.target.part))
         return self
@@ -250,9 +250,9 @@ class Network:
 
     @torch.no_grad()
     def state_dict(self, dtype: torch.dtype = torch.float32, *, native: bool = False) -> dict[str, Tensor]:
-        """What a file holds: a copy on the CPU under kohya's names, alpha per module, every tensor contiguous.
+        """The tensors of a file: copies on the CPU under kohya's names, alpha per module, contiguous.
 
-        `native` writes (IA)^3 as LyCORIS does, which ComfyUI does not read.
+        `native` writes (IA)^3 in LyCORIS's form, which ComfyUI does not read.
         """
         return {
             f"{attachment.target.key}.{suffix}": tensor.to("cpu", dtype, copy=True).contiguous()
@@ -264,9 +264,9 @@ class Network:
 
     @torch.no_grad()
     def scale_weight_norms(self, max_norm: float, trained: Collection[nn.Parameter] | None = None) -> NormReport:
-        """Bring every module whose change has a Frobenius norm above `max_norm` down to it (sd-scripts' max norm).
+        """Scale down every module whose change has a Frobenius norm above `max_norm` (sd-scripts' max norm).
 
-        Modules none of whose parameters is among the trained ones stay as they are; None = all are trained.
+        Modules without any trained parameter stay as they are; `trained` None = all are trained.
         """
         chosen = None if trained is None else {id(parameter) for parameter in trained}
         adapters = [adapter for adapter in self.adapters if chosen is None or _has_any(adapter, chosen)]
@@ -282,7 +282,7 @@ class Network:
         return NormReport(keys_scaled, sum(norms) / len(norms), max(norms))
 
     def summary(self) -> NetworkSummary:
-        """Modules and parameters by part."""
+        """Number of modules and parameters by part."""
         modules: dict[PartName, int] = {}
         parameters: dict[PartName, int] = {}
         for attachment in self.attachments:
@@ -298,5 +298,5 @@ def _has_any(adapter: nn.Module, chosen: Collection[int]) -> bool:
 
 
 def _together(norms: list[Tensor]) -> Tensor:
-    """One tensor of scalars; parts may lie on several devices."""
+    """Stack scalars into one tensor; parts may be on several devices."""
     return torch.stack([norm.to(norms[0].device) for norm in norms])

@@ -35,7 +35,7 @@ class NormAdapter(Adapter):
         return cls(layer, w_norm, b_norm)
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """Frozen output plus the normalized input with the differences as its scale and shift."""
+        """Frozen output plus the normalized input scaled and shifted by the differences."""
         if self.is_dropped:
             return base(x)
         scale, shift = self.w_norm.to(x.dtype) * self.strength, self.b_norm.to(x.dtype) * self.strength
@@ -60,7 +60,7 @@ class NormAdapter(Adapter):
             parameter.mul_(ratio)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' form."""
+        """LyCORIS's form."""
         return {"w_norm": self.w_norm.detach(), "b_norm": self.b_norm.detach()}
 
 

@@ -1,9 +1,9 @@
 """Orthogonal fine-tuning: the layer's output channels are rotated in blocks, W' = R W with R orthogonal.
 
 Diagonal OFT, Qiu et al. 2023, https://arxiv.org/abs/2306.07280; butterfly OFT (BOFT), Liu et al. 2023,
-https://arxiv.org/abs/2311.06243, in LyCORIS' forms. R is the Cayley transform of a skew-symmetric matrix, (1 + Q)
-(1 - Q)^-1, so zero parameters are no change. The frozen layer's output without its bias is rotated; its weight is not
-touched. The files' `alpha` is a constraint there, which readers disagree on: it is written as 0, off.
+https://arxiv.org/abs/2311.06243, in LyCORIS's forms. R is the Cayley transform of a skew-symmetric matrix, (1 + Q) (1 -
+Q)^-1, so zero parameters mean no change. The frozen layer's output without its bias is rotated; its weight is not
+touched. `alpha` in files is a constraint that readers treat differently, so it is written as 0, which switches it off.
 
 Shapes: C output channels, L everything else, k blocks of n channels, m butterfly stages.
 """
@@ -25,7 +25,7 @@ from .lokr import split
 BISECTIONS = 20
 TENSORS = ("oft_blocks", "rescale", "alpha")
 Rotate = Callable[[Tensor, Tensor], Tensor]
-"""(blocks, values along C) to rotated values - values, computed without rounding small rotations away."""
+"""(blocks, values along C) to rotated values minus values, computed so that small rotations are not rounded away."""
 
 
 def cayley_minus_one(blocks: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def cayley_minus_one(blocks: Tensor) -> Tensor:
 
 
 def constrained(tensors: Tensors, num_outputs: int) -> Tensor:
-    """`oft_blocks`, scaled so that the norm of Q keeps LyCORIS' constraint alpha * O (0 or missing = none)."""
+    """`oft_blocks`, scaled so that Q's norm meets LyCORIS's constraint alpha * O (0 or missing = none)."""
     blocks = tensors["oft_blocks"]
     limit = float(tensors["alpha"]) * num_outputs if "alpha" in tensors else 0.0
     norm = float(frobenius(blocks - blocks.mT))
@@ -45,7 +45,7 @@ def constrained(tensors: Tensors, num_outputs: int) -> Tensor:
 
 
 def rotated(rotate: Rotate, tensors: Tensors, weight: Tensor | None) -> Tensor:
-    """The change of the weight by a file's blocks, LyCORIS' `rescale` of the outputs included."""
+    """The change of the weight by a file's blocks, with LyCORIS's `rescale` of the outputs."""
     assert weight is not None
     blocks = constrained(tensors, weight.shape[0])
     change = rotate(blocks, weight.flatten(1)[None])[0].view(weight.shape)
@@ -60,7 +60,7 @@ def rotate(blocks: Tensor, values_BCL: Tensor) -> Tensor:
 
 
 class RotationAdapter(Adapter):
-    """Rotation by `oft_blocks`, whatever its structure."""
+    """Rotation by `oft_blocks`; subclasses give its structure."""
 
     def __init__(self, layer: Layer, oft_blocks: Tensor) -> None:
         super().__init__(layer)
@@ -68,10 +68,10 @@ class RotationAdapter(Adapter):
 
     @abstractmethod
     def change(self, values_BCL: Tensor) -> Tensor:
-        """R values - values along C, computed without rounding small rotations away."""
+        """R values - values along C, computed so that small rotations are not rounded away."""
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """Rotate the frozen output, bias left out."""
+        """Rotate the frozen output without its bias."""
         output = base(x)
         if self.is_dropped:
             return output
@@ -100,7 +100,7 @@ class RotationAdapter(Adapter):
         self.oft_blocks.copy_(start * low)
 
     def file_tensors(self) -> dict[str, Tensor]:
-        """LyCORIS' form."""
+        """LyCORIS's form."""
         return {"oft_blocks": self.oft_blocks.detach(), "alpha": alpha_tensor(0)}
 
 
@@ -132,7 +132,7 @@ def _create(start: Start) -> DiagOftAdapter:
 
 
 def _read(layer: Layer, tensors: Tensors) -> DiagOftAdapter:
-    """A constraint is applied once and for all."""
+    """Read a file's blocks; its constraint is applied once, here."""
     return DiagOftAdapter(layer, constrained(tensors, layer.out_size).clone())
 
 

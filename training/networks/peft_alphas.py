@@ -1,4 +1,4 @@
-"""Alphas of low-rank modules where a file's tensors lack them: peft's settings in the metadata, else the rank."""
+"""Alphas of low-rank modules for files without them: peft's settings in the metadata, else the rank."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from ..files.names import UNET_PREFIX, to_diffusers_unet
 
 _DOWN = "lora_down.weight"
 ALPHA_METADATA = "lora_adapter_metadata"
-"""Where diffusers keeps peft's settings, alphas among them."""
+"""Where diffusers stores peft's settings, alphas among them."""
 
 
 def with_alphas(tensors: Tensors, metadata: Mapping[str, str]) -> Tensors:
-    """Every low-rank module gets an alpha: the file's, peft's, else the rank (scale 1), as all loaders read it."""
+    """Give every low-rank module an alpha: the file's, peft's, else the rank (scale 1), as all loaders do."""
     result = dict(tensors)
     lacking = [
         (name, down.shape[0])
@@ -30,7 +30,7 @@ def with_alphas(tensors: Tensors, metadata: Mapping[str, str]) -> Tensors:
 
 
 def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Peft's settings as diffusers keeps them, by part; empty where there are none."""
+    """Peft's settings by part, as diffusers stores them; empty without any."""
     if ALPHA_METADATA not in metadata:
         return {}
     try:
@@ -45,7 +45,7 @@ def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _peft_alpha(name: str, rank: int, settings: Mapping[str, Any]) -> float:
-    """Alpha in kohya's sense, scale times rank. Modules of their own alpha are named by the end of their path."""
+    """Alpha in kohya's sense, scale times rank. Peft names modules with a deviating alpha by the end of their path."""
     part = "unet" if name.startswith(UNET_PREFIX) else "text_encoder"
     part += "_2" if name.startswith("lora_te2_") else ""
     path = to_diffusers_unet(name.removeprefix(UNET_PREFIX))

@@ -1,8 +1,8 @@
-"""Products in float32 on processors, faster than PyTorch's own; the plain path is in `products.py`.
+"""Faster float32 products on CPUs; the plain path is in `products.py`.
 
-Each trick can be switched off alone, and stays while `python dev.py bench --quick --only tricks` shows that the layers
-of a transformer block take at least 5 % longer without it. On an AMD EPYC with AVX-512, one thread, processor time
-without a trick to that with it: onednn 1.66, pointwise 1.06, narrow first 1.07 (medians of five pairs).
+Each trick can be switched off alone. It stays as long as `python dev.py bench --quick --only tricks` shows that the
+layers of a transformer block take at least 5 % longer without it. On an AMD EPYC with AVX-512, one thread, CPU time
+without a trick divided by that with it: onednn 1.66, pointwise 1.06, narrow first 1.07 (medians of five pairs).
 
 Shapes: N rows, I in, O out, B batch, H W rows and columns.
 """
@@ -15,18 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ONEDNN_FROM = 1 << 20
-"""Multiplications of a product, below which calling oneDNN costs more than it saves."""
+"""Multiplications in a product, below which calling oneDNN costs more than it saves."""
 ONEDNN_ROWS = 16
-"""Rows and outputs below which it is slower."""
+"""Rows and outputs below which oneDNN is slower."""
 TRICKS = ("onednn", "pointwise", "narrow first")
 switched_off: set[str] = set()
-"""Tricks that are not used; for the benchmark and tests."""
+"""Tricks that are not used; set by the benchmark and tests."""
 
 
 def _onednn_linear() -> Callable[..., Tensor] | None:
-    """Linear layers by oneDNN, which PyTorch brings along but uses for half precision only; None where it is not.
+    """OneDNN's linear layer, which PyTorch ships but uses for half precision only; None if unavailable.
 
-    The operation is what compiled models call, not a public one: it is tried once.
+    The operation is not public (compiled models call it), so it is tried once.
     """
     operation = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if operation is None or platform.machine().lower() not in ("x86_64", "amd64"):
@@ -42,14 +42,14 @@ _ONEDNN = _onednn_linear()
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor | None:
-    """X W^T + b by oneDNN: half the time of the library that PyTorch takes where the processor is AMD's."""
+    """X W^T + b by oneDNN: on AMD CPUs half the time of PyTorch's default library."""
     if _ONEDNN is None or "onednn" in switched_off or not _is_large(x_NI, weight_OI, x_NI.shape[0]):
         return None
     return _ONEDNN(x_NI, weight_OI, bias_O, "none", [], "")  # no activation after it
 
 
 def is_pointwise(x_BIHW: Tensor, weight: Tensor) -> bool:
-    """Whether a 1 x 1 convolution is better computed as a product of matrices for each sample."""
+    """Whether a 1 x 1 convolution is faster as a matrix product per sample."""
     if _ONEDNN is None or {"onednn", "pointwise"} & switched_off or not x_BIHW.is_contiguous():
         return False
     return _is_large(x_BIHW, weight, x_BIHW[0, 0].numel())
@@ -64,14 +64,14 @@ def _is_large(x: Tensor, weight: Tensor, num_rows: int) -> bool:
 
 
 def outer(grad_NO: Tensor, x_NI: Tensor) -> Tensor:
-    """Grad^T x. With the narrow matrix first, which is faster where the other has many columns."""
+    """Grad^T x, with the narrow matrix first, which is faster if the other has many columns."""
     if grad_NO.shape[1] <= x_NI.shape[1] or "narrow first" in switched_off:
         return _linear(grad_NO.mT, x_NI.mT)
     return _linear(x_NI.mT, grad_NO.mT).mT
 
 
 def pointwise(x_BIHW: Tensor, weight: Tensor, bias_O: Tensor | None) -> Tensor:
-    """A 1 x 1 convolution, (B, O, H, W), as a product for each sample."""
+    """A 1 x 1 convolution, (B, O, H, W), as a product per sample."""
     output = _by_sample(x_BIHW, weight.flatten(1))
     return output if bias_O is None else output.add_(bias_O[:, None, None])
 
@@ -79,7 +79,7 @@ def pointwise(x_BIHW: Tensor, weight: Tensor, bias_O: Tensor | None) -> Tensor:
 def pointwise_gradients(
     grad: Tensor, x: Tensor, weight: Tensor, *, needs_x: bool, needs_weight: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Its gradients of x and weight."""
+    """Gradients of x and weight of `pointwise`."""
     grad_x = _by_sample(grad, weight.flatten(1).mT) if needs_x else None
     if not needs_weight:
         return grad_x, None
@@ -88,9 +88,9 @@ def pointwise_gradients(
 
 
 def _by_sample(x_BIHW: Tensor, weight_OI: Tensor) -> Tensor:
-    """Each sample's product, (B, O, H, W)."""
+    """The product of each sample, (B, O, H, W)."""
     samples_BNI = x_BIHW.flatten(2).mT
-    # A first factor that is transposed is copied: let it be the smaller one.
+    # A transposed first factor is copied, so the smaller one comes first.
     if weight_OI.is_contiguous() or weight_OI.numel() <= samples_BNI[0].numel():
         outputs = [_linear(weight_OI, sample_NI) for sample_NI in samples_BNI]
     else:

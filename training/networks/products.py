@@ -1,6 +1,6 @@
-"""What linear layers and convolutions compute, and the gradients of it, for backward passes of our own.
+"""The products of linear layers and convolutions, and their gradients, for our own backward passes.
 
-This is the plain path; `processor.py` stands in where a processor has a faster way to the same numbers.
+This is the plain path; `processor.py` replaces it where a CPU has a faster way to the same numbers.
 
 Shapes: N rows, I in, O out, K kernel, B batch, H W rows and columns.
 """
@@ -18,17 +18,17 @@ Pair = tuple[int, ...]
 Geometry = tuple[Pair, Pair, Pair]
 """Stride, padding and dilation of a convolution."""
 POINT: Geometry = (1, 1), (0, 0), (1, 1)
-"""Of a 1 x 1 convolution."""
+"""Geometry of a 1 x 1 convolution."""
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """A linear layer's x W^T + b, not differentiable."""
+    """A linear layer's x W^T + b; not differentiable."""
     faster = processor.linear(x_NI, weight_OI, bias_O)
     return F.linear(x_NI, weight_OI, bias_O) if faster is None else faster
 
 
 def product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
-    """A linear layer's output, or a convolution's where a geometry is given; not differentiable."""
+    """A linear layer's output, or a convolution's if a geometry is given; not differentiable."""
     if geometry is None:
         return linear(x, weight, bias_O)
     if _is_by_sample(x, weight, geometry):
@@ -39,7 +39,7 @@ def product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry
 def gradients(
     grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, *, needs_x: bool, needs_weight: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of x and weight. `grad` (N, O), `x` (N, I) of a linear layer, (B, O, H, W), (B, I, H, W) of others."""
+    """Gradients of x and weight. Shapes: `grad` (N, O), `x` (N, I); of convolutions (B, O, H, W), (B, I, H, W)."""
     if geometry is None:
         grad_x = linear(grad, weight.mT) if needs_x else None  # grad W
         return grad_x, processor.outer(grad, x) if needs_weight else None  # grad^T x
@@ -59,7 +59,7 @@ def _is_by_sample(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
 
 
 def layer_product(x: Tensor, weight: Tensor, bias_O: Tensor | None, geometry: Geometry | None) -> Tensor:
-    """The same, differentiable in x (..., I) or (B, I, H, W) and in the weight. A frozen weight keeps no x.
+    """The same, differentiable in x (..., I) or (B, I, H, W) and in the weight. With a frozen weight it keeps no x.
 
     Convolutions are PyTorch's.
     """
@@ -74,7 +74,7 @@ class _Linear(torch.autograd.Function):
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight_OI)
         ctx.shape = x.shape
         y_NO = linear(as_rows(x), weight_OI, bias_O)
-        # No view of a tensor made here: adapters add to it in place.
+        # Not a view of a tensor made here, since adapters add to it in place.
         return torch.ops.aten._unsafe_view(y_NO, (*x.shape[:-1], weight_OI.shape[0]))
 
     @staticmethod

@@ -1,8 +1,8 @@
-"""Adapters that have to build the weight of their change, without keeping it for the backward pass.
+"""Adapters that build their delta weight in each pass instead of keeping it for the backward pass.
 
-Plain autograd would keep the built weight and everything that led to it: as much memory as the base model and more.
-Here only the layer's input is kept; the backward pass builds the weight again. That costs two small products per layer
-and saves gigabytes (SD1.5, LoHa on all linear layers: 1.6 GiB).
+Autograd would keep the built weight and all its intermediates: more memory than the base model. Here only the layer's
+input is kept, and the backward pass builds the weight again. This costs two small products per layer and saves
+gigabytes (SD1.5, LoHa on all linear layers: 1.6 GiB).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .products import as_rows, gradients
 
 
 class Context(Protocol):
-    """What `RebuiltLayer` keeps between its passes."""
+    """What autograd's context of `RebuiltLayer` offers."""
 
     layer: Layer
     build: Callable[[], Tensor]
@@ -27,12 +27,12 @@ class Context(Protocol):
     needs_input_grad: tuple[bool, ...]
 
     def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keep tensors, watched for changes in place."""
+        """Keep tensors and detect changes in place."""
         ...
 
 
 class RebuiltLayer(torch.autograd.Function):
-    """Apply a built weight to x; parameters are passed so that autograd knows of them."""
+    """Apply a built weight to x; the parameters are arguments so that autograd tracks them."""
 
     @staticmethod
     def forward(ctx: Context, x: Tensor, layer: Layer, build: Callable[[], Tensor], *parameters: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class RebuiltLayer(torch.autograd.Function):
 
 
 class RebuiltAdapter(Adapter):
-    """An adapter whose forward applies its drawn delta weight; subclasses only say what that is."""
+    """An adapter whose forward applies its drawn delta weight; subclasses define `delta_weight` alone."""
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """Frozen output plus the delta weight applied to x."""

@@ -1,4 +1,4 @@
-"""What a network is: algorithm, size, and which layers it adapts."""
+"""Settings of a network: algorithm, size, and which layers it adapts."""
 
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
@@ -11,12 +11,12 @@ TargetPreset = Literal["attention", "attention_feed_forward", "blocks", "all_lin
 
 
 WITH_KERNELS: tuple[TargetPreset, ...] = ("blocks", "all")
-"""Targets with k x k convolutions."""
+"""Targets that include k x k convolutions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkSettings:
-    """Settings of a network; every conflict is refused here by name."""
+    """Settings of a network; conflicts are refused here by name."""
 
     algorithm: str = "lora"
     """One of `algorithms.NAMES`. `lora` is LoRA-LierLa (linear layers, 1 x 1 convolutions); `locon` adapts resnets and
@@ -28,13 +28,13 @@ class NetworkSettings:
     conv_rank: int | None = None
     """Rank of k x k convolutions, at least 1. None = `rank`."""
     conv_alpha: float | None = None
-    """Alpha of k x k convolutions, 0 = their rank. None = the same alpha / rank as elsewhere."""
+    """Alpha of k x k convolutions, 0 = their rank. None = the alpha / rank of the other layers."""
     rank_stabilized: bool = False
     """Scale by alpha / sqrt(rank) instead (rsLoRA, https://arxiv.org/abs/2312.03732)."""
     weight_decompose: bool = False
     """DoRA: train magnitude and direction of the weight separately (https://arxiv.org/abs/2402.09353)."""
     factor: int = -1
-    """LoKr: how the sizes are split, larger = smaller second factor. -1 = nearest to square, else at least 1."""
+    """LoKr: how sizes are split; larger = smaller second factor. -1 = nearest to square, else at least 1."""
     full_matrix: bool = False
     """LoKr: never decompose the second factor; rank and alpha are then unused."""
     decompose_both: bool = False
@@ -50,14 +50,16 @@ class NetworkSettings:
     rank_dropout: float = 0.0
     """Chance that a rank is dropped, 0 to below 1. 0 = off."""
     module_dropout: float = 0.0
-    """Chance that a whole adapter is left out of a step, 0 to below 1. 0 = off."""
+    """Chance that a whole adapter is skipped in a step, 0 to below 1. 0 = off."""
     parts: tuple[PartName, ...] = ("unet",)
-    """Parts to adapt. `text_encoder_2` is passed over where the model family has none."""
+    """Parts to adapt. `text_encoder_2` is skipped for model families without one."""
     targets: TargetPreset = "attention_feed_forward"
-    """Which layers; `attention_feed_forward` is kohya's default. `locon` widens it to `blocks`, and so does a size
-    given to convolutions."""
+    """Which layers; `attention_feed_forward` is kohya's default.
+
+    `locon`, or a rank or alpha for convolutions, widens it to `blocks`.
+    """
     include: tuple[str, ...] = ()
-    """Patterns (with * and ?) of module paths or file keys: only these of the targets. Empty = all."""
+    """Patterns (with * and ?) of module paths or file keys: adapt only these targets. Empty = all."""
     exclude: tuple[str, ...] = ()
     """Patterns of module paths or file keys to leave out."""
     block_weights: BlockWeights = field(default_factory=BlockWeights)
@@ -110,7 +112,7 @@ class NetworkSettings:
 
     @property
     def conv_size(self) -> tuple[int, float]:
-        """Rank and alpha of k x k convolutions, defaults filled in."""
+        """Rank and alpha of k x k convolutions, defaults resolved."""
         rank = self.conv_rank or self.rank
         if self.conv_alpha is None:
             return rank, (self.alpha or self.rank) * rank / self.rank
@@ -118,19 +120,19 @@ class NetworkSettings:
 
     @property
     def preset(self) -> TargetPreset:
-        """The target preset, widened to all blocks by LoCon and by a size given to convolutions."""
+        """The target preset, widened to all blocks by LoCon or by a rank or alpha for convolutions."""
         is_wide = find_algorithm(self.algorithm).is_wide or self.is_widened
         return "blocks" if is_wide and self.targets == "attention_feed_forward" else self.targets
 
     @property
     def is_widened(self) -> bool:
-        """Whether it is a size given to convolutions that brings them among the usual targets, as LyCORIS' do."""
+        """Whether a rank or alpha for convolutions adds them to the usual targets, as in LyCORIS."""
         algorithm = find_algorithm(self.algorithm)
         is_usual = self.targets == "attention_feed_forward" and not algorithm.is_wide
         return is_usual and algorithm.adapts_kernels and bool(self.of_convolutions())
 
     def of_convolutions(self) -> list[str]:
-        """Names of the settings for k x k convolutions that are given."""
+        """Names of the settings for k x k convolutions that are set."""
         given = {
             "conv_rank": self.conv_rank is not None,
             "conv_alpha": self.conv_alpha is not None,

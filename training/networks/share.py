@@ -1,4 +1,4 @@
-"""Which samples of a batch a process computes."""
+"""The samples of a batch that one process computes."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ class Share:
     first: int
     count: int
     whole: int
-    """Samples of the batch."""
+    """Number of samples in the whole batch."""
 
     @property
     def weight(self) -> float:
-        """Part of the batch's mean; 1 for all of it."""
+        """Weight in the batch's mean; 1 for the whole batch."""
         return self.count / self.whole

@@ -37,7 +37,7 @@ class Target:
     key: str
     """Key in the file, without suffix."""
     block: str | None
-    """Block for block weights, None for what lies outside the blocks."""
+    """Block for block weights; None outside the blocks."""
     module: nn.Module
 
 
@@ -91,7 +91,7 @@ def select_targets(parts: Mapping[PartName, nn.Module], family: ModelFamily, set
 
 
 def is_wanted(target: Target, settings: NetworkSettings) -> bool:
-    """Whether the preset covers a module, patterns aside."""
+    """Whether the preset covers a module, before patterns."""
     if isinstance(target.module, NORM_TYPES):
         return settings.train_norms and target.part == "unet"
     algorithm = find_algorithm(settings.algorithm)

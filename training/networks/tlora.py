@@ -1,9 +1,9 @@
-"""LoRA that learns with fewer ranks the more noise there is, so that one picture's background is not learned by heart.
+"""LoRA that uses fewer ranks at higher noise, so that it does not memorize the background of a single picture.
 
-T-LoRA, Soboleva et al. 2025, https://arxiv.org/abs/2507.05964: at timestep t of T the first r(t) ranks act,
-r(t) = least + floor((1 - t / T) (rank - least)). Composition is decided at much noise, detail at little: so what a
-single picture shows of place and pose has little room. The paper masks ranks when pictures are drawn too; a file is a
-plain LoRA, which every program reads and applies whole at every noise level, and so do the previews here.
+T-LoRA, Soboleva et al. 2025, https://arxiv.org/abs/2507.05964: at timestep t of T the first r(t) ranks are used, r(t) =
+least + floor((1 - t / T) (rank - least)). High noise decides composition, low noise detail, so a single picture's place
+and pose get little capacity. The paper masks ranks in sampling too; here a file is a plain LoRA, which every program
+applies in full at every noise level, and previews do the same.
 """
 
 import torch
@@ -14,14 +14,14 @@ from .algorithm import Algorithm, Start
 from .lora import FORM, OPTIONS, LoraAdapter, check_linear
 
 LEAST_SHARE = 0.5
-"""Part of the ranks that act at pure noise; the paper's."""
+"""Share of the ranks used at pure noise, as in the paper."""
 
 
 class TloraAdapter(LoraAdapter):
     """LoRA with a rank that follows the timestep; same tensors and same file as LoRA."""
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
-        """All ranks when evaluated; when trained, of each sample those that its noise level leaves."""
+        """All ranks in evaluation; in training, for each sample the ranks that its noise level allows."""
         noise_B = self.draws.noise_B if self.training else None
         if self.is_dropped or noise_B is None or len(noise_B) != x.shape[0]:
             return super().forward(x, base)
@@ -33,12 +33,12 @@ class TloraAdapter(LoraAdapter):
 
     @classmethod
     def from_lora(cls, lora: LoraAdapter) -> "TloraAdapter":
-        """Train a LoRA's ranks so."""
+        """Train a LoRA's ranks this way."""
         return cls(lora.layer, lora.lora_down.detach(), lora.lora_up.detach(), lora.alpha)
 
 
 def acting_ranks(noise_B: Tensor, rank: int) -> Tensor:
-    """1 for each rank that acts at a share of noise 0..1, else 0, (B, rank)."""
+    """Mask (B, rank): 1 for ranks used at this noise level, else 0. `noise_B` is 0..1."""
     least = max(1, round(LEAST_SHARE * rank))
     count_B = least + ((1.0 - noise_B.double()) * (rank - least)).floor()
     return (torch.arange(rank, device=noise_B.device) < count_B[:, None]).float()

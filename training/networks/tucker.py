@@ -1,6 +1,6 @@
-"""Tucker form of a convolution's factor, as LyCORIS files hold it: a core (R, R, K, K) between two plain matrices.
+"""Tucker form of a convolution's factor in LyCORIS files: a core (R, R, K, K) between two plain matrices.
 
-Folded into the second matrix, it is an ordinary pair of factors. Shapes: R rank, O out, I in, K kernel.
+With the core folded into the second matrix, it is an ordinary pair of factors. Shapes: R rank, O out, I in, K kernel.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def fold(core: Tensor, down: Tensor) -> Tensor:
 
 
 def pair(tensors: Mapping[str, Tensor], a: str, b: str, core: str) -> tuple[Tensor, Tensor]:
-    """Factors (O, R) and (R, I[, K, K]) of LoHa and LoKr; where there is a core, `a` is stored as (R, O).
+    """Factors (O, R) and (R, I[, K, K]) of LoHa and LoKr; with a core, files store `a` as (R, O).
 
     OneTrainer stores the `a` of a convolution as (O, R, 1, 1).
     """

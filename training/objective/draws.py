@@ -9,10 +9,10 @@ from ..rng import generator
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """Position of a batch in the run; decides all of its noise and timesteps.
+    """Position of a batch in the run; determines all of its noise and timesteps.
 
-    Every sample has its own generators, so a batch of n draws the same as n single samples, and processes that
-    share a batch draw the same as one process.
+    Every sample has its own generators, so a batch of n draws the same as n single samples, and processes that share a
+    batch draw the same as a single process.
     """
 
     seed: int
@@ -21,7 +21,7 @@ class Draws:
     micro_step: int = 0
     """Backward pass within the step, from 0."""
     sample_offset: int = 0
-    """Place of the first sample in the micro-step's whole batch; 0 unless several processes share it."""
+    """Index of the first sample within the micro-step's whole batch; 0 unless several processes share it."""
     timestep: int | None = None
     """One timestep for every sample, for validation. None = drawn."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from .settings import ObjectiveSettings
 
 _NUM_TIMESTEPS = 1000.0
-"""Over which the exponential schedule falls from 1 to huber_c."""
+"""Timesteps over which the exponential schedule falls from 1 to huber_c."""
 
 
 def element_loss(
@@ -25,7 +25,7 @@ def element_loss(
     if settings.loss_type == "l1":
         return difference.abs()
     c = threshold_B[:, None, None, None]
-    # The same as √(d²+c²) - c, without the cancellation of small differences.
+    # equals √(d²+c²) - c, without canceling nearly equal numbers
     distance = 2.0 * difference**2 / ((difference**2 + c**2).sqrt() + c)
     return c * distance if settings.loss_type == "huber" else distance
 
@@ -47,8 +47,8 @@ def huber_threshold(settings: ObjectiveSettings, timestep_B: Tensor, alphas_cump
 def sample_mean(loss_BCHW: Tensor, mask_B1HW: Tensor | None, is_area_normalized: bool) -> Tensor:
     """Mean loss per sample, (B,), weighted by the mask (0..1).
 
-    Normalized by the mask's area a small subject counts as much as a large one; otherwise the mean is over all
-    elements and the loss shrinks with the mask. An empty mask gives 0.
+    Normalized by the mask's area, a small subject counts as much as a large one. Otherwise the mean is over all
+    elements, so the loss shrinks with the mask. An empty mask gives 0.
     """
     if mask_B1HW is None:
         return loss_BCHW.mean(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Noise: gaussian, channel offsets, several resolutions, and the perturbation of the input.
+"""Noise: Gaussian, channel offsets, several resolutions, and input perturbation.
 
 Sources: noise offset https://www.crosslabs.org/blog/diffusion-with-offset-noise; multi-resolution noise
 https://wandb.ai/johnowhitaker/multires_noise; input perturbation https://arxiv.org/abs/2301.11706.
@@ -15,7 +15,7 @@ from .settings import ObjectiveSettings
 
 
 def draw_noise(latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) -> Tensor:
-    """The noise to be predicted, (B, C, H, W), float32, on the latents' device."""
+    """The noise to predict, (B, C, H, W), float32, on the latents' device."""
     noise_BCHW = gaussian(latents_BCHW, "noise", draws)
     if settings.noise_offset > 0:
         noise_BCHW = noise_BCHW + channel_offset(latents_BCHW, settings, draws)
@@ -61,7 +61,7 @@ def channel_offset(latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Dra
 
 
 def multires(noise_BCHW: Tensor, iterations: int, discount: float, draws: Draws) -> Tensor:
-    """Noise plus enlarged coarser noise, level i at 1/rⁱ of the size and discountⁱ of the strength, r from 2 to 4.
+    """Noise plus enlarged coarser noise: level i has 1/rⁱ of the size and discountⁱ of the strength, r from 2 to 4.
 
     Each sample is rescaled to standard deviation 1.
     """
@@ -89,7 +89,7 @@ def _multires_CHW(noise_CHW: Tensor, iterations: int, discount: float, generator
 
 
 def _strengths(strength: float, is_random: bool, purpose: str, like_BCHW: Tensor, draws: Draws) -> Tensor:
-    """The strength of each sample, (B, 1, 1, 1): as given, or uniform between 0 and that."""
+    """The strength for each sample, (B, 1, 1, 1): as given, or uniform between 0 and it."""
     if not is_random:
         return torch.full((len(like_BCHW), 1, 1, 1), strength, device=like_BCHW.device)
     generators = draws.generators(purpose, len(like_BCHW))

@@ -19,7 +19,7 @@ from .timesteps import draw_timesteps
 
 @dataclass(frozen=True, slots=True)
 class NoisedBatch:
-    """Input and target of the denoiser, float32; all on the processor until what the model needs is uploaded."""
+    """Input and target of the denoiser, float32; on the CPU until uploaded."""
 
     noisy_BCHW: Tensor
     target_BCHW: Tensor
@@ -29,16 +29,16 @@ class NoisedBatch:
     snr_B: Tensor
 
     def select(self, indices: Sequence[int]) -> "NoisedBatch":
-        """Some of the samples."""
+        """A selection of the samples."""
         every = (self.noisy_BCHW, self.target_BCHW, self.timestep_B, self.alphas_cumprod_B, self.snr_B)
         return NoisedBatch(*(torch.stack([each[index] for index in indices]) for each in every))
 
 
 def noise_batch(base: BaseModel, latents_BCHW: Tensor, settings: ObjectiveSettings, draws: Draws) -> NoisedBatch:
-    """Latents (B, C, H, W) mixed with the noise the draws name, and the target of the model's kind.
+    """Mix latents (B, C, H, W) with noise, and compute the target for the model's prediction type.
 
-    All is computed on the processor, so that a run sees the same noise on every device. With
-    zero_terminal_snr the SNR is that of the rescaled schedule.
+    Runs on the CPU, so that a run has the same noise on every device. With zero_terminal_snr the SNR is that of the
+    rescaled schedule.
     """
     latents_BCHW = latents_BCHW.to("cpu", torch.float32)
     alphas_T = base.alphas_cumprod

@@ -1,6 +1,6 @@
-"""One loss per sample of a batch, from latents and text to the number that is minimized.
+"""The loss of each sample of a batch, from latents and text to the number that is minimized.
 
-Order: distance per element, mask, mean, sample weight, then the weights of the noise level. All in float32.
+Order: distance per element, mask, mean, sample weight, noise-level weight. All in float32.
 
 Shapes: B batch, C latent channels, H W latent rows and columns.
 """
@@ -38,9 +38,9 @@ class LossResult:
     loss_B: Tensor
     """Weighted, with gradients."""
     unweighted_B: Tensor
-    """Mean distance within the mask, without any weight, detached."""
+    """Mean distance within the mask, without weights, detached."""
     timestep_B: Tensor
-    """Timestep of each sample, int64, on the processor."""
+    """Timestep of each sample, int64, on the CPU."""
     kept: frozenset[int] = frozenset()
     """Samples whose target is the base model's own prediction."""
 
@@ -53,12 +53,12 @@ def diffusion_loss(
     settings: ObjectiveSettings,
     draws: Draws,
 ) -> LossResult:
-    """Loss of every sample of a batch, with gradients to the network.
+    """Loss of every sample of a batch, with gradients for the network.
 
     `texts` is the conditioning of `captions_to_encode(batch.captions, settings)`, in that order.
 
     Raises:
-        ValueError: For settings that do not fit the model.
+        ValueError: The settings do not fit the model.
     """
     check_prediction_type(settings, base.prediction_type)
     noised = noise_batch(base, batch.latents_BCHW, settings, draws)
@@ -87,7 +87,7 @@ def diffusion_loss(
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """What turns distances into losses, on the model's device."""
+    """The weights that turn distances into losses, on the model's device."""
 
     sample_B: Tensor
     level_B: Tensor
@@ -100,7 +100,7 @@ def _has_outside(batch: Batch) -> bool:
 
 
 def _inside(weights: _Weights, settings: ObjectiveSettings) -> _Weights:
-    """With the weight that is given to what is outside the masks."""
+    """The mask weights, with the weight for pixels outside the masks added."""
     mask_B1HW = weights.mask_B1HW
     return weights if mask_B1HW is None else replace(weights, mask_B1HW=mask_B1HW.clamp(min=settings.unmasked_weight))
 
@@ -113,7 +113,7 @@ def _outside(weights: _Weights) -> _Weights:
 def _uploaded(
     base: BaseModel, noised: NoisedBatch, batch: Batch, kept: Sequence[int], settings: ObjectiveSettings
 ) -> tuple[NoisedBatch, _Weights]:
-    """All the model and the loss need of a batch, by one copy; the timesteps stay for the report."""
+    """Upload everything that the model and the loss need in one copy; timesteps stay on the CPU for the report."""
     masks = [] if batch.mask_B1HW is None else [batch.mask_B1HW]
     noisy_BCHW, target_BCHW, sample_B, level_B, threshold_B, *masks = upload(
         [
@@ -131,7 +131,7 @@ def _uploaded(
 
 
 def sample_weight(batch: Batch, kept: Sequence[int], settings: ObjectiveSettings) -> Tensor:
-    """Weight of each sample, (B,): its own, times those of regularization images and of kept predictions."""
+    """Weight of each sample, (B,): its own, times those of regularization images and of base-model targets."""
     weight_B = batch.loss_weight_B.to("cpu", torch.float32).clone()
     weight_B[batch.is_regularization_B.cpu()] *= settings.prior_loss_weight
     weight_B[list(kept)] *= settings.prior_preservation_weight
@@ -181,7 +181,7 @@ def _prior_term(
     settings: ObjectiveSettings,
     noised: NoisedBatch,
 ) -> tuple[Tensor, Tensor]:
-    """Predictions for the captions without the trigger, (B, C, H, W): with the network, and the base model's own."""
+    """Predictions for the captions without the trigger, (B, C, H, W): the network's and the base model's."""
     captions = captions_to_encode(batch.captions, settings)[len(batch.captions) :]
     prediction_BCHW = base.denoise(noised.noisy_BCHW, noised.timestep_B, prior_texts, batch.sizes).float()
     return prediction_BCHW, base_prediction(base, network, noised, captions, prior_texts, batch.sizes)

@@ -1,6 +1,6 @@
-"""Prior preservation without images: the base model's own prediction as target.
+"""Prior preservation without images: the base model's own prediction is the target.
 
-Teaches the network to leave alone what it should not change, at the training images' own noise.
+Teaches the network what to leave unchanged, at the training images' own noise.
 
 Shapes: B batch, C latent channels, H W latent rows and columns.
 """
@@ -23,19 +23,19 @@ class Switchable(Protocol):
     """A network that can be switched off."""
 
     def disabled(self) -> AbstractContextManager[None]:
-        """While entered, attached modules act as the base."""
+        """Context in which attached modules act as the base model."""
         ...
 
 
 def captions_to_encode(captions: Sequence[str], settings: ObjectiveSettings) -> tuple[str, ...]:
-    """Captions the objective needs conditioning for: the batch's, then those of the extra term, if it is on."""
+    """Captions to encode: the batch's, followed by those of the extra term if it is on."""
     if settings.prior_preservation != "extra_term":
         return tuple(captions)
     return (*captions, *(without_trigger(caption, settings) for caption in captions))
 
 
 def without_trigger(caption: str, settings: ObjectiveSettings) -> str:
-    """The caption with the trigger's class in its place, or without it."""
+    """The caption with the trigger removed, or replaced by its class."""
     replaced = _pattern(settings.trigger).sub(settings.trigger_class, caption)
     if settings.trigger_class:
         return replaced
@@ -65,9 +65,9 @@ def base_prediction(
     texts: Sequence[TextConditioning],
     sizes: Sequence[ImageSize],
 ) -> Tensor:
-    """What the model predicts without the network, (B, C, H, W), float32, without gradients.
+    """The model's prediction without the network, (B, C, H, W), float32, without gradients.
 
-    Text with gradients was encoded through the network, so it is encoded again without it.
+    Conditioning with gradients was encoded through the network, so it is encoded again without it.
     """
     with network.disabled():
         is_trained = any(text.context_LD.requires_grad for text in texts)
@@ -76,6 +76,6 @@ def base_prediction(
 
 
 def _pattern(trigger: str) -> re.Pattern[str]:
-    # Captions are prompts by now, in which a bracket that is text is escaped.
+    # captions are prompts here: literal brackets are escaped
     word = re.sub(r"\\([()])", r"\\\\?\\\1", re.escape(unescaped(trigger.strip())))
     return re.compile(rf"(?<!\w){word}(?!\w)", re.IGNORECASE)

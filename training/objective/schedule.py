@@ -16,15 +16,15 @@ def snr(alphas_cumprod_T: Tensor) -> Tensor:
 
 
 def add_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor) -> Tensor:
-    """Latents at the noise level of each sample: √ᾱ·latents + √(1-ᾱ)·noise."""
+    """Latents at each sample's noise level: √ᾱ·latents + √(1-ᾱ)·noise."""
     alphas_B111 = alphas_cumprod_B[:, None, None, None]
     return alphas_B111.sqrt() * latents_BCHW + (1.0 - alphas_B111).sqrt() * noise_BCHW
 
 
 def add_flow_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor) -> Tensor:
-    """Latents of rectified flow at the noise level with that signal-to-noise ratio: (1-σ)·latents + σ·noise.
+    """Latents of rectified flow at the noise level with the same SNR: (1-σ)·latents + σ·noise.
 
-    The shares are best given in float64: σ is near 0 where ᾱ is near 1.
+    Pass ᾱ in float64 if possible: σ is near 0 where ᾱ is near 1.
     """
     signal_B, noise_share_B = alphas_cumprod_B.sqrt(), (1.0 - alphas_cumprod_B).sqrt()
     sigma_B111 = (noise_share_B / (signal_B + noise_share_B)).to(latents_BCHW)[:, None, None, None]
@@ -32,7 +32,7 @@ def add_flow_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: T
 
 
 def flow_shares(sigmas_T: Tensor) -> Tensor:
-    """ᾱ of the same signal-to-noise ratio as rectified flow has at σ, (T,), σ from 0 to 1."""
+    """ᾱ with the signal-to-noise ratio that rectified flow has at σ, (T,), σ from 0 to 1."""
     return (1.0 - sigmas_T) ** 2 / ((1.0 - sigmas_T) ** 2 + sigmas_T**2)
 
 
@@ -43,9 +43,9 @@ def velocity(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor)
 
 
 def zero_terminal_snr(alphas_cumprod_T: Tensor) -> Tensor:
-    """The schedule shifted and stretched so that the last timestep is pure noise and the first is unchanged.
+    """Shift and stretch the schedule so that the last timestep is pure noise and the first is unchanged.
 
-    Works on √ᾱ, (T,) in and out. Take the SNR of such a model from the result.
+    Works on √ᾱ, (T,) in and out. Compute the SNR of such a model from the result.
     """
     roots_T = alphas_cumprod_T.sqrt()
     first, last = roots_T[0], roots_T[-1]

@@ -18,7 +18,7 @@ class ObjectiveSettings:
     loss_type: LossType = "l2"
     """Distance of prediction and target; huber and smooth_l1 are less affected by outliers."""
     huber_schedule: HuberSchedule = "snr"
-    """How the threshold of huber and smooth_l1 follows the noise level."""
+    """How the threshold of huber and smooth_l1 depends on the noise level."""
     huber_c: float = 0.1
     """Threshold where distances turn from squared to absolute, above 0 to 1."""
     huber_scale: float = 1.0
@@ -28,13 +28,13 @@ class ObjectiveSettings:
     soft_min_snr: bool = False
     """min_snr_gamma as a smooth curve."""
     debiased_estimation: bool = False
-    """Weight 1/√SNR; beside min_snr_gamma both count, multiplied, as in sd-scripts."""
+    """Weight 1/√SNR; with min_snr_gamma, both are multiplied, as in sd-scripts."""
     p2_gamma: float | None = None
     """Exponent of the P2 weight, above 0; 1 usual. None off."""
     scale_v_pred_loss_like_noise_pred: bool = False
     """v-prediction only: weight timesteps as for noise prediction."""
     v_pred_like_loss: float = 0.0
-    """epsilon only: share of a loss weighted as for v-prediction that is added. 0 off."""
+    """epsilon only: share of an added loss that is weighted as for v-prediction. 0 off."""
     noise_offset: float = 0.0
     """Strength of a constant per channel added to the noise; 0.03-0.1 usual. 0 off."""
     noise_offset_random: bool = False
@@ -42,7 +42,7 @@ class ObjectiveSettings:
     adaptive_noise_scale: float = 0.0
     """Added to noise_offset per unit of a latent channel's mean. 0 off."""
     multires_noise_iterations: int = 0
-    """Coarser levels of noise added; 6-10 usual. 0 off."""
+    """Number of coarser noise levels to add; 6-10 usual. 0 off."""
     multires_noise_discount: float = 0.3
     """Strength of each level relative to the one before, above 0 to 1."""
     input_perturbation: float = 0.0
@@ -52,7 +52,7 @@ class ObjectiveSettings:
     min_timestep: int = 0
     """Lowest timestep trained, 0 = least noise."""
     max_timestep: int = 1000
-    """First timestep no longer trained."""
+    """First timestep that is not trained anymore."""
     timestep_distribution: TimestepDistribution = "uniform"
     """How timesteps are drawn within the range."""
     logit_mean: float = 0.0
@@ -62,22 +62,25 @@ class ObjectiveSettings:
     zero_terminal_snr: bool = False
     """Rescale the schedule so that the last timestep is pure noise; v-prediction only."""
     is_mask_area_normalized: bool = True
-    """Masked loss is the mean over the mask's area; off = over the whole picture, as sd-scripts does."""
+    """Masked loss is the mean over the mask's area; off = over the whole picture, as in sd-scripts."""
     unmasked_weight: float = 0.0
-    """Weight of what is outside a mask, 0..1: 0 nothing, 1 as much as inside."""
+    """Weight of the area outside a mask, 0..1: 0 = ignored, 1 = as much as inside."""
     unmasked_prior_weight: float = 0.0
-    """Outside a mask, weight of the loss against the base model's own prediction, 0 or more. 0 off."""
+    """Weight, outside a mask, of the loss against the base model's own prediction, 0 or more. 0 off."""
     scale_weight_norms: float = 0.0
     """Largest norm of a module's change; larger ones are scaled down after each step. 0 off, 1 usual."""
     prior_loss_weight: float = 1.0
     """Weight of regularization images, 0 or more."""
     prior_preservation: PriorPreservation = "off"
-    """Where the base model's own prediction is the target: nowhere, on regularization images, on captions without the
-    trigger, or in an extra term for each caption with the trigger taken out."""
+    """Where the base model's own prediction is the target.
+
+    Nowhere, on regularization images, on captions without the trigger, or in an extra term for each caption with its
+    trigger removed.
+    """
     prior_preservation_weight: float = 1.0
     """Weight of the loss against the base model's own prediction, 0 or more."""
     trigger: str = ""
-    """Word or tag of what is learned; needed by captions_without_trigger and extra_term."""
+    """Word or tag to be learned; needed by captions_without_trigger and extra_term."""
     trigger_class: str = ""
     """Word that replaces the trigger in the captions of extra_term, such as creature. Empty = it is removed."""
 
@@ -112,7 +115,7 @@ def check_prediction_type(settings: ObjectiveSettings, prediction_type: Predicti
 
 
 def default_objective(prediction_type: PredictionType) -> ObjectiveSettings:
-    """What is taken where nothing is said: min-SNR 5, which rectified flow has no form of."""
+    """The default objective: min-SNR 5, except for rectified flow, which has no min-SNR."""
     return ObjectiveSettings(min_snr_gamma=None) if prediction_type == "flow" else ObjectiveSettings()
 
 

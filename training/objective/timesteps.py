@@ -21,10 +21,10 @@ _SILVER = math.sqrt(2.0) - 1.0
 
 
 def draw_timesteps(settings: ObjectiveSettings, draws: Draws, num_samples: int, num_timesteps: int) -> Tensor:
-    """Timesteps (B,), int64, within the settings' range, or the fixed one of the draws.
+    """Timesteps (B,), int64, within the settings' range, or the draws' fixed timestep.
 
     Raises:
-        ValueError: If the range goes beyond the model's schedule.
+        ValueError: The range exceeds the model's schedule.
     """
     if settings.max_timestep > num_timesteps:
         raise ValueError(f"max_timestep must be at most {num_timesteps} for this model, got {settings.max_timestep}")
@@ -42,14 +42,14 @@ def _uniform(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Ten
 
 
 def _logit_normal(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Tensor:
-    """Most draws near sigmoid(mean); a larger std spreads them."""
+    """Most draws lie near sigmoid(mean); a larger std spreads them."""
     generators = draws.generators("timestep", num_samples)
     normal_B = torch.stack([torch.randn((), generator=g, dtype=torch.float64) for g in generators])
     return torch.sigmoid(settings.logit_mean + settings.logit_std * normal_B)
 
 
 def _low_discrepancy(settings: ObjectiveSettings, draws: Draws, num_samples: int) -> Tensor:
-    """Uniform in the long run and even at any time: steps follow the golden ratio, samples of a step lie apart."""
+    """Uniform in the long run and evenly spread at any time: golden-ratio steps, samples of a step far apart."""
     start = torch.rand((), generator=generator(draws.seed, "timestep start"), dtype=torch.float64).item()
     shift = start + draws.step * _GOLDEN + draws.micro_step * _SILVER
     samples = range(draws.sample_offset, draws.sample_offset + num_samples)

@@ -15,11 +15,11 @@ from ..base_model import PredictionType
 
 _LARGEST_SNR = 1000.0
 _SMALLEST_SNR = 1e-4
-"""Below any SNR of SD1.5 and SDXL (0.0047); bounds weights that grow without limit toward pure noise."""
+"""Below any SNR of SD1.5 and SDXL (0.0047); limits weights that grow without bound toward pure noise."""
 
 
 def min_snr_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType) -> Tensor:
-    """Caps the influence of low-noise timesteps: min(snr, gamma)/snr, for v-prediction min(snr, gamma)/(snr+1)."""
+    """Limit the influence of low-noise timesteps: min(snr, gamma)/snr, for v-prediction min(snr, gamma)/(snr+1)."""
     if prediction_type == "v_prediction":
         return snr_B.clamp(max=gamma) / (snr_B + 1.0)
     return gamma / snr_B.clamp(min=gamma)
@@ -31,24 +31,24 @@ def soft_min_snr_weight(snr_B: Tensor, gamma: float, prediction_type: Prediction
 
 
 def p2_weight(snr_B: Tensor, gamma: float, prediction_type: PredictionType) -> Tensor:
-    """Favors noise levels where content forms: 1/(1+snr)^gamma, times snr/(snr+1) for v-prediction."""
+    """Favor noise levels where content forms: 1/(1+snr)^gamma, times snr/(snr+1) for v-prediction."""
     return _for_prediction((1.0 + snr_B) ** -gamma, snr_B, prediction_type)
 
 
 def debiased_weight(snr_B: Tensor, prediction_type: PredictionType) -> Tensor:
-    """1/√min(snr, 1000); for v-prediction 1/(snr+1), which is what other trainers mean by it there."""
+    """1/√min(snr, 1000); for v-prediction 1/(snr+1), as in other trainers."""
     if prediction_type == "v_prediction":
         return 1.0 / (snr_B + 1.0)
     return snr_B.clamp(min=_SMALLEST_SNR, max=_LARGEST_SNR).rsqrt()
 
 
 def noise_like_weight(snr_B: Tensor) -> Tensor:
-    """Makes a velocity loss weight timesteps like a noise loss: snr/(snr+1)."""
+    """Weight a velocity loss like a noise loss: snr/(snr+1)."""
     return snr_B / (snr_B + 1.0)
 
 
 def velocity_like_weight(snr_B: Tensor) -> Tensor:
-    """Makes a noise loss weight timesteps like a velocity loss: (snr+1)/snr."""
+    """Weight a noise loss like a velocity loss: (snr+1)/snr."""
     return 1.0 + 1.0 / snr_B.clamp(min=_SMALLEST_SNR)
 
 

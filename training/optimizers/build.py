@@ -1,4 +1,4 @@
-"""From settings and the network's parameter groups to a torch optimizer, and its rates while training."""
+"""Builds a torch optimizer from settings and parameter groups, and sets its learning rates during training."""
 
 import inspect
 import math
@@ -19,11 +19,10 @@ _SET_ELSEWHERE = {"self", "params", "lr"}
 
 
 def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:
-    """The settings, if an optimizer can be built from them whatever the network is.
+    """Return the settings if an optimizer can be built from them, whatever the network is.
 
     Raises:
-        ValueError: For a missing package, arguments that are unknown or have impossible values, or rates that cannot
-            work.
+        ValueError: A package is missing, an argument is unknown or out of range, or a learning rate cannot work.
     """
     spec = find_optimizer(settings.optimizer)
     optimizer_class = spec.load()
@@ -35,10 +34,11 @@ def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:
 
 
 def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup]) -> torch.optim.Optimizer:
-    """The optimizer over all groups whose rate is above 0, each with its `base_lr`, `label` and parameter `names`.
+    """The optimizer over all groups whose learning rate is above 0, each with `base_lr`, `label` and `names`.
 
     Raises:
-        ValueError: For a missing package, unknown arguments, rates that cannot work, or nothing to train.
+        ValueError: A package is missing, an argument is unknown, a learning rate cannot work, or nothing would be
+        trained.
     """
     spec = find_optimizer(settings.optimizer)
     optimizer_class = spec.load()
@@ -81,10 +81,10 @@ def _construct(
 def optimizer_arguments(
     settings: OptimizerSettings, spec: OptimizerSpec, optimizer_class: OptimizerClass
 ) -> dict[str, Any]:
-    """Keyword arguments of the class, without parameters and rate.
+    """Keyword arguments for the class, without parameters and learning rate.
 
     Raises:
-        ValueError: For arguments the class does not take, with the list of those it takes.
+        ValueError: An argument that the class does not take; the message lists those it takes.
     """
     accepted = accepted_arguments(optimizer_class)
     given = {spec.aliases.get(name, name): value for name, value in parse_arguments(settings.arguments).items()}
@@ -95,7 +95,7 @@ def optimizer_arguments(
 
 
 def _check_eps(arguments: Mapping[str, Value]) -> None:
-    """Refuses what is 0 in float32: a gradient of 0, which every down matrix has at first, is divided by it alone."""
+    """Refuse an eps that is 0 in float32: the down matrices' first gradients are 0, and 0 / 0 is no number."""
     smallest = torch.finfo(torch.float32).tiny
     for name, value in arguments.items():
         values = cast("tuple[Value, ...]", value) if isinstance(value, tuple) else (value,)
@@ -107,26 +107,26 @@ def _check_eps(arguments: Mapping[str, Value]) -> None:
 
 
 def _needs_one_rate(spec: OptimizerSpec, arguments: dict[str, Any]) -> bool:
-    """True where the optimizer finds the step size itself; relative_step is Adafactor's way to."""
+    """True if the optimizer finds the step size itself; Adafactor does with relative_step."""
     return spec.is_adaptive or bool(arguments.get("relative_step"))
 
 
 def accepted_arguments(optimizer_class: OptimizerClass) -> set[str]:
-    """Names a user may set; the rate has fields of its own."""
+    """Names of arguments a user may set; the learning rate has fields of its own."""
     parameters = inspect.signature(optimizer_class.__init__).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return named - _SET_ELSEWHERE
 
 
 def set_rates(optimizer: torch.optim.Optimizer, multiplier: float) -> None:
-    """Sets every group's rate to its base rate times the multiplier; an optimizer that finds its rate is left alone."""
+    """Set every group's learning rate to base rate times multiplier, unless the optimizer finds its own."""
     for group in optimizer.param_groups:
         if group["base_lr"] is not None:
             group["lr"] = group["base_lr"] * multiplier
 
 
 def effective_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Rate by group label as it takes effect: d x lr for adaptive optimizers, the found one for Adafactor's own."""
+    """Learning rate in effect, by group label: d x lr for adaptive optimizers, the found one for Adafactor."""
     return {group["label"]: _effective_rate(optimizer, group) for group in optimizer.param_groups}
 
 

@@ -1,6 +1,6 @@
-"""The optimizers by name: where each comes from, the rate it wants and how its arguments are called elsewhere.
+"""The optimizers by name: package, usual learning rates, and other trainers' names for their arguments.
 
-What is not listed here is looked up in the pytorch-optimizer library.
+Names that are not listed here are looked up in the pytorch-optimizer library.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 OptimizerClass = type[torch.optim.Optimizer]
 
 _KOHYA_NAMES = {"decouple": "weight_decouple", "use_bias_correction": "bias_correction"}
-"""Argument names of the original Prodigy and D-Adaptation, which shared settings quote."""
+"""Argument names of the original Prodigy and D-Adaptation, used in shared settings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,25 +24,25 @@ class OptimizerSpec:
     module: str = "pytorch_optimizer"
     """Python module that holds the class; imported when the optimizer is built."""
     package: str = "pytorch-optimizer"
-    """What pip installs it from; named when it is missing."""
+    """Package to install with pip; named in the message if it is missing."""
     is_adaptive: bool = False
-    """Finds its own step size d; the rate multiplies it and has to be one for all parameters."""
+    """Finds its own step size d. The learning rate multiplies d and must be the same for all parameters."""
     usual_rate: float = 1e-4
-    """Rate named as remedy when one is refused."""
+    """Learning rate suggested when another one is refused."""
     lowest_rate: float = 1e-8
-    """Below this the optimizer surely learns nothing."""
+    """Learning rates below this train nothing."""
     highest_rate: float = 0.1
-    """From this up it surely destroys the network."""
+    """Learning rates from here up destroy the network."""
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
     """Arguments that differ from the library's own defaults."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other trainers' argument names -> this library's."""
 
     def load(self) -> OptimizerClass:
-        """The class.
+        """Import the class.
 
         Raises:
-            ValueError: Naming the package to install when it is missing.
+            ValueError: The package is missing; the message says how to install it.
         """
         try:
             return getattr(import_module(self.module), self.name)
@@ -77,7 +77,7 @@ OPTIMIZERS: tuple[OptimizerSpec, ...] = (
         defaults={"split_groups": False},
     ),
 )
-"""Offered by name in the node, most used first."""
+"""Optimizers in the node's list, most used first."""
 
 _SYNONYMS = {
     "adamwschedulefree": "schedulefreeadamw",
@@ -106,14 +106,14 @@ _REFUSED = {
         _NOT_EXACT,
     ),
 }  # fmt: skip
-"""Optimizers of the library that cannot keep this pack's promises, and why."""
+"""Optimizers of the library that cannot be used here, and why."""
 
 
 def find_optimizer(name: str) -> OptimizerSpec:
-    """The optimizer of that name; case, `-`, `_` and spaces do not matter.
+    """Find an optimizer by name; case, `-`, `_` and spaces do not matter.
 
     Raises:
-        ValueError: Naming the known ones, or why this one cannot be used.
+        ValueError: The name is unknown, or the optimizer cannot be used here; the message says which.
     """
     key = _key(name)
     key = _SYNONYMS.get(key, key)

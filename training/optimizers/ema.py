@@ -1,4 +1,7 @@
-"""Running average of a network's parameters, often better than the last ones (https://arxiv.org/abs/2312.02696)."""
+"""Exponential moving average of a network's parameters, often better than the last ones.
+
+Karras et al. 2024, https://arxiv.org/abs/2312.02696.
+"""
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -12,19 +15,19 @@ NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 
 class Ema:
-    """Exponential moving average of named parameters, in their own precision, on their device."""
+    """Average of named parameters, in their precision and on their device."""
 
     def __init__(self, named_parameters: NamedParameters) -> None:
-        """Starts from the parameters as they are."""
+        """Start from the current parameters."""
         self._averages = {name: parameter.detach().clone() for name, parameter in named_parameters}
         self._applied: Mapping[str, Tensor] = {}
-        """Parameters that hold the average now, while its place holds theirs."""
+        """Parameters that currently hold the average, while the average's storage holds their values."""
 
     @torch.no_grad()
     def update(self, named_parameters: NamedParameters, step: int, decay: float) -> None:
-        """Moves the average toward the parameters after an optimizer step, counted from 0.
+        """Move the average toward the parameters after an optimizer step, counted from 0.
 
-        A decay of 0 keeps no average: it becomes the parameters, bit for bit.
+        With a decay of 0 it becomes the parameters, bit for bit.
         """
         share = 1.0 - decay_at(step, decay)
         own = {name: parameter.detach() for name, parameter in named_parameters}
@@ -34,7 +37,7 @@ class Ema:
 
     @contextmanager
     def applied(self, named_parameters: NamedParameters) -> Generator[None, None, None]:
-        """While entered, the parameters hold the average; afterwards their own values, bit for bit."""
+        """Context in which the parameters hold the average; afterwards they have their own values, bit for bit."""
         parameters = dict(named_parameters)
         self._swap(parameters)
         self._applied = parameters
@@ -46,22 +49,22 @@ class Ema:
 
     @torch.no_grad()
     def _swap(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """One after the other: a card may have no room for a copy of all."""
+        """Swap one parameter at a time, since a GPU may lack memory for a copy of all."""
         for name, parameter in parameters.items():
             own = parameter.detach().clone()
             parameter.copy_(self._averages[name])
             self._averages[name].copy_(own)
 
     def state(self) -> dict[str, Tensor]:
-        """Averages by parameter name, copies on the processor, to be saved."""
+        """Averages by parameter name, copied to the CPU, for saving."""
         averages = self._applied or self._averages
         return {name: average.detach().to("cpu", copy=True) for name, average in averages.items()}
 
     def load_state(self, averages: Mapping[str, Tensor]) -> None:
-        """Takes up saved averages.
+        """Load saved averages.
 
         Raises:
-            ValueError: If their names are not this network's.
+            ValueError: Their names do not match this network's parameters.
         """
         if set(averages) != set(self._averages):
             missing = sorted(set(self._averages) ^ set(averages))[:3]
@@ -71,5 +74,5 @@ class Ema:
 
 
 def decay_at(step: int, decay: float) -> float:
-    """Decay of the update after a step, from 0: rises from 0.1 to the full one, so that the start is forgotten."""
+    """Decay of the update after a step, from 0: rises from 0.1 to the full decay, so that the start is forgotten."""
     return min(decay, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""What an optimizer asks of a group of parameters."""
+"""What an optimizer needs to know about a group of parameters."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,16 +9,16 @@ from ..base_model import PartName
 
 
 class TrainableGroup(Protocol):
-    """Parameters that share a rate; `networks.ParameterGroup` is one."""
+    """Parameters with the same learning rate; `networks.ParameterGroup` implements it."""
 
     @property
     def part(self) -> PartName:
-        """Part of the base model they change."""
+        """Part of the base model."""
         ...
 
     @property
     def block_weight(self) -> float:
-        """Learning weight of their block; 1 = the part's rate."""
+        """Learning weight of their block; 1 = the part's learning rate."""
         ...
 
     @property
@@ -33,5 +33,5 @@ class TrainableGroup(Protocol):
 
     @property
     def parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
-        """What is trained, with names."""
+        """The trained parameters by name."""
         ...

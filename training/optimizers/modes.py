@@ -1,6 +1,6 @@
-"""Schedule-free optimizers step from other weights than they are judged by: which of the two the network holds.
+"""Schedule-free optimizers keep two sets of weights, for training and evaluation; this switches between them.
 
-No-ops for every other optimizer.
+No effect for other optimizers.
 """
 
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 _KEPT = "training_weights"
-"""Group entry that holds the training weights while the evaluation weights are in."""
+"""Group entry that keeps the training weights while the evaluation weights are in the network."""
 
 
 def is_schedule_free(optimizer: torch.optim.Optimizer) -> bool:
-    """True if the optimizer knows two kinds of weights."""
+    """True if the optimizer has separate weights for evaluation."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
 
@@ -23,7 +23,7 @@ def has_evaluation_weights(optimizer: torch.optim.Optimizer) -> bool:
 
 @torch.no_grad()
 def use_evaluation_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Puts in the weights to save, sample and validate with, for as long as no step is taken."""
+    """Switch to the weights for saving, sampling and validation. No step may be taken meanwhile."""
     if not is_schedule_free(optimizer) or has_evaluation_weights(optimizer):
         return
     for group in optimizer.param_groups:
@@ -33,9 +33,9 @@ def use_evaluation_weights(optimizer: torch.optim.Optimizer) -> None:
 
 @torch.no_grad()
 def use_training_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Puts the weights to step from back in, bit for bit.
+    """Switch back to the training weights, bit for bit.
 
-    The optimizer's own way back rounds, so a preview would change the run; the weights are kept aside instead.
+    The optimizer's own way back rounds, so a preview would change the run; hence the weights are kept as they were.
     """
     if not is_schedule_free(optimizer):
         return

@@ -1,4 +1,4 @@
-"""Rates of the parameter groups, and the refusal of rates that cannot work."""
+"""Learning rates of the parameter groups, and the refusal of those that cannot work."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,18 +10,18 @@ from .groups import TrainableGroup
 from .settings import OptimizerSettings
 
 RateSource = Literal["given", "factor of d", "found"]
-"""Where a rate comes from: the settings; the settings times a step size d found while training; found wholly."""
+"""Where a learning rate comes from: given; given, times a step size d found in training; found entirely."""
 
 
 def rate_source(settings: OptimizerSettings) -> RateSource:
-    """Where the rate of an optimizer comes from; relative_step is Adafactor's way to find its own."""
+    """Where an optimizer's learning rate comes from; Adafactor finds its own with relative_step."""
     if parse_arguments(settings.arguments).get("relative_step"):
         return "found"
     return "factor of d" if find_optimizer(settings.optimizer).is_adaptive else "given"
 
 
 def part_rate(settings: OptimizerSettings, part: PartName) -> float:
-    """Base rate of the U-Net, or of a text encoder."""
+    """Base learning rate of the U-Net or of a text encoder."""
     rate = settings.unet_lr if part == "unet" else settings.text_encoder_lr
     if part == "text_encoder_2" and settings.text_encoder_2_lr is not None:
         rate = settings.text_encoder_2_lr
@@ -29,13 +29,13 @@ def part_rate(settings: OptimizerSettings, part: PartName) -> float:
 
 
 def group_rate(settings: OptimizerSettings, group: TrainableGroup) -> float:
-    """Rate of one group: of its part, times block weight, LoRA+ ratio and the compensation of its scale."""
+    """Learning rate of one group: its part's, times block weight, LoRA+ ratio and alpha compensation."""
     loraplus = settings.loraplus_ratio if group.is_up else 1.0
     return part_rate(settings, group.part) * group.block_weight * loraplus / _damping(settings, group)
 
 
 def group_label(settings: OptimizerSettings, group: TrainableGroup) -> str:
-    """What charts call the group: its part, and what makes its rate differ."""
+    """Name of a group in charts: its part, and why its learning rate differs."""
     block = f" x{group.block_weight:g}" if group.block_weight != 1.0 else ""
     up = " up" if group.is_up and settings.loraplus_ratio != 1.0 else ""
     scale = f" alpha/{1 / group.scale:g}" if settings.alpha_compensation != "none" else ""
@@ -43,10 +43,10 @@ def group_label(settings: OptimizerSettings, group: TrainableGroup) -> str:
 
 
 def check_rates(settings: OptimizerSettings, spec: OptimizerSpec, needs_one_rate: bool) -> None:
-    """Refuses rates the optimizer surely cannot learn with, before a network is known.
+    """Refuse learning rates that the optimizer cannot train with, before the network exists.
 
     Raises:
-        ValueError: With the reason and the remedy.
+        ValueError: With the reason and a value that works.
     """
     if needs_one_rate:
         _check_multipliers(settings, spec)
@@ -68,10 +68,10 @@ def check_rates(settings: OptimizerSettings, spec: OptimizerSpec, needs_one_rate
 
 
 def check_one_rate(spec: OptimizerSpec, rated: Sequence[tuple[TrainableGroup, float]]) -> None:
-    """Refuses groups with different rates, for an optimizer that finds one step size for all of them.
+    """Refuse groups with different learning rates for an optimizer that finds one step size for all.
 
     Raises:
-        ValueError: With the reason and the remedy.
+        ValueError: With the reason and what to change.
     """
     weights = sorted({group.block_weight for group, _ in rated})
     if len(weights) > 1:
@@ -102,7 +102,7 @@ def _reason(spec: OptimizerSpec) -> str:
 
 
 def _damping(settings: OptimizerSettings, group: TrainableGroup) -> float:
-    """What the compensation divides the rate by; scale = alpha / rank damps the early growth of the change."""
+    """Divisor of the learning rate for alpha compensation; scale = alpha / rank damps early growth."""
     if settings.alpha_compensation == "none":
         return 1.0
     return group.scale**0.5 if settings.alpha_compensation == "sqrt" else group.scale

@@ -1,7 +1,7 @@
-"""Learning-rate schedules as pure functions of the step, and the multiplier of every step of a run.
+"""Learning-rate schedules as pure functions of the step.
 
-A schedule is warmup, then a shape over the rest. Shapes take the progress x, 0 at the end of the warmup and 1 at the
-end of the run, and give a factor in 0..1; `min_ratio` lifts the end of every falling shape.
+A schedule is a warmup followed by a shape. Shapes take the progress x, 0 at the end of the warmup and 1 at the end of
+the run, and give a factor in 0..1; `min_ratio` raises the end of every falling shape.
 
 Sources: SGDR (cosine, restarts) https://arxiv.org/abs/1608.03983; inverse square root https://arxiv.org/abs/2106.04560;
 warmup-stable-decay https://arxiv.org/abs/2404.06395; REX https://arxiv.org/abs/2107.04197.
@@ -33,25 +33,25 @@ class ScheduleSettings:
     schedule: ScheduleName = "constant"
     """Shape after the warmup."""
     warmup_steps: float = 0.0
-    """Rise from 0 to the full rate: steps from 1 up, a share of the stage below 1. 0 off."""
+    """Rise from 0 to the full learning rate: in steps if 1 or more, as a share of the stage if below 1. 0 off."""
     warmup_from_min: bool = False
-    """The warmup begins at min_ratio instead of 0, as warmup_stable_decay does in sd-scripts."""
+    """Start the warmup at min_ratio instead of 0, as sd-scripts does for warmup_stable_decay."""
     decay_steps: float = 0.2
-    """Length of the fall at the end of warmup_stable_decay: steps from 1 up, a share of the stage below 1."""
+    """Length of warmup_stable_decay's final fall: in steps if 1 or more, as a share of the stage if below 1."""
     cycles: int = 1
     """Half waves of cosine_with_restarts, at least 1; 1 is the plain cosine."""
     power: float = 2.0
     """Exponent of polynomial, above 0; 1 is linear."""
     min_ratio: float = 0.0
-    """Share of the full rate left at the end of every falling shape, 0..1. 0 off."""
+    """Share of the full learning rate left at the end of every falling shape, 0..1. 0 off."""
     timescale: float = 0.0
-    """Steps after which inverse_sqrt has its full slope; 0 takes the warmup's length, or 10000 without one."""
+    """Steps after which inverse_sqrt has its full slope; 0 = the length of the warmup, or 10000 without one."""
 
     def __post_init__(self) -> None:
-        """Refuses values no schedule can be built from.
+        """Refuse values that give no schedule.
 
         Raises:
-            ValueError: With the name, the range and the value of the field.
+            ValueError: With field, allowed range and value.
         """
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
@@ -68,9 +68,9 @@ class ScheduleSettings:
 
 
 def schedule_multiplier(schedule: ScheduleSettings, step: int, total_steps: int) -> float:
-    """Factor on the base rate for one optimizer step, in 0..1.
+    """Factor on the base learning rate for one optimizer step, in 0..1.
 
-    Steps count from 0, so the last step of a run is `total_steps - 1` and the end of a shape is reached just after it.
+    Steps count from 0: the last step of a run is `total_steps - 1`, and a shape ends just after it.
     """
     warmup_steps = length_in_steps(schedule.warmup_steps, total_steps)
     if step < warmup_steps:
@@ -86,12 +86,12 @@ def schedule_multiplier(schedule: ScheduleSettings, step: int, total_steps: int)
 
 
 def length_in_steps(length: float, total_steps: int) -> int:
-    """Steps of a length given as steps (from 1 up) or as a share of the whole (below 1)."""
+    """Convert a length to steps: 1 or more are steps, below 1 is a share of the total."""
     return round(length * total_steps) if length < 1 else round(length)
 
 
 def _progress(step: int, start: int, end: int) -> float:
-    """Position of a step between two others, held within 0..1."""
+    """Position of a step between two others, clamped to 0..1."""
     return min(max((step - start) / max(end - start, 1), 0.0), 1.0)
 
 
@@ -118,7 +118,7 @@ def _logarithmic(progress: float) -> float:
 
 
 def _rex(progress: float) -> float:
-    """Stays above the straight line: the reflected exponential, (1 - x) / (1 - x / 2)."""
+    """Above the straight line: the reflected exponential, (1 - x) / (1 - x / 2)."""
     return (1.0 - progress) / (1.0 - progress / 2.0)
 
 

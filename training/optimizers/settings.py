@@ -1,4 +1,4 @@
-"""What a user decides about the optimizer; checked here."""
+"""Settings of the optimizer, checked here."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,18 +12,18 @@ AlphaCompensation = Literal["none", "sqrt", "full"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerSettings:
-    """Optimizer, rates and schedule of a stage."""
+    """Optimizer, learning rates and schedule of a stage."""
 
     optimizer: str = "AdamW"
     """A name of `OPTIMIZERS`, or any of the pytorch-optimizer library; case, `-` and `_` do not matter."""
     learning_rate: float = 2e-4
-    """Base rate, above 0. Adaptive optimizers find their own and want 1 here."""
+    """Base learning rate, above 0. Adaptive optimizers find their own and want 1 here."""
     unet_lr: float | None = None
-    """Rate of the U-Net; None = learning_rate, 0 = frozen."""
+    """Learning rate of the U-Net; None = learning_rate, 0 = frozen."""
     text_encoder_lr: float | None = None
-    """Rate of the text encoders; None = learning_rate, 0 = frozen."""
+    """Learning rate of the text encoders; None = learning_rate, 0 = frozen."""
     text_encoder_2_lr: float | None = None
-    """Rate of SDXL's second text encoder; None = that of the first, 0 = frozen."""
+    """Learning rate of SDXL's second text encoder; None = that of the first, 0 = frozen."""
     weight_decay: float = 0.01
     """Pull of the parameters toward 0. 0 off."""
     max_grad_norm: float = 1.0
@@ -31,20 +31,26 @@ class OptimizerSettings:
     arguments: str = ""
     """Further arguments of the optimizer, `name=value` separated by spaces, values as Python literals."""
     loraplus_ratio: float = 1.0
-    """Rate of the up matrices over that of the rest, above 0; 1 off, 16 in LoRA+ (https://arxiv.org/abs/2402.12354)."""
+    """Learning rate of the up matrices relative to the others, above 0.
+
+    1 off; 16 in LoRA+ (https://arxiv.org/abs/2402.12354).
+    """
     alpha_compensation: AlphaCompensation = "none"
-    """Undoes the damping of scale = alpha / rank on the rate: none, sqrt (divides by √scale: late steps keep their
-    size) or full (divides by scale: the start keeps its speed)."""
+    """How the learning rate makes up for a small scale = alpha / rank.
+
+    none; sqrt: divides by √scale, which keeps the size of late steps; full: divides by scale, which keeps the initial
+    speed.
+    """
     ema_decay: float = 0.0
-    """Decay of the running average of the network that is saved and sampled, 0..1. 0 off; 0.99 is about 100 steps."""
+    """Decay of the moving average that is saved and sampled, 0..1. 0 off; 0.99 averages about 100 steps."""
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    """How the rates change over the stage."""
+    """How the learning rates change over the stage."""
 
     def __post_init__(self) -> None:
-        """Refuses what no optimizer accepts; what one optimizer refuses is said by `build_optimizer`.
+        """Refuse what no optimizer accepts; `build_optimizer` refuses what the chosen one does not accept.
 
         Raises:
-            ValueError: With the name, the range and the value of the field.
+            ValueError: With field, allowed range and value.
         """
         find_optimizer(self.optimizer)
         parse_arguments(self.arguments)

@@ -1,7 +1,7 @@
 """An optimizer's exact state as flat tensors and JSON, and back.
 
-What a step changes is kept: the state of every parameter and the entries of a group that are no settings, such as
-Prodigy's d. Settings come from the optimizer it is loaded into, so that a stage can go on with another rate.
+Saves what a step changes: the state of every parameter, and entries of a group that are not settings, such as Prodigy's
+d. Settings come from the optimizer that loads the state, so the next stage can use another learning rate.
 """
 
 import math
@@ -20,7 +20,7 @@ _OWN_ENTRIES = {"params", "lr", "initial_lr", "label", "base_lr", "names"}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything needed to go on bit for bit: tensors by name, copied to the CPU, and JSON that refers to them."""
+    """Everything needed to resume bit for bit: tensors by name, copied to the CPU, and JSON that refers to them."""
     assert not has_evaluation_weights(optimizer), "the state belongs to the training weights"
     tensors: dict[str, Tensor] = {}
     groups = [
@@ -37,7 +37,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], data: Mapping[str, Any]
 ) -> None:
-    """Takes up a state that `optimizer_state` gave, onto the parameters' devices.
+    """Load a state from `optimizer_state` onto the parameters' devices.
 
     Parameter groups may differ, for instance if the next stage has other learning rates. Parameters are matched by
     name; one that was not trained before starts with fresh state. A group without a counterpart takes the first one's.
@@ -76,10 +76,10 @@ def _changing_entries(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Json:
-    """JSON of a value made of dicts, sequences, numbers and tensors; tensors go into `tensors` under their path.
+    """JSON of a value made of dicts, sequences, numbers and tensors; tensors go into `tensors` by path.
 
     Raises:
-        TypeError: For anything else, since a state that cannot be saved whole must not be saved.
+        TypeError: For anything else, since a state must be saved completely or not at all.
     """
     if isinstance(value, Tensor):
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
@@ -99,7 +99,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Json:
 
 
 def _unpack(value: Json, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
-    """The inverse of `_pack`; tensors are copied to the device."""
+    """Inverse of `_pack`; tensors are copied to the device."""
     if isinstance(value, list):
         return [_unpack(item, tensors, device) for item in value]
     if not isinstance(value, dict):
@@ -113,7 +113,7 @@ def _unpack(value: Json, tensors: Mapping[str, Tensor], device: torch.device) ->
 
 
 def _steps_on_cpu(group: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Torch's own optimizers want their step counters on the CPU, unless the whole step runs on the device."""
+    """Move step counters to the CPU, where torch's optimizers want them unless the whole step runs on the device."""
     step = state.get("step")
     if isinstance(step, Tensor) and not (group.get("capturable") or group.get("fused")):
         return {**state, "step": step.cpu()}
