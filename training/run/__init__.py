@@ -1,1 +1,1 @@
-"""A run as a thing on disk: folder, identity, state, metrics, lock."""
+"""A run on disk: folder, identity, state, metrics, lock."""

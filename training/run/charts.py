@@ -1,4 +1,4 @@
-"""The charts of a run: loss, loss by noise level, learning rates, norms; from its metrics."""
+"""The charts of a run, drawn from its metrics: loss, loss by noise level, learning rates, norms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from ..drawing.paper import COLORS, faint
 from .metrics import read_metrics
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))
-"""Timesteps, [from, to): little noise to much."""
+"""Timesteps [from, to), from little noise to much."""
 
 
 def draw_run(metrics: Path, width: int, panel_height: int, is_log: bool) -> Image.Image:
-    """All charts of a run, one below the other; what was not recorded is left out."""
+    """All charts of a run, one below the other, without those that have no data."""
     lines = list(read_metrics(metrics))
     steps = [line for line in lines if "loss" in line]
     panels = [
@@ -28,7 +28,7 @@ def draw_run(metrics: Path, width: int, panel_height: int, is_log: bool) -> Imag
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Exponential moving average in which each value counts `weight` times the one after it; no pull of a start."""
+    """Exponential moving average where each value weighs `weight` times the next; not biased toward the start."""
     total = count = 0.0
     smoothed: list[float] = []
     for value in values:
@@ -38,7 +38,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 
 def smoothing_weight(num_points: int) -> float:
-    """The mean reaches over about a twentieth of the points, 3 to 100."""
+    """Smoothing weight that averages over about a twentieth of the points, 3 to 100."""
     return 1.0 - 1.0 / max(3.0, min(100.0, num_points / 20))
 
 

@@ -1,4 +1,4 @@
-"""The figures of a run's steps as curves. A run that is watched is asked for often: no line is parsed twice."""
+"""A run's metrics as curves. The page asks often while a run trains, so no line is parsed twice."""
 
 import json
 import math
@@ -11,35 +11,35 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 MAX_POINTS = 1500
-"""Points of a curve; more than a chart has pixels is of no use."""
+"""Points per curve; a chart has no more pixels."""
 MAX_REMEMBERED = 8
-"""Runs whose figures are kept in memory."""
+"""Maximum number of runs whose metrics are kept in memory."""
 TAIL_BYTES = 256
-"""So much of what was read last must still be there, or the file is another one."""
+"""Length of the last bytes read that must be unchanged; otherwise the file was replaced."""
 RATE_STEPS = 20
-"""Steps over which the speed is taken."""
+"""Steps over which the speed is averaged."""
 
 
 @dataclass(kw_only=True)
 class Curves:
-    """Figures of a run's steps in columns of equal length, and what was measured between steps."""
+    """Metrics of a run's steps in columns of equal length, and measurements made between steps."""
 
     step: list[int] = field(default_factory=list[int])
     loss: list[float | None] = field(default_factory=list[float | None])
     learning_rate: list[float | None] = field(default_factory=list[float | None])
-    """Of the group with the largest one."""
+    """Learning rate of the group with the largest one."""
     grad_norm: list[float | None] = field(default_factory=list[float | None])
     epoch: list[int] = field(default_factory=list[int])
     validation: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     """(step, loss) of the held-out images."""
     num_steps: int = 0
-    """Steps before thinning."""
+    """Number of steps before thinning."""
     rate: float | None = None
-    """Steps a second, of the last steps."""
+    """Steps per second, over the last steps."""
 
 
 class CurveReader:
-    """Reads what a `metrics.jsonl` has gained since the last time; all of it where the file was cut or replaced."""
+    """Reads the lines added to a `metrics.jsonl` since the last call; the whole file if it was cut or replaced."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,7 +55,7 @@ class CurveReader:
         self._thinned: dict[int, Curves] = {}
 
     def read(self, max_points: int) -> Curves:
-        """The curves as they are now; not to be changed by who gets them."""
+        """The current curves; callers must not change them."""
         with self._lock:
             try:
                 with self._path.open("rb") as file:
@@ -75,7 +75,7 @@ class CurveReader:
             file.seek(0)
         self._file_id = (stat.st_dev, stat.st_ino)
         found = file.read()
-        whole = found[: found.rfind(b"\n") + 1]  # a line that is being written is read the next time
+        whole = found[: found.rfind(b"\n") + 1]  # a line still being written is read next time
         if not whole:
             return
         self._offset += len(whole)
@@ -105,7 +105,7 @@ _readers_lock = threading.Lock()
 
 
 def read_curves(path: Path, max_points: int = MAX_POINTS) -> Curves:
-    """The figures of `metrics.jsonl`; of many steps, each point is the mean of its neighbors."""
+    """The curves of a `metrics.jsonl`; with many steps, each point is the mean of neighboring ones."""
     with _readers_lock:
         reader = _readers.setdefault(path, CurveReader(path))
         _readers.move_to_end(path)
@@ -151,5 +151,5 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def finite(value: float) -> float | None:
-    """The number, or None where JSON has no word for it."""
+    """The number, or None if it is not finite, which JSON cannot hold."""
     return float(value) if math.isfinite(value) else None

@@ -1,6 +1,6 @@
-"""What a name takes on the disk: what a run will write, what is there, and what may be deleted to free space.
+"""Disk usage of a LoRA name: what a run will write, what exists, and what may be deleted to free space.
 
-Deleting is the user's act; nothing here deletes.
+Only users delete; nothing here does.
 """
 
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from .folder import RunFolder, current_run, lora_files, run_ids
 from .saver import STATES_KEPT, SaveSettings
 
 MOMENTS = 2
-"""Numbers that a usual optimizer keeps for each weight; some keep fewer."""
+"""Numbers that a typical optimizer keeps per weight; some keep fewer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiskUse:
-    """Bytes that a name has on the disk."""
+    """Bytes that a name occupies."""
 
     loras: int
-    """What people see: the latest LoRA and the kept steps."""
+    """What users see: the latest LoRA and the kept steps."""
     current: int
-    """Private folder of the run that they belong to: states, figures, pictures."""
+    """Private folder of the run they belong to: states, metrics, pictures."""
     earlier: dict[str, int]
-    """By id, the private folders of all other runs. Each may be deleted; its LoRAs go with it."""
+    """Private folders of all other runs, by id. Each may be deleted; its LoRAs go with it."""
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all."""
         return self.loras + self.current + sum(self.earlier.values())
 
 
 def disk_use(root: Path) -> DiskUse:
-    """What is there under a name."""
+    """Measure what exists under a name."""
     owner = current_run(root)
     sizes = {run_id: _size(RunFolder(root, run_id).private) for run_id in run_ids(root)}
     loras = sum(path.stat().st_size for path in lora_files(root, root.name))
@@ -40,7 +40,7 @@ def disk_use(root: Path) -> DiskUse:
 
 
 def bytes_to_write(job: TrainJob, saving: SaveSettings, step: int) -> int:
-    """About what the rest of a run will add: LoRAs of the steps that are kept, the latest, states."""
+    """Approximate bytes that the rest of a run will add: kept steps, latest LoRA, states."""
     numbers = sum(parameter.numel() for _, parameter in job.network.named_parameters())
     width = {"float32": 4, "float16": 2, "bfloat16": 2}[saving.save_dtype]
     ends = {stage.end for stage in job.stages}
@@ -52,7 +52,7 @@ def bytes_to_write(job: TrainJob, saving: SaveSettings, step: int) -> int:
 
 
 def disk_note(job: TrainJob, saving: SaveSettings, root: Path, step: int) -> str:
-    """What a run will write and what earlier runs of the name hold, for people."""
+    """A note for the node: what a run will write, and what earlier runs of the name occupy."""
     earlier = sum(disk_use(root).earlier.values())
     held = f"; earlier runs of {root.name} hold {_mb(earlier)} in {root.name}/.run" if earlier > 100e6 else ""
     limit = "" if saving.keep_last else ", all kept steps (keep_last 0) among it"

@@ -1,4 +1,4 @@
-"""Finds the run on disk that a wanted one continues, or begins a new one."""
+"""Finds the run on disk that the wanted run continues, or starts a new one."""
 
 import logging
 from contextlib import ExitStack
@@ -18,20 +18,20 @@ from .take_over import copy_run, same_elsewhere
 
 
 def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[str, Any]) -> FoundRun:
-    """What the wanted run goes on from, the first of these that there is.
+    """Where the wanted run continues: the first of these that exists.
 
-    1. the furthest run of this name and identity, its plan extended as wanted
-    2. a kept step of such a run, where fewer steps are wanted than it has
-    3. the weights of a run with other data, where `on_dataset_change` says so
-    4. a kept state that a longer or another plan has in common with the wanted one, copied
-    5. a run of this identity under another name, copied
-    6. nothing: a new run
+    1. the furthest run with this name and identity, its plan extended as wanted
+    2. a kept step of such a run, if fewer steps are wanted than it has
+    3. the weights of a run with other data, if `on_dataset_change` says so
+    4. a copy of a kept state that a run with a longer or different plan shares with the wanted one
+    5. a copy of a run with this identity under another name
+    6. a new run
 
-    The caller holds the lock, so what half-written files there are come from a process that died. No LoRA that people
-    see is touched; the run takes the name when it saves (`take_name`).
+    The caller holds the lock, so half-written files can only come from a process that died. No visible LoRA is changed
+    here; the run takes over the name when it saves (`take_name`).
 
     Raises:
-        Unreadable: A record or state is there and the system refuses to read it now.
+        Unreadable: A record or state exists but the system refuses to read it now.
     """
     notes = tuple(filter(None, [adopt_files(root), repair(root)]))
     run = replace(_found(root, key, settings), notes=notes)
@@ -58,7 +58,7 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     )
     if settings.on_dataset_change == "continue" and (other := _with_other_data(root, folders, key)):
         return begun if begun and begun.record.parent else other
-    # Steps under a schedule of their own are for the run that was lengthened: a copy has the bits of a new run.
+    # Steps under a schedule of their own are for the lengthened run only: a copy has the bits of a new run.
     exactly = replace(settings, on_more_steps="stretch")
     if branch := _branched(folders, key, exactly):
         return branch
@@ -67,7 +67,7 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:
-    """The newest state of a run that can be read whole."""
+    """The newest state of a run that can be read completely."""
     for path in reversed(folder.states().values()):
         saved = load_state(path)
         if saved is not None:
@@ -81,14 +81,14 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
         return None
     last = max(folder.states(), default=0)
     if continue_segments(record.segments, last, key.stages, settings.on_more_steps) is None:
-        return None  # told by names alone: reading the states of every run would cost seconds
+        return None  # judged by file names alone: reading the states of every run would take seconds
     saved = newest_state(folder)
     step = saved.step if saved else 0
     segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
     assert segments is not None, "fewer steps fit where more did"
     start = _parent_state(folder.root, record.parent) if saved is None and record.parent else None
     if saved is None and record.parent and start is None:
-        return None  # the weights it began from are gone: trained from others, it would be another run
+        return None  # its start weights are gone: from others, it would be a different run
     record = replace(record, dataset=key.dataset, segments=tuple(segments))
     stays = settings.after_stop == "stay" and step > 0 and is_stopped_at(folder, step)
     return FoundRun(
@@ -98,19 +98,19 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
 
 
 def _kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A run that was trained further than is wanted now, at the wanted step, if that was kept."""
+    """The wanted step of a run that was trained further, if that step was kept."""
     record = _record_of(folder, key, settings)
     step = sum(stage.steps for stage in key.stages)
     if record is None or not is_prefix(key.stages, record.segments) or step not in folder.step_loras():
         return None
     if step >= sum(segment.steps for segment in record.segments):
-        return None  # its own end: the state decides, which is exact
+        return None  # its last step: use the state, which is exact
     record = replace(record, segments=key.stages)
     return FoundRun(folder=folder, record=record, step=step, saved=load_state(folder.state(step)), is_kept_step=True)
 
 
 def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A copy of the run that has most in common with the wanted one, from its last state that both have."""
+    """A copy of the run that shares the most with the wanted one, from the last state they share."""
     places = [(step, folder) for folder in folders for step in folder.states()]
     for step, folder in sorted(places, key=lambda place: place[0], reverse=True):
         record = _record_of(folder, key, settings)
@@ -129,7 +129,7 @@ def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> 
 
 
 def _record_of(folder: RunFolder, key: RunKey, settings: FindSettings) -> RunRecord | None:
-    """The record of a run whose weights the wanted run could have; None for any other."""
+    """The record of a run whose weights the wanted run could have; None otherwise."""
     record = load_record(folder.record)
     if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
         return None
@@ -137,10 +137,10 @@ def _record_of(folder: RunFolder, key: RunKey, settings: FindSettings) -> RunRec
 
 
 def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, str]:
-    """(copy of a run that was trained under another name, name of one whose rate was changed by hand)."""
+    """(copy of a run under another name, name of a run not copied as its learning rate was changed by hand)."""
     steered = ""
     for folder, record in same_elsewhere(root, key):
-        # A new name is how to train without what was changed by hand.
+        # A new name is also how to train without the changes made by hand.
         if record.rate_changes:
             steered = steered or folder.name
         elif taken := _taken_over(root, folder, key, settings):
@@ -149,7 +149,7 @@ def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[F
 
 
 def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A copy of another name's run; None for one that is being trained right now, whose files come and go."""
+    """A copy of another name's run; None while that one is training, since its files change."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(source.root))
@@ -170,7 +170,7 @@ def _new_run(root: Path, key: RunKey) -> FoundRun:
 
 
 def _free_folder(root: Path, run_id: str) -> RunFolder:
-    """A folder for a run that begins; one of the same id that has nothing to lose is taken again."""
+    """A folder for a new run; one with the same id and nothing to lose is reused."""
     folder = RunFolder(root, run_id)
     number = 2
     while _has_something(folder):
@@ -180,7 +180,7 @@ def _free_folder(root: Path, run_id: str) -> RunFolder:
 
 
 def _may_begin_again(folder: RunFolder, key: RunKey) -> bool:
-    """True for a run without a state that makes the LoRAs it may have again, or has none."""
+    """True for a run without states whose LoRAs, if any, the new run will write again."""
     record = load_record(folder.record)
     is_same = record is not None and [s.key for s in record.segments] == [s.key for s in key.stages]
     return is_same or not folder.step_loras()
@@ -188,12 +188,12 @@ def _may_begin_again(folder: RunFolder, key: RunKey) -> bool:
 
 def _has_something(folder: RunFolder) -> bool:
     is_damaged = folder.record.exists() and load_record(folder.record) is None
-    # A single LoRA without a state: the process died within the first save, and makes the same file again.
+    # A single LoRA without a state: the process died in its first save, and the new run writes the same file.
     return is_damaged or bool(folder.states()) or len(folder.step_loras()) > 1
 
 
 def _with_other_data(root: Path, folders: list[RunFolder], key: RunKey) -> FoundRun | None:
-    """A new run from the weights of the newest one that differs in its dataset."""
+    """A new run from the weights of the newest run that differs only in its dataset."""
     for folder in folders:
         before = load_record(folder.record)
         if before is not None and before.has_other_data(key) and (saved := newest_state(folder)):

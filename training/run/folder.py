@@ -33,9 +33,9 @@ _STATE_FILE = re.compile(r"state-(\d+)\.state")
 
 
 def check_name(name: str) -> str:
-    """The name itself if it can be a folder and a file on every system.
+    """Return the name if it is valid as a folder and a file name on every system.
 
-    Raises ValueError otherwise, saying which character or word is the trouble.
+    Raises ValueError otherwise, naming the character or word at fault.
     """
     found = _FORBIDDEN.search(name)
     if found:
@@ -48,10 +48,10 @@ def check_name(name: str) -> str:
 
 
 def check_names_fit(root: Path) -> None:
-    """Makes a file as long in name and path as a run's longest, and removes it again; makes `root`.
+    """Check that the longest file name and path of a run can be created; creates `root`.
 
-    Raises ValueError where the system takes none: 255 bytes a name on Linux, which 71 Chinese characters fill here, and
-    260 characters a path on a Windows without long paths.
+    Raises ValueError if not: Linux allows 255 bytes per name, which 71 Chinese characters fill here; Windows without
+    long paths allows 260 characters per path.
     """
     longest = temporary_path(RunFolder(root, "").step_lora(0)).name
     probe = root / longest.ljust(LONGEST_BELOW_ROOT, "x")
@@ -69,14 +69,14 @@ def check_names_fit(root: Path) -> None:
 
 
 def is_too_long(error: OSError) -> bool:
-    """True for the errors by which systems say that a name or path is too long; Windows says it is not found."""
+    """True for the errors that mean a name or path is too long; Windows reports "not found"."""
     is_windows = getattr(error, "winerror", None) in (3, 206) or (os.name == "nt" and error.errno == errno.ENOENT)
     return is_windows or error.errno == errno.ENAMETOOLONG
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Paths of one run; makes no folder by itself."""
+    """Paths of one run; creates no folder."""
 
     root: Path
     """`<loras>/<name>`."""
@@ -89,7 +89,7 @@ class RunFolder:
 
     @property
     def private(self) -> Path:
-        """Folder of all but the LoRAs."""
+        """Folder of everything except the LoRAs."""
         return self.root / ".run" / self.run_id
 
     @property
@@ -99,26 +99,26 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One line a step."""
+        """Metrics, one line per step."""
         return self.private / "metrics.jsonl"
 
     @property
     def base_losses(self) -> Path:
-        """What the base model loses on the samples of some steps; a line a step."""
+        """The base model's loss on the samples of some steps; one line per step."""
         return self.private / "base_losses.jsonl"
 
     @property
     def previews(self) -> Path:
-        """Folder of the pictures."""
+        """Folder of the preview pictures."""
         return self.private / "previews"
 
     @property
     def latest_lora(self) -> Path:
-        """The LoRA people load."""
+        """The LoRA that users load."""
         return self.root / f"{self.name}.safetensors"
 
     def step_lora(self, step: int) -> Path:
-        """LoRA of one step, while this run is the current one of its name."""
+        """LoRA of one step, while this run owns its name."""
         return self.root / f"{self.name}-step{step:06d}.safetensors"
 
     def state(self, step: int) -> Path:
@@ -132,17 +132,17 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """What the finished run learned, image by image and tag by tag."""
+        """What the finished run learned, by image and tag."""
         return self.private / "report.json"
 
     @property
     def wanted_report(self) -> Path:
-        """There from the start of a run that is to be measured at its end."""
+        """Marks, from the start of a run, that it is to be measured at its end."""
         return self.private / "report.wanted"
 
     @property
     def notes(self) -> tuple[Path, ...]:
-        """What is noted of the run beside its plan and state: figures, report, stops, pick."""
+        """The files about the run besides its plan and states: metrics, report, stops, pick."""
         names = (STOPS_FILE, PICK_FILE)
         return (
             self.metrics,
@@ -153,13 +153,13 @@ class RunFolder:
         )
 
     def step_loras(self) -> dict[int, Path]:
-        """Kept LoRAs of this run by step, whether it is the current run of its name or a replaced one."""
+        """Kept LoRAs of this run by step, whether it owns its name or was replaced."""
         home = self.root if current_run(self.root) == self.run_id else self.private
         return step_files(home, self.name)
 
 
 def step_files(folder: Path, name: str) -> dict[int, Path]:
-    """LoRAs of single steps that lie in a folder, by step."""
+    """LoRAs of single steps in a folder, by step."""
     found: dict[int, Path] = {}
     for path in folder.glob("*.safetensors"):
         match = _STEP_FILE.fullmatch(path.name)
@@ -175,12 +175,12 @@ def split_name(path: Path) -> tuple[str, str]:
 
 
 def is_same_name(a: str, b: str) -> bool:
-    """True for names that some system takes for one: Windows and macOS ignore case, macOS takes letters apart."""
+    """True for names that are the same on some system: Windows and macOS ignore case, macOS decomposes letters."""
     return unicodedata.normalize("NFC", a).casefold() == unicodedata.normalize("NFC", b).casefold()
 
 
 def name_folder(loras: Path, name: str) -> Path:
-    """`<loras>/<name>`; the folder that is there already where its name differs in the form of its letters alone."""
+    """`<loras>/<name>`, or the existing folder whose name differs only in Unicode form."""
     folder = loras / name
     if name.isascii() or folder.exists() or not loras.is_dir():
         return folder
@@ -190,13 +190,13 @@ def name_folder(loras: Path, name: str) -> Path:
 
 
 def lora_files(folder: Path, name: str) -> list[Path]:
-    """All LoRAs of a run that lie in a folder: those of steps, then the latest."""
+    """All LoRAs of a run in a folder: those of steps, then the latest."""
     latest = folder / f"{name}.safetensors"
     return [*step_files(folder, name).values(), *([latest] if latest.is_file() else [])]
 
 
 class Unreadable(RuntimeError):
-    """A file of a run is there and cannot be read now; it must not be taken for one that is gone or damaged."""
+    """A file of a run exists but cannot be read now; it must not be treated as missing or damaged."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
@@ -209,9 +209,9 @@ STOPS_FILE, PICK_FILE = "stops", "pick.json"
 
 
 def note_stop(folder: RunFolder, step: int) -> None:
-    """Notes that a user ended the run early and kept it, so that a host does not take its result for the end.
+    """Record that a user ended the run early and kept it, so that a host does not cache its result as final.
 
-    Each stop counts, a second one at the same step too: the node runs again then.
+    Each stop counts, even a second one at the same step: the node runs again then.
     """
     folder.private.mkdir(parents=True, exist_ok=True)
     with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
@@ -231,7 +231,7 @@ def stops_state(root: Path) -> str:
 
 
 def current_run(root: Path) -> str | None:
-    """Id of the run that owns the LoRAs in the top folder."""
+    """Id of the run that owns the visible LoRAs."""
     marker = root / ".run" / "current"
     return marker.read_text(encoding="utf-8").strip() if marker.is_file() else None
 

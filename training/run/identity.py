@@ -1,6 +1,6 @@
-"""What a run is, and whether a wanted run continues one on disk.
+"""What identifies a run, and whether a wanted run continues one on disk.
 
-A run is named by what influences its weights. Stages count in order; a stage's length counts only where its
+A run is identified by what influences its weights. Stages count in order; the length of a stage counts only if its
 schedule depends on it.
 """
 
@@ -20,7 +20,7 @@ add: they follow, under a schedule of their own. stretch: the longer stage is tr
 def fingerprint(*things: Any) -> str:
     """Hex digest of settings dataclasses, strings, numbers and containers of them; equal content, equal digest.
 
-    Fields at their default are left out, so that a setting added later leaves the runs on disk what they are.
+    Fields at their default are left out, so that a setting added later does not change the identity of runs on disk.
     """
     return hashlib.blake2b(json.dumps(things, default=_plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -40,27 +40,27 @@ def _default(field: Field[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Steps of one stage that run under one schedule; a wanted stage is a single one."""
+    """Steps of one stage under one schedule; a wanted stage is a single segment."""
 
     stage: int
     """Index in the plan."""
     key: str
-    """Digest of optimizer, schedule, batch size and data of the stage; not of its length."""
+    """Digest of the stage's optimizer, schedule, batch size and data, without its length."""
     steps: int
     dataset: str = ""
-    """Digest of a dataset of the stage's own, part of the key too; empty where it trains the run's."""
+    """Digest of the stage's own dataset, which is part of the key too; empty if it trains the run's."""
     depends_on_length: bool = True
-    """True where another number of steps would give other weights from the first on: the schedule has an end."""
+    """True if another number of steps would give other weights from the first step on: the schedule has an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """What a wanted run is."""
+    """Identity of a wanted run."""
 
     base: str
     """Digest of base model, network, objective, seed and start weights."""
     dataset: str
-    """Digest of the run's dataset; empty where no stage trains it."""
+    """Digest of the run's dataset; empty if no stage trains it."""
     stages: tuple[Segment, ...]
 
     @property
@@ -72,10 +72,10 @@ class RunKey:
 def continue_segments(
     recorded: Sequence[Segment], done: int, wanted: Sequence[Segment], on_more_steps: OnMoreSteps = "add"
 ) -> list[Segment] | None:
-    """The wanted plan laid over a recorded one of which `done` steps are trained; None if it is another run.
+    """Match the wanted plan with a recorded one of which `done` steps are trained; None if it is another run.
 
-    What was trained is never changed: steps added to a stage whose schedule has an end become a segment of their own,
-    or, where the schedule is to be stretched, make another run. What was only planned is replaced freely.
+    What was trained never changes: steps added to a stage whose schedule has an end become a segment of their own or,
+    if the schedule is to be stretched, another run. Planned steps that were not trained are replaced freely.
     """
     segments: list[Segment] = []
     start = 0
@@ -86,7 +86,7 @@ def continue_segments(
         while remaining > 0 and begun:
             segment = begun.pop(0)
             if first is not None and segment.stage != first:
-                return None  # two stages: epochs and optimizer began again where one stage would have gone on
+                return None  # two stages: epochs and optimizer restarted where one stage would have continued
             first = segment.stage
             steps = _fitting_steps(segment, remaining, done - start, is_last=not begun, stage=stage)
             if steps is None or (on_more_steps == "stretch" and stage.depends_on_length and steps < stage.steps):
@@ -100,7 +100,7 @@ def continue_segments(
 
 
 def is_prefix(wanted: Sequence[Segment], recorded: Sequence[Segment]) -> bool:
-    """True if a recorded plan gives the weights of a wanted, shorter one on its way."""
+    """True if a recorded plan passes through the weights of a shorter, wanted plan."""
     if len(wanted) > len(recorded):
         return False
     *full, last = zip(wanted, recorded, strict=False)
@@ -122,7 +122,7 @@ def _begun(recorded: Sequence[Segment], done: int) -> list[Segment]:
 
 
 def _fitting_steps(segment: Segment, remaining: int, trained: int, is_last: bool, stage: Segment) -> int | None:
-    """Length a segment takes in the wanted stage, or None if what is trained of it contradicts that."""
+    """Length that a segment has in the wanted stage, or None if the steps trained so far contradict it."""
     if segment.key != stage.key:
         return None
     if is_last and not stage.depends_on_length:

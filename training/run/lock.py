@@ -1,4 +1,4 @@
-"""One process trains a run at a time. The operating system drops the lock of a process that dies."""
+"""Only one process trains a run at a time. The operating system releases the lock of a process that dies."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def locked(root: Path) -> Generator[None]:
-    """Inside, no other process or thread trains under this name.
+    """Context in which no other process or thread trains under this name.
 
     Raises:
-        RuntimeError: One does.
+        RuntimeError: Another one does.
     """
     folder = root / ".run"
     folder.mkdir(parents=True, exist_ok=True)

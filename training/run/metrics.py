@@ -1,6 +1,6 @@
-"""`metrics.jsonl`: one line a step, appended; cut back to the state's step when a run goes on.
+"""`metrics.jsonl`: one line per step, appended; cut back to the state's step when a run is resumed.
 
-Lines with `loss` are steps. Others carry `step` and what was noted there: `validation_loss`.
+Lines with `loss` are steps. Others have `step` and what was measured there: `validation_loss`.
 """
 
 import json
@@ -15,25 +15,25 @@ from ..loop.report import StepReport
 
 
 def append_metrics(path: Path, report: StepReport) -> None:
-    """Adds one step's line."""
+    """Append one step's line."""
     append_line(path, asdict(report))
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Adds a line, which must carry `step`."""
+    """Append a line, which must have `step`."""
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(_text(line))
 
 
 def sync_metrics(path: Path) -> None:
-    """Makes sure that what was appended is on the disk."""
+    """Flush appended lines to the disk."""
     if path.exists():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines in order; a last line cut by a crash is left out."""
+    """Lines in order, without a last line that a crash cut off."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -45,13 +45,13 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def cut_metrics(path: Path, step: int) -> None:
-    """Drops every line behind `step`, and a broken last one."""
+    """Remove every line after `step`, and a broken last one."""
     if path.is_file():
         write_text_atomic(path, "".join(_text(line) for line in read_metrics(path) if line["step"] <= step))
 
 
 def validation_losses(path: Path) -> dict[int, float]:
-    """Loss of the held-out images by step, with the set that was measured last: those of another are no measure."""
+    """Validation loss by step, of the set that was measured last; other sets are not comparable."""
     lines = [line for line in read_metrics(path) if "validation_loss" in line]
     newest = lines[-1].get("validation_set") if lines else None
     return {line["step"]: line["validation_loss"] for line in lines if line.get("validation_set") == newest}
@@ -64,7 +64,7 @@ def last_validated(path: Path, set_id: str) -> int:
 
 
 def best_step(path: Path, steps: Iterable[int]) -> int | None:
-    """Which of the steps has the lowest validation loss; None where none was validated."""
+    """The step with the lowest validation loss; None if none was validated."""
     losses = validation_losses(path)
     validated = [step for step in steps if step in losses]
     return min(validated, key=lambda step: losses[step], default=None)

@@ -1,9 +1,8 @@
-"""Whose LoRAs lie under a name, and how they change hands. `docs/reliability.md` has the table of all actions.
+"""Which run owns the LoRAs under a name, and how they change owner. `docs/reliability.md` has a table of all cases.
 
-A file that people can see is added, replaced by a newer step of its own run, or set aside and named; nothing else.
-
-A file that another program has open cannot always be moved on Windows. It is copied then, and what stays behind is
-noted in the run's own folder and removed when it can be.
+A visible file is added, replaced by a newer step of its own run, or moved aside and reported; nothing else happens to
+it. Windows cannot always move a file that another program has open. Such a file is copied; the original is noted in the
+run's own folder and removed later.
 """
 
 import filecmp
@@ -18,35 +17,35 @@ from .folder import RunFolder, current_run, is_same_name, lora_files, run_ids, s
 
 LEFT_FILE = "left"
 RUN_KEY = "ss_session_id"
-"""Header entry of a LoRA with the id of the run that wrote it; LoRA tools drop it."""
+"""Header entry of a LoRA with the id of the run that wrote it; LoRA tools remove it."""
 
 
 def run_of(path: Path, ids: list[str]) -> str | None:
-    """Which of these runs wrote a visible LoRA; None for a file of another origin and one that cannot be read."""
+    """Which of these runs wrote a visible LoRA; None for files of other origin or unreadable ones."""
     written = _written_by(path, ids)
     if written != "":
         return written
-    marked = current_run(path.parent)  # its header says nothing: it goes by its name and its content
+    marked = current_run(path.parent)  # without an id in the header, name and content decide
     steps = step_files(path.parent, path.parent.name).values()
     is_theirs = path in steps or any(filecmp.cmp(path, step, shallow=False) for step in steps)
     return marked if marked in ids and is_theirs else None
 
 
 def _written_by(path: Path, ids: list[str]) -> str | None:
-    """Id in a LoRA's header, if it is one of these; empty where the header names none; None for any other file."""
+    """Id in a LoRA's header if it is one of these; empty if the header has none; None for any other file."""
     try:
         written = load_metadata(path).get(RUN_KEY, "")
     except (OSError, ValueError, SafetensorError):
         return None
     if not written:
         return ""
-    # Copies of earlier versions kept the header of the run they came from, whose id theirs begins with.
+    # Copies by earlier versions kept the header of the run they came from, whose id theirs starts with.
     same = [run_id for run_id in ids if run_id.rpartition("-")[0] == written]
     return written if written in ids else next(iter(same), None)
 
 
 def owner(root: Path) -> str | None:
-    """Id of the run that the visible LoRAs belong to: by the marker, and where that is damaged, by their headers."""
+    """Id of the run that owns the visible LoRAs, by the marker or, if that is damaged, by their headers."""
     marked, ids = current_run(root), run_ids(root)
     if marked in ids:
         return marked
@@ -55,7 +54,7 @@ def owner(root: Path) -> str | None:
 
 
 def repair(root: Path) -> str:
-    """Writes a marker that is missing or damaged again; returns a sentence about it, empty where all is well."""
+    """Write a missing or damaged marker again; returns a sentence about it, empty if nothing was wrong."""
     found = owner(root)
     if found is None or found == current_run(root):
         return ""
@@ -64,7 +63,7 @@ def repair(root: Path) -> str:
 
 
 def adopt_files(root: Path) -> str:
-    """Names the LoRAs of runs after their folder again, where people renamed or copied it; returns a sentence."""
+    """Rename LoRAs after their folder, if a user renamed or copied it; returns a sentence."""
     ids, before = run_ids(root), set[str]()
     for folder in (root, *(RunFolder(root, run_id).private for run_id in ids)):
         for path in sorted(folder.glob("*.safetensors")):
@@ -80,11 +79,11 @@ def adopt_files(root: Path) -> str:
 
 
 def take_name(folder: RunFolder) -> list[str]:
-    """Gives the visible names to a run, and says what that changed. For the first save of a session.
+    """Give the visible names to a run and report what changed. Called by the first save of a session.
 
-    LoRAs of other runs move into the folders of these; what no run wrote gets another visible name. The marker changes
-    while no other run's LoRA lies in the top folder, so a process that dies in between leaves no LoRA with the wrong
-    run; the next call finishes the move. No file that cannot be moved ends the run.
+    LoRAs of other runs move into those runs' folders; files that no run wrote get another visible name. The marker
+    changes while no other run's LoRA is in the top folder, so a process that dies in between leaves no LoRA assigned to
+    the wrong run; the next call completes the move. A file that cannot be moved does not end the run.
     """
     root = folder.root
     before = owner(root)
@@ -94,14 +93,14 @@ def take_name(folder: RunFolder) -> list[str]:
     if current_run(root) != folder.run_id:
         write_text_atomic(_marker(root), folder.run_id)
     for path in lora_files(folder.private, root.name):
-        if not (root / path.name).exists():  # else it is newer, or of another run and removed by a later call
+        if not (root / path.name).exists():  # otherwise it is newer, or another run's and removed by a later call
             _move(path, root / path.name)
     _note_left(folder.private, [])
     return told
 
 
 def _set_aside(root: Path, run_id: str, skipped: set[str]) -> list[str]:
-    """Renames the visible LoRAs that no run here wrote; a run that begins again did not write those of its own id."""
+    """Rename visible LoRAs that no run here wrote; a restarted run did not write those with its own id."""
     ids = [known for known in run_ids(root) if known != run_id or current_run(root) == run_id]
     foreign = [p for p in lora_files(root, root.name) if p.name not in skipped and run_of(p, ids) is None]
     if not foreign:
@@ -121,7 +120,7 @@ def _aside(name: str, number: int) -> str:
 
 
 def _send_home(root: Path, run_id: str, skipped: set[str]) -> list[str]:
-    """Moves the visible LoRAs of other runs into their own folders."""
+    """Move the visible LoRAs of other runs into their own folders."""
     ids = run_ids(root)
     moved: dict[str, list[Path]] = {}
     for path in lora_files(root, root.name):
@@ -135,7 +134,7 @@ def _send_home(root: Path, run_id: str, skipped: set[str]) -> list[str]:
         moved.setdefault(whose, []).append(path)
     for whose in moved:
         sync_folder(RunFolder(root, whose).private)
-    sync_folder(root)  # the moves are on the disk before the marker is
+    sync_folder(root)  # the moves must be on the disk before the marker
     return [_sent(root, whose, paths) for whose, paths in moved.items()]
 
 
@@ -167,7 +166,7 @@ def _move(path: Path, target: Path) -> bool:
 
 
 def copy_or_warn(path: Path, target: Path) -> None:
-    """Puts a copy in place of `target` in one step; where that cannot be done, the log says so."""
+    """Replace `target` by a copy in one step; log a warning if that is impossible."""
     try:
         copy_atomic(path, target)
     except OSError as error:
@@ -175,7 +174,7 @@ def copy_or_warn(path: Path, target: Path) -> None:
 
 
 def _remove_left(root: Path, home: Path) -> list[str]:
-    """Removes from the top folder what a run left there, but nothing that is the current run's; names still there."""
+    """Remove from the top folder what a run left there, except the current run's; returns the names that remain."""
     still: list[str] = []
     for name in _left(home):
         here, kept = root / name, home / name

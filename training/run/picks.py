@@ -1,6 +1,6 @@
-"""The step of a run that a person picked as the best, kept in the run's folder until it is taken back.
+"""The step of a run that the user picked as the best, stored in the run's folder until it is taken back.
 
-It stays what Train LoRA and Pick Step give out when the run is trained further, and its file is never deleted by rule.
+Train LoRA and Pick Step keep returning it when the run is trained further, and no rule deletes its file.
 """
 
 import json
@@ -19,13 +19,13 @@ class Pick:
     """A picked step."""
 
     step: int
-    """The step wanted; one that has a saved LoRA."""
+    """The picked step, which has a saved LoRA."""
     picked_at: int
     """Last saved step of the run when it was picked."""
 
 
 def save_pick(folder: RunFolder, step: int) -> Pick:
-    """Notes the step as picked.
+    """Store the step as picked.
 
     Raises:
         ValueError: The run has no saved LoRA of that step.
@@ -39,12 +39,12 @@ def save_pick(folder: RunFolder, step: int) -> Pick:
 
 
 def forget_pick(folder: RunFolder) -> None:
-    """Nothing is picked any more."""
+    """Remove the pick."""
     (folder.private / PICK_FILE).unlink(missing_ok=True)
 
 
 def load_pick(folder: RunFolder) -> Pick | None:
-    """The picked step, if there is one whose LoRA still exists."""
+    """The picked step, if its LoRA still exists."""
     try:
         pick = Pick(**json.loads((folder.private / PICK_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -53,14 +53,14 @@ def load_pick(folder: RunFolder) -> Pick | None:
 
 
 def picks_state(loras: Path, name: str = "*") -> str:
-    """Changes whenever a pick below the folder of all LoRAs does, of one name or of any."""
+    """Changes whenever a pick does, of one name or of any in the folder of all LoRAs."""
     pattern = name if name == "*" else escape(name)
     found = ((path.parent.name, path.stat().st_mtime_ns) for path in loras.glob(f"{pattern}/.run/*/{PICK_FILE}"))
     return repr(sorted(found))
 
 
 def shown(steps: list[int]) -> str:
-    """Steps for a message, the middle left out where there are many."""
+    """Steps for a message, abbreviated in the middle if there are many."""
     names = [str(step) for step in steps]
     return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]]) or "none yet"
 
@@ -69,7 +69,7 @@ PickRule = Literal["last", "best by validation", "picked in the strip", "step"]
 
 
 def chosen_step(folder: RunFolder, rule: PickRule, step: int = 0) -> int:
-    """The saved step that a rule names; where nothing is picked in the strip yet, the last one.
+    """The saved step that a rule selects; without a pick, the last one.
 
     Raises:
         ValueError: Nothing is saved, the step is not, or nothing was validated.

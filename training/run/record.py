@@ -1,4 +1,4 @@
-"""`run.json`: what a run is and how far its plan goes. Written whole, never in place."""
+"""`run.json`: a run's identity and plan. Always written as a whole."""
 
 import json
 from collections.abc import Sequence
@@ -22,29 +22,29 @@ class RunRecord:
     dataset: str
     segments: tuple[Segment, ...]
     parent: str | None = None
-    """`<run id>@<step>` whose weights it began from."""
+    """`<run id>@<step>` that provided the start weights."""
     parent_fingerprint: str | None = None
     """Fingerprint of those weights."""
     rate_changes: RateChanges = ()
-    """The learning rate changed by hand while it trained."""
+    """Changes of the learning rate by hand during training."""
     description: dict[str, Any]
-    """Settings in words, for people and for the LoRA's metadata; not part of the identity."""
+    """Settings in words, for users and the LoRA's metadata; not part of the identity."""
 
     def is_of(self, key: RunKey) -> bool:
-        """True if only the stages may differ; a run's dataset that no stage trains tells nothing."""
+        """True if at most the stages differ; a run's dataset that no stage trains does not count."""
         return self.base == key.base and (self.dataset == key.dataset or not (self.dataset and key.dataset))
 
     def fingerprint(self, step: int) -> str:
-        """Digest of all that decided the weights after `step` steps: equal for equal weights, whatever is planned.
+        """Digest of everything that determined the weights after `step` steps, whatever is planned after them.
 
-        Unlike the key that finds a run, it knows what was done to the run by hand until then.
+        Unlike the key that finds a run, it includes what was changed by hand up to that step.
         """
         trained: list[tuple[str, str, int]] = []
         start = 0
         for segment in self.segments:
             if start >= step:
                 break
-            # A schedule with an end gives other rates from its start where it is longer.
+            # A longer schedule with an end has other learning rates from its start.
             steps = segment.steps if segment.depends_on_length else min(segment.steps, step - start)
             trained.append((segment.key, segment.dataset or self.dataset, steps))
             start += segment.steps
@@ -52,7 +52,7 @@ class RunRecord:
         return fingerprint(self.base, self.parent_fingerprint, trained, step, made)
 
     def has_other_data(self, key: RunKey) -> bool:
-        """True for what differs in a dataset, whatever else differs in the stages."""
+        """True if the dataset differs, whatever else differs in the stages."""
         return self.base == key.base and _datasets(self.dataset, self.segments) != _datasets(key.dataset, key.stages)
 
 
@@ -61,16 +61,16 @@ def _datasets(of_run: str, stages: Sequence[Segment]) -> set[str]:
 
 
 def save_record(path: Path, record: RunRecord) -> None:
-    """Writes the record; the folder is made if missing."""
+    """Write the record; creates the folder if needed."""
     text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1, ensure_ascii=False)
     write_text_atomic(path, text)
 
 
 def load_record(path: Path) -> RunRecord | None:
-    """The record, or None where there is none that this version can read.
+    """The record, or None if there is none that this version can read.
 
     Raises:
-        Unreadable: The file is there, but the system refuses to read it now.
+        Unreadable: The file exists but the system refuses to read it now.
     """
     try:
         text = path.read_text(encoding="utf-8")

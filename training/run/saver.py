@@ -1,10 +1,10 @@
-"""Saves a run while it trains: LoRA files for people, the exact state to go on from.
+"""Saves a run while it trains: LoRA files for the user, the exact state for resuming.
 
-Order of writes: LoRA of the step, latest LoRA, metrics, state. The state is the point of commit: whatever is newer
-than it is made again, the same, when the run goes on.
+Order of writes: LoRA of the step, latest LoRA, metrics, state. The state commits a save: when the run is resumed,
+everything newer than the state is written again, with the same content.
 
-Windows refuses to replace or delete a file that a loader has open. That ends no run: what could not be done now is
-done at a later save or start.
+Windows refuses to replace or delete a file that a loader has open. That does not end the run: a later save or start
+tries again.
 """
 
 import filecmp
@@ -36,7 +36,7 @@ STATES_KEPT = 2
 
 
 class SaveFailed(RuntimeError):
-    """The disk took no more; what was saved before is as it was."""
+    """The disk is full or read-only; what was saved before is unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,17 +44,18 @@ class SaveSettings:
     """When to save and what to keep."""
 
     save_every: int = 100
-    """Steps between saves, at least 1; at most this many steps are lost to a power cut."""
+    """Steps between saves, at least 1; a power cut loses at most this many."""
     keep_last: int = 0
-    """LoRAs of steps kept, the oldest go first; 0 keeps all. The best by validation loss is kept besides."""
+    """Number of step LoRAs to keep, dropping the oldest; 0 keeps all. The best by validation loss is kept in addition.
+    """
     save_dtype: SaveDtype = "float16"
-    """Number format of the LoRA files; the state is always exact."""
+    """Number format of LoRA files; the state is always exact."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Refuse invalid values.
 
         Raises:
-            ValueError: With the name, the range and the value of the field.
+            ValueError: With field, allowed range and value.
         """
         if self.save_every < 1:
             raise ValueError(f"save_every must be at least 1 step, got {self.save_every}")
@@ -63,29 +64,29 @@ class SaveSettings:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Torch's name of the format."""
+        """The format as torch's dtype."""
         return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[self.save_dtype]
 
 
 class Saver(Callback):
-    """Callback that keeps a run on disk. It comes before every callback that may end a run."""
+    """Callback that saves a run. Comes before every callback that may end a run."""
 
     def __init__(
         self, folder: RunFolder, settings: SaveSettings, metadata: Callable[[TrainState], dict[str, str]]
     ) -> None:
-        """`metadata` of a LoRA file from the state."""
+        """`metadata` makes the header of a LoRA file from the state."""
         self.folder = folder
         self.settings = settings
         self._metadata = metadata
         self.saved_step = -1
         self.told: list[str] = []
-        """What taking the name moved, a sentence each."""
+        """What taking over the name moved, a sentence each."""
         self.lost = ""
-        """What the last file's type cannot hold; empty where it holds everything."""
+        """What the last file's number format cannot represent; empty if nothing was lost."""
         self._has_name = False
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Makes the run's folder; puts the LoRAs right where they are not those of the state, or not as wanted now."""
+        """Create the run's folder; rewrite LoRAs that do not match the state or the wanted format."""
         self.folder.private.mkdir(parents=True, exist_ok=True)
         self.saved_step = state.step
         if not state.step or self._is_trained_further(job, state):
@@ -99,7 +100,7 @@ class Saver(Callback):
             self.save(job, state)
 
     def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
-        """True where a kept step of a longer run is wanted: the longer one's files stay."""
+        """True if a kept step of a longer run is wanted: the longer run's files stay."""
         return state.step >= job.total_steps and state.step < max(self.folder.step_loras(), default=0)
 
     def _take_name(self, step: int) -> None:
@@ -109,7 +110,7 @@ class Saver(Callback):
             self._has_name = True
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Notes the step; saves where it is due and at the end of a stage."""
+        """Append the step's metrics; save if due and at the end of a stage."""
         if not report.is_left_out:
             with self._explained(state.step):
                 append_metrics(self.folder.metrics, report)
@@ -117,7 +118,7 @@ class Saver(Callback):
             self.save(job, state)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Saves what was trained since, unless it is worthless."""
+        """Save what was trained since the last save, unless it is useless."""
         if isinstance(error, TrainingDiverged):
             if error.good_step is not None:
                 self.go_back(error.good_step)
@@ -125,11 +126,11 @@ class Saver(Callback):
             self.save(job, state)
 
     def save(self, job: TrainJob, state: TrainState) -> None:
-        """Writes LoRA and state of the current step, then drops what the rules no longer keep.
+        """Write LoRA and state of the current step, then delete what the rules no longer keep.
 
         Raises:
-            SaveFailed: The disk is full or the folder not writable.
-            TrainingDiverged: A weight is no number; what was saved before stays.
+            SaveFailed: The disk is full or the folder is read-only.
+            TrainingDiverged: A weight is not finite; what was saved before stays.
         """
         tensors = final_tensors(job, state, self.settings.dtype)
         if not is_finite([*tensors.values(), *(parameter for _, parameter in job.network.named_parameters())]):
@@ -151,7 +152,7 @@ class Saver(Callback):
             self._prune(state.step, {stage.end for stage in job.stages})
 
     def go_back(self, good_step: int) -> None:
-        """Drops what was saved after a step; the latest LoRA becomes that of the last one left, if there is one."""
+        """Delete what was saved after a step; the latest LoRA becomes that of the last remaining one, if any."""
         loras = self.folder.step_loras()
         worthless = [path for step, path in loras.items() if step > good_step]
         for path in [*worthless, *(path for step, path in self.folder.states().items() if step > good_step)]:
@@ -165,14 +166,14 @@ class Saver(Callback):
             _delete(self.folder.latest_lora)
 
     def note(self, line: dict[str, object]) -> None:
-        """Adds a line to the metrics that is no step; it must carry `step`."""
+        """Append a line that is not a step to the metrics; it must have `step`."""
         append_line(self.folder.metrics, line)
 
     def keep_rates(self, state: TrainState) -> None:
-        """Writes the changes of the learning rate into the run's record at once: they count from the next step on.
+        """Write changes of the learning rate into the run's record at once, as they apply from the next step on.
 
         Raises:
-            SaveFailed: The disk is full or the folder not writable.
+            SaveFailed: The disk is full or the folder is read-only.
         """
         record = load_record(self.folder.record)
         assert record is not None, "the record of a run that trains was written when it was found"
@@ -184,9 +185,9 @@ class Saver(Callback):
         return state.step % self.settings.save_every == 0 or state.step in ends
 
     def _prune(self, step: int, stage_ends: Set[int]) -> None:
-        """Keeps the newest states, and those at the ends of stages: from there another next stage can be tried."""
+        """Keep the newest states, and those at the ends of stages, where another next stage may start."""
         states = self.folder.states()
-        # A state of a later step could not be read when this process began.
+        # the state of a later step could not be read when this process started
         newest = [saved for saved in states if saved <= step][-STATES_KEPT:]
         for saved, path in states.items():
             if saved not in newest and (saved > step or saved not in stage_ends):
@@ -196,7 +197,7 @@ class Saver(Callback):
     def _prune_loras(self, step: int) -> None:
         if not self.settings.keep_last:
             return
-        # Those of later steps, which a run leaves that goes on from an older state, are made again.
+        # Those of later steps are written again by a run that resumed from an older state.
         loras = {saved: path for saved, path in self.folder.step_loras().items() if saved <= step}
         pick = load_pick(self.folder)
         kept = {best_step(self.folder.metrics, loras), pick.step if pick else None}
@@ -221,7 +222,7 @@ def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
     try:
         save_lora(path, tensors, metadata)
     except PermissionError:
-        if not path.exists():  # then it is the folder that cannot be written
+        if not path.exists():  # in that case it is the folder that is read-only
             raise
         logging.warning("LoRA Bakery: %s is open elsewhere and stays as it was; a later save replaces it", path)
 
@@ -234,10 +235,10 @@ def _delete(path: Path) -> None:
 
 
 def _dtype_of(path: Path) -> torch.dtype | None:
-    """Number format of a LoRA's weights; None where the file cannot be read."""
+    """Number format of a LoRA's weights; None if the file cannot be read."""
     try:
         with open_tensors(path) as file:
-            # Not of an alpha, which stays in float32 where the format cannot hold it.
+            # not alpha, which stays in float32 if the format cannot represent it
             return max((file.get_tensor(name) for name in file.keys()), key=torch.numel).dtype  # noqa: SIM118
     except (OSError, ValueError, SafetensorError):
         return None

@@ -1,7 +1,7 @@
-"""The exact state of a run on disk: one safetensors file, so that it is there whole or not at all.
+"""The exact state of a run on disk: one safetensors file, so that it is complete or absent.
 
-Tensors are named `network/...`, `optimizer/...`, `ema/...`; everything else is JSON under the metadata key `state`.
-A checksum over the tensors tells a damaged file (a disk that lost power in the middle of its promises) from a good one.
+Tensors are named `network/...`, `optimizer/...`, `ema/...`; everything else is JSON under the metadata key `state`. A
+checksum over the tensors detects a damaged file, as a power cut can leave behind.
 """
 
 import json
@@ -27,7 +27,7 @@ FORMAT = "1"
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A state file read back."""
+    """A loaded state file."""
 
     tensors: dict[str, Tensor]
     data: dict[str, Any]
@@ -39,7 +39,7 @@ class SavedState:
 
 
 def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
-    """Writes network, optimizer, EMA and position; equal states give equal bytes."""
+    """Write network, optimizer, EMA and position; equal states give equal bytes."""
     tensors = {f"network/{name}": p.detach() for name, p in job.network.named_parameters()}
     data: dict[str, Any] = {"step": state.step, "optimizer_stage": state.optimizer_stage}
     if state.optimizer is not None:
@@ -59,17 +59,17 @@ def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
 
 
 def load_state(path: Path) -> SavedState | None:
-    """The state, or None if the file is missing, damaged or of another format, or holds weights that are no numbers.
+    """The state, or None if the file is missing, damaged, of another format, or has non-finite weights.
 
     Raises:
-        Unreadable: The file is there, but the system refuses to read it now.
+        Unreadable: The file exists but the system refuses to read it now.
     """
     try:
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 return None
-            # Copied: tensors that share the file's memory map would change with it, and keep Windows from deleting it.
+            # Copied: tensors in the file's memory map would change with it, and keep Windows from deleting it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
             is_whole = metadata["checksum"] == _checksum(tensors) and is_finite(_under(tensors, "network/").values())
             return SavedState(tensors, json.loads(metadata["state"])) if is_whole else None
@@ -80,23 +80,23 @@ def load_state(path: Path) -> SavedState | None:
 
 
 def is_finite(tensors: Iterable[Tensor]) -> bool:
-    """True if every weight is a number."""
+    """True if every weight is finite."""
     return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
-    """Puts a saved state into the job's network and into `state`, bit for bit."""
+    """Put a saved state into the job's network and into `state`, bit for bit."""
     groups = {prefix: _under(saved.tensors, prefix) for prefix in ("network/", "optimizer/", "ema/")}
     for name, parameter in job.network.named_parameters():
-        if name in groups["network/"]:  # else of a part that only a stage added since trains
+        if name in groups["network/"]:  # otherwise of a part that only a stage added since then trains
             parameter.data.copy_(groups["network/"][name])
     state.step = saved.step
     if "optimizer" in saved.data:
-        # The stage it was built for, so that a finished stage is not mistaken for the one that follows.
+        # the stage it was built for, so that a finished stage is not taken for the next one
         optimizer = optimizer_for_stage(job, state, max(saved.data["optimizer_stage"], 0))
         load_optimizer_state(optimizer, groups["optimizer/"], saved.data["optimizer"])
     if state.ema is not None:
-        # Stages before the first with an average save none: theirs is the network itself.
+        # stages before the first average save none: it equals the network
         averages = groups["ema/"] or groups["network/"]
         state.ema.load_state({name: averages.get(name, own.detach()) for name, own in job.network.named_parameters()})
 

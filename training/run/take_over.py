@@ -1,4 +1,4 @@
-"""A run wanted under a new name is copied from the name it was trained under, so that renaming trains nothing."""
+"""Copies a run to a new name, so that renaming in the graph trains nothing."""
 
 import logging
 import shutil
@@ -15,7 +15,7 @@ _TITLES = ("ss_output_name", "modelspec.title")
 
 
 def same_elsewhere(root: Path, key: RunKey) -> list[tuple[RunFolder, RunRecord]]:
-    """Runs of this identity under other names beside `root`, those with most steps first."""
+    """Runs with this identity under other names beside `root`, those with the most steps first."""
     paths = (path for path in root.parent.glob("*/.run/*/run.json") if not path.parents[2].samefile(root))
     found = ((RunFolder(path.parents[2], path.parent.name), load_record(path)) for path in paths)
     same = [(folder, record) for folder, record in found if record is not None and record.is_of(key)]
@@ -23,10 +23,10 @@ def same_elsewhere(root: Path, key: RunKey) -> list[tuple[RunFolder, RunRecord]]
 
 
 def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
-    """Copies the state of a step and what led there: LoRAs of the steps, figures, report, pictures.
+    """Copy the state of a step and what led to it: LoRAs of earlier steps, metrics, report, pictures.
 
-    The record and the LoRA people load are for the caller to write, and to lock the source, whose files would change
-    meanwhile. A LoRA of a step that cannot be read is left out.
+    The caller writes the record and the latest LoRA, and locks the source, whose files would change otherwise. A step's
+    LoRA that cannot be read is left out.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -44,7 +44,7 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
 
 
 def _copy_lora(path: Path, step: int, source: RunFolder, target: RunFolder) -> None:
-    """Into the target's own folder, with the name and the run in the header that it has there."""
+    """Copy a LoRA into the target's own folder, with the new name and run id in its header."""
     copy = target.private / target.step_lora(step).name
     try:
         file = load_lora(path)

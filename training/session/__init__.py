@@ -1,1 +1,1 @@
-"""One call that trains: from a request to a plan, the run on disk, the loop and the result."""
+"""One call that trains: from a request to a plan, the run on disk, the training loop and the result."""

@@ -1,4 +1,4 @@
-"""Who takes part in a run beside the trainer, in which order."""
+"""The callbacks of a run and their order."""
 
 from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.lockstep import Follow, Lead
@@ -11,7 +11,7 @@ from .request import Hooks, Session
 
 
 def session_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
-    """Only one process saves, draws and stops; the others follow it."""
+    """The callbacks of this process. Only rank 0 saves, draws and stops; the others follow it."""
     ranks = hooks.ranks
     if ranks.rank:
         return [Follow(ranks)]
@@ -20,7 +20,7 @@ def session_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Call
 
 
 def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
-    """The guard comes before the saver, so that nothing worthless is saved; the saver before all that may end a run."""
+    """The guard precedes the saver, so that no diverged step is saved; the saver precedes all that may end a run."""
     is_fresh = session.request.start is None and session.found.record.parent is None
     callbacks: list[Callback] = [DivergenceGuard(saver.folder, is_fresh=is_fresh), saver]
     settings = session.request.validation
@@ -32,20 +32,20 @@ def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callbac
 
 
 class Stay(Callback):
-    """Callback that ends a run before its first step, once the others have begun; it comes last."""
+    """Callback that ends a run before its first step, after the others have started; comes last."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Ends it."""
+        """End the run."""
         raise StopTraining
 
 
 class Losses(Callback):
-    """Callback that keeps the loss of every step, for the LOSS_MAP output."""
+    """Callback that collects the loss of every step, for the LOSS_MAP output."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Keeps the weighted loss."""
+        """Collect the weighted loss."""
         if not report.is_left_out:
             self.values.append(report.loss)

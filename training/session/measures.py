@@ -1,4 +1,4 @@
-"""What is measured at the end of a run, and what the next queue makes up for where that was canceled."""
+"""Measurements at the end of a run; if they were canceled, the next queue makes up for them."""
 
 from ..data.dataset import Dataset
 from ..data.prepared import PreparedDataset
@@ -10,7 +10,7 @@ from .request import Hooks, Measure, Session, TrainRequest
 
 
 def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
-    """What a finished run should have measured at its end, when it was canceled there."""
+    """What should have been measured at the end of a finished run, but was canceled."""
     if not found.is_finished or found.stays or found.is_kept_step:
         return frozenset()
     folder, held_out = found.folder, request.validation.dataset
@@ -23,12 +23,12 @@ def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
 
 
 def set_id(held_out: Dataset) -> str:
-    """Names a validation set by its content."""
+    """Digest of a validation set's content."""
     return held_out.fingerprint()[:12]
 
 
 def diagnosed_images(session: Session) -> PreparedDataset | None:
-    """The training images whose losses are compared with the base model's at the end; None where that is not done."""
+    """The training images whose losses are compared with the base model's at the end; None if switched off."""
     if not session.request.is_diagnosed or not session.is_to_measure("report"):
         return None
     num_images = num_images_worth_measuring(session.job)
@@ -36,7 +36,7 @@ def diagnosed_images(session: Session) -> PreparedDataset | None:
 
 
 def diagnosis_at_end(session: Session, hooks: Hooks, state: TrainState) -> Diagnosis | None:
-    """What a run learned that has ended: measured now and kept, or as an earlier queue kept it."""
+    """What a finished run learned: measured now and saved, or loaded from an earlier measurement."""
     path, job = session.found.folder.report, session.job
     if state.step < job.total_steps or job.ranks.rank:
         return None

@@ -1,4 +1,4 @@
-"""What the node says of a run: where it begins, what was found under its name, how it ended."""
+"""The messages of a run on the node: where it starts, what was found under its name, how it ended."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .request import Session
 
 
 def opening_text(session: Session) -> str:
-    """What the run does, and what it will take on the disk; before anything long begins."""
+    """What the run will do, and its disk usage; shown before anything slow starts."""
     found = session.found
     if found.is_finished:
         return opening_message(found)
@@ -19,7 +19,7 @@ def opening_text(session: Session) -> str:
 
 
 def opening_message(found: FoundRun) -> str:
-    """What the run does, for the node."""
+    """What the run will do."""
     return "; ".join([_what_is_done(found), *_origins(found), *found.notes])
 
 
@@ -56,7 +56,7 @@ def _origins(found: FoundRun) -> list[str]:
 
 
 def closing_message(found: FoundRun, state: TrainState, told: Sequence[str] = ()) -> str:
-    """What the run did, for the node; `told` is what saving it moved."""
+    """What the run did; `told` is what saving it moved."""
     rates = described(state.rate_changes)
     ended = (
         f"stopped at step {state.step} and kept. Queueing again trains the rest; with after_stop 'stay' it stays as "

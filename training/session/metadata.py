@@ -1,4 +1,4 @@
-"""What a run says of itself in the metadata of its LoRA files."""
+"""Facts about a run for the metadata of its LoRA files."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ _SD_SCRIPTS_NAMES = {
 
 
 def facts_of_network(session: Session) -> NetworkFacts:
-    """Form of the network: as it was asked for, or, where a LoRA is trained on, as that has it."""
+    """Form of the network as requested, or that of the LoRA it continues."""
     if session.request.start is not None:
         return network_facts(session.job.network.state_dict())
     settings = session.request.network
@@ -63,7 +63,7 @@ def facts_of_network(session: Session) -> NetworkFacts:
 
 
 def training_facts(session: Session, state: TrainState) -> TrainingFacts:
-    """How far and by which settings; of several stages, the first one's."""
+    """Steps trained and the settings; with several stages, the first one's."""
     plan = session.job.stages[0]
     batches = session.job.data[0].num_batches(plan.stage.batch_size)
     steps_per_epoch = max(1, math.ceil(batches / plan.stage.grad_accumulation_steps))
@@ -106,7 +106,7 @@ def timestep_range(session: Session) -> tuple[int, int] | None:
 
 
 def dataset_facts(session: Session) -> DatasetFacts:
-    """Images, repeats, buckets and tags; folders by name only. Images trained at more resolutions are counted once."""
+    """Images, repeats, buckets and tags; folders by name only. Images at several resolutions count once."""
     request = session.request
     dataset = trained_dataset(request)
     grids = grids_of(dataset, request.base.family)
@@ -126,7 +126,7 @@ def dataset_facts(session: Session) -> DatasetFacts:
 
 
 def _once(subsets: Sequence[Subset]) -> list[Subset]:
-    """Without those that are another one at a further resolution."""
+    """The subsets without those that repeat another one at a further resolution."""
     return list({replace(subset, buckets=BucketSettings()): subset for subset in reversed(subsets)}.values())[::-1]
 
 
@@ -160,7 +160,7 @@ def _optimizer_text(settings: OptimizerSettings) -> str:
 
 
 def _options(objective: ObjectiveSettings) -> dict[str, str | int | float | bool | None]:
-    """What decides the loss, under sd-scripts' names where it has one; what is off is None."""
+    """The settings that shape the loss, under sd-scripts' names if it has one; None for what is off."""
     usual = ObjectiveSettings()
     wanted = {*_ALWAYS_TOLD, *(one.name for one in fields(objective) if one.name not in _TOLD_ELSEWHERE)}
     told = {name: getattr(objective, name) for name in sorted(wanted)}

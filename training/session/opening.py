@@ -1,4 +1,4 @@
-"""How a session begins: the request is checked, its run found or begun, its network made."""
+"""The start of a session: check the request, find or create its run, create its network."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,11 +23,11 @@ from .trained_parts import without_frozen_parts
 
 
 def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
-    """The request with its validation images held out. Makes the folder of its name.
+    """Check the request and hold out its validation images. Creates the folder of its name.
 
     Raises:
-        ValueError: For settings that cannot work.
-        SaveFailed: The folder cannot be written.
+        ValueError: Invalid settings.
+        SaveFailed: The folder is read-only.
     """
     check_name(request.root.name)
     request = hold_out(request)
@@ -39,10 +39,10 @@ def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
 
 
 def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> FoundRun:
-    """The run on disk that a checked request goes on with, or a new one. The caller holds the lock.
+    """The run on disk that a checked request continues, or a new one. The caller holds the lock.
 
     Raises:
-        SaveFailed: The folder cannot be written.
+        SaveFailed: The folder is read-only.
         Unreadable: A file of the run cannot be read now.
     """
     key = run_key(request, data)
@@ -57,7 +57,7 @@ def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> F
 
 
 def job_of(request: TrainRequest, found: FoundRun, data: PlacedData, ranks: Ranks) -> TrainJob:
-    """What the run trains; the network is made, with the weights of a LoRA where one is trained on."""
+    """What the run trains, with the network created, or loaded from the LoRA that is trained further."""
     network = _network(request, found)
     segments = found.record.segments
     return TrainJob(
@@ -80,7 +80,7 @@ def _network(request: TrainRequest, found: FoundRun) -> Network:
     base, tensors = request.base, _given_weights(request, found)
     trained = without_frozen_parts(request).network
     if tensors is None:
-        # Chosen by what was asked, whose patterns may name frozen parts.
+        # chosen by the request's own network, whose patterns may name frozen parts
         network = Network.create(base.parts(), base.family, request.network, request.seed, base.frozen_tensor)
         network = network.of_parts(trained.parts)
     else:
@@ -89,7 +89,7 @@ def _network(request: TrainRequest, found: FoundRun) -> Network:
 
 
 def _given_weights(request: TrainRequest, found: FoundRun) -> dict[str, Tensor] | None:
-    """Those of a LoRA that is trained on, or of a kept step that has no state; None for a network that begins."""
+    """Weights of a LoRA to train further, or of a kept step without a state; None for a new network."""
     if found.is_kept_step and found.saved is None:
         return load_lora(found.folder.step_loras()[found.step]).tensors
     return None if request.start is None else dict(request.start.tensors)

@@ -1,4 +1,4 @@
-"""From a request to concrete stages, and to the key that says which run it is."""
+"""From a request to concrete stages, and to the key that identifies the run."""
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from .request import TrainRequest
 
 @dataclass(frozen=True, slots=True)
 class PlacedData:
-    """Every dataset of a run in its buckets; equal ones are one object."""
+    """Every dataset of a run in buckets; equal datasets are one object."""
 
     stages: tuple[PreparedDataset, ...]
-    """What each stage trains, at its resolution."""
+    """The data of each stage, at its resolution."""
     all: PreparedDataset
-    """The images of all stages, at their datasets' own resolution: to measure and to describe the run."""
+    """The images of all stages, at their datasets' own resolution, for measuring and describing the run."""
 
 
 def stage_datasets(request: TrainRequest) -> list[Dataset]:
-    """What each stage trains: its own dataset, else the run's."""
+    """The dataset of each stage: its own, else the run's."""
     return [stage.dataset or request.dataset for stage in request.stages]
 
 
@@ -34,9 +34,9 @@ def trained_dataset(request: TrainRequest) -> Dataset:
 
 
 def hold_out(request: TrainRequest) -> TrainRequest:
-    """The request with its validation images taken out of the training images of every stage.
+    """Move the validation images out of the training images of every stage.
 
-    Those are the images marked so, with those of a given validation set; a share only where there are neither.
+    Those are the images marked for validation plus a given validation set; the share applies only without either.
 
     Raises:
         ValueError: The share cannot be held out, or images of a given validation set are trained too.
@@ -46,7 +46,7 @@ def hold_out(request: TrainRequest) -> TrainRequest:
         settings = replace(settings, dataset=settings.dataset.as_validation())
     marked = marked_for_validation(stage_datasets(request))
     if marked is not None:
-        request = _without(request, marked.pictures())  # the same picture may lie unmarked in another folder
+        request = _without(request, marked.pictures())  # the same picture may be in another folder, unmarked
         given = [] if settings.dataset is None else [settings.dataset]
         settings = replace(settings, dataset=union([*given, marked]))
     if settings.dataset is None and settings.share:
@@ -65,7 +65,7 @@ def hold_out(request: TrainRequest) -> TrainRequest:
 
 
 def _without(request: TrainRequest, pictures: Set[str]) -> TrainRequest:
-    """The request with these pictures trained in no stage."""
+    """The request without these pictures in any stage."""
     stages: list[Stage] = []
     for number, (stage, dataset) in enumerate(zip(request.stages, stage_datasets(request), strict=True), 1):
         left = without(dataset, pictures)
@@ -79,7 +79,7 @@ def _without(request: TrainRequest, pictures: Set[str]) -> TrainRequest:
 
 
 def place_data(request: TrainRequest) -> PlacedData:
-    """Every dataset in buckets, at every resolution the stages ask for. Reads no picture."""
+    """Put every dataset into buckets, at every resolution that the stages use. Reads no picture."""
     placed: dict[tuple[str, int | None], PreparedDataset] = {}
 
     def at(dataset: Dataset, resolution: int | None) -> PreparedDataset:
@@ -94,7 +94,7 @@ def place_data(request: TrainRequest) -> PlacedData:
 
 
 def place_validation(request: TrainRequest) -> PreparedDataset | None:
-    """The held-out images without draws, or None where there are none."""
+    """The held-out images without random draws, or None if there are none."""
     dataset = request.validation.dataset
     return None if dataset is None else _placed(request, dataset).still()
 
@@ -110,14 +110,14 @@ def _placed(request: TrainRequest, dataset: Dataset) -> PreparedDataset:
 
 
 def at_resolution(dataset: Dataset, resolution: int | None) -> Dataset:
-    """The dataset with its buckets at another resolution; None leaves it."""
+    """The dataset with buckets at another resolution; unchanged for None."""
     if resolution is None:
         return dataset
     return dataset.map(lambda subset: replace(subset, buckets=replace(subset.buckets, resolution=resolution)))
 
 
 def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[PlannedStage, ...]:
-    """Every wanted stage with its steps and optimizer."""
+    """Every wanted stage with its number of steps and its optimizer."""
     steps = [
         stage_steps(stage, placed.num_batches(stage.batch_size))
         for stage, placed in zip(request.stages, data.stages, strict=True)
@@ -126,12 +126,12 @@ def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[PlannedStage, 
 
 
 def _network_content(network: NetworkSettings) -> object:
-    """The settings, and that a size given to convolutions brought them in: an earlier version passed over it."""
+    """The network settings, and whether convolutions were added by their rank or alpha, which earlier versions ignored."""
     return [network, network.preset] if network.is_widened else network
 
 
 def run_key(request: TrainRequest, data: PlacedData) -> RunKey:
-    """What decides the weights, and nothing else."""
+    """Everything that determines the weights, and nothing else."""
     of_run = request.dataset.fingerprint()
     stages = enumerate(zip(stage_plans(request, data), stage_datasets(request), strict=True))
     segments = tuple(_segment(index, planned, dataset, of_run) for index, (planned, dataset) in stages)
@@ -158,7 +158,7 @@ def _segment(index: int, planned: PlannedStage, dataset: Dataset, of_run: str) -
 
 
 def depends_on_length(schedule: ScheduleSettings, dataset: Dataset) -> bool:
-    """True where another number of steps would give other rates or captions from the start."""
+    """True if another number of steps would give other learning rates or captions from the start."""
     has_end = schedule.schedule not in ("constant", "inverse_sqrt")
     warmups = [schedule.warmup_steps, *(subset.captions.tag_warmup_steps for subset in dataset.subsets)]
     return has_end or any(0 < steps < 1 for steps in warmups)

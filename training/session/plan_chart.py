@@ -1,4 +1,4 @@
-"""What a plan will do, before anything is trained: its stages, steps and learning rates, as a chart and in words."""
+"""Shows a plan before training: its stages, steps and learning rates, as a chart and in words."""
 
 from collections.abc import Sequence
 from math import nan
@@ -18,7 +18,7 @@ from ..optimizers.settings import OptimizerSettings
 from .plan import at_resolution
 
 MAX_POINTS = 1000
-"""Points of a stage's curve; more than the chart has pixels is of no use."""
+"""Points per stage; a chart has no more pixels."""
 PARTS: tuple[PartName, PartName] = ("unet", "text_encoder")
 LABELS = {"unet": "U-Net", "text_encoder": "text encoders, where the network has them"}
 TITLES: dict[RateSource, str] = {
@@ -30,10 +30,10 @@ TITLES: dict[RateSource, str] = {
 def plan_before_training(
     plan: Plan, optimizer: OptimizerSettings, dataset: Dataset | None, family: ModelFamily
 ) -> tuple[PlannedStage, ...]:
-    """The stages as a run would train them; `dataset` is that of stages without their own.
+    """The stages as a run would train them; `dataset` is for stages without their own.
 
     Raises:
-        ValueError: A stage that counts epochs has no dataset at all.
+        ValueError: A stage that counts epochs has no dataset.
     """
     return planned_stages(plan, optimizer, [_steps_of(stage, stage.dataset or dataset, family) for stage in plan])
 
@@ -48,21 +48,21 @@ def _steps_of(stage: Stage, dataset: Dataset | None, family: ModelFamily) -> int
 
 
 def planned_rate(planned: PlannedStage, part: PartName, step: int) -> float:
-    """Rate of a part at a step of the stage, from 0; for adaptive optimizers what d is multiplied by.
+    """Learning rate of a part at a step of the stage, from 0; for adaptive optimizers the factor on d.
 
-    Block weights, LoRA+ and alpha compensation, which need the network, are not in it.
+    Without block weights, LoRA+ and alpha compensation, which need the network.
     """
     optimizer = planned.optimizer
     return part_rate(optimizer, part) * schedule_multiplier(optimizer.schedule, step, planned.steps)
 
 
 def draw_plan(stages: Sequence[PlannedStage], width: int, panel_height: int) -> Image.Image:
-    """The rate at every step; optimizers with a step size of their own have a chart of their own."""
+    """The learning rate at every step; optimizers with their own step size get a chart of their own."""
     return draw_panels([_panel(stages, source) for source in TITLES], width, panel_height)
 
 
 def describe_plan(stages: Sequence[PlannedStage]) -> str:
-    """Length, optimizer and rates of every stage, and what cannot be known yet."""
+    """Length, optimizer and learning rates of every stage, and what is unknown before training."""
     lines = [f"{stages[-1].end} steps in {len(stages)} {'stage' if len(stages) == 1 else 'stages'}"]
     for number, planned in enumerate(stages, 1):
         stage = planned.stage
@@ -99,19 +99,19 @@ def _range(planned: PlannedStage, part: PartName, last: int) -> str:
 
 
 def _parts(planned: PlannedStage) -> tuple[PartName, ...]:
-    """Both parts where their rates differ."""
+    """The parts to draw: both if their learning rates differ."""
     unet, text = (part_rate(planned.optimizer, part) for part in PARTS)
     return PARTS if unet != text else PARTS[:1]
 
 
 def _steps(planned: PlannedStage) -> list[int]:
-    """Steps of the stage to draw, its first and last among them."""
+    """Steps of the stage to draw, including its first and last."""
     count = min(planned.steps, MAX_POINTS)
     return [round(place * (planned.steps - 1) / max(1, count - 1)) for place in range(count)]
 
 
 def _panel(stages: Sequence[PlannedStage], source: RateSource) -> Panel:
-    """Curves over the whole plan, with gaps where a stage's rate comes from elsewhere; empty where all do."""
+    """Curves over the whole plan, with gaps at stages whose learning rate has another source; may be empty."""
     has_text = any(len(_parts(planned)) > 1 for planned in stages if rate_source(planned.optimizer) == source)
     labels = [LABELS[part] for part in PARTS] if has_text else ["all parts"]
     lines: list[Line] = []
@@ -122,7 +122,7 @@ def _panel(stages: Sequence[PlannedStage], source: RateSource) -> Panel:
 
 
 def _curve(stages: Sequence[PlannedStage], source: RateSource, part: PartName) -> tuple[list[float], list[float]]:
-    """(steps from 1, rates); a gap between stages, so that a jump of the rate is seen as one."""
+    """(steps from 1, learning rates); a gap between stages shows jumps."""
     steps: list[float] = []
     values: list[float] = []
     for planned in stages:

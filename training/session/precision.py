@@ -1,4 +1,4 @@
-"""What a number format cannot hold, told before a run begins."""
+"""Checks before a run starts that the saved file can represent its values."""
 
 from math import sqrt
 
@@ -8,7 +8,7 @@ from ..networks.settings import NetworkSettings
 
 
 def check_fits(network: NetworkSettings, dtype: torch.dtype) -> None:
-    """Refuses an alpha that the saved file would hold as infinity, so that every program draws noise with it.
+    """Refuse an alpha that the number format of the file would turn into infinity, which makes programs draw noise.
 
     Raises:
         ValueError: With the largest value of the format.

@@ -1,4 +1,4 @@
-"""What a training session takes, gives back, and asks of its host."""
+"""The request and result of a training session, and what it needs from its host."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,25 +27,25 @@ from ..watch.diagnosis import Diagnosis
 
 
 class TrainableBase(BaseModel, Protocol):
-    """A base model that can be opened for training."""
+    """A base model that can be switched to training."""
 
     @property
     def gradient_checkpointing(self) -> Checkpointing:
-        """How far activations are computed again in backward."""
+        """How activations are kept for the backward pass."""
         ...
 
     def device_of(self, part: PartName) -> torch.device:
-        """Where a part computes: text encoders may be on another device than the U-Net."""
+        """Device of a part; text encoders may be on another device than the U-Net."""
         ...
 
     def training(self, is_text_trained: bool) -> AbstractContextManager[None]:
-        """Inside, gradients flow through the loaded weights."""
+        """Context in which gradients flow through the loaded weights."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoraStart:
-    """Weights to begin from: another LoRA's tensors under kohya names."""
+    """Start weights: another LoRA's tensors under kohya names."""
 
     tensors: Mapping[str, Tensor]
     key: str
@@ -54,20 +54,20 @@ class LoraStart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationSettings:
-    """Images that are measured, never trained."""
+    """Images that are measured, but never trained."""
 
     dataset: Dataset | None = None
-    """A held-out set. None = see `share`."""
+    """A validation set. None = see `share`."""
     share: float = 0.0
-    """Share of the training images that is held out where no set is given, 0 to below 1. 0 off."""
+    """Share of the training images to hold out if there is no set, 0 to below 1. 0 off."""
     every: int = 0
     """Steps between measurements; 0 = at every save."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Refuse invalid values.
 
         Raises:
-            ValueError: With the name, the range and the value of the field.
+            ValueError: With field, allowed range and value.
         """
         if not 0 <= self.share < 1:
             raise ValueError(f"validation_share must be 0 (off) or more and below 1, got {self.share}")
@@ -77,19 +77,19 @@ class ValidationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What a user asks for."""
+    """What the user requests."""
 
     base: TrainableBase
     base_key: str
     """Digest of the weights of MODEL and CLIP."""
     encoder_key: str
-    """Digest of the VAE; names cached latents."""
+    """Digest of the VAE; identifies cached latents."""
     dataset: Dataset
-    """Of every stage that has none of its own."""
+    """For every stage without its own."""
     network: NetworkSettings
     objective: ObjectiveSettings
     optimizer: OptimizerSettings
-    """Of every stage that has none of its own."""
+    """For every stage without its own."""
     stages: tuple[Stage, ...]
     seed: int
     root: Path
@@ -100,14 +100,14 @@ class TrainRequest:
     on_more_steps: OnMoreSteps = "add"
     after_stop: AfterStop = "go on"
     cache_dir: Path | None = None
-    """Folder for latents on disk; None keeps them in RAM."""
+    """Folder of latents on disk; None keeps them in RAM."""
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     is_diagnosed: bool = True
-    """Measure at the end which images and tags were learned; costs at most a tenth of the training."""
+    """Measure at the end which images and tags were learned; costs at most a tenth of the training time."""
 
     @property
     def finding(self) -> FindSettings:
-        """What to do where a run on disk is nearly this one."""
+        """What to do when a run on disk almost matches this one."""
         return FindSettings(
             on_dataset_change=self.on_dataset_change, on_more_steps=self.on_more_steps, after_stop=self.after_stop
         )
@@ -115,18 +115,18 @@ class TrainRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run gives back."""
+    """Result of a run."""
 
     tensors: dict[str, Tensor]
     """The LoRA, float32, kohya names."""
     folder: RunFolder
     step: int
     losses: tuple[float, ...]
-    """Loss of every step done now."""
+    """Loss of every step of this session."""
     message: str
     """What happened, in a sentence for the node."""
     diagnosis: Diagnosis | None = None
-    """Which images and tags were learned; None for a run that has not ended or was not measured."""
+    """Which images and tags were learned; None for a run that has not finished or was not measured."""
 
 
 Measure = Literal["validation", "report"]
@@ -134,7 +134,7 @@ Measure = Literal["validation", "report"]
 
 @dataclass(kw_only=True)
 class Session:
-    """A run found or begun, ready to train."""
+    """A run on disk, new or continued, ready to train."""
 
     request: TrainRequest
     job: TrainJob
@@ -145,17 +145,17 @@ class Session:
     """Held-out images, without draws."""
     started_at: datetime
     owed: frozenset[Measure] = frozenset()
-    """What a finished run has not measured at its end yet, though it was to."""
+    """What an earlier session should have measured at the end but did not."""
     notes: tuple[str, ...] = ()
-    """What of the request has no effect, a line each."""
+    """What has no effect in the request, a line each."""
 
     @property
     def is_settled(self) -> bool:
-        """True if nothing is left to train or to measure."""
+        """True if nothing is left to train or measure."""
         return self.found.is_finished and not self.owed
 
     def is_to_measure(self, measure: Measure) -> bool:
-        """True where this session trains, or an earlier one ended before it had measured."""
+        """True if this session trains, or an earlier one ended before it measured."""
         return not self.found.is_finished or measure in self.owed
 
 
@@ -164,16 +164,16 @@ class Hooks:
     """What the host adds to a session."""
 
     notify: Callable[[str], None]
-    """A short line for the node."""
+    """Shows a short line on the node."""
     progress: Callable[[str, int, int], None]
     """(what, done, of) while preparing."""
     callbacks: Callable[[Session, Saver], Sequence[Callback]]
-    """They run after the saver: what they raise finds the step noted."""
+    """They run after the saver, so an exception in one cannot lose the current step."""
     metadata: Callable[[Session, TrainState], dict[str, str]]
-    """Metadata of a LoRA file."""
+    """Makes the metadata of a LoRA file."""
     ranks: Ranks = ALONE
     """The processes that run this session together, each with the same request."""
 
     def counting(self, what: str) -> Callable[[int, int], None]:
-        """`progress` of one preparation, for what counts (done, of)."""
+        """`progress` for one preparation, as a function of (done, of)."""
         return lambda done, of: self.progress(what, done, of)

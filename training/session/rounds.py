@@ -1,11 +1,11 @@
-"""Rounds of a character: train, draw, keep the good ones, train on. Which round it is follows from what is on disk.
+"""Rounds of a character: train, draw, keep the good pictures, train further. Files on disk tell the current round.
 
 ```
 <loras>/<name>_round_<n>/<name>_round_<n>.safetensors    what round n trained
 <loras>/<name>_round_<n>/round.json                      what it was trained on: {"dataset": ..., "num_images": ...}
 ```
 
-A round is over when it has a LoRA and the dataset is another than it was trained on.
+A round is over when it has a LoRA and the dataset has changed since it was trained.
 """
 
 import json
@@ -26,7 +26,7 @@ class RoundNote:
     """What a round is trained on."""
 
     dataset: str
-    """Fingerprint."""
+    """Fingerprint of the dataset."""
     num_images: int
 
 
@@ -41,28 +41,28 @@ class Round:
 
     @property
     def name(self) -> str:
-        """Name of the LoRA it trains."""
+        """Name of the LoRA that it trains."""
         return f"{self.base_name}_round_{self.number}"
 
     @property
     def lora(self) -> Path:
-        """What it trained."""
+        """The LoRA that it trains."""
         return self.loras / self.name / f"{self.name}.safetensors"
 
     @property
     def note_path(self) -> Path:
-        """Where it is noted what it is trained on."""
+        """File with the round's note."""
         return self.loras / self.name / _NOTE
 
     @property
     def previous(self) -> "Round | None":
-        """The one whose weights it goes on from, if that is there."""
+        """The round whose weights this one starts from, if it exists."""
         before = Round(self.loras, self.base_name, self.number - 1)
         return before if before.number >= 1 and before.lora.is_file() else None
 
     @property
     def note(self) -> RoundNote | None:
-        """What it is trained on; None where that is not noted or cannot be read."""
+        """What it is trained on; None if that is not recorded or unreadable."""
         try:
             return RoundNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -78,7 +78,7 @@ def trained_rounds(loras: Path, base_name: str) -> list[Round]:
 
 
 def rounds_up_to(loras: Path, name: str) -> list[Round]:
-    """The rounds before and with the one of this LoRA's name; empty if it is not the name of a round."""
+    """The rounds up to the one of this LoRA's name; empty if it is not the name of a round."""
     match = _ROUND.fullmatch(name)
     if match is None:
         return []
@@ -86,15 +86,15 @@ def rounds_up_to(loras: Path, name: str) -> list[Round]:
 
 
 def rate_of_round(first_rate: float, factor: float, number: int) -> float:
-    """Learning rate of a round, counted from 1: each has the one before's times the factor."""
+    """Learning rate of a round, counted from 1: the previous round's times the factor."""
     return first_rate * factor ** (number - 1)
 
 
 def open_round(loras: Path, base_name: str, note: RoundNote) -> Round:
-    """The round to train with this dataset: the last one while it is trained on the same, else the one after it.
+    """The round to train with this dataset: the last one while its dataset is the same, else the next one.
 
     Raises:
-        ValueError: The name cannot be a folder, or is too long for one with the round behind it.
+        ValueError: The name is not a valid folder name, or too long with the round's suffix.
     """
     check_name(base_name)
     if len(base_name) + _LONGEST_SUFFIX > MAX_NAME_LENGTH:

@@ -1,6 +1,6 @@
-"""One call that trains: finds or begins the run on disk, prepares the data, trains, returns the LoRA.
+"""One call that trains: finds or starts the run on disk, prepares the data, trains, returns the LoRA.
 
-It knows no host: what a host adds (progress, previews, canceling) comes in as hooks.
+It knows no host: progress, previews and canceling are hooks.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -31,11 +31,11 @@ from .trained_parts import network_notes, without_frozen_parts
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
-    """Trains what is not trained yet and returns the LoRA. Of a finished run no picture or caption is encoded.
+    """Train what is not trained yet and return the LoRA. For a finished run, nothing is encoded.
 
     Raises:
-        ValueError: The settings cannot work.
-        RuntimeError: The run's folder is in use or cannot be written. Both come before anything is encoded.
+        ValueError: Invalid settings.
+        RuntimeError: The run's folder is locked or read-only; both before anything is encoded.
     """
     ranks = hooks.ranks
     request = checked(request, ranks)
@@ -53,7 +53,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             owed=owed_measures(request, found),
             notes=network_notes(request, job.network),
         )
-        del found  # the session lets its weights go once they are loaded
+        del found  # the session releases its weights once they are loaded
         hooks.notify(opening_text(session))
         if not session.is_settled:
             _encode(session, hooks)
@@ -95,7 +95,7 @@ def _load_weights(session: Session, state: TrainState) -> None:
     if found.saved is not None:
         restore(found.saved, job, state)
     elif found.is_kept_step:
-        state.step = found.step  # the network was made from its LoRA
+        state.step = found.step  # the network was created from its LoRA
     elif found.start is not None:
         for name, parameter in job.network.named_parameters():
             parameter.data.copy_(found.start.tensors[f"network/{name}"])
@@ -107,7 +107,7 @@ def _load_weights(session: Session, state: TrainState) -> None:
 
 
 def _begin_figures(session: Session, step: int) -> None:
-    """Drops the figures of steps that will be trained again, and notes what is to be measured at the end."""
+    """Remove the metrics of steps to be trained again, and mark what is to be measured at the end."""
     folder = session.found.folder
     for figures in (folder.metrics, folder.base_losses):
         cut_metrics(figures, step)
@@ -116,17 +116,17 @@ def _begin_figures(session: Session, step: int) -> None:
 
 
 def _encode(session: Session, hooks: Hooks) -> None:
-    """All that can be encoded ahead and is still needed, so that VAE and frozen text encoders can leave the device."""
+    """Encode everything in advance that is still needed, so that VAE and frozen text encoders can leave the device."""
     texts = session.job.texts
     for prepared in _data_needed(session):
         prepared.encode(hooks.counting("encoding images"))
         if isinstance(texts, FrozenTexts):
-            with session.job.network.attached():  # a LoRA to go on from may change the text encoders too
+            with session.job.network.attached():  # the LoRA to continue may change the text encoders too
                 texts.prepare(prepared.distinct_captions() or (), hooks.counting("encoding captions"))
 
 
 def _data_needed(session: Session) -> list[PreparedDataset]:
-    """What the stages that are not done yet train, and what is measured."""
+    """Data of the unfinished stages and of measurements."""
     stages = zip(session.job.stages, session.job.data, strict=True)
     trained = [data for planned, data in stages if planned.end > session.found.step]
     measured = [session.validation, diagnosed_images(session)]
@@ -134,7 +134,7 @@ def _data_needed(session: Session) -> list[PreparedDataset]:
 
 
 def _trainable(session: Session) -> AbstractContextManager[None]:
-    # A finished run needs no gradients: the host loads the model only if a picture is drawn.
+    # A finished run needs no gradients; the host loads the model only to draw a picture.
     if session.is_settled:
         return nullcontext()
     return session.request.base.training(is_text_trained(session.job.network))

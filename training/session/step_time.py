@@ -1,4 +1,4 @@
-"""How long a step takes on this machine: a few real steps on plain pictures, thrown away afterwards."""
+"""Measures how long a step takes on this machine, with a few real steps on blank pictures."""
 
 import torch
 from torch import Tensor
@@ -30,9 +30,9 @@ def seconds_per_step(
     stage: Stage,
     size: tuple[int, int],
 ) -> float:
-    """Seconds of one optimizer step of a stage, on pictures of (width, height) pixels; the faster of two.
+    """Seconds per optimizer step of a stage, for pictures of (width, height) pixels; the faster of two.
 
-    Latents are empty, so no VAE is needed. Nothing of it is kept, and the base model is as it was.
+    Latents are zero, so no VAE is needed. Nothing is kept, and the base model is unchanged.
     """
     with torch.inference_mode(False):
         data = place_dataset(_plain_pictures(stage.batch_size, size), _empty_latents, base.family, encoder_id="none")

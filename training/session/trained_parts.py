@@ -1,4 +1,4 @@
-"""Which parts of a network some stage trains. One whose rate is 0 from end to end is no part of the run's network."""
+"""Which parts of a network are trained. A part with learning rate 0 in every stage is left out of the run's network."""
 
 from dataclasses import replace
 
@@ -11,19 +11,19 @@ from .request import TrainRequest
 
 
 def trained_parts(request: TrainRequest) -> tuple[PartName, ...]:
-    """Parts with a rate above 0 in some stage; all where none has one, which the optimizer refuses."""
+    """Parts with a learning rate above 0 in some stage; all if there are none, which the optimizer refuses."""
     optimizers = stage_optimizers(request.stages, request.optimizer)
     parts = request.network.parts
     return tuple(part for part in parts if any(part_rate(own, part) > 0 for own in optimizers)) or parts
 
 
 def without_frozen_parts(request: TrainRequest) -> TrainRequest:
-    """The request with a network of the parts that are trained. Its key is the one of the request as it came."""
+    """The request with the network reduced to the trained parts; the run's key is that of the original request."""
     return replace(request, network=replace(request.network, parts=trained_parts(request)))
 
 
 def network_notes(asked: TrainRequest, network: Network) -> tuple[str, ...]:
-    """What of the network was asked for and has no effect, a line each."""
+    """What has no effect in the requested network, a line each."""
     frozen = [part for part in asked.network.parts if part not in trained_parts(asked)]
     rates = [f"{', '.join(frozen)}: learning rate 0 in every stage, not trained"] if frozen else []
     return (*rates, *idle_notes(asked.network, network))
