@@ -126,7 +126,7 @@ def stage_plans(request: TrainRequest, data: PlacedData) -> tuple[PlannedStage, 
 
 
 def _network_content(network: NetworkSettings) -> object:
-    """The network settings, and whether convolutions were added by their rank or alpha, which earlier versions ignored."""
+    """The settings, and whether convolutions came in by rank or alpha, which earlier versions ignored."""
     return [network, network.preset] if network.is_widened else network
 
 
