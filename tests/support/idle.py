@@ -39,6 +39,7 @@ def empty(server: ComfyServer) -> None:
     for folder in (server.input, server.output, server.base / "temp"):
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    ComfyClient(server.url).post("/test/forget_files")
 
 
 def is_idle(client: ComfyClient) -> bool:
