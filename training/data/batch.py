@@ -1,4 +1,4 @@
-"""What one step trains on.
+"""The batch that one step trains on.
 
 Shapes: B samples, C latent channels, H W latent rows and columns.
 """
@@ -17,7 +17,7 @@ class SampleRef(NamedTuple):
     entry: int
     """Index into the prepared entries."""
     repeat: int
-    """Which of its appearances in the epoch, from 0; each has random draws of its own."""
+    """Which of its appearances in the epoch, from 0; each has its own random draws."""
 
 
 @dataclass(frozen=True, slots=True)

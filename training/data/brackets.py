@@ -1,7 +1,7 @@
-r"""Round brackets of captions: text, as taggers write them, or the weights of ComfyUI's prompts.
+r"""Round brackets in captions: literal text, as taggers write them, or weights of ComfyUI's prompts.
 
-What is trained is a prompt: ComfyUI's own text encoding reads `(tag:1.2)` as a weight and `\(` as a bracket. Captions
-whose brackets are text are escaped once they are finished. `\(` is a bracket either way.
+Training uses captions as prompts: ComfyUI's text encoding reads `(tag:1.2)` as a weight and `\(` as a bracket. Captions
+whose brackets are literal are escaped at the end. `\(` is a bracket in both cases.
 """
 
 import re
@@ -17,7 +17,7 @@ def has_brackets(text: str) -> bool:
 
 
 def has_weights(text: str) -> bool:
-    """Whether a weight is written out, as in `(red eyes:1.2)`."""
+    """Whether the text has an explicit weight, as in `(red eyes:1.2)`."""
     return _WEIGHT.search(text) is not None
 
 
@@ -27,12 +27,12 @@ def as_text(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    r"""The text with `\(` and `\)` as plain brackets, to be shown and compared."""
+    r"""The text with `\(` and `\)` as plain brackets, for display and comparison."""
     return re.sub(r"\\([()])", r"\1", text)
 
 
 def describe_brackets(captions: Iterable[str], are_weights: bool) -> str:
-    """How many captions hold brackets and how they are read, in one line; empty where none does."""
+    """How many captions contain brackets and how they are read, in one line; empty if none do."""
     found = [text for text in captions if has_brackets(text)]
     if not found:
         return ""

@@ -27,7 +27,9 @@ class BucketSettings:
 
     resolution: int | Size | None = None
     """Side in pixels of the square whose area no bucket exceeds, or (width, height).
-    None = what the model was made for, or the images' own size where most of them are smaller."""
+
+    None = the model's native size, or the images' own size if most of them are smaller.
+    """
     bucket_step: int = DEFAULT_STEP
     """Sides of buckets are multiples of this, in pixels; a multiple of 8, usually 64 (32 for SDXL)."""
     min_bucket_size: int | None = None
@@ -35,7 +37,7 @@ class BucketSettings:
     max_bucket_size: int | None = None
     """Longest side of a bucket in pixels; None = twice the resolution."""
     upscale: bool = True
-    """Enlarge images smaller than their bucket; off, each image gets a bucket not larger than itself."""
+    """Enlarge images smaller than their bucket. Off: no image gets a bucket larger than itself."""
     random_crop: bool = False
     """Crop at a random position instead of the center; the image is then encoded again in every step."""
     flip: bool = False
@@ -43,11 +45,15 @@ class BucketSettings:
     use_alpha_masks: bool = False
     """Use an image's transparency as its loss mask; off, transparent parts become white."""
     nearest_bucket: bool = False
-    """Without `upscale`: images larger than the resolution go to the nearest of the buckets used with it that is not
-    larger than they. Off, sd-scripts' rule makes a bucket for each, which may cut off more."""
+    """Without `upscale`: images larger than the resolution use the nearest bucket that is not larger than they are.
+
+    Off: sd-scripts' rule creates a bucket for each, which may crop more.
+    """
     cache: Literal["ram", "disk"] = "disk"
-    """Where encoded latents are kept: for this run, or in files that later runs find again, where there is a folder
-    for them. A picture takes 64 KB at 512 x 512 pixels, 256 KB at 1024 x 1024."""
+    """Where encoded latents are kept: in memory for this run, or in files that later runs reuse.
+
+    Files need a folder for them. A picture takes 64 KB at 512 x 512 pixels, 256 KB at 1024 x 1024.
+    """
 
     def __post_init__(self) -> None:
         if self.bucket_step < LATENT_FACTOR or self.bucket_step % LATENT_FACTOR:
@@ -72,7 +78,7 @@ class BucketSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketGrid:
-    """The buckets of one subset for one type of model."""
+    """The buckets of one subset for one kind of model."""
 
     sizes: tuple[Size, ...]
     """Sorted; empty if every image gets a bucket of its own (no upscaling)."""
@@ -81,10 +87,10 @@ class BucketGrid:
     step: int
     """Pixels."""
     usual: tuple[Size, ...] = ()
-    """Where images larger than `max_area` go instead of to a bucket of their own."""
+    """Buckets for images larger than `max_area`, instead of one of their own."""
 
     def choose(self, image: Size) -> tuple[Size, Size]:
-        """(bucket, size the image is scaled to before it is cropped to the bucket)."""
+        """(bucket, size that the image is scaled to before it is cropped to the bucket)."""
         if not self.sizes:
             is_large = image[0] * image[1] > self.max_area
             within = [size for size in self.usual if is_large and size[0] <= image[0] and size[1] <= image[1]]
@@ -97,13 +103,13 @@ class BucketGrid:
 
 
 def side_limits(settings: BucketSettings, resolution: Size) -> Size:
-    """Shortest and longest side of a bucket, defaults filled in."""
+    """Shortest and longest side of a bucket, defaults resolved."""
     low = settings.min_bucket_size or max(settings.bucket_step, min(resolution) // 2)
     return low, settings.max_bucket_size or 2 * max(resolution)
 
 
 def trained_resolution(settings: BucketSettings, grid: BucketGrid) -> Size:
-    """Width and height that set the area of the buckets, given or found."""
+    """Width and height that define the area of the buckets, given or derived."""
     sides = _sides(settings.resolution) or (math.isqrt(grid.max_area),) * 2
     return sides[0], sides[-1]
 
@@ -114,7 +120,7 @@ def bucket_grid(settings: BucketSettings, items: Sequence[ImageItem], family: Mo
     if settings.resolution is None:
         usual = median_high([math.isqrt(item.width * item.height) for item in items])
         side = min(NATIVE_RESOLUTION[family], usual)
-        # A grid of 64 is too coarse for images of such a size: it would crop most of them to squares.
+        # a step of 64 is too coarse for such small images: most would be cropped to squares
         step = LATENT_FACTOR if side < SMALL_RESOLUTION and step == DEFAULT_STEP else step
         width = height = max(step, round(side / step) * step)
     else:
@@ -129,7 +135,7 @@ def bucket_grid(settings: BucketSettings, items: Sequence[ImageItem], family: Mo
 
 
 def bucket_sizes(max_area: int, min_size: int, max_size: int, step: int) -> tuple[Size, ...]:
-    """All sizes on the grid between the limits whose area is just within `max_area`, and the square; sorted."""
+    """All sizes on the grid between the limits whose area just fits `max_area`, and the square; sorted."""
     side = math.isqrt(max_area) // step * step
     low, high = math.ceil(min_size / step) * step, max_size // step * step
     sizes = {(side, side)}
@@ -143,8 +149,8 @@ def bucket_sizes(max_area: int, min_size: int, max_size: int, step: int) -> tupl
 def own_bucket(image: Size, max_area: int, step: int) -> tuple[Size, Size]:
     """Bucket and scaled size of an image that is only shrunk, to `max_area`, and cropped to the grid.
 
-    An image with a side below one step is the exception: it is enlarged until it fills the smallest bucket, of which
-    none exceeds `max_area` either.
+    Exception: an image with a side below one step is enlarged until it fills the smallest bucket, none of which exceeds
+    `max_area`.
     """
     width, height = image
     if width * height > max_area:
@@ -157,7 +163,7 @@ def own_bucket(image: Size, max_area: int, step: int) -> tuple[Size, Size]:
 
 
 def _shrink(image: Size, max_area: int, step: int) -> Size:
-    # One side is put on the grid, whichever of the two changes the aspect ratio less.
+    # put one side on the grid, the one that changes the aspect ratio less
     aspect = image[0] / image[1]
     ideal_width = math.sqrt(max_area * aspect)
     by_width = _round_to_step(ideal_width, step)
@@ -170,12 +176,12 @@ def _shrink(image: Size, max_area: int, step: int) -> Size:
 
 
 def _round_to_step(value: float, step: int) -> int:
-    # Down, and never to nothing.
+    # round down, but not to 0
     return max(step, int(value + 0.5) // step * step)
 
 
 def cover(image: Size, bucket: Size) -> Size:
-    """Size with the image's aspect ratio that just covers the bucket."""
+    """Smallest size with the image's aspect ratio that covers the bucket."""
     if image[0] / image[1] > bucket[0] / bucket[1]:
         return max(bucket[0], int(image[0] * bucket[1] / image[1] + 0.5)), bucket[1]
     return bucket[0], max(bucket[1], int(image[1] * bucket[0] / image[0] + 0.5))

@@ -1,4 +1,4 @@
-"""The caption of an image as Load Dataset reads it, the file to change for it, and a version of what it says."""
+"""The caption of an image as Load Dataset reads it, the file to edit for it, and a version of its content."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ NOT_CAPTIONS = frozenset({".json", ".jsonl", ".safetensors"})
 
 @dataclass(frozen=True, slots=True)
 class CaptionRules:
-    """Which text trains an image, as in `scan_folder`: that of `metadata`, else that of the file beside it."""
+    """Which text an image is trained with, as in `scan_folder`: from `metadata`, else from the file beside it."""
 
     extension: str = CAPTION_EXTENSIONS[0]
     metadata: Path | None = None
@@ -27,7 +27,7 @@ class CaptionRules:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Endings of caption files; of several that are there, the first is read."""
+        """Endings of caption files, in order of precedence."""
         return caption_suffixes(self.extension)
 
 
@@ -36,25 +36,25 @@ DEFAULT_RULES = CaptionRules()
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What is said of an image."""
+    """The caption of an image."""
 
     text: str
-    """Its lines as they are trained; empty where nothing is said."""
+    """Its lines as they are trained; empty without a caption."""
     raw: str
-    """The file's text as it is, without byte order mark."""
+    """The file's text, without byte order mark."""
     path: Path
-    """The file that is read, or would be made."""
+    """The file that is read, or would be created."""
     version: str
-    """Another one whenever the file has other bytes, is another file, or comes or goes."""
+    """Changes whenever the file's content changes, another file is read, or the file is created or deleted."""
     problem: str = ""
     """Why the file cannot be read; training refuses it too."""
     metadata: str = ""
-    """Name of the metadata file that the text is from; the file beside the image is not read then."""
+    """Name of the metadata file that the text is from; the file beside the image is then ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionReader:
-    """Reads the captions of one folder; what has not changed since is not read twice."""
+    """Reads the captions of one folder; unchanged files are not read twice."""
 
     folder: Path
     rules: CaptionRules = DEFAULT_RULES
@@ -65,7 +65,7 @@ class CaptionReader:
 
     @classmethod
     def of(cls, folder: Path, rules: CaptionRules) -> "CaptionReader":
-        """A reader that has read the metadata file, or says why it could not."""
+        """A reader that has read the metadata file, or reports why it could not."""
         if rules.metadata is None:
             return cls(folder, rules)
         try:
@@ -100,16 +100,16 @@ class CaptionReader:
         return Caption("\n".join(line for line in lines if line), raw, path, version)
 
     def path_of(self, image: Path) -> Path:
-        """The caption file that is read, else the one to make."""
+        """The caption file that is read, or else the one to create."""
         return caption_path(image, self.rules.extension) or image.with_suffix(self.rules.suffixes[0])
 
 
 @lru_cache(maxsize=100_000)
 def _read_bytes(path: Path, mtime_ns: int, ctime_ns: int, size: int) -> bytes:
-    # Copying and syncing tools set the time of the content back; that of the change cannot be set.
+    # Copying and syncing tools restore the modification time; the change time cannot be set.
     return path.read_bytes()
 
 
 def _version(folder: Path, name: str, data: bytes | None) -> str:
-    # With the folder's path, so that a version of one folder never fits another one.
+    # includes the folder's path, so that versions of two folders never match
     return hash_bytes(f"{folder.absolute()}\n{name}\n{data is None}\n".encode() + (data or b""))

@@ -1,8 +1,8 @@
-"""The caption a sample is trained with: a function of its caption lines, the settings and a named moment.
+"""The caption that a sample is trained with: a function of its caption lines, the settings and a named moment.
 
-The order is that of kohya's sd-scripts: prefix and suffix, caption dropout, wildcards, kept and loose tags taken
-apart, tag warmup, shuffle, tag dropout, joined, secondary separator, replacements. At the end round brackets are
-escaped unless they are weights, for ComfyUI's own text encoding reads the result like a prompt.
+The order is that of kohya's sd-scripts: prefix and suffix, caption dropout, wildcards, kept and loose tags separated,
+tag warmup, shuffle, tag dropout, joined, secondary separator, replacements. Finally, round brackets are escaped unless
+they are weights, because ComfyUI's text encoding reads the result like a prompt.
 """
 
 import math
@@ -21,10 +21,10 @@ _ESCAPED_OPEN, _ESCAPED_CLOSE = "\ue000", "\ue001"  # private-use characters, in
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionSettings:
-    """How captions are changed while training."""
+    """How captions are changed during training."""
 
     trigger: str = ""
-    """Word that stands first in every caption but the dropped ones; it is put in front where missing."""
+    """Word that comes first in every caption except dropped ones; it is added where missing."""
     prefix: str = ""
     """Text before each caption, with a space between."""
     suffix: str = ""
@@ -32,14 +32,16 @@ class CaptionSettings:
     separator: str = ","
     """What separates tags in the captions; joined captions always have ", "."""
     shuffle_tags: bool = False
-    """Tags in a new order each time, but for the kept ones."""
+    """Tags in random order each time, except the kept ones."""
     keep_tags: int = 0
-    """First tags that stay in place and are never dropped; the trigger word comes on top."""
+    """Number of first tags that stay in place and are never dropped, in addition to the trigger word."""
     keep_tags_separator: str = ""
-    """Text such as `|||` in captions: tags before it are kept, those after a second one are kept at the end.
-    Where it occurs it takes the place of keep_tags. Empty = off."""
+    """Text such as `|||` in captions: tags before it are kept, tags after a second one are kept at the end.
+
+    In captions that contain it, it replaces keep_tags. Empty = off.
+    """
     secondary_separator: str = ""
-    """Text such as `;;;` between tags that move and drop as one; becomes the separator. Empty = off."""
+    """Text such as `;;;` between tags that move and drop together; becomes the separator. Empty = off."""
     tag_dropout: float = 0.0
     """Chance 0..1 that a tag is left out."""
     caption_dropout: float = 0.0
@@ -84,16 +86,16 @@ class CaptionMoment:
     epoch: int
     """Counted from 0."""
     image: int
-    """Number of the image in the prepared set."""
+    """Index of the image in the prepared set."""
     repeat: int = 0
-    """Which of the image's showings in the epoch."""
+    """Which of the image's appearances in the epoch."""
     step: int = 0
-    """Optimizer steps done; only the tag warmup asks."""
+    """Optimizer steps done; used by the tag warmup only."""
     total_steps: int = 0
-    """Optimizer steps of the run; only a tag warmup given as a share asks."""
+    """Optimizer steps of the run; used only by a tag warmup given as a share."""
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Draws for one feature, independent of what the others draw."""
+        """Draws for one feature, independent of other features' draws."""
         return generator(self.seed, f"caption {purpose}", self.epoch, self.image, self.repeat)
 
 
@@ -134,7 +136,7 @@ def expand_wildcards(text: str, draws: torch.Generator) -> str:
 
 
 def finish_caption(text: str, settings: CaptionSettings) -> str:
-    """The last touches, the same at every moment: secondary separator, trigger word, replacements, brackets."""
+    """Final changes, the same at every moment: secondary separator, trigger word, replacements, brackets."""
     if settings.secondary_separator:
         text = JOINER.join(part.strip() for part in text.split(settings.secondary_separator))
     text = put_trigger_first(text, settings)
@@ -144,7 +146,7 @@ def finish_caption(text: str, settings: CaptionSettings) -> str:
 
 
 def put_trigger_first(text: str, settings: CaptionSettings) -> str:
-    """The caption with the trigger word as first tag; unchanged where a sentence already has the word in it."""
+    """Put the trigger word first; a sentence that already contains it is unchanged."""
     trigger = settings.trigger.strip()
     if not trigger:
         return text
@@ -205,7 +207,7 @@ def warmed_up(num_tags: int, settings: CaptionSettings, moment: CaptionMoment) -
 
 
 def possible_captions(captions: Sequence[str], settings: CaptionSettings) -> tuple[str, ...] | None:
-    """All captions that can be drawn from these lines, or None where tags or wildcards make them too many to list."""
+    """All captions that can be drawn from these lines, or None if tags or wildcards make them too many to list."""
     if why_captions_vary(captions, settings):
         return None
     lines = captions if settings.use_wildcards else captions[:1]
@@ -218,7 +220,7 @@ def possible_captions(captions: Sequence[str], settings: CaptionSettings) -> tup
 
 
 def why_captions_vary(captions: Sequence[str], settings: CaptionSettings) -> str:
-    """The setting that makes an image's captions too many to encode ahead of training; empty where there is none."""
+    """The setting that makes an image's captions too many to encode in advance; empty if there is none."""
     if settings.shuffle_tags:
         return "shuffle_tags"
     if settings.tag_dropout:

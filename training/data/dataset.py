@@ -76,7 +76,7 @@ class Dataset:
         return {item.content_hash for subset in self.subsets for item in subset.items}
 
     def with_role(self, is_regularization: bool, loss_weight: float) -> "Dataset":
-        """The same images with another weight, all as regularization images or only the marked ones."""
+        """The same images with another loss weight; all of them, or only marked ones, as regularization images."""
         return self.map(
             lambda s: replace(s, is_regularization=is_regularization or s.is_regularization, loss_weight=loss_weight)
         )
@@ -86,7 +86,7 @@ class Dataset:
         return replace(self, subsets=tuple(map(change, self.subsets)), held_out=tuple(map(change, self.held_out)))
 
     def as_validation(self) -> "Dataset":
-        """All images for validation, whether marked or not."""
+        """All images for validation, regardless of marks."""
         return replace(self, subsets=self.subsets + self.held_out, held_out=())
 
 
@@ -213,10 +213,10 @@ def _subset_content(subset: Subset) -> list[Any]:
 
 
 def _caption_content(subset: Subset) -> dict[str, Any]:
-    """Settings of the captions as far as they decide what is trained.
+    """Caption settings as far as they affect training.
 
-    Weights are how brackets were always read before `caption_weights`, so it is their reading as text that is named,
-    and only where there are any: a run of an earlier version is never taken for one that reads its captions otherwise.
+    Brackets were always weights before `caption_weights` existed, so the digest includes only the reading as text, and
+    only for captions with brackets. So a run of an earlier version never matches one that reads captions differently.
     """
     changed = _changed(subset.captions)
     if not changed.pop("caption_weights", False) and any(map(has_brackets, _texts(subset))):
@@ -232,7 +232,7 @@ def _texts(subset: Subset) -> list[str]:
 
 
 def bracket_notes(dataset: Dataset) -> list[str]:
-    """How the round brackets of the captions are read, where there are any; a line for each way."""
+    """How round brackets in the captions are read; a line for each way, none without brackets."""
     lines = [
         describe_brackets(
             (text for subset in dataset.subsets if subset.captions.caption_weights == is_on for text in _texts(subset)),

@@ -1,4 +1,4 @@
-"""Rules for tags as people write them: lists, `old > new` and `one + two > both`, a rule a line."""
+"""Parses rules for tags as users write them: lists, `old > new` and `one + two > both`, one rule per line."""
 
 import re
 

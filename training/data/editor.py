@@ -47,9 +47,9 @@ def save_captions(
     rules: CaptionRules = DEFAULT_RULES,
     versions: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Writes captions by the images' names; returns the texts that were there before, for undo.
+    """Write captions by image name; returns the previous texts, for undo.
 
-    `versions` says what each edit is based on; an image it does not name is written whatever it says now.
+    `versions` states what each edit is based on; an image without an entry is always written.
 
     Raises:
         Changed: A caption has another version.
@@ -70,9 +70,9 @@ def save_captions(
 
 @_one_at_a_time
 def edit_tag(folder: Path, tag: str, new: str, rules: CaptionRules = DEFAULT_RULES) -> dict[str, str]:
-    """Renames a tag in all captions, or removes it where `new` is empty; returns the captions that were changed.
+    """Rename a tag in all captions, or remove it if `new` is empty; returns the changed captions.
 
-    Left as they are: images that are excluded, captions of a metadata file, and files that cannot be read.
+    Unchanged: excluded images, captions from a metadata file, and files that cannot be read.
     """
     entries = [
         entry for entry in list_entries(folder, rules) if not (entry.is_excluded or entry.metadata or entry.problem)
@@ -85,10 +85,10 @@ def edit_tag(folder: Path, tag: str, new: str, rules: CaptionRules = DEFAULT_RUL
 
 @_one_at_a_time
 def set_excluded(folder: Path, name: str, is_excluded: bool, rules: CaptionRules = DEFAULT_RULES) -> str:
-    """Leaves an image out of training or puts it back, with its caption; returns its new name.
+    """Exclude an image from training, or restore it, with its caption; returns its new name.
 
     Raises:
-        ValueError: There is no such image, or another one is at the place it would go to.
+        ValueError: There is no such image, or another one is at its destination.
     """
     path = image_path(folder, name)
     if (path.parent.name == EXCLUDED) == is_excluded:
@@ -103,9 +103,9 @@ def set_excluded(folder: Path, name: str, is_excluded: bool, rules: CaptionRules
 def set_marks(
     folder: Path, marks: Mapping[str, Mark | None], based_on: Mapping[str, Mark | None] | None = None
 ) -> dict[str, Mark | None]:
-    """Marks images by name, or takes their mark away (None); returns the marks they had, for undo.
+    """Mark images by name, or remove their mark (None); returns the previous marks, for undo.
 
-    An image keeps its mark while it is excluded.
+    An excluded image keeps its mark.
 
     Raises:
         Changed: An image has another mark than `based_on` says.
@@ -124,10 +124,10 @@ def set_marks(
 
 @_one_at_a_time
 def set_removed(folder: Path, names: Sequence[str], is_removed: bool, rules: CaptionRules = DEFAULT_RULES) -> list[str]:
-    """Takes images, with their captions, out of the folder's sight or puts them back; returns their new names.
+    """Move images, with their captions, to `.removed` or back; returns their new names.
 
     Raises:
-        ValueError: There is no such image, or another one is at the place it would be put back to.
+        ValueError: There is no such image, or another one is at its destination.
     """
     paths = [image_path(folder, name) for name in names]
     moved = [path for path in paths if (path.parent.name == REMOVED) != is_removed]
@@ -151,7 +151,7 @@ def _move(folder: Path, path: Path, target: Path, rules: CaptionRules) -> str:
 
 
 def _move_caption(caption: Path, goal: Path, is_shared: bool, rules: CaptionRules) -> None:
-    """Of two captions of one name, that of the images in training stays; the other one is kept in `.removed`."""
+    """If two captions have the same name, that of a trained image stays; the other one is kept in `.removed`."""
     if goal.exists() and goal.read_bytes() != caption.read_bytes():
         if goal.parent.name != EXCLUDED:
             if not is_shared:
@@ -172,9 +172,9 @@ def _keep_aside(caption: Path, home: Path, rules: CaptionRules) -> None:
 
 @_one_at_a_time
 def keep_files(pictures: Sequence[Path], folder: Path, caption: str, rules: CaptionRules = DEFAULT_RULES) -> list[str]:
-    """Copies pictures into the folder under names of their own, each with the caption; returns the names.
+    """Copy pictures into the folder under unused names, each with the caption; returns the names.
 
-    The files are copied as they are, so what they carry of their origin (workflow, seed) stays in them.
+    The files are copied unchanged, so workflow and seed stay in them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
@@ -200,7 +200,7 @@ def image_path(folder: Path, name: str) -> Path:
 
 
 def _free_path(folder: Path, name: str, rules: CaptionRules) -> Path:
-    """A path of that name, or with a number, that shares its stem with no image and no caption of the folder."""
+    """A path with that name, or with a number added, that shares its stem with no image or caption of the folder."""
     stem, suffix = Path(name).stem, Path(name).suffix.lower()
     number, path = 1, folder / f"{stem}{suffix}"
     while path.exists() or with_same_stem(path) or any(path.with_suffix(end).exists() for end in rules.suffixes):

@@ -1,4 +1,4 @@
-"""The images of a folder as an editor shows them: with captions, marks, and those that are left out."""
+"""The images of a folder as an editor shows them: with captions and marks, excluded ones included."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from .tags import count_tags
 
 EXCLUDED, REMOVED = ".excluded", ".removed"
 MAX_ENTRIES = 5000
-"""More than this are not sent to a page at once."""
+"""Maximum number of entries sent to a page at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +21,20 @@ class Entry:
     """An image of the folder as an editor shows it."""
 
     name: str
-    """Path below the folder, with `/`; that of an excluded one leads through `.excluded`."""
+    """Path below the folder, with `/`; for an excluded image it includes `.excluded`."""
     caption: str
     is_excluded: bool
     mark: Mark | None
     changed: int
-    """Time of the last change of the picture, in seconds; tells a new picture under an old name."""
+    """Modification time of the picture in seconds; tells a new picture under an old name."""
     place: str = ""
-    """Its name, or the one it has once it is not excluded any more."""
+    """Its name, or the name it has once it is no longer excluded."""
     version: str = ""
-    """Of the caption: what an edit is based on."""
+    """Version of the caption that an edit is based on."""
     caption_file: str = ""
     """Path of the caption file below the folder; images of one stem share it."""
     metadata: str = ""
-    """The metadata file that the caption is from, if it is; it cannot be edited here then."""
+    """The metadata file that the caption is from, if any; then it cannot be edited here."""
     problem: str = ""
     """Why the caption cannot be read."""
 
@@ -58,7 +58,7 @@ def list_entries(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> list[Entr
 
 
 def read_listing(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> Listing:
-    """The same, with what cannot be read told instead of raised."""
+    """The same, reporting what cannot be read instead of raising."""
     reader = CaptionReader.of(folder, rules)
     problems = [reader.problem] * bool(reader.problem)
     marks: Mapping[str, Mark] = {}
@@ -70,13 +70,13 @@ def read_listing(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> Listing:
 
 
 def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
-    """Tags of the images that are trained, the most frequent first."""
+    """Tags of the trained images, most frequent first."""
     counts = count_tags(entry.caption for entry in entries if not entry.is_excluded)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def entries_of(folder: Path, names: Sequence[str], rules: CaptionRules = DEFAULT_RULES) -> list[Entry]:
-    """The named images as they are now, with those that share their caption files; without those that are gone."""
+    """The named images as they are now, plus those that share their caption files; without deleted ones."""
     reader, marks = CaptionReader.of(folder, rules), _marks_or_none(folder)
     paths = dict.fromkeys(path for name in names for path in with_same_stem(folder / name))
     found = (_entry(path, folder, reader, marks) for path in paths)
@@ -94,7 +94,7 @@ def with_same_stem(image: Path) -> list[Path]:
 
 
 def place_of(path: Path, folder: Path) -> str:
-    """Name of an image without the folder of those that are left out."""
+    """Name of an image without the folder of excluded images."""
     return path.relative_to(folder).as_posix().replace(f"{EXCLUDED}/", "")
 
 
@@ -116,7 +116,7 @@ def _image_paths(folder: Path) -> Iterator[Path]:
 def _entry(path: Path, folder: Path, reader: CaptionReader, marks: Mapping[str, Mark]) -> Entry | None:
     try:
         changed = int(path.stat().st_mtime)
-    except OSError:  # it went meanwhile
+    except OSError:  # deleted meanwhile
         return None
     caption = reader.read(path)
     name, place = path.relative_to(folder).as_posix(), place_of(path, folder)

@@ -14,11 +14,11 @@ TEMPORARY_PREFIX = ".bakery-tmp-"
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
-    """Pictures and captions into a new folder; it appears only when complete.
+    """Write pictures and captions into a new folder, which appears only when complete.
 
-    Subsets go into `N_name` folders unless there is but one, shown once. Captions have their tag edits and the trigger
-    word; what is drawn while training is not in them. Regularization and validation images are marked. Masks go under
-    the same names into a folder beside it, `NAME_masks`. Where exactly this is already there, nothing is written.
+    Subsets become `N_name` folders, unless there is only one, shown once. Captions include tag edits and the trigger
+    word, but nothing random. Regularization and validation images are marked. Masks have the same names in a folder
+    beside it, `NAME_masks`. If exactly this content exists already, nothing is written.
 
     Raises:
         ValueError: A folder of that name has other content.

@@ -35,7 +35,7 @@ def caption_as_trained(entry: Entry) -> str:
 
 def unique_images(entries: Sequence[Entry]) -> list[Entry]:
     """Each image once, even if it is trained at several resolutions, by concept and name."""
-    # Images of the graph are all called alike, so the content tells them apart.
+    # images from the graph all have the same name, so the content tells them apart
     unique = {
         (entry.subset.name, natural_key(entry.item.name), entry.item.content_hash): entry for entry in reversed(entries)
     }
@@ -51,9 +51,9 @@ def duplicates(entries: Sequence[Entry]) -> list[list[str]]:
 
 
 def near_duplicates(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Pairs of different files that look alike: copies that were saved or scaled again. Compares the first 3000 images.
+    """Pairs of different files that look alike: copies saved or scaled again. Compares the first 3000 images.
 
-    Pictures count as alike where their thumbnails of 16x16 differ by at most 1 percent on average.
+    Pictures look alike if their 16x16 thumbnails differ by at most 1 percent on average.
     """
     firsts = list({entry.item.content_hash: entry for entry in reversed(entries)}.values())[::-1][:MAX_COMPARED]
     with ThreadPoolExecutor() as pool:
@@ -80,7 +80,7 @@ def enlarged(entries: Sequence[Entry]) -> list[str]:
 
 
 def masked_out(entries: Sequence[Entry]) -> list[str]:
-    """Names of images whose mask leaves nothing to train on."""
+    """Names of images whose mask excludes everything."""
     masked = [e for e in entries if e.item.mask is not None or e.subset.buckets.use_alpha_masks]  # reading takes long
     masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in masked)
     return [name for name, mask in masks if mask is not None and mask.getbbox() is None]
@@ -102,7 +102,7 @@ def tag_images(entries: Sequence[Entry]) -> dict[str, frozenset[int]]:
 
 
 def trained_tags(item: ImageItem, settings: CaptionSettings) -> list[str]:
-    """Tags of an image's first caption as they are trained: trigger first, marks resolved, nothing drawn."""
+    """Tags of an image's first caption as trained: trigger first, markup resolved, nothing random."""
     text = " ".join(part for part in (settings.prefix, item.captions[0], settings.suffix) if part)
     for mark in (settings.keep_tags_separator, settings.secondary_separator):
         text = text.replace(mark, settings.separator) if mark else text
@@ -115,7 +115,7 @@ def trained_tags(item: ImageItem, settings: CaptionSettings) -> list[str]:
 def inseparable_tags(entries: Sequence[Entry]) -> list[tuple[list[str], int]]:
     """(tags, number of images) for groups of tags that always occur together, in two images or more.
 
-    Nothing in the dataset tells such tags apart: each learns part of what they show together.
+    The dataset cannot tell such tags apart: each learns part of what they show together.
     """
     groups: defaultdict[frozenset[int], list[str]] = defaultdict(list)
     for tag, images in tag_images(entries).items():
@@ -130,7 +130,7 @@ def cut_off(entries: Sequence[Entry]) -> list[str]:
 
 
 def further_lines(dataset: Dataset) -> list[str]:
-    """Names of images whose captions have more lines than the first, where that alone is trained."""
+    """Names of images whose captions have several lines, if only the first is trained."""
     return [
         item.name
         for subset in dataset.subsets

@@ -1,7 +1,7 @@
-"""One training image: facts known without decoding it, and how its pixels are read.
+"""One training image: facts known without decoding it, and reading its pixels.
 
-Every picture is treated as 8-bit RGB, upright, as a viewer shows it. Images of the graph are rounded to 8 bits when
-they come in, so that training on them and on the files they would be saved to gives the same latents.
+Every picture is treated as upright 8-bit RGB, as viewers show it. Images from the graph are rounded to 8 bits, so that
+training on them gives the same latents as training on saved files.
 
 Shapes: H W rows and columns, C color channels (3, or 4 with alpha).
 """
@@ -48,12 +48,12 @@ class ImageItem:
     mask: Path | Tensor | None = None
     """Loss weight by area, white = 1: a picture file or uint8 (H, W). None = the whole image counts."""
     mask_hash: str = ""
-    """Of the mask's bytes; empty without one."""
+    """Hash of the mask's bytes; empty without a mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a scan learns of a file."""
+    """What a scan finds out about a file."""
 
     width: int
     height: int
@@ -77,16 +77,16 @@ def inspect_file(path: Path) -> ImageFacts:
 
 @lru_cache(maxsize=100_000)
 def _inspect_file(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> ImageFacts:
-    # Copying and syncing tools set the time of the content back; that of the change cannot be set.
+    # Copying and syncing tools restore the modification time; the change time cannot be set.
     image = open_image(path)
     return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()))
 
 
 def check_unchanged(item: ImageItem) -> None:
-    """Refuse files that changed since the item was made: its hash would name another picture.
+    """Refuse files that changed since the item was created: its hash would name another picture.
 
     Raises:
-        OSError: A file has other bytes, or is not there.
+        OSError: A file has other content or is missing.
     """
     for source, known in ((item.source, item.content_hash), (item.mask, item.mask_hash)):
         if isinstance(source, Path) and hash_bytes(source.read_bytes()) != known:
@@ -94,10 +94,10 @@ def check_unchanged(item: ImageItem) -> None:
 
 
 def open_image(source: Path | Tensor) -> Image.Image:
-    """The picture upright in mode RGB, or RGBA where it has transparency.
+    """The picture upright in mode RGB, or RGBA if it has transparency.
 
     Raises:
-        OSError: The file cannot be decoded, for whatever reason a decoder gives.
+        OSError: The file cannot be decoded, whatever the decoder's reason.
     """
     if isinstance(source, Tensor):
         return Image.fromarray(source.numpy())
@@ -137,7 +137,7 @@ def read_rgb_and_mask(item: ImageItem, use_alpha_mask: bool) -> tuple[Image.Imag
 
 
 def open_mask(source: Path | Tensor) -> Image.Image:
-    """The mask in mode L; of a color picture the red channel, as in sd-scripts."""
+    """The mask in mode L; for a color picture its red channel, as in sd-scripts."""
     if isinstance(source, Tensor):
         return Image.fromarray(source.numpy())
     return open_image(source).getchannel("R")

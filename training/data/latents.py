@@ -1,8 +1,8 @@
-"""Images encoded once: latents by content, in memory or in files that cannot go stale.
+"""Encodes images once and keeps the latents, in memory or in files that cannot become stale.
 
 A file is named by everything its content depends on (picture, mask, placement, encoder), so a changed picture or
-another VAE never meets it. Images are encoded in the same groups whether or not some were found in the cache, since
-the last bits of a latent may depend on the batch it was encoded in.
+another VAE uses another file. Images are encoded in the same groups whether or not some are cached, since the last bits
+of a latent may depend on its batch.
 
 Shapes: B images of one bucket, H W pixels (latents: an eighth), C latent channels.
 """
@@ -34,7 +34,7 @@ MAX_IMAGES_AT_ONCE = 16
 
 
 class UnreadableImages(ValueError):
-    """Pictures that were missing, damaged or changed since the folder was read."""
+    """Pictures that are missing, damaged or changed since the folder was read."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Name each picture with its error."""
@@ -64,13 +64,13 @@ class View:
     """Where its latents are kept; "no" for views that do not recur (random crops)."""
 
     def key(self, encoder_id: str) -> str:
-        """Name of everything its latents depend on."""
+        """Name derived from everything that its latents depend on."""
         parts = (CACHE_FORMAT, self.item.content_hash, self.item.mask_hash, self.use_alpha_mask, encoder_id)
         return hash_bytes(repr((*parts, *astuple(self.placement))).encode())
 
 
 class LatentSource:
-    """Latents of views, from the cache or encoded."""
+    """Latents of views, cached or encoded."""
 
     def __init__(self, encode_images: EncodeImages, encoder_id: str = "", cache_dir: Path | None = None) -> None:
         self._encode_images = encode_images
@@ -79,7 +79,7 @@ class LatentSource:
         self._memory: dict[str, Encoded] = {}
 
     def fill(self, views: Iterable[View], on_progress: Progress) -> None:
-        """Encodes all views that are to be kept and are not yet.
+        """Encode all cacheable views that are not cached yet.
 
         Raises:
             UnreadableImages: Pictures cannot be read; all of them are named.
@@ -120,7 +120,7 @@ class LatentSource:
             return self._memory.get(key)
         try:
             tensors = safetensors.torch.load_file(self._file(key))  # pyright: ignore[reportUnknownMemberType]
-        except (OSError, SafetensorError):  # a damaged file is as good as none: it is written again
+        except (OSError, SafetensorError):  # a damaged file counts as missing: it is written again
             return None
         return Encoded(tensors["latents"], tensors.get("mask"))
 
@@ -136,11 +136,11 @@ class LatentSource:
                 self._file(key),
                 lambda path: safetensors.torch.save_file(tensors, path),  # pyright: ignore[reportUnknownMemberType]
             )
-        except (OSError, SafetensorError):  # a full disk costs the next run some time, not this one its data
+        except (OSError, SafetensorError):  # a full disk costs the next run time, but this run nothing
             self._memory[key] = encoded
 
     def _is_on_disk(self, view: View) -> bool:
-        """True unless there is no folder, or no id of the encoder: latents then stay in memory."""
+        """True unless there is no folder or no id of the encoder; then latents stay in memory."""
         return view.keep == "disk" and self._cache_dir is not None and bool(self._encoder_id)
 
     def _file(self, key: str) -> Path:
@@ -160,7 +160,7 @@ class LatentSource:
                 )
         height, width = latents_BCHW.shape[-2:]
         return [
-            # A clone each, so that no latent keeps the memory of its whole batch.
+            # a clone each, so that no latent keeps its whole batch in memory
             Encoded(latents_CHW.clone(), None if mask is None else mask_at_latents(mask, width, height))
             for latents_CHW, (_, mask) in zip(latents_BCHW, pictures, strict=True)
         ]
@@ -181,7 +181,7 @@ def _read(views: Sequence[View]) -> list[tuple[Tensor, Image.Image | None]]:
 
 
 def _chunks(views: dict[str, View]) -> Iterator[list[str]]:
-    """Keys in groups of one bucket, as many as are encoded at once; the groups depend on the set of keys alone."""
+    """Keys in groups of one bucket, of the size that is encoded at once; groups depend on the set of keys alone."""
     ordered = sorted(views, key=lambda key: (views[key].placement.bucket, key))
     for (width, height), keys in groupby(ordered, key=lambda key: views[key].placement.bucket):
         bucket = list(keys)

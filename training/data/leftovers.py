@@ -1,4 +1,4 @@
-"""What lies in a dataset's folder and is not trained as it seems, in words: nothing is passed over in silence."""
+"""Reports what is in a dataset's folder but not trained as it may seem, so that nothing is skipped silently."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from .marks import MARKS_FILE
 MAX_NAMES_SHOWN = 10
 _OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini", MARKS_FILE})
 _MASK = re.compile(r"(.+?)[-_. ]?mask(?:label)?s?", re.IGNORECASE)
-"""How tools name a mask that lies beside its picture: OneTrainer's is `NAME-masklabel.png`."""
+"""Names that tools give to masks beside their pictures: OneTrainer's is `NAME-masklabel.png`."""
 
 
 def folder_notes(
@@ -21,10 +21,10 @@ def folder_notes(
     suffixes: Sequence[str],
     apart: Collection[Path],
 ) -> list[str]:
-    """A line for each kind of thing in the folder that is not used, or looks as if it were meant for something else.
+    """A line for each kind of file in the folder that is unused or looks meant for something else.
 
     `pictures` are those found in it, `captions` the text files that are read, `suffixes` the endings of such files in
-    lower case, `apart` files and folders that other lines speak of: the metadata file, the masks' folder.
+    lower case, `apart` files and folders that other notes cover: the metadata file, the masks' folder.
     """
     links, files = _links_and_files(folder, apart)
     left = [path for path in files if path not in {*pictures, *captions}]
@@ -45,7 +45,7 @@ def folder_notes(
 
 
 def unmatched_notes(what: str, keys: Collection[str], pictures: Collection[str]) -> list[str]:
-    """What of a second source (masks, metadata) fits no picture, and which pictures have nothing there."""
+    """Entries of a second source (masks, metadata) that match no picture, and pictures without an entry."""
     notes: list[str] = []
     if extra := sorted(set(keys) - set(pictures)):
         notes.append(f"{what} of no picture: {counted(extra)}")
@@ -55,12 +55,12 @@ def unmatched_notes(what: str, keys: Collection[str], pictures: Collection[str])
 
 
 def counted(found: Sequence[str]) -> str:
-    """How many, and the first few in order."""
+    """The number of entries, and the first few in order."""
     return f"{len(found)} ({names(sorted(found))})"
 
 
 def names(found: Sequence[str]) -> str:
-    """The first few, and how many more."""
+    """The first few entries, and how many more there are."""
     shown = ", ".join(found[:MAX_NAMES_SHOWN])
     return shown if len(found) <= MAX_NAMES_SHOWN else f"{shown} and {len(found) - MAX_NAMES_SHOWN} more"
 

@@ -1,8 +1,8 @@
-"""What single images of a folder are for: validation, or regularization.
+"""Marks of single images in a folder: validation or regularization.
 
 Marks are stored in the folder itself, in `marks.json`, so that they move with the images and can be edited:
 
-    {"regularization": ["cat1.png"], "validation": ["10_fox/3.png"]}
+{"regularization": ["cat1.png"], "validation": ["10_fox/3.png"]}
 
 Names are paths relative to the folder, with `/`. Names without an image are ignored.
 """
@@ -25,7 +25,7 @@ def read_marks(folder: Path) -> dict[str, Mark]:
     """Marks by image name; empty without a file.
 
     Raises:
-        ValueError: The file is no JSON of that form.
+        ValueError: The file is not JSON of that form.
     """
     try:
         text = (folder / MARKS_FILE).read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""The order of an epoch: every image as often as its repeats say, in batches of one bucket.
+"""The order of an epoch: every image repeated as its subset says, in batches of one bucket.
 
 A pure function of the entries, the batch size, the seed and the epoch.
 """
@@ -15,7 +15,7 @@ from .buckets import Size
 
 @dataclass(frozen=True, slots=True)
 class OrderEntry:
-    """What the order needs to know of an image."""
+    """What the order depends on for one image."""
 
     bucket: Size
     repeats: int
@@ -67,7 +67,7 @@ def regularization_quotas(entries: Sequence[OrderEntry], num_train: int) -> dict
             sizes[entry.bucket] = sizes.get(entry.bucket, 0) + entry.repeats
     total = sum(sizes.values())
     quotas = {bucket: num_train * size // total for bucket, size in sizes.items()}
-    # What rounding down left over goes to the largest remainders.
+    # rounding leaves samples over, which go to the largest remainders
     by_remainder = sorted(sizes, key=lambda bucket: (-(num_train * sizes[bucket] % total), bucket))
     for bucket in by_remainder[: num_train - sum(quotas.values())]:
         quotas[bucket] += 1

@@ -1,4 +1,4 @@
-"""How an image is scaled, cropped and mirrored into a bucket. Pixels, mask and SDXL's conditioning follow one record.
+"""How an image is scaled, cropped and mirrored into a bucket. Pixels, mask and SDXL's conditioning use one record.
 
 Sizes are (width, height) in pixels; `ImageSize` has them in SDXL's order, height first.
 """
@@ -50,7 +50,7 @@ def place(item: ImageItem, grid: BucketGrid) -> Placement:
 
 
 def cut_share(placement: Placement) -> float:
-    """Share of the image's area that the crop to the bucket leaves out, 0 to below 1."""
+    """Share of the image's area that the crop to the bucket removes, 0 to below 1."""
     return 1 - prod(placement.bucket) / prod(placement.scaled)
 
 
@@ -62,9 +62,9 @@ def crop_anywhere(placement: Placement, generator: Generator) -> Placement:
 
 
 def placed(image: Image.Image, placement: Placement) -> Image.Image:
-    """The image (any mode) as it fills the bucket: Lanczos where it grows, else bicubic over all that a pixel covers.
+    """Scale and crop the image (any mode) to its bucket: Lanczos to enlarge, else bicubic.
 
-    Of Pillow's filters this comes closest to the average of the area; its box filter counts pixels wholly or not.
+    Pillow's bicubic comes closest to the average of the area; its box filter counts each pixel fully or not at all.
     """
     width, height = placement.scaled
     if image.size != placement.scaled:

@@ -20,9 +20,9 @@ def prepare(
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> PreparedDataset:
-    """The dataset in buckets and encoded.
+    """Place the dataset in buckets and encode it.
 
-    `encoder_id` names the VAE by its content; with it, `cache_dir` holds latents from run to run for subsets whose
+    `encoder_id` identifies the VAE by its content; with it, `cache_dir` keeps latents between runs for subsets whose
     cache is "disk". During training `encode_images` is only used for images that are cropped at random.
 
     Raises:
@@ -40,7 +40,7 @@ def place_dataset(
     encoder_id: str = "",
     cache_dir: Path | None = None,
 ) -> PreparedDataset:
-    """The dataset in buckets, without reading any picture; `prepare` without the encoding.
+    """Place the dataset in buckets without reading any picture; `prepare` without the encoding.
 
     Raises:
         ValueError: There are only regularization images.
@@ -55,7 +55,7 @@ def place_dataset(
 def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
     """Every image of every subset in its bucket.
 
-    Within a subset the order is that of the pictures' content, so that renaming files changes nothing.
+    Within a subset, images are ordered by content, so that renaming files changes nothing.
     """
     image_ids: dict[str, int] = {}
     entries: list[Entry] = []
@@ -68,12 +68,12 @@ def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
 
 
 def grids_of(dataset: Dataset, family: ModelFamily) -> dict[BucketSettings, BucketGrid]:
-    """The buckets of a dataset by the settings that its subsets have, in their order."""
+    """The buckets of a dataset, by the bucket settings of its subsets, in their order."""
     return {subset.buckets: grid for subset, grid in _with_grids(dataset, family)}
 
 
 def _with_grids(dataset: Dataset, family: ModelFamily) -> Iterator[tuple[Subset, BucketGrid]]:
-    # Subsets with the same settings share one grid, also where it follows from the size most images have.
+    # Subsets with the same settings share one grid, even if it is derived from the images' sizes.
     items: dict[BucketSettings, list[ImageItem]] = {}
     for subset in dataset.subsets:
         items.setdefault(subset.buckets, []).extend(subset.items)

@@ -1,6 +1,6 @@
-"""A dataset prepared for a model: placed in buckets, encoded, served batch by batch.
+"""A dataset prepared for a model: placed in buckets, encoded, returned batch by batch.
 
-The same arguments give the same batch, whatever was asked for before.
+Equal arguments give equal batches, whatever was requested before.
 
 Shapes: B samples, C latent channels, H W latent rows and columns.
 """
@@ -34,10 +34,10 @@ class Entry:
     index: int
     """Index in the prepared set; part of its random draws' names."""
     image_id: int
-    """Number of the picture; the same for all entries that show it."""
+    """Index of the distinct picture; the same for all entries that show it."""
 
     def views(self) -> list[View]:
-        """All views whose latents are kept: none for random crops, two where half of the showings are mirrored."""
+        """All views whose latents are kept: none for random crops, two if half of the appearances are mirrored."""
         placements = [self.placement, self.placement.flipped()] if self.subset.buckets.flip else [self.placement]
         return [self.view(placement) for placement in placements if self._keep != "no"]
 
@@ -51,17 +51,17 @@ class Entry:
 
 
 class PreparedDataset:
-    """What the trainer reads from."""
+    """The data that the trainer reads."""
 
     def __init__(self, entries: Sequence[Entry], source: LatentSource, notes: Sequence[str] = ()) -> None:
-        """Keep the entries, whose places name the draws; `source` knows their latents."""
+        """The position of an entry names its random draws; `source` provides the latents."""
         self._entries = tuple(entries)
         self._source = source
         self._order = order_entries(self._entries)
         self._last_epoch: tuple[tuple[int, int, int], list[BatchPlan]] | None = None
         names = {entry.image_id: entry.item.name for entry in reversed(self._entries)}
         self.image_names: tuple[str, ...] = tuple(names[image_id] for image_id in sorted(names))
-        """Name of each distinct image, by its number in `Batch.image_ids`."""
+        """Name of each distinct image, by its index in `Batch.image_ids`."""
         self.notes: tuple[str, ...] = tuple(notes)
         """Notes for the user before training; each shown once."""
 
@@ -76,7 +76,7 @@ class PreparedDataset:
     def still(self, max_images: int | None = None) -> "PreparedDataset":
         """The training images once each without randomness, for measuring; at most `max_images`, spread over the set.
 
-        Images keep their numbers, and their latents where these are kept already.
+        Images keep their ids, and cached latents are reused.
         """
         entries = [entry for entry in self._entries if not entry.subset.is_regularization]
         ids = sorted({entry.image_id for entry in entries})
@@ -110,7 +110,7 @@ class PreparedDataset:
         return count_batches(self._order, batch_size)
 
     def epoch(self, batch_size: int, seed: int, epoch: int) -> list[BatchPlan]:
-        """The batches of an epoch (from 0) in their order; every image is in it as often as its repeats say."""
+        """The batches of an epoch (from 0) in order; every image appears as often as its repeats say."""
         _check_batch_size(batch_size)
         key = (batch_size, seed, epoch)
         if self._last_epoch is None or self._last_epoch[0] != key:
@@ -118,7 +118,10 @@ class PreparedDataset:
         return self._last_epoch[1]
 
     def load(self, plan: BatchPlan, seed: int, epoch: int, step: int, total_steps: int) -> Batch:
-        """The batch of a plan of this epoch. `step` counts optimizer steps, a tag warmup's share `total_steps`."""
+        """The batch of a plan of this epoch.
+
+        `step` counts optimizer steps; a tag warmup given as a share refers to `total_steps`.
+        """
         entries = [self._entries[ref.entry] for ref in plan.samples]
         placements = [self._placement(ref, seed, epoch) for ref in plan.samples]
         encoded = self._source.get([e.view(p) for e, p in zip(entries, placements, strict=True)])
@@ -143,7 +146,7 @@ class PreparedDataset:
         )
 
     def distinct_captions(self) -> tuple[str, ...] | None:
-        """All captions that training can use, including dropped (empty) ones; None if they are too many to list."""
+        """All captions that training can use, including dropped (empty) ones; None if there are too many to list."""
         distinct: dict[str, None] = {}
         for entry in self._entries:
             possible = possible_captions(entry.item.captions, entry.subset.captions)
@@ -153,7 +156,7 @@ class PreparedDataset:
         return tuple(distinct)
 
     def why_captions_vary(self) -> str:
-        """The setting that keeps captions from being encoded ahead, such as "shuffle_tags"; empty if none does."""
+        """The setting that keeps captions from being encoded in advance, such as "shuffle_tags"; empty if none does."""
         reasons = (why_captions_vary(entry.item.captions, entry.subset.captions) for entry in self._entries)
         return next((reason for reason in reasons if reason), "")
 
@@ -168,7 +171,7 @@ class PreparedDataset:
 
 
 def order_entries(entries: Sequence[Entry]) -> list[OrderEntry]:
-    """What decides the order and the number of batches."""
+    """What determines the order and the number of batches."""
     return [OrderEntry(e.placement.bucket, e.subset.repeats, e.subset.is_regularization) for e in entries]
 
 

@@ -30,7 +30,7 @@ MAX_TAGS_LISTED = 40
 
 
 def describe(dataset: Dataset, family: ModelFamily) -> str:
-    """Report of a dataset for this type of model: subsets, buckets, tags, warnings."""
+    """Report of a dataset for this kind of model: subsets, buckets, tags, warnings."""
     entries = place_images(dataset, family)
     sections = [
         _subset_section(dataset),
@@ -42,7 +42,7 @@ def describe(dataset: Dataset, family: ModelFamily) -> str:
 
 
 def tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Number of captions with each tag, by the name of the subset; what `ss_tag_frequency` in a LoRA's file holds."""
+    """Number of captions with each tag, by subset name; stored as `ss_tag_frequency` in a LoRA's file."""
     frequency: dict[str, Counter[str]] = {}
     for subset in dataset.subsets:
         counts = count_tags((item.captions[0] for item in subset.items), subset.captions.separator)
@@ -67,12 +67,12 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
 
 
 def further_lines_note(dataset: Dataset) -> list[str]:
-    """A line on caption lines that are not trained, where there are any."""
+    """A line about caption lines that are not trained, if there are any."""
     return _if_any(FURTHER_LINES, further_lines(dataset))
 
 
 def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
-    """What of the images and captions is not trained, a line each; empty where all is."""
+    """What is not trained of the images and captions, a line each; empty if everything is."""
     return _left_out(dataset, place_images(dataset, family))
 
 

@@ -18,20 +18,20 @@ CAPTION_FIELDS = ("caption", "text", "tags")
 
 
 def caption_suffixes(extension: str) -> tuple[str, ...]:
-    """Endings of caption files; of several that are there, the first is read."""
+    """Endings of caption files, in order of precedence."""
     first = extension if extension.startswith(".") else f".{extension}"
     return tuple(dict.fromkeys((first, *CAPTION_EXTENSIONS)))
 
 
 def caption_path(image: Path, extension: str) -> Path | None:
-    """The caption file of an image, also where its ending has other letter case; None where there is none."""
+    """The caption file of an image, ignoring the letter case of its ending; None if there is none."""
     suffixes = caption_suffixes(extension)
     candidates = (suffix for wanted in suffixes for suffix in (wanted, wanted.upper(), wanted.lower(), wanted.title()))
     return next((path for suffix in candidates if (path := image.with_suffix(suffix)).is_file()), None)
 
 
 def read_captions(path: Path | None) -> tuple[str, ...]:
-    """Lines of a caption file that are not empty; one empty line where all are, none without a file.
+    """Non-empty lines of a caption file; one empty line if there are none; nothing without a file.
 
     Raises:
         ValueError: The file is not UTF-8.
@@ -40,7 +40,7 @@ def read_captions(path: Path | None) -> tuple[str, ...]:
 
 
 def read_caption_file(image: Path, extension: str) -> tuple[str, ...]:
-    """Lines of the caption file of an image, as `read_captions` has them.
+    """Lines of an image's caption file, as returned by `read_captions`.
 
     Raises:
         ValueError: The file is not UTF-8.
@@ -109,12 +109,12 @@ def _key(name: str, folder: Path) -> str:
 
 
 def _stem(path: PurePosixPath) -> str:
-    """Without the ending of a picture: other dots belong to the name."""
+    """Path without the ending of a picture; other dots belong to the name."""
     return (path.with_suffix("") if path.suffix.lower() in PICTURE_FORMATS else path).as_posix()
 
 
 def _caption(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Lines of the caption, each with the tags behind it, as sd-scripts joins them."""
+    """Lines of the caption, each followed by the tags, as sd-scripts joins them."""
     texts = [_lines(_text(fields[name])) for name in CAPTION_FIELDS if fields.get(name)]
     *sentences, last = texts or [()]
     lines = [line for text in sentences for line in text]

@@ -19,22 +19,22 @@ JOINER = ", "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagEdits:
-    """Changes to tags, made in the order of the fields; tags are compared without regard to case, `_` and escapes."""
+    """Changes to tags, applied in the order of the fields; tags are compared without case, `_` and escapes."""
 
     replace: tuple[tuple[str, str], ...] = ()
-    """(tag, other tag): each takes the other's place."""
+    """(tag, other tag) pairs; the first is replaced by the second."""
     fold: tuple[tuple[tuple[str, ...], str], ...] = ()
-    """((tags), one tag): where all of the tags are present they become the one, at the place of the first."""
+    """((tags), one tag): if all of the tags are present, the one replaces them, at the position of the first."""
     prune: tuple[str, ...] = ()
-    """Tags left out, so that what they describe is learned with the trigger word."""
+    """Tags to remove, so that what they describe is learned with the trigger word."""
     blacklist: tuple[str, ...] = ()
-    """Patterns of tags left out; `*` stands for anything, `?` for one character."""
+    """Patterns of tags to remove; `*` matches anything, `?` one character."""
     order_by_frequency: bool = False
     """Put the subset's most frequent tags first."""
 
 
 def split_tags(text: str, separator: str = ",") -> list[str]:
-    """Tags without surrounding space, empty ones left out; separators inside balanced parentheses do not count."""
+    """Tags without surrounding spaces or empty ones; separators inside balanced parentheses do not split."""
     pieces = text.split(separator)
     ends = _ends(list(accumulate(map(_depth, pieces))))
     tags, start = list[str](), 0
@@ -45,13 +45,13 @@ def split_tags(text: str, separator: str = ",") -> list[str]:
 
 
 def _ends(depths: Sequence[int]) -> list[int]:
-    """For each piece, behind which one the tag that begins with it ends, from the open parentheses after each piece.
+    """For each piece, the last piece of its tag, given the number of open parentheses after each piece.
 
-    It is the first after which no more are open than before; where there is none, the piece itself: an unclosed
-    parenthesis, as in `:(`, holds nothing together.
+    That is the first piece after which no more are open than before. If there is none, it is the piece itself: an
+    unclosed parenthesis, as in `:(`, joins nothing.
     """
     ends = [0] * len(depths)
-    later: list[int] = []  # places whose depth is below that of every place between, the nearest last
+    later: list[int] = []  # positions whose depth is below that of every position between, nearest last
     for place in reversed(range(len(depths))):
         before = depths[place - 1] if place else 0
         while later and depths[later[-1]] >= depths[place]:
@@ -62,7 +62,7 @@ def _ends(depths: Sequence[int]) -> list[int]:
 
 
 def _first_at_most(depths: Sequence[int], falling: Sequence[int], limit: int) -> int:
-    """The nearest of the places, whose depths fall with their distance, where the depth is at most the limit."""
+    """The nearest of the positions, whose depths fall with distance, where the depth is at most the limit."""
     return falling[bisect_right(falling, limit, key=lambda place: depths[place]) - 1]
 
 
@@ -77,12 +77,12 @@ def normal(tag: str) -> str:
 
 
 def count_tags(captions: Iterable[str], separator: str = ",") -> Counter[str]:
-    """In how many captions each tag is, in its normal form."""
+    """The number of captions with each tag, by normal form."""
     return Counter(tag for text in captions for tag in {normal(tag) for tag in split_tags(text, separator)})
 
 
 def edit_tags(tags: Sequence[str], edits: TagEdits, counts: Mapping[str, int]) -> list[str]:
-    """The tags after the edits; duplicates that arise are dropped. `counts` serve the ordering."""
+    """The tags after the edits, without duplicates that arise. `counts` decides the order by frequency."""
     replacements = {normal(old): new for old, new in edits.replace}
     result = [replacements.get(normal(tag), tag) for tag in tags]
     for group, folded in edits.fold:
@@ -98,8 +98,8 @@ def edit_captions(
 ) -> list[str]:
     """Captions after the edits. Those whose tags do not change keep their exact text.
 
-    Captions are first taken apart at `separators` (of kept tags); each part is edited by itself. `separator` stands
-    between tags.
+    Captions are first split at `separators` (of kept tags), and each part is edited separately. `separator` separates
+    tags.
     """
     pattern = "|".join(re.escape(separator) for separator in separators if separator)
     parts = [re.split(f"({pattern})", text) if pattern else [text] for text in captions]

@@ -1,4 +1,4 @@
-"""A picture small, as it is trained: upright, on white, with 8 bits a color."""
+"""A small picture as it is trained: upright, on white, 8 bits per color."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ def thumbnail(path: Path, size: int) -> bytes:
     """JPEG of a picture, its longer side at most `size` pixels.
 
     Raises:
-        ValueError: It cannot be decoded, or has more pixels than Pillow opens; training leaves it out.
+        ValueError: It cannot be decoded, or has more pixels than Pillow opens; training leaves it out too.
     """
     try:
         image = open_image(path)

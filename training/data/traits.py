@@ -1,4 +1,4 @@
-"""Traits of a subject that stand in nearly all captions: learned with their own words, not with the trigger."""
+"""Traits of a subject that are in nearly all captions: learned with their own words, not with the trigger."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from .prepared import Entry
 NEARLY_ALL = 0.8
 """Share of a subset's captions."""
 FEWEST_IMAGES = 5
-"""Of fewer images, nothing follows from a share."""
+"""With fewer images, a share means nothing."""
 BODY = frozenset(
     [
         "antennae",
@@ -46,15 +46,15 @@ BODY = frozenset(
         "wings",
     ]
 )
-"""Words of booru tags and sentences for what a subject has, whatever it wears and does."""
+"""Words of booru tags and sentences for features of a subject that do not depend on clothes or actions."""
 PASSING = frozenset(["closed", "covered", "half-closed", "narrowed", "wet", "wide-eyed"])
-"""Words beside them that make an expression or a state of it."""
+"""Words beside them that turn a feature into an expression or a temporary state."""
 
 
 def binding_traits(entries: Sequence[Entry]) -> Iterator[tuple[str, list[str], int]]:
-    """(subset, traits, number of its images) where traits stand in four fifths of a subset's captions and more.
+    """(subset, traits, number of its images) for traits in at least four fifths of a subset's captions.
 
-    Regularization images are left out: they are to show their traits by their words.
+    Regularization images are left out, since they should show traits by their words.
     """
     subsets: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -69,6 +69,6 @@ def binding_traits(entries: Sequence[Entry]) -> Iterator[tuple[str, list[str], i
 
 
 def is_trait(tag: str) -> bool:
-    """Whether a tag names something of the body."""
+    """Whether a tag names a feature of the body."""
     words = set(tag.split())
     return bool(words & BODY) and not words & PASSING

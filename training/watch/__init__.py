@@ -1,1 +1,1 @@
-"""What looks at a run while it trains: divergence, validation, previews, a person at the controls; and its report."""
+"""What observes a run while it trains: divergence, validation, previews, the user's controls; and its final report."""

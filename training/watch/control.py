@@ -1,6 +1,6 @@
-"""Steering a run from outside its thread: pause, go on, save, sample, stop, change the rate.
+"""Controls a run from outside its thread: pause, resume, save, sample, stop, change the learning rate.
 
-Commands are noted by any thread; `control_callback.py` obeys them in the training thread between two steps.
+Any thread may give commands; `control_callback.py` carries them out in the training thread between two steps.
 """
 
 import threading
@@ -14,15 +14,15 @@ COMMANDS: tuple[Command, ...] = ("pause", "resume", "save", "sample", "stop", "r
 State = Literal["running", "paused", "stopping"]
 Wish = Literal[Command, "try"]
 Doing = Literal["", "previews", "save", "sample", "try"]
-"""What goes on between two steps: previews that are due, or a wish that is fulfilled."""
+"""What happens between two steps: due previews, or a command."""
 MIN_RATE_FACTOR, MAX_RATE_FACTOR = 1e-3, 1e3
 MAX_WAITING_PROMPTS = 8
-"""Pictures that may wait to be drawn; each holds up training while it is drawn."""
+"""Maximum number of pictures waiting to be drawn; each pauses training while it is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class TryPrompt:
-    """A picture wanted now."""
+    """A picture to draw now."""
 
     prompt: str
     seed: int
@@ -31,12 +31,12 @@ class TryPrompt:
 
 @dataclass
 class RunControl:
-    """What is wanted of a run, and what it does; every method may be called from any thread."""
+    """Commands to a run and its current activity; every method may be called from any thread."""
 
     state: State = "running"
-    """What it does, which is what was wanted only once the step under way is over."""
+    """Current state; changes only after the step in progress."""
     doing: Doing = ""
-    """What it does besides training."""
+    """Current activity besides training."""
     _hear: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -48,7 +48,7 @@ class RunControl:
     _prompts: list[TryPrompt] = field(default_factory=list[TryPrompt])
 
     def command(self, name: Command, factor: float = 1.0) -> None:
-        """Notes a command; `factor` multiplies the learning rate with `rate`.
+        """Give a command; `factor` multiplies the learning rate with `rate`.
 
         Raises ValueError for a factor outside 0.001..1000 or an unknown name.
         """
@@ -70,9 +70,9 @@ class RunControl:
         self._wake.set()
 
     def try_prompt(self, wanted: TryPrompt) -> None:
-        """Notes a picture to be drawn between two steps.
+        """Request a picture, drawn between two steps.
 
-        Raises ValueError where as many wait already as may.
+        Raises ValueError if the maximum number is waiting.
         """
         with self._lock:
             if len(self._prompts) >= MAX_WAITING_PROMPTS:
@@ -82,7 +82,7 @@ class RunControl:
 
     @property
     def waiting(self) -> tuple[Wish, ...]:
-        """What was wanted and is not done yet: a step, or a picture, may take long."""
+        """Commands that are not carried out yet, since a step or a picture may take long."""
         with self._lock:
             wishes: dict[Wish, bool] = {
                 "pause": self._is_paused and self.state == "running",
@@ -96,17 +96,17 @@ class RunControl:
             return tuple(wish for wish, is_open in wishes.items() if is_open or wish == self.doing)
 
     def listen(self, hear: Callable[[], None]) -> None:
-        """`hear` is called by the training thread whenever what the run does has changed, or a wish is fulfilled."""
+        """Register `hear`; the training thread calls it after every change of activity and every command."""
         self._hear = hear
 
     def go(self, state: State) -> None:
-        """Says what the run does from now on."""
+        """Set what the run does from now on."""
         self.state = state
         self._hear()
 
     @contextmanager
     def busy(self, doing: Doing) -> Generator[None]:
-        """Inside, the run does something besides training; what is part of it already changes nothing."""
+        """Context in which the run does something besides training; nested calls change nothing."""
         if self.doing:
             yield
             return
@@ -125,17 +125,17 @@ class RunControl:
 
     @property
     def is_stopped(self) -> bool:
-        """True once `stop` was wanted."""
+        """True once `stop` was commanded."""
         return self._is_stopped
 
     def take_prompts(self) -> list[TryPrompt]:
-        """Pictures wanted since the last call."""
+        """Pictures requested since the last call."""
         with self._lock:
             prompts, self._prompts = self._prompts, []
         return prompts
 
     def take(self) -> tuple[bool, bool, bool, float]:
-        """(stop, save, sample, rate factor) wanted since the last call."""
+        """(stop, save, sample, learning-rate factor) commanded since the last call."""
         with self._lock:
             taken = self._is_stopped, self._is_save_wanted, self._is_sample_wanted, self._rate_factor
             self._is_save_wanted = self._is_sample_wanted = False
@@ -143,6 +143,6 @@ class RunControl:
         return taken
 
     def wait(self, seconds: float) -> None:
-        """Sleeps until the next command, at most so long."""
+        """Sleep until the next command, at most `seconds`."""
         self._wake.wait(seconds)
         self._wake.clear()

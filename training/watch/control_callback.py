@@ -1,4 +1,4 @@
-"""Obeys what was wanted of a run, in its own thread between two steps."""
+"""Carries out commands to a run, in its own thread between two steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from .previews import Previewer
 
 @dataclass
 class ControlCallback(Callback):
-    """Obeys a `RunControl` between two steps."""
+    """Carries out the commands of a `RunControl` between two steps."""
 
     control: RunControl
     saver: Saver
     previewer: Previewer
     on_picture: Callable[[TryPrompt, int, Tensor], None]
-    """Hears of a picture that was wanted: what, step, (H, W, 3) in 0..1."""
+    """Receives each requested picture: request, step, (H, W, 3) in 0..1."""
     idle: Callable[[], None]
     """Called ten times a second while paused; raises to cancel."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Says that training runs."""
+        """Report that training runs."""
         self.control.go("running")
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Obeys what was wanted since the last step; waits here while paused."""
+        """Carry out the commands given since the last step; waits here while paused."""
         self._obey(job, state)
         if self.control.is_paused:
             self.control.go("paused")

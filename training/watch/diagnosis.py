@@ -1,7 +1,7 @@
-"""What a finished run learned, image by image and tag by tag, against the base model.
+"""What a finished run learned, by image and by tag, compared with the base model.
 
-An image whose loss stays near the base model's (or above it) while the others' fell is a bad picture, a wrong caption
-or one of its kind. A tag whose images improved far less than the rest was not learned.
+An image whose loss stays near the base model's (or above it) while the others' fell is a bad picture, has a wrong
+caption, or is the only one of its kind. A tag whose images improved far less than the rest was not learned.
 """
 
 import json
@@ -18,17 +18,17 @@ from .validation import measure_final
 
 MAX_IMAGES = 64
 MAX_SHARE_OF_TRAINING = 0.1
-"""Of the work of training that measuring may cost."""
+"""Maximum cost of measuring, as a share of the training work."""
 BAD_DEVIATIONS = 4.0
-"""An image is named if its ratio is so many typical deviations (and at least 0.03) above the middle one."""
+"""An image is reported if its ratio is this many typical deviations (and at least 0.03) above the median."""
 LEARNED_SHARE = 0.25
-"""A tag is named if its images improved by less than this share of the whole set's improvement."""
+"""A tag is reported if its images improved by less than this share of the whole set's improvement."""
 MIN_TAG_IMAGES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Learned:
-    """Loss of one image, or of all images with one tag, against the base model's."""
+    """Loss of one image, or of all images with one tag, compared with the base model's."""
 
     name: str
     loss: float
@@ -64,7 +64,7 @@ class Diagnosis:
 
     @property
     def missed_tags(self) -> tuple[Learned, ...]:
-        """Tags of several images, but not of all, that were hardly learned while the set was."""
+        """Tags of several images, but not of all, that were hardly learned although the set was."""
         gain = 1.0 - self.overall
         return tuple(
             tag
@@ -89,9 +89,9 @@ class Diagnosis:
 def diagnose(
     job: TrainJob, state: TrainState, data: PreparedDataset, on_batch: Callable[[int, int], None]
 ) -> Diagnosis | None:
-    """Measures the training images (`data`, without draws) with the network and without it.
+    """Measure the training images (`data`, without draws) with and without the network.
 
-    Images of which the mask leaves nothing are not judged; None where that is all of them.
+    Images that the mask excludes entirely are not judged; returns None if that is all of them.
     """
     trained = measure_final(job, state, data, on_batch)
     with job.network.disabled():
@@ -109,19 +109,19 @@ def diagnose(
 
 
 def num_images_worth_measuring(job: TrainJob) -> int:
-    """Images whose measuring costs no more than a tenth of the training; 0 for very short runs."""
+    """Number of images that can be measured in a tenth of the training time; 0 for very short runs."""
     # A training step is about three forward passes, measuring an image eight.
     samples = sum(plan.steps * plan.stage.batch_size * plan.stage.grad_accumulation_steps for plan in job.stages)
     return min(MAX_IMAGES, int(MAX_SHARE_OF_TRAINING * 3 * samples / 8))
 
 
 def save_diagnosis(path: Path, diagnosis: Diagnosis) -> None:
-    """Writes `report.json`."""
+    """Write `report.json`."""
     write_text_atomic(path, json.dumps({**asdict(diagnosis), "text": diagnosis.text()}, indent=1, ensure_ascii=False))
 
 
 def load_diagnosis(path: Path) -> Diagnosis | None:
-    """The report of a run, or None where there is none."""
+    """The report of a run, or None without one."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         images, tags = (tuple(Learned(**entry) for entry in data[key]) for key in ("images", "tags"))

@@ -1,4 +1,4 @@
-"""Ends a run that has gone wrong, before its next save."""
+"""Ends a diverged run before its next save."""
 
 from dataclasses import replace
 
@@ -19,12 +19,12 @@ from .measure import MAX_BATCH
 
 
 class DivergenceGuard(Callback):
-    """Hands every step to the judge, and ends the run where it finds an excess. It comes before the saver."""
+    """Passes every step to the judge and ends the run if it finds an excess. Comes before the saver."""
 
     def __init__(self, folder: RunFolder, *, is_fresh: bool = True) -> None:
-        """The run's metrics tell how it began, so that a run that goes on is judged as if it had never stopped.
+        """The run's metrics show its history, so that a resumed run is judged like an uninterrupted one.
 
-        `is_fresh` is False for one that began from the weights of another.
+        `is_fresh` is False for a run that starts from the weights of another.
         """
         self._folder = folder
         self._is_fresh = is_fresh
@@ -32,7 +32,7 @@ class DivergenceGuard(Callback):
         self._asked: dict[int, list[float]] = {}
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Judges the steps that were done before."""
+        """Judge the steps that were done before."""
         self._judge = Judge(lambda step: self._base_losses(job, step), is_fresh=self._is_fresh)
         if state.step >= job.total_steps:
             return
@@ -43,7 +43,7 @@ class DivergenceGuard(Callback):
                 self._judge.add(line["step"], line["stage"], samples, line["grad_norm"])
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Raises `TrainingDiverged` when the latest samples lose far more than they should."""
+        """Raise `TrainingDiverged` if the latest samples have a far higher loss than they should."""
         if report.is_left_out:
             return
         excess = self._judge.add(report.step, report.stage, report.samples, report.grad_norm)
@@ -51,11 +51,11 @@ class DivergenceGuard(Callback):
             raise diverged(job, state, excess, self._folder)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Lets go of job and state: in a cycle with them, network and optimizer would stay in memory."""
+        """Release job and state: a cycle with them would keep network and optimizer in memory."""
         self._judge = Judge(lambda step: ())
 
     def _base_losses(self, job: TrainJob, step: int) -> list[float]:
-        """Asked once: they are the same at any later time, so they are noted for a run that goes on."""
+        """Measured once and saved, since they never change and a resumed run needs them."""
         if step not in self._asked:
             self._asked[step] = base_losses(job, step)
             append_line(self._folder.base_losses, {"step": step, "losses": self._asked[step]})
@@ -66,8 +66,8 @@ class DivergenceGuard(Callback):
 def base_losses(job: TrainJob, step: int) -> list[float]:
     """Unweighted loss without the network of every sample of a step (from 1), in the order of its report.
 
-    Images, captions, noise and timesteps are those of the step, which all follow from the seed. Only few samples are
-    computed at once, so that it never needs more memory than the step itself.
+    The seed determines images, captions, noise and timesteps, so they are those of the step. Few samples are computed
+    at a time, which never needs more memory than the step itself.
     """
     objective = replace(job.objective, prior_preservation="off")
     stage = job.stages[stage_at(job.stages, step - 1)].stage

@@ -1,4 +1,4 @@
-"""Why a run went wrong, where it stands now, and what to change: read from its settings and its folder."""
+"""Explains a diverged run from its settings and its folder: the cause, the last good save, what to change."""
 
 from ..loop.job import NoNumber, TrainingDiverged, TrainJob, TrainState
 from ..optimizers.arguments import parse_arguments
@@ -13,7 +13,7 @@ FAR_ABOVE_USUAL = 3.0
 
 
 def diverged(job: TrainJob, state: TrainState, excess: Excess, folder: RunFolder) -> TrainingDiverged:
-    """What to raise at a step at which an excess was found."""
+    """The exception for a step at which an excess was found."""
     return TrainingDiverged(
         f"training diverged: at step {state.step} {_finding(excess)}. {_where_it_stands(folder, excess.good_step)} "
         f"{likely_cause(job, state)}",
@@ -22,7 +22,7 @@ def diverged(job: TrainJob, state: TrainState, excess: Excess, folder: RunFolder
 
 
 def without_numbers(job: TrainJob, state: TrainState, error: NoNumber) -> TrainingDiverged:
-    """What to raise in place of a step whose loss or gradient is not finite."""
+    """The exception for a step whose loss or gradient is not finite."""
     if state.step == 0 and not error.is_loss_finite:
         return TrainingDiverged(
             f"the model gives no numbers (loss {error.loss}) before anything is trained, so it is not the learning "
@@ -56,14 +56,14 @@ def _where_it_stands(folder: RunFolder, good_step: int) -> str:
 
 
 def _half_precision(job: TrainJob) -> str:
-    """The other likely cause of what is no number."""
+    """The other likely cause of numbers that are not finite."""
     if job.base.loss_scale == 1.0:
         return ""
     return "The model computes in float16, which overflows: start ComfyUI with --bf16-unet or --fp32-unet. "
 
 
 def likely_cause(job: TrainJob, state: TrainState) -> str:
-    """One to three sentences about the rate that took effect last, the highest of a group."""
+    """One to three sentences about the learning rate last in effect, the highest of any group."""
     assert state.optimizer is not None, "a step was computed"
     rate = max(effective_rates(state.optimizer).values())
     return f"{_cause(job, state.optimizer_stage, rate)}{_raised(state.rate_factor)}"

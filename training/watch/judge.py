@@ -1,17 +1,17 @@
-"""Decides whether a run has gone wrong: by the base model's own loss, and by the best the run has been.
+"""Decides whether a run has diverged, by the base model's loss and by the run's own best.
 
-The loss of a sample differs a hundredfold by its timestep and tenfold by its image and noise. Beside the base model's
-loss on the very same sample little of that is left, so a few dozen samples tell what would otherwise take hundreds.
-The base model is asked about the first steps, and where the losses look wrong; in between its loss is estimated from
-the timestep by what it was before.
+The loss of a sample varies a hundredfold with its timestep and tenfold with its image and noise. Divided by the base
+model's loss on the same sample, most of that cancels, so a few dozen samples are enough where hundreds would be needed.
+The base model is evaluated for the first steps and where the losses look wrong; in between, its loss is estimated from
+the timestep by earlier measurements.
 
-Three things end a run: it loses more than the base model does; it has risen above its own best while its gradients
-grow; it has long been far above its own best.
+Three things end a run: its loss is above the base model's; it has risen above its own best while its gradients grow; it
+has been far above its own best for long.
 
-A network that was trained before, on other images or by another run, may lose more than the base model when it begins.
-These steps did not cause that, so it is compared with its beginning until it is better than the base model.
+A network that was trained before, on other images or by another run, may start with a higher loss than the base model.
+The run did not cause that, so the network is compared with its start until it is better than the base model.
 
-Ratios are of losses with the network over losses without it, averaged as logarithms: each sample counts alike.
+Ratios are losses with the network over losses without it, averaged as logarithms so that each sample counts alike.
 """
 
 import math
@@ -25,37 +25,39 @@ import numpy as np
 from ..loop.report import SampleLoss
 
 MIN_SAMPLES, MIN_STEPS = 24, 6
-"""Of a window that is judged, and of the first steps that tell what to expect."""
+"""Size of a window that is judged, and of the first steps that set what to expect."""
 WORSE, WORSE_ERRORS = math.log(1.2), 3.0
-"""A network above this is worse than none; standard errors by which that must be no chance."""
+"""A network above this ratio is worse than none; the excess must be this many standard errors."""
 RISEN, RISEN_ERRORS = math.log(1.25), 2.0
-"""A network so far above its own best, while its gradients grow, is blowing up."""
+"""A network this far above its own best is blowing up if its gradients grow too."""
 FAR_RISEN, FAR_RISEN_ERRORS, LASTING = math.log(3.0), 1.0, 200
-"""So far above its own best for so many samples it is lost, whatever its gradients do."""
+"""A network this far above its own best for this many samples is lost, whatever its gradients do."""
 GRADIENT_GROWTH = 4.0
-"""Gradients of a window over those of the stage before it; in steady training they stay within a factor of 2."""
+"""Growth of a window's gradients over the stage before it; in steady training they stay within a factor of 2."""
 FINE, FINE_ERRORS = math.log(1.1), 2.0
-"""Up to here above none, and above its best, a window counts as good; so does what may be no more by chance. What is
-saved after the last good one may be dropped, and the best of many windows is in part the luckiest."""
+"""A window counts as good up to this far above none and above its best, or if chance may explain the excess.
+
+Saves after the last good window may be deleted, and the best of many windows is partly the luckiest one.
+"""
 LARGEST = math.log(100.0)
-"""No single sample counts for more."""
+"""Limit for a single sample's ratio."""
 TINY = 1e-30
-"""In place of a gradient of 0, which has no logarithm."""
+"""Replaces a gradient of 0, which has no logarithm."""
 MAX_GRADIENTS = 1000
-"""Latest ones that tell what is usual."""
+"""Number of latest gradients that define what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """What was found."""
+    """A detected divergence."""
 
     ratio: float
-    """Of the latest samples; of a rise: over the ratio at its best."""
+    """Ratio of the latest samples; for a rise, relative to the ratio at its best."""
     num_samples: int
     good_step: int
-    """Latest step at which nothing looked wrong; 0 = only the start."""
+    """Last step at which nothing looked wrong; 0 = only the start."""
     best_step: int | None = None
-    """Where a rise began; None for a network that is worse than none."""
+    """Step where a rise started; None for a network that is worse than none."""
     has_growing_gradients: bool = False
 
 
@@ -63,17 +65,17 @@ class Excess:
 class _Step:
     step: int
     samples: tuple[tuple[int, SampleLoss], ...]
-    """With their places among all samples of the step; without those that are not judged."""
+    """Samples with their index within the step, without those that are not judged."""
     grad_norm: float
 
 
 class Judge:
-    """Judges a run step by step; what it finds follows from its steps, so it can be fed them again."""
+    """Judges a run step by step. The result depends on the steps alone, so a resumed run can replay them."""
 
     def __init__(self, measure: Callable[[int], Sequence[float]], *, is_fresh: bool = True) -> None:
-        """`measure` gives the base model's loss on every sample of a step.
+        """`measure` returns the base model's loss on every sample of a step.
 
-        `is_fresh` is False for a run that begins from the weights of another; a later stage never is.
+        `is_fresh` is False for a run that starts from the weights of another; later stages are never fresh.
         """
         self._measure = measure
         self._good_step = 0
@@ -82,30 +84,30 @@ class Judge:
         self._begin_stage(0)
 
     def _begin_stage(self, stage: int) -> None:
-        """Other images, another rate: what to expect and how good it was are the stage's own."""
+        """Start a stage: with other images or learning rates, expectation and best are its own."""
         self._is_fresh = self._is_fresh and self._stage < 0
         self._stage = stage
         self._window: deque[_Step] = deque()
         self._gradients: deque[float] = deque(maxlen=MAX_GRADIENTS)
         self._asked: dict[int, Sequence[float]] = {}
-        """The base model's loss on every sample of a step."""
+        """The base model's measured loss on every sample of a step."""
         self._pairs: list[tuple[int, float]] = []
-        """(timestep, base model's loss) of the samples asked about."""
+        """(timestep, base model's loss) of the measured samples."""
         self._expect = _expectation([])
         self._best: tuple[_Step, ...] = ()
         self._num_risen = 0
         """Samples since the network has been far above its best."""
         self._begun: Sequence[float] = ()
-        """Logarithms of the ratios it began with, while those are what it is held against; empty = against none."""
+        """Logarithms of the ratios at the start, while these are the reference; empty = compare with no network."""
         self._next = 0
 
     @property
     def _level(self) -> float:
-        """What the network is held against."""
+        """The reference that the network is compared with."""
         return fmean(self._begun) if self._begun else 0.0
 
     def add(self, step: int, stage: int, samples: Sequence[SampleLoss], grad_norm: float) -> Excess | None:
-        """Takes in a step; says if the run has gone wrong."""
+        """Add a step; returns the excess if the run has diverged."""
         if stage != self._stage:
             self._begin_stage(stage)
         judged = tuple((place, one) for place, one in enumerate(samples) if not one.is_kept and one.loss > 0)
@@ -160,7 +162,7 @@ class Judge:
         return None
 
     def _expected_ratios(self, window: Sequence[_Step]) -> list[float]:
-        """Logarithms of the losses over what is expected of the base model."""
+        """Logarithms of the losses over the base model's estimated losses."""
         return [_clipped(one.loss / self._expect(one.timestep)) for step in window for _, one in step.samples]
 
     def _has_growing_gradients(self, window: Sequence[_Step]) -> bool:
@@ -168,7 +170,7 @@ class Judge:
         return geometric_mean(step.grad_norm for step in window) > GRADIENT_GROWTH * usual
 
     def _ratios(self, window: Sequence[_Step]) -> list[float]:
-        """Logarithms of the ratios of a window's samples, from the base model itself."""
+        """Logarithms of the ratios of a window's samples, with the base model's measured losses."""
         for step in window:
             if step.step not in self._asked:
                 losses = self._asked[step.step] = self._measure(step.step)
@@ -183,7 +185,7 @@ class Judge:
 
 
 def _expectation(pairs: Sequence[tuple[int, float]]) -> Callable[[int], float]:
-    """The base model's loss as a function of the timestep: its logarithm is a parabola near enough."""
+    """The base model's loss as a function of the timestep: its logarithm is close to a parabola."""
     if not pairs:
         return lambda timestep: 1.0
     basis = np.array([_powers(timestep) for timestep, _ in pairs])
@@ -192,7 +194,7 @@ def _expectation(pairs: Sequence[tuple[int, float]]) -> Callable[[int], float]:
     low, high = float(logarithms.min()), float(logarithms.max())
 
     def expected(timestep: int) -> float:
-        # Within what was seen: where all samples lie close together the parabola means nothing further off.
+        # within the measured range: if all samples are close together, the parabola means nothing further away
         logarithm = sum(weight * power for weight, power in zip(weights, _powers(timestep), strict=True))
         return math.exp(min(max(logarithm, low), high))
 
@@ -212,7 +214,7 @@ def _clipped(ratio: float) -> float:
 
 
 def _is_above(limit: float, errors: float, now: Sequence[float], before: Sequence[float] = ()) -> bool:
-    """True if the mean (above the mean before) exceeds the limit by so many standard errors."""
+    """True if the mean (minus the earlier mean) exceeds the limit by this many standard errors."""
     columns = [column for column in (now, before) if column]
     if not now or min(len(column) for column in columns) < MIN_SAMPLES // 2:
         return False

@@ -1,6 +1,6 @@
-"""The loss of images at fixed noise and fixed timesteps: the same figures for the same weights, in any run.
+"""The loss of images at fixed noise and fixed timesteps: equal weights give equal figures, in any run.
 
-No weights, offsets or losses of the training objective enter, so runs with different ones can be compared.
+Weights, offsets and loss type of the training objective are ignored, so runs with different ones can be compared.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class ImageLoss:
 
 
 def fixed_timesteps(objective: ObjectiveSettings, num_timesteps: int = NUM_TIMESTEPS) -> list[int]:
-    """Timesteps spread evenly over the trained range, each in the middle of its share."""
+    """Timesteps spread evenly over the trained range, each in the middle of its interval."""
     low, high = objective.min_timestep, objective.max_timestep
     return [low + int((high - low) * (index + 0.5) / num_timesteps) for index in range(num_timesteps)]
 
@@ -49,9 +49,9 @@ def measuring_objective(objective: ObjectiveSettings) -> ObjectiveSettings:
 def image_losses(
     job: TrainJob, data: PreparedDataset, on_batch: Callable[[int, int], None] = lambda done, of: None
 ) -> list[ImageLoss]:
-    """Loss of every image of a set without draws, with the network as it is now; it must not be in training mode.
+    """Loss of every image of a set without draws, with the current network, which must be in evaluation mode.
 
-    `on_batch` hears of every batch done, for progress and canceling.
+    `on_batch` is called for every batch, for progress and canceling.
     """
     objective = measuring_objective(job.objective)
     timesteps = fixed_timesteps(job.objective)

@@ -1,7 +1,7 @@
-"""How pictures of a model are drawn unless the user says otherwise: size, guidance and sampler of its kind.
+"""Default size, guidance and sampler of pictures, by kind of model.
 
-The numbers of SDXL are what the makers of its checkpoints give (recipes/profiles.py names their pages); those of SD1.5
-are the values that ComfyUI's own nodes begin with.
+SDXL's numbers are recommended by the makers of its checkpoints (recipes/profiles.py names their pages); SD1.5's are the
+defaults of ComfyUI's own nodes.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from .previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, AS_MODEL_SIZE, PreviewSett
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Guidance and sampler that suit a kind of model."""
+    """Guidance and sampler for a kind of model."""
 
     cfg: float
     sampler: str
@@ -31,7 +31,7 @@ _DRAWING: Mapping[tuple[ModelFamily, PredictionType], Drawing] = {
 
 
 def for_model(settings: PreviewSettings, family: ModelFamily, prediction: PredictionType) -> PreviewSettings:
-    """The settings with what they leave to the model filled in."""
+    """Fill in what the settings leave to the model."""
     side, drawing = NATIVE_RESOLUTION[family], _DRAWING[family, prediction]
     return replace(
         settings,

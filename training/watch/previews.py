@@ -1,4 +1,4 @@
-"""Pictures while training: what to sample and when. The sampler is the host's, behind a Protocol."""
+"""Preview pictures during training: what to sample and when. The host provides the sampler."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -15,20 +15,20 @@ from ..loop.report import StepReport
 from .control import RunControl, TryPrompt
 
 SHORT_RUN = 8
-"""A run of fewer steps is a trial: pictures on the way would take longer than the training."""
+"""Runs with fewer steps are trials: pictures in between would take longer than the training."""
 AS_MODEL_SIZE, AS_MODEL_CFG, AS_MODEL_SAMPLER = 0, -1.0, "auto"
-"""Values that leave a setting to the model: `model_pictures.for_model` fills them in."""
+"""Values that leave a setting to the model; `model_pictures.for_model` fills them in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreviewSettings:
-    """What is sampled. Never part of a run's identity."""
+    """What to sample. Never part of a run's identity."""
 
     prompts: tuple[str, ...]
     """One picture each, at least one."""
     negative: str = ""
     seed: int = 0
-    """The same for every step, so that only the training differs."""
+    """The same for every step, so that pictures differ by the training alone."""
     width: int = AS_MODEL_SIZE
     """Pixels, a multiple of 8; 0 = the model's."""
     height: int = AS_MODEL_SIZE
@@ -42,13 +42,13 @@ class PreviewSettings:
     every: int | None = 100
     """Training steps between previews; 0 = only at the start and the end. None = a quarter of the run."""
     at_start: bool = True
-    """Also at step 0: the base model as it is."""
+    """Also at step 0: the base model."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Refuse invalid values.
 
         Raises:
-            ValueError: With the name, the range and the value of the field.
+            ValueError: With field, allowed range and value.
         """
         if not self.prompts:
             raise ValueError("prompts is empty: write at least one prompt, one a line")
@@ -62,7 +62,7 @@ class PreviewSettings:
 
 
 class PreviewSampler(Protocol):
-    """Draws one prompt with the network as it is attached now."""
+    """Draws one prompt with the currently attached network."""
 
     def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
         """(H, W, 3) float32 in 0..1 on the CPU."""
@@ -70,7 +70,7 @@ class PreviewSampler(Protocol):
 
 
 OnPreview = Callable[[int, Sequence[Tensor]], None]
-"""Called with step and pictures, one a prompt."""
+"""Called with the step and the pictures, one per prompt."""
 OnFailure = Callable[[int, Exception], None]
 """Called with step and what went wrong."""
 
@@ -80,7 +80,7 @@ def _log_failure(step: int, error: Exception) -> None:
 
 
 class Previewer(Callback):
-    """Samples previews while a run trains, which goes on with the same bits as without them."""
+    """Samples previews without affecting training: it continues with the same bits as without them."""
 
     def __init__(
         self,
@@ -92,7 +92,10 @@ class Previewer(Callback):
         done: Iterable[int] = (),
         end: int | None = None,
     ) -> None:
-        """`done` are the steps that were drawn before with these settings; `end` of a run that ends before its plan."""
+        """`done` are the steps already drawn with these settings.
+
+        `end` is the last step of a run that ends before its plan.
+        """
         self.settings = settings
         self._sample = sample
         self._on_preview = on_preview
@@ -100,10 +103,10 @@ class Previewer(Callback):
         self._done = set(done)
         self._end = end
         self.on_failure: OnFailure = _log_failure
-        """Hears of pictures that cannot be drawn: the run goes on without them."""
+        """Called when pictures cannot be drawn; the run continues without them."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Draws the base model, and the current step if it is its turn and was not drawn with these settings."""
+        """Draw the base model, and the current step if it is due and not drawn with these settings yet."""
         if self.settings.at_start and 0 not in self._done:
             with job.network.disabled():
                 self._draw(0, state)
@@ -111,12 +114,12 @@ class Previewer(Callback):
             self.draw(job, state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Draws every n steps and at the end."""
+        """Draw every n steps and at the end."""
         if self._is_due(job, state):
             self.draw(job, state)
 
     def draw(self, job: TrainJob, state: TrainState) -> None:
-        """Samples all prompts once for the current step."""
+        """Sample all prompts once at the current step."""
         if state.step in self._done:
             return
         job.network.train(False)
@@ -124,7 +127,7 @@ class Previewer(Callback):
             self._draw(state.step, state)
 
     def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor | None:
-        """One picture of a typed prompt with the network as it is now; (H, W, 3) in 0..1. None if it fails."""
+        """Draw one picture of a typed prompt with the current network; (H, W, 3) in 0..1. None if it fails."""
         job.network.train(False)
         before = job.network.strength
         job.network.strength = wanted.strength
@@ -149,7 +152,7 @@ class Previewer(Callback):
                 self._on_preview(step, pictures)
 
     def _pictures(self, prompts: Sequence[str], settings: PreviewSettings, state: TrainState) -> list[Tensor]:
-        """All or none: what a picture needs and training does not, such as room on the card, must not end a run."""
+        """All pictures or none. A failing picture, for instance for lack of GPU memory, must not end a run."""
         try:
             return [self._picture(prompt, settings, state) for prompt in prompts]
         except StopTraining:
@@ -161,7 +164,7 @@ class Previewer(Callback):
 
     @torch.no_grad()
     def _picture(self, prompt: str, settings: PreviewSettings, state: TrainState) -> Tensor:
-        # The pictures still to come would hold up a stop; but a run without any step has nothing to keep.
+        # A stop should not wait for the remaining pictures, unless the run has no step to keep.
         if self._control.is_stopped and state.step:
             raise StopTraining
         return self._sample(prompt, settings)

@@ -1,4 +1,4 @@
-"""Loss on held-out images while a run trains: the curve that means something."""
+"""Loss on held-out images during training, the curve that shows generalization."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,19 +15,22 @@ from .measure import ImageLoss, image_losses
 def measure_final(
     job: TrainJob, state: TrainState, data: PreparedDataset, on_batch: Callable[[int, int], None]
 ) -> list[ImageLoss]:
-    """Losses with the weights a user gets; training goes on with the same bits as without it."""
+    """Losses with the weights that would be saved; training continues with the same bits."""
     job.network.train(False)
     with final_weights(job, state):
         return image_losses(job, data, on_batch)
 
 
 class Validator(Callback):
-    """Callback that measures held-out images at step 0, every n steps and at the end, and notes it in the metrics."""
+    """Measures held-out images at step 0, every n steps and at the end, and writes the loss to the metrics."""
 
     def __init__(
         self, data: PreparedDataset, set_id: str, every: int, saver: Saver, on_batch: Callable[[int, int], None]
     ) -> None:
-        """`data` without draws; `set_id` is its digest: losses of another set are no measure. `on_batch` may cancel."""
+        """`data` is without draws; `set_id` is its digest, since losses of other sets are not comparable.
+
+        `on_batch` may cancel.
+        """
         self._data = data
         self._set_id = set_id
         self._every = every
@@ -36,13 +39,13 @@ class Validator(Callback):
         self._last_step = -1
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Measures a step whose turn it was when the run was cut off."""
+        """Measure a step that was due when the run was interrupted."""
         self._last_step = last_validated(self._saver.folder.metrics, self._set_id)
         if not state.step or self._is_due(job, state):
             self._measure(job, state)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Measures every n steps."""
+        """Measure every n steps."""
         if self._is_due(job, state):
             self._measure(job, state)
 
