@@ -1,1 +1,1 @@
-"""LoRAs beside one another: what is drawn where, how it is kept, and what its pictures say."""
+"""Comparisons of LoRAs: what is drawn in which cell, how it is stored, and what the pictures show."""

@@ -1,4 +1,4 @@
-"""A comparison laid out: which LoRAs, strengths and prompts meet in which cell of which page. No pictures here."""
+"""Layout of a comparison: which LoRA, strength and prompt is in which cell of which page. No pictures here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import product
 from ..run.picks import shown
 
 AXES = ("LoRA", "prompt", "strength", "text encoder")
-"""`strength` is the U-Net's, and the text encoders' too unless they have strengths of their own."""
+"""`strength` is the U-Net's, and also the text encoders' unless they have strengths of their own."""
 MAX_CELLS = 1000
 NO_LORA = "no LoRA"
 
@@ -34,10 +34,10 @@ class Page:
 
 
 def parse_numbers(text: str, name: str, low: float, high: float) -> list[float]:
-    """Numbers separated by commas, spaces or lines, each once, in the order given.
+    """Numbers separated by commas, spaces or line breaks, without repeats, in the given order.
 
     Raises:
-        ValueError: One is no number or not in low..high.
+        ValueError: An entry is not a number or not in low..high.
     """
     numbers: list[float] = []
     for word in text.replace(",", " ").replace(";", " ").split():
@@ -52,7 +52,7 @@ def parse_numbers(text: str, name: str, low: float, high: float) -> list[float]:
 
 
 def choose_steps(saved: Sequence[int], wanted: str, count: int) -> list[int]:
-    """The wanted steps, or without any `count` evenly spaced ones that end with the last.
+    """The wanted steps, or, without any, `count` evenly spaced ones that end with the last.
 
     Raises:
         ValueError: A wanted step is not saved, or none is.
@@ -70,7 +70,7 @@ def choose_steps(saved: Sequence[int], wanted: str, count: int) -> list[int]:
 
 
 def arrange(labels: Mapping[str, Sequence[str]], columns: str, rows: str) -> list[Page]:
-    """Pages of all combinations; the axes that are neither columns nor rows make the pages.
+    """Pages with all combinations; axes that are neither columns nor rows become pages.
 
     `labels` has those of every axis of `AXES`, at least one each.
 
@@ -104,7 +104,7 @@ def _cell(place: Mapping[str, int]) -> Cell:
 
 
 def best_lora(scores: Mapping[Cell, float]) -> int:
-    """LoRA whose best strength has the highest mean over the prompts; of equals the first."""
+    """The LoRA whose best strength has the highest mean over the prompts; the first one of equals."""
     groups: dict[tuple[int, int, int], list[float]] = {}
     for cell, score in scores.items():
         groups.setdefault((cell.lora, cell.strength, cell.text_strength), []).append(score)
@@ -113,7 +113,7 @@ def best_lora(scores: Mapping[Cell, float]) -> int:
 
 
 def without_trigger(prompt: str, trigger: str) -> str:
-    """The prompt with the tag or word left out."""
+    """The prompt without the tag or word."""
     tags = [tag.strip() for tag in prompt.split(",")]
     kept = [" ".join(word for word in tag.replace(trigger, " ").split()) for tag in tags]
     return ", ".join(tag for tag in kept if tag)

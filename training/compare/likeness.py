@@ -1,8 +1,8 @@
-"""How much a picture looks like references, without a network: its colors and the directions of its edges.
+"""Similarity of pictures to references without a neural network, by colors and edge directions.
 
-It fits drawn characters, where palette and shape say who it is, and needs no face. Colors near the middle count most:
-those near the border are the background's, which says nothing of the character. Two pictures of equal size are not
-needed. How well it tells drawn characters apart is measured by `workbench/pocket/likeness.py`.
+It suits drawn characters, which palette and shape identify, and needs no face. Colors near the center count most, as
+those near the border belong to the background. Pictures may differ in size. `workbench/pocket/likeness.py` measures how
+well it tells drawn characters apart.
 
 Shapes: N pictures, H W rows and columns, D numbers that describe a picture.
 
@@ -15,18 +15,18 @@ from torch.nn.functional import interpolate, normalize
 
 SIDE_PX = 64
 MIDDLE = 0.5
-"""Standard deviation of the weight of colors, in halves of the picture's side."""
+"""Standard deviation of the weights of colors, in halves of the picture's side."""
 COLOR_BINS = 6
 """Per channel."""
 CELLS = 4
 """Per side."""
 DIRECTIONS = 8
 QUIET_EDGES = 0.5
-"""Energy of the edges of a region below which they count less: they are noise then, not contours."""
+"""Edge energy of a region below which its edges count less, being noise rather than contours."""
 
 
 def describe(picture_HWC: Tensor) -> Tensor:
-    """(D,) of unit length: square roots of a color histogram, then edge directions by region, half the weight each."""
+    """(D,) of unit length: square roots of a color histogram and edge directions by region, with equal weight."""
     small_1CHW = interpolate(picture_HWC.float().permute(2, 0, 1)[None], (SIDE_PX, SIDE_PX), mode="area")
     color = normalize(_colors(small_1CHW[0]).sqrt(), dim=0)
     edges = normalize(_edges(small_1CHW[0].mean(dim=0)), dim=0)
@@ -39,9 +39,9 @@ def likeness(described_D: Tensor, references_ND: Tensor) -> float:
 
 
 def _colors(picture_CHW: Tensor) -> Tensor:
-    """Share of each color, the middle weighted most.
+    """Share of each color, weighted toward the center.
 
-    Every pixel is split between the two nearest bins of a channel, so that nothing jumps.
+    Every pixel is split between the two nearest bins of a channel, so that the result is continuous.
     """
     place = picture_CHW.clamp(0, 1) * (COLOR_BINS - 1)
     low = place.floor().clamp(max=COLOR_BINS - 2)
@@ -62,10 +62,10 @@ def _nearness_to_middle() -> Tensor:
 
 
 def _edges(gray_HW: Tensor) -> Tensor:
-    """Energy of the edges by region and direction, regions normalized one by one."""
+    """Edge energy by region and direction, each region normalized."""
     dy, dx = torch.gradient(gray_HW)
     energy, angle = dx.square() + dy.square(), torch.atan2(dy, dx) % torch.pi
-    place = angle / torch.pi * DIRECTIONS  # a direction counts for the two nearest bins; the last is next to the first
+    place = angle / torch.pi * DIRECTIONS  # split between the two nearest bins; the last is next to the first
     low, share = place.floor().long(), place - place.floor()
     size = SIDE_PX // CELLS
     rows = torch.arange(SIDE_PX) // size

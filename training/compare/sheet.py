@@ -1,4 +1,4 @@
-"""The pages of a comparison as pictures: labels above the columns and left of the rows, a score in each cell."""
+"""Draws the pages of a comparison: labels above the columns and left of the rows, a score in each cell."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ MIN_LABEL_PX, MAX_LABEL_PX = 90, 240
 def draw_pages(
     pages: Sequence[Page], pictures: Mapping[Cell, Image.Image], scores: Mapping[Cell, float], best: int | None
 ) -> list[Image.Image]:
-    """One picture a page, all of one size. Cells of the LoRA `best` have a frame."""
+    """One picture per page, all of the same size. Cells of the LoRA `best` have a frame."""
     return [_Sheet(page, pictures, scores, best).draw() for page in pages]
 
 
@@ -27,7 +27,7 @@ class _Sheet:
         self.page, self.pictures, self.scores, self.best = page, pictures, scores, best
         width, height = pictures[page.cells[0][0]].size
         self.zoom = max(1, round(128 / max(width, height)))
-        """Pictures smaller than a label are shown larger, by whole numbers."""
+        """Pictures smaller than a label are enlarged by whole numbers."""
         self.cell = (width * self.zoom, height * self.zoom)
         self.font_px = max(13, min(28, self.cell[1] // 16))
         self.label_px = max(MIN_LABEL_PX, min(MAX_LABEL_PX, self.cell[0]))

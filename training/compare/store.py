@@ -1,7 +1,7 @@
-"""A comparison that was drawn: its pictures and figures in a folder, with the votes and the choice of who looks at it.
+"""Stores a comparison in a folder: its pictures, scores, votes and the chosen cell.
 
-The folder is found again by all that decides the pictures, so nothing is drawn twice, and a page that is reloaded shows
-the same. In it: `0000.png`, ... a cell each, `comparison.json`, `votes.json`, `choice.json`.
+The folder's name depends on everything that determines the pictures, so nothing is drawn twice and a reloaded page
+shows the same. It contains `0000.png`, ... one per cell, `comparison.json`, `votes.json`, `choice.json`.
 """
 
 import json
@@ -27,30 +27,30 @@ MAX_VOTES = 10_000
 MAX_KEPT = 50
 MAX_KEPT_BYTES = 2 << 30
 MIN_LEARNED = 0.02
-"""A LoRA that brings the pictures no nearer to the references than this shows nothing that could be overfit."""
+"""A LoRA that brings the pictures less than this closer to the references shows nothing that could be overfit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What a comparison shows besides its pictures; lists by cell and by LoRA run alike."""
+    """A comparison without its pictures. Lists are by cell or by LoRA, in the same order."""
 
     loras: tuple[str, ...]
     """Labels."""
     steps: tuple[int | None, ...]
-    """Steps of the run, None for what is no step of it."""
+    """Steps of the run; None for LoRAs that are not steps of it."""
     prompts: tuple[str, ...]
     strengths: tuple[float, ...]
     text_strengths: tuple[float | None, ...]
-    """None: that of the U-Net."""
+    """None: the same as the U-Net's."""
     run: tuple[str, str] | None
     """Id and name of the run."""
     cells: tuple[Cell, ...]
     scores: tuple[float, ...]
-    """Likeness by cell; empty without references."""
+    """Similarity to the references by cell; empty without references."""
     plain_scores: tuple[float, ...]
-    """Mean likeness by LoRA with the trigger word left out; empty without one."""
+    """Mean similarity by LoRA without the trigger word; empty without one."""
     others_changed: tuple[float | None, ...] = ()
-    """By LoRA, what it changes in other subjects, as `overfit.py` measures it; empty where none were drawn."""
+    """By LoRA, its change of other subjects, as `overfit.py` measures it; empty if none were drawn."""
 
     def by_cell(self) -> dict[Cell, float]:
         """Scores; empty without references."""
@@ -64,22 +64,22 @@ class Comparison:
         return [sum(values) / len(values) for values in found]
 
     def leaks(self) -> list[float | None]:
-        """By LoRA, how much of what it adds with the trigger word shows without it, 0..1.
+        """By LoRA, how much of its effect with the trigger word also shows without it, 0..1.
 
-        None where it cannot be said: without a trigger word or the base model, or of a LoRA that shows nothing yet.
+        None if unknown: no trigger word or base model, or a LoRA without a visible effect.
         """
         if not self.plain_scores or NO_LORA not in self.loras:
             return [None] * len(self.loras)
         base, means = self.loras.index(NO_LORA), self.means()
         added = [mean - means[base] for mean in means]
-        unasked = [plain - self.plain_scores[base] for plain in self.plain_scores]  # a prompt without a word is another
+        unasked = [plain - self.plain_scores[base] for plain in self.plain_scores]  # it is a different prompt then
         return [
             None if name == NO_LORA or mine < MIN_LEARNED else min(1.0, max(0.0, shown / mine))
             for name, mine, shown in zip(self.loras, added, unasked, strict=True)
         ]
 
     def report(self, best: int, why: str) -> str:
-        """Scores and what they say; `why` says in what respect `best` is best."""
+        """Scores and what they mean; `why` says in what respect `best` is best."""
         lines = [f"{self.loras[best]} is given out: {why}"]
         lines += [
             f"{name}: changes other subjects {share:.0%} as much as what it was trained for"
@@ -109,7 +109,7 @@ def picture_name(index: int) -> str:
 
 
 def save_comparison(folder: Path, comparison: Comparison, pictures: Sequence[Image.Image]) -> None:
-    """Writes pictures, then what they are; deletes the oldest comparisons beside it beyond a limit."""
+    """Write the pictures, then the description; deletes the oldest comparisons beside it beyond a limit."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
         write_atomic(folder / picture_name(index), lambda path, picture=picture: _write_png(picture, path))
@@ -122,7 +122,7 @@ def _write_png(picture: Image.Image, path: Path) -> None:
 
 
 def load_comparison(folder: Path) -> Comparison | None:
-    """What was drawn, or None where it is not there or was not finished."""
+    """Load a comparison, or None if it is missing or was not finished."""
     about = _read(folder / ABOUT)
     try:
         cells = tuple(Cell(**cell) for cell in about.pop("cells"))
@@ -152,10 +152,10 @@ def load_votes(folder: Path) -> list[list[int]]:
 
 
 def save_votes(folder: Path, comparison: Comparison, votes: Sequence[Any]) -> None:
-    """Keeps all votes, in place of those before.
+    """Save all votes, replacing earlier ones.
 
     Raises:
-        ValueError: They are no pairs of different cells of the comparison, or too many.
+        ValueError: They are not pairs of different cells of the comparison, or too many.
     """
     if len(votes) > MAX_VOTES:
         raise ValueError(f"there can be at most {MAX_VOTES} votes, got {len(votes)}")
@@ -169,7 +169,7 @@ def save_votes(folder: Path, comparison: Comparison, votes: Sequence[Any]) -> No
 
 
 def load_choice(folder: Path, comparison: Comparison) -> int | None:
-    """Index of the cell that was chosen."""
+    """Index of the chosen cell."""
     found = _read(folder / CHOICE)
     try:
         _check_cell(comparison, found)
@@ -179,7 +179,7 @@ def load_choice(folder: Path, comparison: Comparison) -> int | None:
 
 
 def save_choice(folder: Path, comparison: Comparison, cell: Any) -> None:
-    """Keeps the chosen cell; None takes the choice back.
+    """Save the chosen cell; None removes the choice.
 
     Raises:
         ValueError: There is no such cell.
@@ -203,7 +203,7 @@ def choices_state(comparisons: Path) -> str:
 
 
 def comparison_view(folder: Path, comparison: Comparison) -> dict[str, Any]:
-    """What a page needs to show it, as plain data."""
+    """What the page needs to show it, as plain data."""
     cells = [
         {**asdict(cell), "file": picture_name(index), "score": comparison.scores[index] if comparison.scores else None}
         for index, cell in enumerate(comparison.cells)

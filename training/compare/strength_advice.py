@@ -1,7 +1,7 @@
-"""What the strengths at which a LoRA is most like its references say of how it was trained.
+"""Advice on training, from the strengths at which a LoRA is most similar to its references.
 
-A LoRA should be right at strength 1. One that has to be turned down learned too much or too fast, one that has to be
-turned up too little; with strengths of their own this can be told of U-Net and text encoder apart.
+A LoRA should be right at strength 1. One that must be turned down learned too much or too fast, one that must be turned
+up too little. With separate strengths this can be told for U-Net and text encoder separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from .layout import Cell
 
 MIN_GAIN = 0.02
-"""Likeness that another strength must bring over strength 1 to count."""
+"""Similarity that another strength must gain over strength 1 to count."""
 
 
 def strength_advice(
     scores: Mapping[Cell, float], lora: int, strengths: Sequence[float], text_strengths: Sequence[float | None]
 ) -> str:
-    """A line about one LoRA, its number in the cells; empty where strengths were not compared.
+    """A line about one LoRA, by its index in the cells; empty if strengths were not compared.
 
-    `text_strengths` are None where the text encoder has the U-Net's.
+    `text_strengths` are None if the text encoder has the U-Net's.
     """
     means = _mean_by_strength(scores, lora)
     if len(means) < 2:
@@ -34,7 +34,7 @@ def strength_advice(
 
 
 def _mean_by_strength(scores: Mapping[Cell, float], lora: int) -> dict[tuple[int, int], float]:
-    """Mean over the prompts, by indices of the two strengths."""
+    """Mean over the prompts, by indices of both strengths."""
     groups: dict[tuple[int, int], list[float]] = {}
     for cell, score in scores.items():
         if cell.lora == lora:

@@ -1,4 +1,4 @@
-"""Votes and choices of several people, or tabs, at once: each adds its own, none takes another's place unseen."""
+"""Votes and choices of several users or tabs at once; none overwrites another's unseen."""
 
 import threading
 from pathlib import Path
@@ -11,20 +11,20 @@ _LOCK = threading.Lock()
 
 
 def add_vote(folder: Path, comparison: Comparison, vote: Any) -> None:
-    """Adds [winner, loser] behind the votes there are.
+    """Append a vote [winner, loser].
 
     Raises:
-        ValueError: It is no pair of different cells of the comparison, or there are too many votes.
+        ValueError: It is not a pair of different cells of the comparison, or there are too many votes.
     """
     with _LOCK:
         save_votes(folder, comparison, [*load_votes(folder), vote])
 
 
 def take_back_vote(folder: Path, comparison: Comparison, vote: Any) -> None:
-    """Takes the last vote of that kind away; others stay.
+    """Remove the last vote equal to this one; others stay.
 
     Raises:
-        Changed: There is none; another tab has taken it back.
+        Changed: There is none; another tab has removed it.
     """
     with _LOCK:
         votes = load_votes(folder)
@@ -35,13 +35,13 @@ def take_back_vote(folder: Path, comparison: Comparison, vote: Any) -> None:
 
 
 def replace_votes(folder: Path, comparison: Comparison, votes: Any) -> None:
-    """Keeps these votes in place of all others; what `save_votes` raises."""
+    """Replace all votes; raises the same as `save_votes`."""
     with _LOCK:
         save_votes(folder, comparison, votes)
 
 
 def change_choice(folder: Path, comparison: Comparison, body: dict[str, Any]) -> None:
-    """Keeps `cell` as the choice, or takes it back where it is None.
+    """Save `cell` as the choice, or remove the choice if it is None.
 
     Raises:
         Changed: `based_on` is given, and another cell is chosen.

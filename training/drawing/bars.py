@@ -1,4 +1,4 @@
-"""A bar chart with names upright below the bars."""
+"""A bar chart with vertical names below the bars."""
 
 from collections.abc import Mapping
 from statistics import median
@@ -12,19 +12,19 @@ BAR, GAP, HEIGHT = 26, 8, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 64
 LABEL_HEIGHT = 16
 MIN_BARS = 8
-"""The chart is at least as wide as so many."""
+"""The chart has at least the width for this many bars."""
 NUM_TICKS = 5
 FAR = 20.0
-"""Times the median from which a bar is cut off, so that the others can be seen."""
+"""Multiple of the median at which a bar is cut off, so that the others stay visible."""
 
 
 def bar_chart(
     title: str, values: Mapping[str, float], highlighted: tuple[str, ...] = (), marked: Mapping[str, str] | None = None
 ) -> Image.Image:
-    """Bars in the order given; `highlighted` ones have another color.
+    """Bars in the given order; `highlighted` ones have another color.
 
-    Bars are scaled to the largest, but one far above the rest is cut off and its value written in it, red. `marked`
-    ones have a word in place of their value.
+    Bars are scaled to the largest, but one far above the rest is cut off, with its value in red. `marked` ones have a
+    word instead of their value.
     """
     notes = dict(marked or {})
     usual = [value for name, value in values.items() if value > 0 and name not in notes]
@@ -54,7 +54,7 @@ def _level(share: float) -> float:
 
 
 def _write_upright(page: Image.Image, text: str, left: int, top: int, paper: Color) -> None:
-    """Text that ends at the top, in the middle of a bar."""
+    """Vertical text, centered below a bar."""
     label = Image.new("RGB", ((BOTTOM - 8) * SCALE, LABEL_HEIGHT * SCALE), paper)
     ink = TEXT if paper == BACKGROUND else BACKGROUND
     ImageDraw.Draw(label).text((label.width - SCALE, label.height // 2), text, fill=ink, font=font(), anchor="rm")

@@ -1,4 +1,4 @@
-"""Charts of lines: panels one below the other."""
+"""Line charts: panels one below the other."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Place = Callable[[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve: x ascends, values that are no numbers are gaps."""
+    """A curve with ascending x; values that are not finite are gaps."""
 
     label: str
     steps: Sequence[float]
@@ -47,7 +47,7 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel], width: int, panel_height: int) -> Image.Image:
-    """The panels one below the other, `width` pixels wide; a panel without a value is left out."""
+    """The panels one below the other, `width` pixels wide; panels without values are left out."""
     drawn = [panel for panel in panels if _value_range(panel) is not None]
     page = blank(width, panel_height * max(1, len(drawn)))
     draw = ImageDraw.Draw(page)

@@ -1,4 +1,4 @@
-"""Text in pictures: a font that has Chinese where the system has one, and lines that fit a width."""
+"""Text in pictures: a font with Chinese if the system has one, and lines that fit a width."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ WIDE_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans
 
 @lru_cache(maxsize=8)
 def font_of_size(size_px: int) -> Font:
-    """The first of the known fonts that this system has, else Pillow's own."""
+    """The first known font that this system has, else Pillow's own."""
     for name in WIDE_FONTS:
         try:
             return ImageFont.truetype(name, size_px)
@@ -20,14 +20,14 @@ def font_of_size(size_px: int) -> Font:
 
 
 def writable(text: str, font: Font) -> str:
-    """The text with a question mark for what Pillow's own font cannot write, on one line."""
+    """The text on one line, with question marks for characters that Pillow's own font lacks."""
     flat = " ".join(text.split())
     known = isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] in ("DejaVu Sans", "Aileron", "Arial")
     return "".join(c if ord(c) < 0x2E80 else "?" for c in flat) if known else flat
 
 
 def wrapped(text: str, font: Font, width_px: float, max_lines: int) -> list[str]:
-    """Lines that fit the width; what is left over is cut with an ellipsis. Breaks inside words where it must."""
+    """Lines that fit the width; what does not fit is cut with an ellipsis. Breaks words only if necessary."""
     rest, lines = writable(text, font), list[str]()
     while rest and len(lines) < max_lines:
         count = _fitting(rest, font, width_px)
@@ -45,7 +45,7 @@ def wrapped(text: str, font: Font, width_px: float, max_lines: int) -> list[str]
 
 
 def _fitting(text: str, font: Font, width_px: float) -> int:
-    """Characters from the start that fit, at least one."""
+    """As many characters from the start as fit, at least one."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2

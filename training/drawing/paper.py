@@ -1,4 +1,4 @@
-"""What all charts are drawn on and with. Drawn twice as large and reduced: smooth lines."""
+"""The page, font, colors and ticks of all charts. Drawn at twice the size and reduced, for smooth lines."""
 
 import math
 
@@ -15,28 +15,28 @@ Color = tuple[int, int, int]
 
 
 def faint(color: Color, share: float = 0.35) -> Color:
-    """The color as it looks through fog."""
+    """A paler version of the color."""
     red, green, blue = (round(share * c + (1 - share) * b) for c, b in zip(color, BACKGROUND, strict=True))
     return red, green, blue
 
 
 def blank(width: int, height: int) -> Image.Image:
-    """A page of so many pixels once it is reduced."""
+    """A page that has this size once it is reduced."""
     return Image.new("RGB", (width * SCALE, height * SCALE), BACKGROUND)
 
 
 def reduced(page: Image.Image) -> Image.Image:
-    """The page as it is shown."""
+    """The page at its final size."""
     return page.resize((page.width // SCALE, page.height // SCALE), Image.Resampling.LANCZOS)
 
 
 def font() -> Font:
-    """Of all lettering on the page."""
+    """Font of all text on the page."""
     return font_of_size(FONT_PX * SCALE)
 
 
 def draw_level(draw: ImageDraw.ImageDraw, left: float, right: float, y: float, label: str) -> None:
-    """A line of the grid across the page, with its value left of it; pixels of the page."""
+    """A horizontal grid line across the page, with its value to the left; in pixels of the page."""
     draw.line([(left, y), (right, y)], GRID, SCALE)
     draw.text((left - 6 * SCALE, y), label, QUIET, font(), anchor="rm")
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, whatever ends the process."""
+"""Writes files so that a reader never sees an incomplete one, however the process ends."""
 
 import os
 import shutil
@@ -14,12 +14,12 @@ _REPLACE_WAIT_S = 0.2
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file in the folder of `path`, then put it in place of `path` in one step.
+    """Let `write` fill a temporary file in the folder of `path`, then rename it to `path` in one step.
 
-    The data is on the disk before the name is: a crash leaves the old file or the new one. Missing folders are made.
+    The data is flushed before the rename, so a crash leaves the old file or the new one. Creates missing folders.
 
     Raises:
-        OSError: The disk is full or the folder not writable; the old file is untouched and the temporary one removed.
+        OSError: The disk is full or the folder is read-only; the old file is unchanged and the temporary one removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
@@ -29,11 +29,11 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         _replace(temporary, path)
     finally:
         _delete(temporary)
-    sync_folder(path.parent)  # the new name is safe only then
+    sync_folder(path.parent)  # only then is the new name safe
 
 
 def temporary_path(path: Path) -> Path:
-    """Where `path` is written before it gets its name."""
+    """Temporary path that `path` is written to before it is renamed."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
 
 
@@ -47,7 +47,7 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def copy_atomic(source: Path, target: Path) -> None:
-    """Put a copy of a file at `target` with `write_atomic`."""
+    """Copy a file to `target` with `write_atomic`."""
 
     def write(temporary: Path) -> None:
         shutil.copyfile(source, temporary)
@@ -56,9 +56,9 @@ def copy_atomic(source: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> list[Path]:
-    """Delete temporary files that a killed process left in `folder` (not below it); returns those deleted.
+    """Delete temporary files that a killed process left in `folder` (not below it); returns the deleted ones.
 
-    The age, in seconds, spares a file that another process writes right now; 0 where a lock rules that out.
+    The minimum age, in seconds, spares files that another process is writing; use 0 if a lock rules that out.
     """
     removed: list[Path] = []
     for leftover in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
@@ -72,7 +72,7 @@ def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> list[Path]:
 
 
 def _delete(temporary: Path) -> bool:
-    """False where it cannot be deleted now: on Windows a virus scanner may hold it; it goes as a leftover later."""
+    """False if it cannot be deleted now: on Windows a virus scanner may hold it; it is deleted later as a leftover."""
     try:
         temporary.unlink(missing_ok=True)
     except OSError:
@@ -81,7 +81,7 @@ def _delete(temporary: Path) -> bool:
 
 
 def is_windows() -> bool:
-    """Whether files in use cannot be replaced and folders not be flushed."""
+    """Whether files in use cannot be replaced and folders cannot be flushed."""
     return os.name == "nt"
 
 
@@ -91,7 +91,7 @@ def _sync_file(path: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    # Windows refuses while another program (a preview, a virus scanner) has the target open: wait a little for it.
+    # Windows refuses while another program (a preview, a virus scanner) has the target open: wait briefly.
     for attempt in range(1, _REPLACE_ATTEMPTS + 1):
         try:
             source.replace(target)
@@ -104,7 +104,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder are on the disk as they are now; Windows has no such call."""
+    """Flush the names in a folder to the disk; Windows has no such call."""
     if is_windows():
         return
     descriptor = os.open(folder, os.O_RDONLY)

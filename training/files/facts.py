@@ -1,6 +1,6 @@
-"""What is known of a LoRA and worth saying in its file. `metadata.py` turns it into the keys that tools read.
+"""Facts about a LoRA for the header of its file. `metadata.py` turns them into the keys that tools read.
 
-Nothing here names a person or a place on a disk: files and folders are named without their path.
+Nothing here identifies a person or a location on a disk: files and folders are named without their path.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ class ModelFacts:
     """The base model a LoRA belongs to."""
 
     family: ModelFamily
-    """Which of the two architectures."""
+    """Architecture."""
     prediction_type: PredictionType | None = None
-    """As the loaded model defines it; None where unknown."""
+    """As the loaded model defines it; None if unknown."""
     name: str | None = None
-    """File name of the checkpoint, without folders; None where unknown."""
+    """File name of the checkpoint, without folders; None if unknown."""
     legacy_hash: str | None = None
-    """`legacy_file_hash` of the checkpoint; None where its file is unknown."""
+    """`legacy_file_hash` of the checkpoint; None if its file is unknown."""
     sha256: str | None = None
-    """`file_hash` of the checkpoint; None where it was not computed."""
+    """`file_hash` of the checkpoint; None if it was not computed."""
     vae_name: str | None = None
-    """File name of a VAE that is not the checkpoint's own."""
+    """File name of a separate VAE; None if the checkpoint's own is used."""
     zero_terminal_snr: bool | None = None
-    """Whether the schedule ends in pure noise; None where unknown."""
+    """Whether the schedule ends in pure noise; None if unknown."""
     clip_skip: int | None = None
-    """Last hidden layers of the text encoder left out, 1 = none; None where unknown."""
+    """Last hidden layers of the text encoder that are skipped, 1 = none; None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +45,13 @@ class NetworkFacts:
     module: str = LYCORIS_MODULE
     """sd-scripts' name of the program that trains such a network."""
     rank: int | str
-    """Width of the factors; "Dynamic" where it differs by module."""
+    """Width of the factors; "Dynamic" if it differs by module."""
     alpha: float | str
-    """Numerator of the scale; "Dynamic" where it differs by module."""
+    """Numerator of the scale; "Dynamic" if it differs by module."""
     arguments: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """Further settings by name: conv_dim, conv_alpha, factor, ..."""
     dropout: float | None = None
-    """Dropout of activations; None where none was used."""
+    """Dropout of activations; None if none was used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class SubsetFacts:
     tag_frequency: Mapping[str, int] = field(default_factory=dict[str, int])
     """How often each tag of the captions occurs."""
     class_tokens: str | None = None
-    """Caption of images that had none; None where every image had one."""
+    """Caption of images that had none; None if every image had one."""
     shuffle_tags: bool = False
     keep_tags: int = 0
     flip: bool = False
@@ -87,7 +87,7 @@ class DatasetFacts:
 
     subsets: tuple[SubsetFacts, ...]
     resolution: tuple[int, int]
-    """Width and height in pixels that set the area of the buckets."""
+    """Width and height in pixels that define the area of the buckets."""
     buckets: Mapping[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     """Number of images, repeats counted, by bucket (width, height)."""
     min_bucket_size: int | None = None
@@ -96,17 +96,17 @@ class DatasetFacts:
     """Images smaller than their bucket were enlarged."""
     num_validation_images: int = 0
     more_resolutions: tuple[tuple[int, int], ...] = ()
-    """Further ones that every image is trained at too."""
+    """Further resolutions that every image is trained at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingFacts:
-    """How the training went. Values of the objective and the optimizer are given by their sd-scripts names."""
+    """How the LoRA was trained. Values of the objective and the optimizer have their sd-scripts names."""
 
     session_id: str
-    """Names the run; equal for all files of one run."""
+    """Identifies the run; equal for all files of one run."""
     fingerprint: str
-    """Digest of all that decided the weights in this file, what was done by hand included."""
+    """Digest of everything that determined the weights in this file, changes by hand included."""
     started_at: datetime
     finished_at: datetime
     seed: int
@@ -132,7 +132,7 @@ class TrainingFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """What a person says of the LoRA; None leaves an entry out."""
+    """The user's description of the LoRA; entries that are None are left out."""
 
     title: str
     author: str | None = None
@@ -145,7 +145,7 @@ class Description:
     comment: str | None = None
     """Free text, `ss_training_comment`."""
     merged_from: str | None = None
-    """Names of the files this one was made of, comma-separated."""
+    """Names of the files it was merged from, comma-separated."""
     timestep_range: tuple[int, int] | None = None
     """First and last timestep trained; None for all."""
     thumbnail: str | None = None
@@ -157,6 +157,6 @@ class GraphFacts:
     """The graph that made the file, so that dropping the file on the canvas opens it."""
 
     workflow: Mapping[str, object] | None = None
-    """The canvas, as the host's `extra_pnginfo["workflow"]`; None when run through the API without one."""
+    """The canvas, as the host's `extra_pnginfo["workflow"]`; None if queued through the API without one."""
     prompt: Mapping[str, object] | None = None
     """The executed graph in API format."""

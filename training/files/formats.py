@@ -1,6 +1,6 @@
-"""The tensors of a LoRA by module, the family they tell, and diffusers' names for them.
+"""The tensors of a LoRA by module, the model family they belong to, and diffusers' names for them.
 
-What other tools name otherwise becomes kohya's in `networks/foreign.py`.
+`networks/foreign.py` converts other tools' names to kohya's.
 """
 
 import re
@@ -19,10 +19,10 @@ _SD2_CONTEXT, _SDXL_CONTEXT = 1024, 2048
 
 
 def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
-    """A low-rank LoRA in kohya names as diffusers and peft write it, the scale multiplied into the factors.
+    """Convert a low-rank LoRA in kohya names to diffusers' and peft's, with the scale multiplied into the factors.
 
     Raises:
-        ValueError: A module is not plain low-rank; resize the LoRA first, which makes it so.
+        ValueError: A module is not plain low-rank; resizing the LoRA makes it so.
     """
     modules = split_modules(tensors)
     result: Tensors = {}
@@ -57,7 +57,7 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
     """SD1.5 or SDXL, by text-encoder names, else by the width of cross attention, else by the U-Net's blocks.
 
     Raises:
-        ValueError: Nothing in the file tells; the message asks for the family.
+        ValueError: The file does not tell; the message asks for the family.
     """
     names = list(tensors)
     if any(re.search(r"lora_te2_|lycoris_te2_|text_encoder_2|clip_g\.|lora_te1_", name) for name in names):
@@ -73,12 +73,12 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
     if re.search(r"input_blocks[._](1|2|10|11)[._]1|down_blocks[._](0|3)[._](attentions|resnets)|lora_te_text", text):
         return "sd15"
     if any(name.startswith("text_encoders.clip_l.") for name in names):
-        return "sd15"  # ComfyUI's extractor: it would have written SDXL's second encoder beside the first
+        return "sd15"  # ComfyUI's extractor: for SDXL it would have written the second encoder too
     raise ValueError("family: the file does not tell SD1.5 from SDXL; choose one of sd15, sdxl")
 
 
 def known_family(tensors: Mapping[str, Tensor]) -> ModelFamily | None:
-    """The same, None where nothing tells."""
+    """The same, but None if the file does not tell."""
     try:
         return detect_family(tensors)
     except ValueError:

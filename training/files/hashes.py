@@ -1,7 +1,7 @@
-"""The hashes by which other tools know a LoRA and its base model.
+"""Hashes by which other tools identify a LoRA and its base model.
 
-sshs_model_hash and sshs_legacy_hash are what sd-scripts writes and the web UIs show; ss_sd_model_hash and
-ss_new_sd_model_hash name the checkpoint a LoRA was trained on.
+sd-scripts writes sshs_model_hash and sshs_legacy_hash, and the web UIs show them; ss_sd_model_hash and
+ss_new_sd_model_hash identify the checkpoint a LoRA was trained on.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ _CHUNK = 1 << 20
 
 
 def lora_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
-    """`sshs_model_hash` and `sshs_legacy_hash` of a file that will hold these tensors in these types.
+    """`sshs_model_hash` and `sshs_legacy_hash` of a file with these tensors in these dtypes.
 
     The first is the SHA-256 of the tensor bytes alone. The second covers 64 KiB of the file at 1 MiB, as it would be
-    with no metadata but the `ss_` keys; of a shorter file it is the hash of nothing.
+    with only the `ss_` keys as metadata; for a shorter file it is the hash of nothing.
     """
     legacy = _Window(_LEGACY_OFFSET, _LEGACY_LENGTH)
     legacy.update(header_bytes(tensors, {key: text for key, text in metadata.items() if key.startswith("ss_")}))
@@ -41,7 +41,7 @@ def legacy_file_hash(path: Path) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of the whole file (`ss_new_sd_model_hash`, `ss_new_vae_hash`); reads all of it."""
+    """SHA-256 of the whole file (`ss_new_sd_model_hash`, `ss_new_vae_hash`)."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -50,7 +50,7 @@ def file_hash(path: Path) -> str:
 
 
 class _Window:
-    """SHA-256 over one window of a stream that arrives in pieces."""
+    """SHA-256 of one window of a stream that arrives in pieces."""
 
     def __init__(self, offset: int, length: int) -> None:
         self._start, self._end, self._position = offset, offset + length, 0
@@ -63,5 +63,5 @@ class _Window:
         self._position += len(piece)
 
     def hexdigest(self) -> str:
-        """Hash of what fell into the window so far."""
+        """Hash of the part of the window seen so far."""
         return self._digest.hexdigest()

@@ -1,12 +1,13 @@
-"""The safetensors layout, written so that equal tensors and metadata give equal bytes.
+"""Writes the safetensors layout so that equal tensors and metadata give equal bytes.
 
-The safetensors library keeps metadata in an unordered map: two files of one LoRA differ in their header there.
-Tensors lie in the library's order (widest type first, then by name), hence tensor area and hashes agree with it.
+The safetensors library keeps metadata in an unordered map, so two files of the same LoRA may differ in their header.
+Tensors are in the library's order (widest dtype first, then by name), so tensor area and hashes agree with it.
+
 Format: https://github.com/huggingface/safetensors#format
 
-The header is kept small for those who read only a file's beginning: ComfyUI's canvas reads the first 4 MiB of a dropped
-file to open the workflow in it; its model library shows a file's metadata only while the header is at most 1 MiB. The
-list of tensors counts too: half a MiB for SDXL.
+The header is kept small for programs that read only the beginning of a file: ComfyUI's canvas reads the first 4 MiB of
+a dropped file to open its workflow; its model library shows metadata only if the header is at most 1 MiB. The list of
+tensors counts too: half a MiB for SDXL.
 """
 
 import json
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-# In the library's order of types, widest first.
+# in the library's order of dtypes, widest first
 _TYPE_NAMES: dict[torch.dtype, str] = {
     torch.int64: "I64",
     torch.float64: "F64",
@@ -46,7 +47,7 @@ def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     """Length prefix and JSON header of a safetensors file, padded to 8 bytes.
 
     Raises:
-        ValueError: A tensor has a type that safetensors cannot hold.
+        ValueError: A tensor has a dtype that safetensors cannot store.
     """
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     offset = 0
@@ -61,22 +62,22 @@ def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 
 
 def tensor_area(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """The bytes after the header, one piece a tensor."""
+    """The bytes after the header, one piece per tensor."""
     for name in file_order(tensors):
         yield tensor_bytes(tensors[name])
 
 
 def tensor_bytes(tensor: Tensor) -> bytes | memoryview:
-    """The bytes of one tensor; one on the CPU is not copied."""
+    """The bytes of one tensor; a tensor on the CPU is not copied."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def file_order(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names in the order in which their bytes lie in a file.
+    """Names in the order of their bytes in the file.
 
     Raises:
-        ValueError: A tensor has a type that safetensors cannot hold.
+        ValueError: A tensor has a dtype that safetensors cannot store.
     """
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPE_NAMES:
@@ -85,10 +86,10 @@ def file_order(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def fit_header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata, without its largest optional entries where the header would be over a limit.
+    """The metadata, without its largest optional entries if the header would exceed a limit.
 
-    Below 1 MiB nothing is left out. Above it the rarest tags go first, then whole optional entries, largest first; the
-    workflow stays as long as the header is below 4 MiB. What is missing is named under `bakery.left_out`.
+    Below 1 MiB nothing is removed. Above it the rarest tags go first, then whole optional entries, largest first; the
+    workflow stays as long as the header is below 4 MiB. `bakery.left_out` names what is missing.
     """
     kept = dict(metadata)
     num_bytes = len(header_bytes(tensors, {}))
@@ -111,7 +112,7 @@ def _size(metadata: Mapping[str, str], num_bytes: int) -> int:
 
 
 def _most_frequent(tag_frequency: str) -> str:
-    """The most frequent tags of each folder; the text itself where it is no such list, as other tools may have it."""
+    """The most frequent tags of each folder; the text unchanged if it is not such a list, as in other tools' files."""
     try:
         folders: dict[str, dict[str, int]] = json.loads(tag_frequency)
         shorter = {

@@ -1,4 +1,4 @@
-"""Saving and loading LoRA files: safetensors with string metadata, hashes, written atomically."""
+"""Saves and loads LoRA files: safetensors with string metadata and hashes, written atomically."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -17,28 +17,28 @@ from .layout import fit_header, header_bytes, tensor_area
 from .types import cast
 
 _OLD_KEYS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
-"""Hashes of the file that the metadata came from."""
+"""Hashes of the file that the metadata was read from."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoraFile:
-    """What a LoRA file holds."""
+    """Content of a LoRA file."""
 
     tensors: dict[str, Tensor]
-    """By key, in the file's own names and types, on the CPU."""
+    """By key, with the file's own names and dtypes, on the CPU."""
     metadata: dict[str, str]
-    """As written; empty where the file has none."""
+    """As stored; empty without metadata."""
     note: str = ""
-    """What the file holds besides and is not read, for the user."""
+    """What else the file contains that is not read, for the user."""
 
 
 class LoraTensors(dict[str, Tensor]):
-    """A LoRA's tensors by key, a plain dict to the host's LoRA nodes, that remembers what its file said."""
+    """A LoRA's tensors by key, a plain dict for the host's LoRA nodes, with the metadata of its file."""
 
     def __init__(
         self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, name: str = "", note: str = ""
     ) -> None:
-        """`name` is what people call it: its file's name without ending; `note` what of the file is not read."""
+        """`name` is the file's name without ending; `note` says what of the file is not read."""
         super().__init__(tensors)
         self.metadata: dict[str, str] = dict(metadata or {})
         self.name = name
@@ -46,23 +46,23 @@ class LoraTensors(dict[str, Tensor]):
 
 
 class TensorReader(Protocol):
-    """An open safetensors file. Tensors are read when asked for and may share the file's memory map."""
+    """An open safetensors file. Tensors are read on request and may share the file's memory map."""
 
     def keys(self) -> list[str]:
         """Names of all tensors."""
         ...
 
     def get_tensor(self, name: str) -> Tensor:
-        """One tensor, on the CPU, in the file's type."""
+        """One tensor, on the CPU, in the file's dtype."""
         ...
 
     def metadata(self) -> dict[str, str] | None:
-        """The file's metadata, None where it has none."""
+        """The file's metadata, None without any."""
         ...
 
 
 def open_tensors(path: Path) -> AbstractContextManager[TensorReader]:
-    """Open a file for reading by name; a context manager that closes it.
+    """Context in which a file is open for reading by name.
 
     Raises:
         safetensors.SafetensorError: The file is not a safetensors file or is cut off.
@@ -74,9 +74,9 @@ def open_tensors(path: Path) -> AbstractContextManager[TensorReader]:
 def save_lora(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None
 ) -> dict[str, str]:
-    """Write a LoRA and return the metadata as written: hashes added, shortened where the header would be too large.
+    """Write a LoRA and return the metadata as written: with hashes, shortened if the header would be too large.
 
-    `dtype` is the type of the file's floating tensors, None keeps each as it is. Equal arguments give equal bytes.
+    `dtype` is that of the file's floating-point tensors; None keeps each as it is. Equal arguments give equal bytes.
 
     Raises:
         ValueError: A number is too large for `dtype`.
@@ -96,16 +96,16 @@ def save_lora(
 
 
 def load_lora(path: Path) -> LoraFile:
-    """Read a LoRA file into memory, in the names it has; `load_kohya` of `networks/foreign.py` brings them to kohya's.
+    """Read a LoRA file into memory, with its own names; `load_kohya` of `networks/foreign.py` converts them to kohya's.
 
     Raises:
-        ValueError: There is no such file, or it is not a safetensors file.
+        ValueError: The file does not exist or is not a safetensors file.
     """
     if not path.is_file():
         raise ValueError(f"lora file: {path.name} does not exist; choose another or refresh the list")
     try:
         with open_tensors(path) as file:
-            # A copy, not the file's memory map: the file may be overwritten while these tensors live.
+            # A copy, not the file's memory map: the file may be overwritten while these tensors are in use.
             tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
             return LoraFile(tensors, file.metadata() or {})
     except SafetensorError as error:
@@ -113,6 +113,6 @@ def load_lora(path: Path) -> LoraFile:
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file, without reading its tensors; empty where it has none."""
+    """Metadata of a safetensors file, without reading its tensors; empty without any."""
     with open_tensors(path) as file:
         return file.metadata() or {}

@@ -1,7 +1,7 @@
-"""Facts to metadata: the `ss_`, `modelspec.` and graph entries of a LoRA file, all strings.
+"""Turns facts into metadata: the `ss_`, `modelspec.` and graph entries of a LoRA file, all strings.
 
-Names and forms are those of sd-scripts and of the Stability model metadata standard
-(https://github.com/Stability-AI/ModelSpec), so that other tools show them. What is not known is not written.
+Names and formats are those of sd-scripts and of the Stability model metadata standard
+(https://github.com/Stability-AI/ModelSpec), so that other tools show them. Unknown facts are not written.
 """
 
 import json
@@ -27,7 +27,7 @@ _IMPLEMENTATIONS = {"sd15": "diffusers", "sdxl": "https://github.com/Stability-A
 _DEFAULT_RESOLUTIONS = {"sd15": (512, 512), "sdxl": (1024, 1024)}
 
 FINGERPRINT_KEY = "bakery.fingerprint"
-"""Digest of all that decided a file's weights."""
+"""Digest of everything that determined a file's weights."""
 
 Entries = dict[str, str]
 
@@ -40,7 +40,7 @@ def build_metadata(
     dataset: DatasetFacts | None = None,
     graph: GraphFacts | None = None,
 ) -> Entries:
-    """All metadata of a LoRA file but the hashes, which `save_lora` adds once the bytes are known."""
+    """All metadata of a LoRA file except the hashes, which `save_lora` adds."""
     entries = _model_entries(model) | _network_entries(network) | _modelspec_entries(model, description)
     if description.comment is not None:
         entries["ss_training_comment"] = description.comment
@@ -61,7 +61,7 @@ def graph_entries(graph: GraphFacts) -> Entries:
 
 
 def _finite(value: object) -> object:
-    """NaN and infinities become null: a browser's JSON parser refuses them (the host writes NaN for "always run")."""
+    """Replace NaN and infinities by null, since browsers cannot parse them (the host writes NaN for "always run")."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

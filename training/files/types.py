@@ -1,4 +1,4 @@
-"""Numbers of a LoRA in another type, without silent loss."""
+"""Converts a LoRA's numbers to another dtype, without silent loss."""
 
 from collections.abc import Mapping
 from math import log2
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def cast(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """A floating tensor in `dtype`; others, and with None, as they are.
+    """A floating-point tensor in `dtype`; others, and any tensor with None, unchanged.
 
-    A single number (alpha) that the type cannot hold exactly stays in float32: all loaders read it in any type, and
-    bfloat16 would make 300 of 301.
+    A scalar (alpha) that the dtype cannot represent exactly stays in float32: all loaders read it in any dtype, and
+    bfloat16 would turn 301 into 300.
 
     Raises:
         ValueError: A finite number would become infinite; fp16 ends at 65504.
@@ -28,9 +28,9 @@ def cast(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def evened(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    """The same product with factors of about one size, exactly: by a power of two.
+    """The same product with factors of similar size, exact because scaled by a power of two.
 
-    Where alpha is far below the rank, `up` with the scale in it would have numbers too small for half precision.
+    If alpha is far below the rank, `up` with the scale in it would have numbers too small for half precision.
     """
     sizes = [float(factor.double().square().mean().sqrt()) for factor in (up, down)]
     if not all(sizes):
@@ -40,7 +40,7 @@ def evened(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lost(full: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
-    """What became all zeros in the stored type though it is not: a sentence, empty where nothing did."""
+    """A sentence about tensors that became all zeros in the stored dtype; empty if there are none."""
     names = [name for name, tensor in stored.items() if bool(full[name].any()) and not bool(tensor.any())]
     if not names:
         return ""
@@ -52,7 +52,7 @@ def lost(full: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether it holds neither NaN nor infinity; always so for whole numbers."""
+    """Whether it contains neither NaN nor infinity; always true for integers."""
     wide = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
     return bool(wide.isfinite().all())
 

@@ -1,4 +1,4 @@
-"""Setups of kohya's sd-scripts: taken over, and written back."""
+"""Imports setups of kohya's sd-scripts, and exports to them."""
 
 from .datasets import KohyaDatasets, import_datasets
 from .export_datasets import export_datasets

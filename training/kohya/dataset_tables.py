@@ -22,7 +22,7 @@ CAPTION_OPTIONS: tuple[tuple[str, str, Kind], ...] = (
 )
 """(name in sd-scripts, field of the caption settings, kind)."""
 COMMAND_CAPTION_OPTIONS: tuple[tuple[str, str, Kind], ...] = (("weighted_captions", "caption_weights", "flag"),)
-"""The same for what sd-scripts takes on its command line alone."""
+"""The same for options that sd-scripts takes on its command line only."""
 BUCKET_OPTIONS: tuple[tuple[str, str, Kind], ...] = (
     ("bucket_reso_steps", "bucket_step", "integer"),
     ("random_crop", "random_crop", "flag"),
@@ -40,7 +40,7 @@ ELSEWHERE: Mapping[str, str] = {
     "cache_latents_to_disk": "Buckets: cache disk",
     "masked_loss": "masks count wherever a dataset has them; Objective: is_mask_area_normalized off, as sd-scripts",
 }
-"""Options that other nodes have, or that are always on."""
+"""Options of other nodes, or always on here."""
 WITHOUT_EQUIVALENT: Mapping[str, str] = {
     "color_aug": tables.WITHOUT_EQUIVALENT["color_aug"],
     "face_crop_aug_range": tables.WITHOUT_EQUIVALENT["face_crop_aug_range"],
@@ -61,4 +61,4 @@ COMMAND_OPTIONS = frozenset(
         "resolution", "enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_no_upscale",
     }
 )  # fmt: skip
-"""Options of the command line that are about the dataset."""
+"""Options of the command line that concern the dataset."""

@@ -1,6 +1,6 @@
-"""Datasets of sd-scripts: a dataset TOML or JSON, or the options of a command line, taken over whole or listed.
+"""Imports datasets of sd-scripts: a dataset TOML or JSON, or command-line options; unsupported ones are listed.
 
-A subset's value comes before its dataset's, that before `[general]`, that before the command line's.
+A subset's value overrides its dataset's, which overrides `[general]`, which overrides the command line's.
 """
 
 import json
@@ -23,24 +23,24 @@ from .reading import parse_table, read_kohya
 from .tables import Kind
 
 CAPTION_EXTENSION, MIN_SIZE, MAX_SIZE = ".caption", 256, 1024
-"""sd-scripts' own, where nothing is given."""
+"""sd-scripts' defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KohyaSubset:
-    """One folder of a setup, before it is read."""
+    """One folder of a setup, before its images are read."""
 
     folder: str
-    """As the setup names it, usually a path of another machine."""
+    """As the setup names it, usually a path on another machine."""
     form: Literal["folder", "numbered folders"]
-    """Its images; or those of its `N_name` subfolders, whose numbers are repeats."""
+    """Uses the folder's own images, or those of its `N_name` subfolders, whose numbers are repeats."""
     repeats: int
     is_regularization: bool
     class_tokens: str
     """Caption of images without one."""
     caption_extension: str
     metadata: str
-    """Name of a metadata file; empty where captions lie beside the images."""
+    """Name of a metadata file; empty if captions are files beside the images."""
     mask_folder: str
     captions: CaptionSettings
     buckets: BucketSettings
@@ -52,9 +52,9 @@ class KohyaDatasets:
 
     subsets: tuple[KohyaSubset, ...]
     elsewhere: tuple[str, ...]
-    """Options that other nodes have, with their values."""
+    """Options of other nodes, with their values."""
     lost: tuple[str, ...]
-    """Options without equivalent."""
+    """Options without an equivalent."""
 
     def text(self) -> str:
         """What is left to do and what is lost, in lines."""
@@ -64,9 +64,9 @@ class KohyaDatasets:
 
 
 def import_datasets(text: str, command: str = "") -> KohyaDatasets:
-    """What a dataset config describes, or the dataset options of a command line.
+    """The datasets of a dataset config, or of the dataset options of a command line.
 
-    `command` is the command line that goes with a config; its options hold where the config says nothing.
+    `command` is the command line used with a config; its options apply where the config has none.
 
     Raises:
         ValueError: The text cannot be read, names no images, or a value is out of range.
@@ -94,7 +94,7 @@ def import_datasets(text: str, command: str = "") -> KohyaDatasets:
 
 
 class _Notes:
-    """What is found on the way."""
+    """Notes collected on the way."""
 
     def __init__(self) -> None:
         self.elsewhere: list[str] = []
@@ -158,7 +158,7 @@ def _folders_of_command(base: Mapping[str, Any], notes: _Notes) -> list[KohyaSub
 
 
 def _subset(values: Mapping[str, Any], notes: _Notes) -> KohyaSubset:
-    # A list is a size or a range; everything else is one value.
+    # a list is a size or a range; anything else is a single value
     options = Options({name: value for name, value in values.items() if name not in ("resolution", "image_dir")})
     subset = KohyaSubset(
         folder=str(values["image_dir"]),
@@ -191,7 +191,7 @@ def _buckets(options: Options, resolution: Any, notes: _Notes) -> BucketSettings
     low, high = options.integer("min_bucket_reso"), options.integer("max_bucket_reso")
     is_bucketed, is_upscaled = options.flag("enable_bucket"), not options.flag("bucket_no_upscale")
     taken = _take(options, BUCKET_OPTIONS)
-    if sides is None or (is_bucketed and not is_upscaled):  # sd-scripts does not look at the limits then
+    if sides is None or (is_bucketed and not is_upscaled):  # sd-scripts ignores the limits in this case
         limits: tuple[int | None, int | None] = (None, None)
     elif is_bucketed:
         limits = (low or min(MIN_SIZE, *sides), high or max(MAX_SIZE, *sides))
@@ -222,7 +222,7 @@ def _size(value: Any) -> int | tuple[int, int] | None:
 
 
 def _take(options: Options, table: Sequence[tuple[str, str, Kind]]) -> dict[str, Any]:
-    """Options that only have another name, where they are given."""
+    """Options that only have another name here, if given."""
     readers: Mapping[Kind, Any] = {
         "integer": options.integer, "number": options.number, "flag": options.flag, "text": options.text,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A dataset as sd-scripts' dataset config, which names folders; what only exists in the graph is listed."""
+"""Exports a dataset as sd-scripts' dataset config, which names folders; lists what only exists in the graph."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -95,7 +95,7 @@ def _mask_folder(items: list[ImageItem], name_folder: NameFolder) -> Mapping[str
 
 
 def _settings_lost(subset: Subset) -> list[str]:
-    """Settings of the captions and the subset that sd-scripts does not have."""
+    """Settings of the captions and the subset that sd-scripts lacks."""
     known = {field for _, field, _ in (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS)}
     default = CaptionSettings()
     found = [
@@ -111,7 +111,7 @@ def _settings_lost(subset: Subset) -> list[str]:
 
 
 def _files_lost(folder: Path, items: list[ImageItem]) -> list[str]:
-    """What sd-scripts would read otherwise from the files."""
+    """What sd-scripts would read differently from the files."""
     found: list[str] = []
     images = [path for path in folder.iterdir() if path.suffix.lower() in image_extensions()]
     if len(images) > len(items):
@@ -131,5 +131,5 @@ def _file_captions(item: ImageItem) -> tuple[str, ...]:
 
 
 def _toml(value: object) -> str:
-    """JSON's texts, numbers, lists and booleans are TOML's."""
+    """JSON's strings, numbers, lists and booleans are valid TOML."""
     return json.dumps(value, ensure_ascii=False)

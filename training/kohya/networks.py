@@ -1,7 +1,7 @@
-"""The network of an sd-scripts setup, there and back.
+"""Imports and exports the network of an sd-scripts setup.
 
-LyCORIS's `lora` adapts convolutions too where its preset has them, which is locon here; with a preset of linear layers
-it is a plain LoRA.
+LyCORIS's `lora` adapts convolutions too if its preset has them, which is locon here; with a preset of linear layers it
+is a plain LoRA.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from .options import Options
 from .tables import BLOCK_ARGS, LYCORIS, LYCORIS_PRESETS, NETWORK_ARGS
 
 DEFAULT_RANK, DEFAULT_ALPHA = 4, 1.0
-"""sd-scripts' own, where nothing is given."""
+"""sd-scripts' defaults."""
 ALL_PARTS: tuple[PartName, ...] = get_args(PartName)
 TEXT_PARTS: tuple[PartName, ...] = ("text_encoder", "text_encoder_2")
 LYCORIS_MODULE, LORA_MODULE, DYLORA_MODULE = "lycoris.kohya", "networks.lora", "networks.dylora"
@@ -23,7 +23,7 @@ LYCORIS_ONLY = ("weight_decompose", "rank_stabilized", "train_norms")
 
 
 def import_network(options: Options, fields: Mapping[str, Any], notes: list[str]) -> NetworkSettings:
-    """The network; `fields` are those that only have another name. Adds to `notes` what has no equivalent."""
+    """Import the network; `fields` are options that only have another name. Adds what has no equivalent to `notes`."""
     rank, alpha = options.integer("network_dim") or DEFAULT_RANK, options.number("network_alpha")
     alpha = DEFAULT_ALPHA if alpha is None else alpha
     module = options.text("network_module") or LORA_MODULE
@@ -44,7 +44,7 @@ def import_network(options: Options, fields: Mapping[str, Any], notes: list[str]
 
 
 def export_network(network: NetworkSettings, notes: list[str]) -> list[str]:
-    """Options of the network. Adds to `notes` what sd-scripts has no equivalent for."""
+    """Export the network as options. Adds what sd-scripts has no equivalent for to `notes`."""
     module = _module(network)
     words = [f"--network_module={module}", f"--network_dim={network.rank}", f"--network_alpha={network.alpha:g}"]
     arguments = [*_kind_arguments(network, module, notes), *_changed_arguments(network, module)]
@@ -57,13 +57,13 @@ def export_network(network: NetworkSettings, notes: list[str]) -> list[str]:
 
 
 def _loose_conv(options: Options) -> dict[str, Any]:
-    """The GUI's JSON has these beside the network's arguments."""
+    """The GUI's JSON stores these beside the network's arguments."""
     names = ("conv_dim", "conv_alpha")
     return {name: value for name in names if (value := options.text(name)) is not None}
 
 
 def _lycoris_kind(arguments: Options, rank: int, alpha: float, notes: list[str]) -> dict[str, Any]:
-    """Algorithm, targets and size of convolutions of LyCORIS, whose defaults are those of the linear layers."""
+    """Algorithm, targets and size of convolutions for LyCORIS, whose defaults are those of the linear layers."""
     name, preset = (arguments.text("algo") or "lora").lower(), arguments.text("preset") or "full"
     if name not in LYCORIS:
         notes.append(f"algo={name}: no equivalent, locon instead")
@@ -85,7 +85,7 @@ def _lycoris_kind(arguments: Options, rank: int, alpha: float, notes: list[str])
 
 
 def _plain_kind(module: str, arguments: Options, notes: list[str]) -> dict[str, Any]:
-    """Algorithm and size of convolutions of sd-scripts' own networks."""
+    """Algorithm and size of convolutions for sd-scripts' own networks."""
     if module == LORA_FA_MODULE:
         notes.append(f"network_module {module}: its frozen down matrices have no equivalent, both are trained")
     elif module not in (LORA_MODULE, DYLORA_MODULE):
@@ -128,7 +128,7 @@ def _module(network: NetworkSettings) -> str:
 
 
 def _kind_arguments(network: NetworkSettings, module: str, notes: list[str]) -> list[str]:
-    """network_args of algorithm, targets and convolutions."""
+    """network_args for algorithm, targets and convolutions."""
     found: list[str] = []
     if module == LYCORIS_MODULE:
         preset = next((name for name, targets in LYCORIS_PRESETS.items() if targets == network.preset), "full")
@@ -144,7 +144,7 @@ def _kind_arguments(network: NetworkSettings, module: str, notes: list[str]) -> 
 
 
 def _changed_arguments(network: NetworkSettings, module: str) -> list[str]:
-    """network_args that only have another name, where they differ from the default."""
+    """network_args that only have another name, if they differ from the default."""
     default = NetworkSettings()
     changed = [option for option in NETWORK_ARGS if getattr(network, option.field) != getattr(default, option.field)]
     return [

@@ -1,4 +1,4 @@
-"""Optimizer, rates and schedule of an sd-scripts setup, there and back."""
+"""Imports and exports optimizer, learning rates and schedule of an sd-scripts setup."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from .options import Options, finite
 from .tables import SCHEDULES
 
 DEFAULT_RATE = 2e-6
-"""sd-scripts' own, where no rate is given."""
+"""sd-scripts' default learning rate."""
 DECAYS: Mapping[str, float] = {"AdamW": 0.01, "AdamW8bit": 0.01, "DAdaptAdan": 0.02}
-"""What an optimizer decays by where nothing is said; the others by 0."""
+"""Default weight decay by optimizer; 0 for the others."""
 ORIGINALS: Mapping[str, Mapping[str, tuple[object, object]]] = {
     "Adafactor": {"relative_step": (True, False), "scale_parameter": (True, False)},
     "Prodigy": {"use_bias_correction": (False, True)},
@@ -21,7 +21,7 @@ ORIGINALS: Mapping[str, Mapping[str, tuple[object, object]]] = {
     "DAdaptLion": {"weight_decouple": (True, False)},
     "DAdaptSGD": {"momentum": (0.0, 0.9)},
 }
-"""Arguments with another default in an optimizer's own package, which sd-scripts takes: (there, here)."""
+"""Arguments whose defaults differ in an optimizer's own package, which sd-scripts uses: (there, here)."""
 D_ADAPTATION = frozenset({"betas", "eps", "decouple", "use_bias_correction", "d0", "growth_rate"})
 ORIGINAL_ARGUMENTS: Mapping[str, frozenset[str]] = {
     "Prodigy": D_ADAPTATION | {"beta3", "safeguard_warmup", "d_coef"},
@@ -29,32 +29,32 @@ ORIGINAL_ARGUMENTS: Mapping[str, frozenset[str]] = {
     "DAdaptLion": frozenset({"betas", "d0"}),
     "DAdaptSGD": frozenset({"momentum", "d0", "growth_rate"}),
 }
-"""What those packages take; of the others all is written."""
+"""Arguments that those packages accept; for other optimizers all are written."""
 THERE_ALONE = frozenset(
     {"slice_p", "fsdp_in_use", "log_every", "no_prox", "use_triton", "decoupled_weight_decay"}
 )  # fmt: skip
-"""Arguments of those packages that have no equivalent; what nobody knows is refused by what builds the optimizer."""
+"""Arguments of those packages without an equivalent; unknown ones are refused when the optimizer is built."""
 OTHER_FORM = ("DAdaptAdan",)
-"""Optimizers that step otherwise here than in their own package, whatever the arguments."""
+"""Optimizers that compute different steps here than in their own package, whatever the arguments."""
 PART_RATES = ("unet_lr", "text_encoder_lr", "text_encoder_2_lr")
 LORAPLUS = "loraplus_lr_ratio"
 NATIVE = (
     "AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptAdan", "DAdaptLion",
     "DAdaptSGD",
 )  # fmt: skip
-"""Names that sd-scripts knows; it takes others by module and class."""
+"""Names that sd-scripts knows; others are given by module and class."""
 SCHEDULE_FREE = {
     "ScheduleFreeAdamW": "AdamWScheduleFree",
     "ScheduleFreeRAdam": "RAdamScheduleFree",
     "ScheduleFreeSGD": "SGDScheduleFree",
 }
-"""Its names of those."""
+"""sd-scripts' names for schedule-free optimizers."""
 
 
 def import_optimizer(
     options: Options, network_args: Options, fields: Mapping[str, Any], schedule: Mapping[str, Any], notes: list[str]
 ) -> OptimizerSettings:
-    """The optimizer; `fields` and `schedule` are options that only have another name. Adds to `notes`."""
+    """Import the optimizer; `fields` and `schedule` are options that only have another name. Adds to `notes`."""
     name = _name(options, notes)
     given = options.pairs("optimizer_args")
     decay = given.pop("weight_decay", None)
@@ -73,14 +73,14 @@ def import_optimizer(
 
 
 def _accepted(name: str, arguments: Mapping[str, object], notes: list[str]) -> dict[str, object]:
-    """The arguments without those that an optimizer's own package alone takes, which are noted."""
+    """The arguments without those that only an optimizer's own package accepts, which are noted."""
     lost = sorted(THERE_ALONE & set(arguments))
     notes += [f"optimizer_args {key}={arguments[key]}: {name} does not take it here" for key in lost]
     return {key: value for key, value in arguments.items() if key not in lost}
 
 
 def _as_original(name: str, arguments: dict[str, object], notes: list[str]) -> dict[str, object]:
-    """The arguments with those defaults of the optimizer's own package that are others here."""
+    """The arguments completed by the defaults of the optimizer's own package that differ here."""
     aliases = find_optimizer(name).aliases
     found = dict(arguments)
     for key, (theirs, ours) in ORIGINALS.get(name, {}).items():
@@ -98,7 +98,7 @@ def _as_original(name: str, arguments: dict[str, object], notes: list[str]) -> d
 
 
 def export_optimizer(optimizer: OptimizerSettings, notes: list[str]) -> list[str]:
-    """Options of optimizer and schedule; LoRA+ is among the network's. Adds to `notes` what has no equivalent."""
+    """Export optimizer and schedule as options; LoRA+ belongs to the network's. Notes what has no equivalent."""
     spec = find_optimizer(optimizer.optimizer)
     name = SCHEDULE_FREE.get(spec.name, spec.name)
     if spec.name not in SCHEDULE_FREE and spec.name not in NATIVE:
@@ -131,7 +131,7 @@ def _name(options: Options, notes: list[str]) -> str:
 
 
 def _rates(fields: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The fields with a base rate, and a note where none was given."""
+    """The fields with a base learning rate, and a note if none was given."""
     if "learning_rate" in fields:
         return dict(fields)
     rate = fields.get("unet_lr") or DEFAULT_RATE
@@ -140,9 +140,9 @@ def _rates(fields: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
 
 
 def _original_arguments(optimizer: OptimizerSettings, spec: OptimizerSpec, notes: list[str]) -> dict[str, object]:
-    """The arguments under the names of the optimizer's own package, with those of our defaults that are others there.
+    """The arguments under the names of the optimizer's own package, plus our defaults that differ there.
 
-    Adds to `notes` what that package does not take.
+    Adds what that package does not accept to `notes`.
     """
     names = {ours: theirs for theirs, ours in spec.aliases.items()}
     differing = ORIGINALS.get(spec.name, {})
@@ -178,7 +178,7 @@ def _length(options: Options, name: str) -> float | None:
     """Steps, or a share of them below 1; `10%` is 0.1.
 
     Raises:
-        ValueError: It is no number.
+        ValueError: It is not a number.
     """
     text = options.text(name)
     if text is None:

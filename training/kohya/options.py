@@ -1,4 +1,4 @@
-"""Options of sd-scripts as they come from a text, each taken once, so that nothing is passed over unseen."""
+"""Options of sd-scripts, each read once, so that none is skipped silently."""
 
 import math
 from collections.abc import Mapping
@@ -9,36 +9,36 @@ OFF_TEXTS = ("", "none", "null")
 
 
 class Options:
-    """Named values of which each is read at most once; what nobody reads is left over."""
+    """Named values that are read at most once; what is never read is left over."""
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        """Leaves out what is switched off: empty texts, None, False."""
+        """Leaves out options that are switched off: empty texts, None, False."""
         self._values = {name: value for name, value in values.items() if not _is_off(value)}
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
     def text(self, name: str) -> str | None:
-        """A text; of several values the first. None = not given."""
+        """A text; the first of several values. None = not given."""
         value = self._values.pop(name, None)
         if isinstance(value, list):
             value = cast(list[Any], value)[0]
         return None if value is None else str(value).strip()
 
     def number(self, name: str) -> float | None:
-        """A number; of several the first.
+        """A number; the first of several.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not a number.
         """
         text = self.text(name)
         return None if text is None else finite(name, text)
 
     def numbers(self, name: str) -> list[float]:
-        """All numbers of an option that takes several; empty = not given.
+        """All numbers of an option with several values; empty = not given.
 
         Raises:
-            ValueError: One is none.
+            ValueError: One is not a number.
         """
         value = self._values.pop(name, None)
         several = cast(list[Any], value) if isinstance(value, list) else [] if value is None else [value]
@@ -48,7 +48,7 @@ class Options:
         """A whole number.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not one.
         """
         number = self.number(name)
         if number is not None and number != int(number):
@@ -56,7 +56,7 @@ class Options:
         return None if number is None else int(number)
 
     def flag(self, name: str) -> bool:
-        """Whether it is switched on."""
+        """Whether the option is on."""
         text = self.text(name)
         return text is not None and text.lower() not in ("false", "0")
 
@@ -81,15 +81,15 @@ class Options:
         return found
 
     def left_over(self) -> dict[str, Value]:
-        """What nobody has read."""
+        """Options that were never read."""
         return dict(self._values)
 
 
 def finite(name: str, text: str) -> float:
-    """The number a text is.
+    """Parse a finite number.
 
     Raises:
-        ValueError: It is none, or beyond what numbers hold.
+        ValueError: It is not a number, or not finite.
     """
     try:
         number = float(text)
@@ -101,7 +101,7 @@ def finite(name: str, text: str) -> float:
 
 
 def _written(value: Any) -> str:
-    """A value of a table as it stands behind the `=` of a text."""
+    """A value of a table as text after the `=`."""
     return ",".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The images of a setup's datasets, read from this machine's folders as sd-scripts reads them."""
+"""Reads the images of a setup's datasets from this machine's folders, as sd-scripts would."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,14 +10,14 @@ from ..data.folder import NUMBERED_FOLDER, scan_folder
 from .datasets import KohyaDatasets, KohyaSubset
 
 FindFolder = Callable[[str], Path | None]
-"""The folder on this machine that a path of a setup means; None where there is none."""
+"""The folder on this machine for a path of a setup; None if there is none."""
 
 
 def build_dataset(setup: KohyaDatasets, find_folder: FindFolder) -> Dataset:
-    """The images of a setup, read from this machine's folders.
+    """Read the images of a setup.
 
     Raises:
-        ValueError: Folders or files are missing (all are named), or have no image that can be read.
+        ValueError: Folders or files are missing (all are named), or have no readable image.
     """
     named = [name for subset in setup.subsets for name in (subset.folder, subset.mask_folder) if name]
     found = {name: find_folder(name) for name in dict.fromkeys(named)}
@@ -57,7 +57,7 @@ def _read(subset: KohyaSubset, folders: Mapping[str, Path]) -> Dataset:
 
 
 def _as_sd_scripts_reads(subset: Subset, is_numbered: bool) -> Subset | None:
-    """Only images of `N_name` subfolders, or only those that lie in the folder itself."""
+    """Keep only images of `N_name` subfolders, or only those in the folder itself."""
 
     def is_read(name: str) -> bool:
         parents = name.split("/")[:-1]

@@ -1,4 +1,4 @@
-"""Settings of sd-scripts as text: a command line, a TOML config file, or a JSON file (of its GUI too)."""
+"""Reads settings of sd-scripts from text: a command line, a TOML config file, or JSON (also its GUI's)."""
 
 import json
 import re
@@ -14,9 +14,9 @@ _COMMAND = re.compile(r"(?:^|\s)--[A-Za-z]")
 _CONTINUATION = re.compile(r"[\\^`][ \t]*\r?\n")
 
 MAX_DEPTH = 12
-"""Tables within tables; sd-scripts has three."""
+"""Maximum nesting of tables; sd-scripts has three levels."""
 TABLES = ("network_args", "optimizer_args", "lr_scheduler_args")
-"""Options whose value may be a table of its own, where other tables are sections."""
+"""Options whose value may be a table; other tables are sections."""
 
 OTHER_NAMES: Mapping[str, str] = {
     "optimizer": "optimizer_type",
@@ -30,28 +30,28 @@ OTHER_NAMES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class KohyaText:
-    """What was read."""
+    """The options that were read."""
 
     options: Options
     launcher: str = ""
-    """Program and its own options in front of the script, such as `accelerate launch`."""
+    """Program and its own options before the script, such as `accelerate launch`."""
 
 
 def read_kohya(text: str) -> KohyaText:
-    """Options by name, whatever the form.
+    """Read options by name from any of the forms.
 
     Raises:
-        ValueError: The text is none of the forms, or TOML on a Python that cannot read it.
+        ValueError: The text has none of the forms, or is TOML on a Python that cannot read it.
     """
     table = parse_table(text)
     return _command_line(text.strip()) if table is None else KohyaText(Options(_renamed(_flat(table))))
 
 
 def parse_table(text: str) -> Mapping[str, Any] | None:
-    """A TOML or JSON text as it is, sections included; None for a command line.
+    """A TOML or JSON text as a table, sections included; None for a command line.
 
     Raises:
-        ValueError: The text is none of the forms, or TOML on a Python that cannot read it.
+        ValueError: The text has none of the forms, or is TOML on a Python that cannot read it.
     """
     text = text.strip()
     if not text:
@@ -91,7 +91,7 @@ def _is_command(text: str) -> bool:
 def _json(text: str) -> dict[str, Any]:
     try:
         return json.loads(text)
-    except ValueError as error:  # a number of thousands of digits is one too
+    except ValueError as error:  # also for a number with thousands of digits
         raise ValueError(f"text starts like JSON but is not: {error}") from None
 
 
@@ -110,7 +110,7 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections are only for the eye; lists of tables (datasets) stay as they are."""
+    """Merge the sections, which have no meaning; lists of tables (datasets) stay as they are."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         is_section = isinstance(value, dict) and name not in TABLES

@@ -1,4 +1,4 @@
-"""A setup of sd-scripts as settings with a list of what is lost, and settings as its command lines."""
+"""Converts a setup of sd-scripts to settings, and settings to its command lines, with lists of what is lost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ from .reading import read_kohya
 from .tables import ELSEWHERE, OPTIONS, WITHOUT_EQUIVALENT, Kind, Owner
 
 DEFAULT_STEPS = 1600
-"""sd-scripts' own, where no length is given."""
+"""sd-scripts' default length."""
 SCRIPT = "train_network.py"
 SECRET = ("huggingface_token", "wandb_api_key")
-"""Options whose values are nobody else's business; notes are shared with the workflow's pictures."""
+"""Options with private values, since notes end up in pictures' workflows."""
 MASKS = ("masked_loss", "alpha_mask")
 ONLY_HERE = (
     "soft_min_snr", "p2_gamma", "timestep_distribution", "prior_preservation", "trigger", "trigger_class",
     "unmasked_weight", "unmasked_prior_weight",
 )  # fmt: skip
-"""Fields of the objective that sd-scripts' command line has no equivalent for."""
+"""Fields of the objective without an equivalent on sd-scripts' command line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +38,9 @@ class KohyaSetup:
     objective: ObjectiveSettings
     stages: Plan
     elsewhere: tuple[str, ...]
-    """Options that other nodes have, with their values."""
+    """Options of other nodes, with their values."""
     lost: tuple[str, ...]
-    """Options without equivalent, and what was done instead."""
+    """Options without an equivalent, and what was done instead."""
 
     def text(self) -> str:
         """What is left to do and what is lost, in lines."""
@@ -50,7 +50,7 @@ class KohyaSetup:
 
 
 def with_installed_optimizer(setup: KohyaSetup) -> KohyaSetup:
-    """The setup with AdamW where it asks for 8-bit AdamW and its package, which many lack, is not installed."""
+    """Replace 8-bit AdamW by AdamW if its package is not installed."""
     if setup.optimizer.optimizer != "AdamW8bit":
         return setup
     try:
@@ -67,13 +67,13 @@ class KohyaCommands:
     """Settings as command lines of sd-scripts."""
 
     text: str
-    """One line a stage."""
+    """One line per stage."""
     lost: tuple[str, ...]
-    """Settings without equivalent."""
+    """Settings without an equivalent."""
 
 
 def import_kohya(text: str) -> KohyaSetup:
-    """The setup that a command line, TOML or JSON describes; every option is taken over or listed.
+    """Import a command line, TOML or JSON; every option is used or listed.
 
     Raises:
         ValueError: The text cannot be read, or a value is out of range.
@@ -101,7 +101,7 @@ def import_kohya(text: str) -> KohyaSetup:
 def export_kohya(
     network: NetworkSettings, optimizer: OptimizerSettings, objective: ObjectiveSettings, stages: Plan
 ) -> KohyaCommands:
-    """Command lines that train the same as near as sd-scripts can; model, dataset and names are left to fill in."""
+    """Commands that train the same, as closely as sd-scripts can; model, dataset and names are left to fill in."""
     notes: list[str] = []
     network_words, objective_words = export_network(network, notes), _export_objective(objective, notes)
     lines: list[str] = []
@@ -129,7 +129,7 @@ def _take(options: Options, owner: Owner) -> dict[str, Any]:
 
 
 def _text_rates(options: Options, notes: list[str]) -> dict[str, float]:
-    """The rates of the text encoders; of two the second is that of SDXL's second one."""
+    """The learning rates of the text encoders; a second one is for SDXL's second text encoder."""
     rates = options.numbers("text_encoder_lr")
     if len(rates) < 2:
         return {"text_encoder_lr": rates[0]} if rates else {}
@@ -153,8 +153,8 @@ def _accumulation_notes(stage: Stage) -> list[str]:
 
 
 def _objective(options: Options, taken: Mapping[str, Any]) -> ObjectiveSettings:
-    """sd-scripts weighs nothing unless asked, and does not divide by the area of masks."""
-    is_masked = any(name in options for name in MASKS)  # they stay left over: the dataset has the masks
+    """The objective. By default, sd-scripts uses no weighting and does not normalize by the area of masks."""
+    is_masked = any(name in options for name in MASKS)  # these stay unread: the dataset has the masks
     values: dict[str, Any] = {"min_snr_gamma": None, **taken}
     return ObjectiveSettings(**values, is_mask_area_normalized=not is_masked)
 
@@ -165,7 +165,7 @@ def _length(options: Options) -> dict[str, Any]:
 
 
 def _sorted_out(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is left: (what other nodes have, what is lost)."""
+    """Remaining options as (options of other nodes, lost options)."""
     elsewhere: list[str] = []
     lost: list[str] = []
     for name, value in options.left_over().items():
@@ -188,7 +188,7 @@ def _export_objective(objective: ObjectiveSettings, notes: list[str]) -> list[st
 
 
 def _export_fields(settings: Any, owner: Owner) -> list[str]:
-    """Options that only have another name, where they differ from what sd-scripts takes by itself."""
+    """Options that only have another name, if they differ from sd-scripts' defaults."""
     defaults = {field.name: field.default for field in fields(settings)}
     defaults |= {"min_snr_gamma": None, "power": settings.power if owner == "schedule" else None}
     words: list[str] = []
@@ -203,7 +203,7 @@ def _export_fields(settings: Any, owner: Owner) -> list[str]:
 
 
 def _export_rates(optimizer: OptimizerSettings) -> list[str]:
-    """Options of the rates; SDXL's text encoders have one each where they differ."""
+    """Options for learning rates; one per text encoder for SDXL if they differ."""
     words = _export_fields(optimizer, "optimizer")
     if optimizer.text_encoder_2_lr is None:
         return words

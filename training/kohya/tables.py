@@ -14,14 +14,14 @@ Kind = Literal["integer", "number", "flag", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option with the same meaning here and there."""
+    """An option that means the same here and in sd-scripts."""
 
     name: str
-    """In sd-scripts."""
+    """Name in sd-scripts."""
     owner: Owner
-    """Settings that have it here."""
+    """Settings class that has it here."""
     field: str
-    """Its name there."""
+    """Field of that class."""
     kind: Kind
 
 
@@ -81,13 +81,13 @@ BLOCK_ARGS: Mapping[str, str] = {
     "block_dims": "ranks",
     "conv_block_dims": "conv_ranks",
 }
-"""network_args that fill block weights, and their fields there."""
+"""network_args for block weights, and their fields here."""
 
 LYCORIS: Mapping[str, str] = {
     "lora": "locon",
     **{algorithm.lycoris: algorithm.name for algorithm in ALGORITHMS if algorithm.lycoris},
 }
-"""`algo` of LyCORIS; its lora adapts convolutions, which is locon here."""
+"""LyCORIS's `algo`; its lora adapts convolutions, which is locon here."""
 LYCORIS_PRESETS: Mapping[str, TargetPreset] = {
     "full": "blocks",
     "attn-mlp": "attention_feed_forward",
@@ -176,7 +176,7 @@ ELSEWHERE: Mapping[str, str] = {
     "cache_text_encoder_outputs": "done wherever captions do not vary and text encoders are not trained",
     "cache_text_encoder_outputs_to_disk": "captions are encoded once for each run, in memory",
 }
-"""Options that other nodes have, or that are always on."""
+"""Options of other nodes, or always on here."""
 WITHOUT_EQUIVALENT: Mapping[str, str] = {
     **dict.fromkeys(
         ("xformers", "sdpa", "mem_eff_attn", "lowram", "highvram", "no_half_vae",

@@ -1,4 +1,4 @@
-"""Recipes: a few questions answered with settings for everything, and why."""
+"""Recipes: answers to a few questions, turned into complete settings with reasons."""
 
 from .recipe import Recipe, make_recipe
 from .request import RecipeRequest

@@ -1,4 +1,4 @@
-"""What speaks against a recipe, or against what the user wants instead: each in one sentence with a remedy."""
+"""Warnings about a recipe or about the user's changes to it: one sentence each, with a remedy."""
 
 from ..networks.settings import NetworkSettings
 from ..optimizers.settings import OptimizerSettings
@@ -10,13 +10,13 @@ from .subjects import NO_FIT
 
 SIMPLE_GRADES = "ABC"
 WASTEFUL_RANK = 64
-"""Rank that the simple grades never fill."""
+"""Rank that the simple grades never need."""
 
 
 def cautions(
     request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, estimate: Estimate
 ) -> tuple[str, ...]:
-    """All of them, the most serious first."""
+    """All warnings, the most serious first."""
     found = (
         _images(request),
         _algorithm(request, network),
@@ -83,7 +83,7 @@ def _memory(request: RecipeRequest, estimate: Estimate) -> str:
 
 
 def _less_memory(request: RecipeRequest) -> str:
-    """What to set; for SDXL checkpointing is in the estimate already, so it is what bars the low-VRAM profile."""
+    """What to change to save memory; for SDXL the estimate includes gradient checkpointing already."""
     if request.is_low_vram:
         return "close other programs"
     if request.family != "sdxl":

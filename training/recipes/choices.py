@@ -1,7 +1,7 @@
-"""Which network, optimizer, objective and stages answer a request, each with the rule behind it.
+"""Chooses network, optimizer, objective and stages for a request, each with the rule behind it.
 
-Rules and numbers are the community guide's, with what was measured about sd-scripts or on the pocket model where they
-differ. min-SNR: https://arxiv.org/abs/2303.09556; Prodigy: https://arxiv.org/abs/2306.06101.
+Rules and numbers are from the community guide, corrected by measurements of sd-scripts or on the small test model.
+min-SNR: https://arxiv.org/abs/2303.09556; Prodigy: https://arxiv.org/abs/2306.06101.
 """
 
 import math
@@ -23,24 +23,25 @@ PRODIGY, ADAFACTOR = "Prodigy", "Adafactor"
 UNET_LR = 1e-4
 HARD_GRADES = "EFGHI"
 D_COEF = 1.0
-"""Of Prodigy. The guide's 2, and 5 to 9 for LoKr and (IA)^3, made runs of the pocket model diverge within 100 steps."""
+"""For Prodigy. The guide's 2, and 5 to 9 for LoKr and (IA)^3, made runs of the small test model diverge in 100 steps.
+"""
 FAILED_WITH_PRODIGY: Mapping[str, str] = {"lokr": "diverged at every d_coef", "ia3": "did harm before it learned"}
-"""Algorithms that always get a fixed rate, and what Prodigy did with them on the pocket model."""
+"""Algorithms that always get a fixed learning rate, and how Prodigy failed with them on the small test model."""
 RATE_SHARE: Mapping[str, float] = {"lokr": 10.0, "ia3": 90.0}
-"""Of their fixed rates, beside LoRA's. Measured like the above."""
+"""Their fixed learning rates as a multiple of LoRA's, measured the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[Settings]):
-    """Settings, and why they are so."""
+    """Chosen settings and the reasons."""
 
     settings: Settings
     reasons: tuple[str, ...]
-    """One line for each thing chosen."""
+    """One line per choice."""
 
 
 def choose_network(request: RecipeRequest, optimizer: str, held_rank: int = 0) -> Choice[NetworkSettings]:
-    """Algorithm, rank, alpha and parts; `held_rank` is what the memory holds where that is less than wanted."""
+    """Algorithm, rank, alpha and parts; `held_rank` is what fits into memory if that is less than wanted."""
     row, algorithm = request.row, choose_algorithm(request)
     rank, why_rank = _rank(request, row)
     if held_rank:
@@ -59,7 +60,7 @@ def choose_network(request: RecipeRequest, optimizer: str, held_rank: int = 0) -
 
 
 def choose_algorithm(request: RecipeRequest) -> str:
-    """The algorithm asked for, or what suits the subject."""
+    """The requested algorithm, or one that suits the subject."""
     if request.is_low_vram:
         return "lora"
     return request.row.algorithm if request.algorithm == "auto" else request.algorithm
@@ -115,7 +116,7 @@ def _parts(request: RecipeRequest) -> tuple[tuple[PartName, ...], str]:
 
 
 def preferred_optimizer(request: RecipeRequest) -> str:
-    """What is taken where the memory allows it."""
+    """The optimizer to use if memory allows."""
     if request.is_low_vram:
         return ADAFACTOR
     has_fixed_rates = request.rates == "fixed" or choose_algorithm(request) in FAILED_WITH_PRODIGY
@@ -125,7 +126,7 @@ def preferred_optimizer(request: RecipeRequest) -> str:
 def choose_optimizer(
     request: RecipeRequest, network: NetworkSettings, name: str, batch_size: int
 ) -> Choice[OptimizerSettings]:
-    """Rates and schedule of an optimizer."""
+    """Learning rates and schedule of an optimizer."""
     if name != PRODIGY:
         return _fixed_rates(request, network, name, batch_size)
     settings = OptimizerSettings(
@@ -166,7 +167,7 @@ def _fixed_rates(
 
 
 def has_closing_stage(request: RecipeRequest, optimizer: str) -> bool:
-    """Whether an exact likeness at fixed rates ends with a little cosine."""
+    """Whether a cosine stage follows, for exact accuracy at fixed learning rates."""
     return request.accuracy == "exact" and optimizer != PRODIGY
 
 
@@ -202,7 +203,7 @@ def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice
 
 
 def _brakes(request: RecipeRequest, network: NetworkSettings) -> tuple[float, float]:
-    """(scale_weight_norms, noise_offset): at most one of them, and none beside a low rank; each slows learning."""
+    """(scale_weight_norms, noise_offset): at most one of them, and none at low rank; each slows learning."""
     row, profile = request.row, request.base_profile
     if request.is_low_vram:
         return 0.0, 0.0

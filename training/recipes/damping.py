@@ -1,7 +1,7 @@
-"""What alpha / rank makes of a learning rate, and what would make up for it.
+"""How alpha / rank reduces a learning rate, and what would make up for it.
 
-The change of a weight is multiplied by alpha / rank, so at the start a network learns as one with alpha = rank would at
-alpha / rank of the rate (measured on Adam: a ratio of 64 for alpha / rank 1/64).
+The change of a weight is multiplied by alpha / rank, so initially a network learns like one with alpha = rank would at
+alpha / rank of the learning rate (measured with Adam: a ratio of 64 for alpha / rank 1/64).
 """
 
 import math
@@ -13,13 +13,13 @@ from ..optimizers.rates import part_rate, rate_source
 from ..optimizers.settings import OptimizerSettings
 
 WEAK_SHARE = 0.05
-"""Of an optimizer's usual rate; what is left of a rate below this learns next to nothing."""
+"""Share of an optimizer's usual learning rate below which it trains almost nothing."""
 MUCH = 1e-9
-"""Difference of a scale from 1 that is no more than rounding."""
+"""Difference of a scale from 1 that is only rounding."""
 
 
 def network_scale(network: NetworkSettings) -> float | None:
-    """Alpha / rank (by the root of the rank where it is rank-stabilized); None where nothing is multiplied by it."""
+    """Alpha / rank (by the root of the rank if rank-stabilized); None if the algorithm has no scale."""
     algorithm = find_algorithm(network.algorithm)
     is_scaled = algorithm.is_ranked or "rank_stabilized" in algorithm.options
     if not is_scaled or network.full_matrix:
@@ -28,9 +28,9 @@ def network_scale(network: NetworkSettings) -> float | None:
 
 
 def effective_rate(network: NetworkSettings, optimizer: OptimizerSettings) -> float | None:
-    """The U-Net's rate (else the text encoders') as far as alpha / rank lets it act at the start.
+    """The U-Net's learning rate (else the text encoders') times alpha / rank, which is its initial effect.
 
-    None where no scale acts or the optimizer finds its rate.
+    None without a scale, or if the optimizer finds its learning rate.
     """
     scale = network_scale(network)
     if scale is None or rate_source(optimizer) != "given":
@@ -40,7 +40,7 @@ def effective_rate(network: NetworkSettings, optimizer: OptimizerSettings) -> fl
 
 
 def is_weak(network: NetworkSettings, optimizer: OptimizerSettings) -> bool:
-    """Whether alpha / rank leaves next to nothing of the rate."""
+    """Whether alpha / rank leaves almost nothing of the learning rate."""
     rate, scale = effective_rate(network, optimizer), network_scale(network)
     if rate is None or scale is None or scale >= 1.0:
         return False
@@ -48,7 +48,7 @@ def is_weak(network: NetworkSettings, optimizer: OptimizerSettings) -> bool:
 
 
 def describe_network_scale(network: NetworkSettings) -> str:
-    """What the network's alpha does to any rate, in one line; empty where it does nothing."""
+    """How alpha scales any learning rate, in one line; empty if it does not."""
     scale = network_scale(network)
     if scale is None or abs(scale - 1.0) < MUCH:
         return ""
@@ -62,7 +62,7 @@ def describe_network_scale(network: NetworkSettings) -> str:
 
 
 def describe_damping(network: NetworkSettings, optimizer: OptimizerSettings) -> str:
-    """What is left of the rate and what would make up for it, in one line; empty where alpha does nothing."""
+    """The effective learning rate and what would make up for the scale, in one line; empty if alpha has no effect."""
     scale = network_scale(network)
     if scale is None or abs(scale - 1.0) < MUCH:
         return ""

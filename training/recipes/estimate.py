@@ -1,7 +1,7 @@
-"""Size of a LoRA file and memory of its training, roughly, before anything is loaded.
+"""Rough estimates of file size and training memory, before anything is loaded.
 
-Parameters per rank are those of every targeted layer of the full models, counted. Memory of activations is a rule of
-thumb: real use depends on attention, bucket and driver.
+Parameters per rank are counted over every targeted layer of the full models. Memory of activations is a rule of thumb:
+real use depends on attention, bucket and driver.
 """
 
 from collections.abc import Mapping
@@ -20,37 +20,37 @@ LINEAR_PARAMETERS: Mapping[ModelFamily, Mapping[PartName, int]] = {
 }
 """Parameters of a LoRA per rank, by part: attention and feed-forward."""
 CONV_PARAMETERS: Mapping[ModelFamily, int] = {"sd15": 626_880, "sdxl": 414_400}
-"""Further parameters per rank of LoCon, which adapts resnets and samplers of the U-Net."""
+"""Additional parameters per rank for LoCon, which adapts the U-Net's resnets and samplers."""
 BASE_BYTES: Mapping[ModelFamily, Mapping[PartName, float]] = {
     "sd15": {"unet": 1.7e9, "text_encoder": 0.25e9, "text_encoder_2": 0.0},
     "sdxl": {"unet": 5.1e9, "text_encoder": 0.25e9, "text_encoder_2": 1.4e9},
 }
-"""Frozen weights at 16 bit."""
+"""Frozen weights at 16 bits."""
 ACTIVATION_BYTES: Mapping[tuple[ModelFamily, bool], float] = {
     ("sd15", False): 3.0e9,
     ("sd15", True): 0.6e9,
     ("sdxl", False): 12.0e9,
     ("sdxl", True): 1.6e9,
 }
-"""Activations of one image at the family's own size, without and with gradient checkpointing."""
+"""Activations of one image at the family's native size, without and with gradient checkpointing."""
 STATE_FLOATS: Mapping[str, float] = {"Adafactor": 0.1, "CAME": 0.1, "Lion": 1.0, "Prodigy": 4.0, "DAdaptAdam": 3.0}
 """Numbers of optimizer state per parameter; 2 for the others (AdamW)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a recipe costs."""
+    """Cost of a recipe."""
 
     steps: int
     """Optimizer steps."""
     samples: int
-    """Images seen, repeats counted."""
+    """Images trained on, repeats counted."""
     file_mb: float | None
-    """Size of the file at 16 bit, in 10^6 bytes. None = does not follow from the rank."""
+    """Size of the file at 16 bits, in 10^6 bytes. None = not determined by the rank."""
     memory_gib: float
-    """Memory of the GPU, roughly."""
+    """GPU memory, roughly."""
     seconds_per_step: float | None = None
-    """As measured on this machine. None = not measured."""
+    """Measured on this machine. None = not measured."""
 
     def text(self) -> str:
         """In one line."""
@@ -63,14 +63,14 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: 40 s, 25 min, 3.5 h."""
+    """A duration in words: 40 s, 25 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:
-    """Trained parameters on the full model; None where the rank does not decide it."""
+    """Trained parameters on the full model; None if the rank does not determine them."""
     algorithm = find_algorithm(network.algorithm)
     if algorithm.pairs is None:
         return None
@@ -82,7 +82,7 @@ def num_parameters(network: NetworkSettings, family: ModelFamily) -> int | None:
 
 
 def file_size_mb(network: NetworkSettings, family: ModelFamily) -> float | None:
-    """Size of the file at 16 bit, in 10^6 bytes."""
+    """Size of the file at 16 bits, in 10^6 bytes."""
     count = num_parameters(network, family)
     return None if count is None else 2 * count / MB
 
@@ -90,7 +90,7 @@ def file_size_mb(network: NetworkSettings, family: ModelFamily) -> float | None:
 def memory_gib(
     network: NetworkSettings, optimizer: str, family: ModelFamily, batch_size: int, is_checkpointing: bool
 ) -> float:
-    """Frozen weights, activations of a batch, and float32 weights, gradients and optimizer state of the network."""
+    """GPU memory: frozen weights, activations of a batch, float32 weights, gradients and optimizer state."""
     trained = num_parameters(network, family) or 0
     state = 4.0 * trained * (2.0 + STATE_FLOATS.get(optimizer, 2.0))
     loaded: set[PartName] = {"unet", *network.parts}

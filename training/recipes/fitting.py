@@ -1,4 +1,4 @@
-"""What of a recipe the memory decides: an optimizer whose state fits, a rank below the wanted one, the batch size."""
+"""Fits a recipe into memory: optimizer, rank and batch size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ BATCH_SIZES: Mapping[ModelFamily, tuple[tuple[float, int], ...]] = {
     "sd15": ((16.0, 4), (8.0, 2)),
     "sdxl": ((40.0, 4), (20.0, 2)),
 }
-"""GiB from which a batch size is used, largest first; below all of them 1. Less where the estimate says so."""
+"""GiB from which a batch size is used, largest first; below all of them 1. Reduced if the estimate requires it."""
 RANK_STEP = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """What fits."""
+    """Choices that fit."""
 
     optimizer: str
-    """The preferred one, or Adafactor, which keeps hardly any state."""
+    """The preferred one, or Adafactor, which has hardly any state."""
     rank: int
-    """The largest that fits where the wanted one does not; 0 = the wanted one."""
+    """The largest rank that fits if the wanted one does not; 0 = the wanted one."""
     batch_size: int
     """Images per step."""
 
 
 def fit(request: RecipeRequest) -> Fit:
-    """The recipe's own wishes where they fit into the memory, else the least that is given up.
+    """The recipe's own choices if they fit into memory, else with the smallest sacrifice.
 
-    Where nothing fits, nothing is given up: the cautions say so.
+    If nothing fits, nothing is sacrificed; the warnings say so.
     """
     preferred = preferred_optimizer(request)
     for optimizer in dict.fromkeys((preferred, ADAFACTOR)):
@@ -48,12 +48,12 @@ def fit(request: RecipeRequest) -> Fit:
 
 
 def fits(request: RecipeRequest, network: NetworkSettings, optimizer: str, batch_size: int) -> bool:
-    """Whether the estimate is within the memory there is."""
+    """Whether the estimate is within the available memory."""
     return needed_gib(request, network, optimizer, batch_size) <= request.vram_gib
 
 
 def needed_gib(request: RecipeRequest, network: NetworkSettings, optimizer: str, batch_size: int) -> float:
-    """Memory of the GPU, roughly; gradient checkpointing is what its `auto` does."""
+    """GPU memory, roughly, with gradient checkpointing on `auto`."""
     return memory_gib(network, optimizer, request.family, batch_size, request.family == "sdxl")
 
 

@@ -1,4 +1,4 @@
-"""How long a recipe trains, and whether a closing stage follows."""
+"""How long a recipe trains, and whether a final stage follows."""
 
 import math
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ from .choices import HARD_GRADES, Choice, has_closing_stage
 from .request import Accuracy, RecipeRequest
 
 KNOWN_SHARE = 0.3
-"""A subject that the model knows needs about 300 of the usual 1000 steps."""
+"""Share of the usual steps for a subject that the model knows: about 300 of 1000."""
 ACCURACY_SHARE: Mapping[Accuracy, float] = {"loose": 0.7, "normal": 1.0, "exact": 1.5}
 HARD_SHARE = 1.5
-"""From E up: higher rank, and more time."""
+"""Factor from grade E up: higher rank, more time."""
 SLOW_ALGORITHM_SHARE: Mapping[str, float] = {"lokr": 1.5}
 LAST_STAGE_SHARE = 0.2
-"""Part of an exact, fixed-rate plan that its closing stage has."""
+"""Share of the steps for the final stage, for exact accuracy at fixed learning rates."""
 FEWEST_STEPS = 120
 MOST_VIEWS = 300
-"""The guide's range for one image: 120 to 300 steps."""
+"""For one image, the guide's range: 120 to 300 steps."""
 FEWEST_VIEWS: Mapping[str, int] = {"character": 10, "vehicle": 10, "style": 5, "concept": 5}
-"""How often each image is seen at least: a character of 100 images has 1000 steps; of styles less is enough of each."""
+"""Minimum number of views per image; a character with 100 images gets 1000 steps, a style needs fewer views."""
 
 
 def choose_stages(
     request: RecipeRequest, network: NetworkSettings, optimizer: OptimizerSettings, batch_size: int
 ) -> Choice[Plan]:
-    """How long, and whether a closing stage follows."""
+    """How long to train, and whether a final stage follows."""
     samples, why = _samples(request, network, batch_size)
     steps = max(1, math.ceil(samples / batch_size))
     if not has_closing_stage(request, optimizer.optimizer):
@@ -49,7 +49,7 @@ def choose_stages(
 
 
 def _samples(request: RecipeRequest, network: NetworkSettings, batch_size: int) -> tuple[int, str]:
-    """Images to be seen, and how that came about."""
+    """Number of images to train on, and the reason."""
     row = request.row
     base = row.poor_steps if request.image_quality == "poor" else row.good_steps
     factors = [(ACCURACY_SHARE[request.accuracy], f"{request.accuracy} likeness")]
@@ -70,9 +70,9 @@ def _samples(request: RecipeRequest, network: NetworkSettings, batch_size: int) 
 
 
 def _by_images(request: RecipeRequest, full: int, batch_size: int) -> tuple[int, str]:
-    """Images to be seen with as many as there are, where `full` are enough for a usual number; and why.
+    """Number of images to train on with this dataset, if `full` are enough for a usual one; and the reason.
 
-    More images never have less.
+    More images never give fewer.
     """
     count, row = request.num_images, request.row
     if count < row.min_images:

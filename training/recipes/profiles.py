@@ -1,7 +1,7 @@
-"""What base models of one kind want: tags of quality, pictures to look at, and where their loss differs.
+"""What each kind of base model needs: quality tags, preview settings, and deviations of its loss.
 
-Rates, rank and length follow from the subject, not from the checkpoint: nothing was found that says otherwise. Every
-number below is its makers' own, from the page named beside it.
+Learning rates, rank and length follow from the subject, not from the checkpoint: nothing was found that says otherwise.
+Every number below is recommended by the model's makers, on the page named beside it.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ class BaseProfile:
 
     family: ModelFamily
     captions: str
-    """What its captions were."""
+    """The form of its training captions."""
     quality: str
-    """Its tags of quality; they belong into prompts, not into captions of one subject."""
+    """Its quality tags; they belong into prompts, not into captions of a single subject."""
     pictures: str
-    """Sampler, steps, cfg of previews."""
+    """Sampler, steps and cfg of previews."""
     source: str
-    """Page that says so."""
+    """Page with these values."""
     prediction: PredictionType = "epsilon"
     noise_offset: float = 0.0
-    """What the model itself was trained with."""
+    """Noise offset that the model was trained with."""
     trap: str = ""
-    """What goes wrong with it most."""
+    """Its most common pitfall."""
 
 
 PROFILES: Mapping[str, BaseProfile] = {
@@ -84,7 +84,7 @@ PROFILES: Mapping[str, BaseProfile] = {
 
 
 def profile_reasons(name: str) -> tuple[str, ...]:
-    """What the profile says beyond the settings, a line each."""
+    """What the profile adds besides settings, a line each."""
     profile = PROFILES[name]
     lines = [
         f"captions: {profile.captions}, what {name} learned from",
@@ -95,10 +95,10 @@ def profile_reasons(name: str) -> tuple[str, ...]:
 
 
 def check_model(name: str, family: ModelFamily, prediction: PredictionType | None) -> None:
-    """Refuses a model that is not of the kind a profile is for; names that are no profile of a base model fit all.
+    """Refuse a model of another kind than the profile; names that are not a base model's profile fit all.
 
     Raises:
-        ValueError: With what the model is and what mends it.
+        ValueError: With the model's kind and the remedy.
     """
     profile = PROFILES.get(name)
     if profile is None:

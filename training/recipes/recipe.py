@@ -1,4 +1,4 @@
-"""A recipe: settings for everything, with the reasons, the costs and what speaks against it."""
+"""A recipe: complete settings, with reasons, costs and warnings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,20 +19,20 @@ from .request import RecipeRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Settings of a run and how they came about."""
+    """Settings of a run and the reasons for them."""
 
     network: NetworkSettings
     optimizer: OptimizerSettings
     objective: ObjectiveSettings
     stages: Plan
     reasons: tuple[str, ...]
-    """One line for each choice: what, and the rule behind it."""
+    """One line per choice: what, and the rule behind it."""
     cautions: tuple[str, ...]
-    """What speaks against it."""
+    """Warnings."""
     estimate: Estimate
 
     def text(self, title: str) -> str:
-        """All of it in lines, as the node shows it."""
+        """All of it in lines, as shown on the node."""
         lines = [title, *(f"- {reason}" for reason in self.reasons), self.estimate.text()]
         return "\n".join([*lines, *(f"Caution: {text}" for text in self.cautions)])
 
@@ -66,7 +66,7 @@ def make_recipe(request: RecipeRequest) -> Recipe:
 
 
 def for_prediction(recipe: Recipe, prediction: PredictionType | None) -> Recipe:
-    """The recipe for a model that predicts this: rectified flow has no weights by noise level."""
+    """The recipe for a model with this prediction type: rectified flow has no weights by noise level."""
     if prediction != "flow":
         return recipe
     reasons = (reason for reason in recipe.reasons if not reason.startswith("min_snr_gamma"))
@@ -85,7 +85,7 @@ def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: Optim
 
 
 def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
-    """What the recipe cannot set by itself."""
+    """What the recipe cannot set itself."""
     lines = [f"batch size {batch_size}: what {request.vram_gib:g} GiB allow"]
     lines.append(f"resolution: leave Buckets at 0, which is {_RESOLUTIONS[request.family]}")
     if request.is_low_vram:

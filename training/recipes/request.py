@@ -1,4 +1,4 @@
-"""What a recipe is asked for; contradictions are refused here."""
+"""The questions that a recipe answers; contradictory answers are refused here."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -21,12 +21,12 @@ LOW_VRAM: Profile = "low VRAM (SDXL)"
 LOW_VRAM_RANKS = (4, 8)
 """Ranks of the low-VRAM profile: usual or loose, and exact."""
 LOW_VRAM_BELOW_GIB = 12.0
-"""SDXL with less memory than this takes the low-VRAM profile by itself."""
+"""SDXL with less memory than this uses the low-VRAM profile automatically."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeRequest:
-    """Answers to the questions of the recipe."""
+    """Answers to the recipe's questions."""
 
     subject: str = "character B"
     """Name of a row of `SUBJECTS`, or its label."""
@@ -35,33 +35,33 @@ class RecipeRequest:
     image_quality: ImageQuality = "good"
     """poor: few views, mixed looks, renders, small or blurred pictures."""
     is_known: bool = False
-    """The base model draws the subject already when asked by the planned tags."""
+    """The base model already draws the subject when prompted with the planned tags."""
     accuracy: Accuracy = "normal"
-    """loose: only recognizable; exact: every detail."""
+    """loose: recognizable; exact: every detail."""
     is_male: bool = False
-    """Male characters are half a grade harder up to D, for checkpoints know more women."""
+    """Male characters are half a grade harder up to D, since checkpoints know more women."""
     family: ModelFamily = "sd15"
-    """A profile of a kind of base model decides it."""
+    """Overridden by the profile of a kind of base model."""
     vram_gib: float = 8.0
-    """Memory of the GPU, above 0."""
+    """GPU memory, above 0."""
     rates: Rates = "found by the optimizer"
-    """Prodigy, or AdamW with fixed rates."""
+    """Prodigy, or AdamW with fixed learning rates."""
     profile: Profile = "auto"
-    """auto and the kinds of base model: low VRAM for SDXL with less than 12 GiB; the kinds know their model too."""
+    """auto and the kinds of base model use low VRAM for SDXL with less than 12 GiB; the kinds also set the family."""
     algorithm: str = "auto"
     """auto: what suits the subject."""
     rank: int = 0
-    """0 = what suits the subject."""
+    """0 = suits the subject."""
     text_encoder: TextEncoder = "auto"
     """auto: trained for SD1.5, frozen for SDXL."""
     has_regularization: bool = False
-    """Regularization images are part of the dataset."""
+    """The dataset contains regularization images."""
 
     def __post_init__(self) -> None:
-        """Refuses answers out of range or against each other.
+        """Refuse answers that are out of range or contradict each other.
 
         Raises:
-            ValueError: With the name, what is wanted and the value.
+            ValueError: With field, allowed range and value.
         """
         find_subject(self.subject)
         if self.base_profile is not None:
@@ -115,7 +115,7 @@ class RecipeRequest:
 
     @property
     def is_low_vram(self) -> bool:
-        """Whether the low-VRAM profile is taken."""
+        """Whether the low-VRAM profile is used."""
         if self.profile in ("normal", LOW_VRAM):
             return self.profile == LOW_VRAM
         wants_more = self.text_encoder == "trained" or self.rank > LOW_VRAM_RANKS[1]

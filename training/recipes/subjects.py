@@ -1,7 +1,7 @@
-"""What can be trained, and what each subject asks for: rank, images, steps, rates.
+"""What can be trained, and what each subject needs: rank, images, steps, learning rates.
 
-The tables are those of a widely used community guide to LoRA training. Characters are graded A to I by how far they are
-from what checkpoints draw anyway.
+The tables are from a widely used community guide to LoRA training. Characters are graded A to I by how far they are
+from what checkpoints draw without training.
 """
 
 from collections.abc import Mapping
@@ -18,24 +18,24 @@ class Subject:
     """One row of the table of subjects."""
 
     name: str
-    """What users choose."""
+    """Name that users choose."""
     sentence: str
-    """What belongs here."""
+    """Description."""
     kind: SubjectKind
     grade: str = ""
-    """A to I, of characters; vehicles and persons are graded like one. Empty = not graded."""
+    """A to I for characters; vehicles and persons are graded like one. Empty = not graded."""
     algorithm: str = "lora"
-    """What suits it best."""
+    """Algorithm that suits it best."""
     fitting: tuple[str, ...] = ("lora",)
     """All algorithms that can learn it."""
     low_rank: int
-    """Enough where it need not be exact."""
+    """Enough for loose accuracy."""
     rank: int
     """Usual."""
     high_rank: int
-    """Holds all of it; more is wasted."""
+    """Enough for exact accuracy; more is wasted."""
     min_images: int
-    """Fewer are too few to stay flexible."""
+    """Fewer images are not enough to stay flexible."""
     usual_images: str
     """Range that works well."""
     good_steps: int
@@ -43,7 +43,7 @@ class Subject:
     poor_steps: int
     """The same with poor images."""
     text_encoder_lr: float
-    """Rate of the text encoder beside 1e-4 for the U-Net, good images."""
+    """Learning rate of the text encoder, with 1e-4 for the U-Net and good images."""
     poor_text_encoder_lr: float
     """The same with poor images."""
 
@@ -104,7 +104,7 @@ NO_FIT: Mapping[str, str] = {
     "loha": "LoHa learns simple characters, up to C",
     "lokr": "LoKr learns characters up to C, and vehicles slowly",
 }
-"""Why an algorithm does not fit a hard subject; the others are for styles and concepts."""
+"""Why an algorithm does not suit a hard subject; the remaining ones are for styles and concepts."""
 
 
 def find_subject(label: str) -> Subject:

@@ -1,1 +1,1 @@
-"""What is done with LoRAs after training: merge, bake, resize, extract, inspect."""
+"""Tools for trained LoRAs: merge, bake, resize, extract, inspect."""

@@ -35,9 +35,9 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code, 2 for what the user can put right."""
+    """Run one command; returns the exit code, 2 for errors that the user can fix."""
     words = sys.argv[1:] if arguments is None else arguments
-    # A list of numbers that begins with a minus, or -1e-3, is a value, no option: argparse sees that by a blank.
+    # A list of numbers that starts with a minus, or -1e-3, is a value: with a space before it, argparse sees that.
     options = build_parser(DTYPES).parse_args([f" {word}" if _NUMBERS.match(word) else word for word in words])
     started, worked, memory = time.perf_counter(), time.process_time(), peak_memory_mib()
     try:
@@ -60,7 +60,7 @@ def _failed(error: Exception, path: Path | None = None) -> int:
 
 
 def _each(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path, list[Path]], None]) -> bool:
-    """Work on every file that the options name; what fails is said and the others go on. Whether all went well."""
+    """Process every file that the options name; failures are reported. True if all succeeded."""
     paths, num_failed = expand(options.loras), 0
     if any(getattr(options, name, None) is not None for name in ("output", "chart")):
         check_distinct(paths)

@@ -1,4 +1,4 @@
-"""What the command line of the LoRA tools understands."""
+"""The command-line arguments of the LoRA tools."""
 
 import argparse
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""LoRAs baked into weights: W' = W + strength * change, for every algorithm."""
+"""Bakes LoRAs into weights: W' = W + strength * change, for every algorithm."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ from .strengths import ResolvedStrengths, Strengths
 
 
 def bake_weight(weight: Tensor, parts: Parts, strength: float) -> Tensor:
-    """The changed weight, computed in float32 (float64 stays) and given in the weight's own type.
+    """The changed weight, computed in float32 (float64 stays) and returned in the weight's dtype.
 
     Raises:
-        ValueError: It is too large for that type.
+        ValueError: A value is too large for that dtype.
     """
     if not changes_weight(parts):
         return weight
@@ -31,7 +31,7 @@ def bake_weight(weight: Tensor, parts: Parts, strength: float) -> Tensor:
 
 
 def bake_bias(bias: Tensor, parts: Parts, strength: float) -> Tensor:
-    """The changed bias in the same way; the same where the module leaves biases alone."""
+    """The changed bias, computed the same way; unchanged if the module does not change biases."""
     change = bias_change(parts)
     if change is None:
         return bias
@@ -52,20 +52,20 @@ def _rounded(changed: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def changes_weight(parts: Parts) -> bool:
-    """Whether there is more than a change of the bias."""
+    """Whether a module changes more than a bias."""
     form = form_of(parts)
     return form is None or form.delta is not None
 
 
 def bake_checkpoint(source: Path, target: Path, lora: LoraTensors, strengths: Strengths) -> list[str]:
-    """Write a copy of a checkpoint file with a LoRA (kohya names) baked in, a tensor at a time.
+    """Write a copy of a checkpoint file with a LoRA (kohya names) baked in, one tensor at a time.
 
-    The checkpoint's metadata stays; both names are added under `modelspec.merged_from`. Returns the LoRA's modules that
-    the checkpoint does not have.
+    The checkpoint's metadata is kept, and `modelspec.merged_from` names both. Returns the LoRA's modules that the
+    checkpoint does not have.
 
     Raises:
-        ValueError: The checkpoint is none of SD1.5 or SDXL, the LoRA is broken or for another one, or too strong for
-            the checkpoint's type.
+        ValueError: The checkpoint is not SD1.5 or SDXL, the LoRA is broken or for another family, or a result is too
+            large for the checkpoint's dtype.
     """
     modules = split_modules(lora)
     with open_checkpoint(source) as checkpoint:
@@ -94,7 +94,7 @@ def _metadata(checkpoint: Checkpoint, name: str, lora: LoraTensors) -> dict[str,
 
 
 class _Baking:
-    """One checkpoint on its way through, tensor by tensor."""
+    """One checkpoint being rewritten, tensor by tensor."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class _Baking:
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Header, then every tensor's bytes."""
-        # These are views of the file's memory map: nothing is read yet.
+        # views of the file's memory map: nothing is read yet
         originals = {key: self._reader.get_tensor(key) for key in self._keys}
         yield header_bytes(originals, self._metadata)
         for key in file_order(originals):

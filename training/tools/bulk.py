@@ -1,4 +1,4 @@
-"""Which files a command of the LoRA tools reads and writes, one or many."""
+"""The input and output files of a command of the LoRA tools, one or many."""
 
 from collections.abc import Sequence
 from glob import has_magic
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:
-    """Files that the words name: a file, a folder (all .safetensors in it), or a pattern (`*`, `?`, `**`).
+    """Expand arguments to files: a file, a folder (all .safetensors in it), or a pattern (`*`, `?`, `**`).
 
-    Patterns are read here too, because the command line of Windows leaves them as they are.
+    Patterns are expanded here because the command line of Windows does not.
 
     Raises:
-        ValueError: A folder holds none, or a pattern fits none.
+        ValueError: A folder has no such file, or nothing matches a pattern.
     """
     paths: dict[Path, None] = {}
     for text in patterns:
@@ -30,12 +30,12 @@ def expand(patterns: Sequence[str]) -> list[Path]:
 
 
 def target(source: Path, output: Path, num_sources: int, *, suffix: str = ".safetensors") -> Path:
-    """Where the result of `source` goes: `output` itself, or its own name in that folder.
+    """Output path for `source`: `output` itself, or a file named like `source` in that folder.
 
-    A folder is what is one already, what has no ending, and what several files go to.
+    `output` is a folder if it exists as one, has no ending, or there are several sources.
 
     Raises:
-        ValueError: Several files are to go into one, or the ending is another.
+        ValueError: Several sources for one file, or a wrong ending.
     """
     if output.is_dir() or not output.suffix:
         return output / f"{source.stem}{suffix}"
@@ -47,10 +47,10 @@ def target(source: Path, output: Path, num_sources: int, *, suffix: str = ".safe
 
 
 def check_distinct(sources: Sequence[Path]) -> None:
-    """Refuse files of one name, whose results would overwrite each other in one folder.
+    """Refuse sources with the same file name, whose results would overwrite each other in one folder.
 
     Raises:
-        ValueError: Two have the same name, capitals not regarded, as on Windows.
+        ValueError: Two have the same name, ignoring case, as on Windows.
     """
     seen: dict[str, Path] = {}
     for source in sources:
@@ -60,10 +60,10 @@ def check_distinct(sources: Sequence[Path]) -> None:
 
 
 def check_free(path: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
-    """The path, if it may be written.
+    """Return the path if it may be written.
 
     Raises:
-        ValueError: It is one of the sources, or there already and not to be overwritten.
+        ValueError: It is one of the sources, or exists and must not be overwritten.
     """
     if any(source.exists() and path.exists() and source.samefile(path) for source in sources):
         raise ValueError(f"--output: {path.name} is what is read; choose another name")

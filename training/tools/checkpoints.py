@@ -1,7 +1,7 @@
 """Weights of a checkpoint file by kohya's module names, read one at a time.
 
-Understood are SD1.5 and SDXL checkpoints in their original layout, as ComfyUI loads and saves them. SDXL's second text
-encoder holds query, key and value in one matrix there; they are given one by one.
+Supports SD1.5 and SDXL checkpoints in their original layout, as ComfyUI loads and saves them. SDXL's second text
+encoder stores query, key and value in one matrix there; they are returned separately.
 """
 
 import re
@@ -20,7 +20,7 @@ from ..files.names import UNET_PREFIX, unet_name
 _SDXL = re.compile(r"conditioner\.|model\.diffusion_model\.label_emb\.")
 _OTHERS = re.compile(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")
 _UNET = re.compile(r"model\.diffusion_model\.(.+)\.(weight|bias)")
-# Some old checkpoints of SD1.5 leave `text_model` out.
+# some old SD1.5 checkpoints lack `text_model` in the names
 _CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(?:text_model\.)?(.+)\.(weight|bias)")
 _OPEN_CLIP = re.compile(r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
 _OPEN_CLIP_PARTS = {
@@ -34,7 +34,7 @@ _FUSED = ("q_proj", "k_proj", "v_proj")
 
 
 class Place(NamedTuple):
-    """Where a module's tensor lies in a checkpoint: a key, and which third of its rows (None = all)."""
+    """Location of a module's tensor in a checkpoint: a key, and which third of its rows (None = all)."""
 
     key: str
     third: int | None = None
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 
 class Checkpoint:
-    """An open checkpoint file. Tensors are read when asked for."""
+    """An open checkpoint file. Tensors are read on request."""
 
     def __init__(self, reader: TensorReader, name: str) -> None:
         """`name` is for messages."""
@@ -63,7 +63,7 @@ class Checkpoint:
             raise ValueError(f"checkpoint: {name} holds no SD1.5 or SDXL U-Net in the original layout; choose another")
 
     def weight(self, module: str) -> Tensor | None:
-        """Weight of a module by kohya name, in the file's type; None where there is none."""
+        """Weight of a module by kohya name, in the file's dtype; None without one."""
         place = self.weights.get(module)
         return None if place is None else place.view(self.reader.get_tensor(place.key))
 
@@ -73,7 +73,7 @@ def open_checkpoint(path: Path) -> Generator[Checkpoint, None, None]:
     """Open a checkpoint for reading.
 
     Raises:
-        ValueError: It is no safetensors file, or no SD1.5 or SDXL checkpoint.
+        ValueError: It is not a safetensors file, or not an SD1.5 or SDXL checkpoint.
     """
     if path.suffix != ".safetensors" or not path.is_file():
         raise ValueError(f"checkpoint: {path.name} must be an existing .safetensors file")

@@ -1,4 +1,4 @@
-"""Cutting a LoRA to its first ranks, as they are: what DyLoRA, whose ranks are ordered, is trained for."""
+"""Cuts a LoRA to its first ranks; meant for DyLoRA, whose ranks are ordered by training."""
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ _RANKED = ("lora_down.weight", "lora_up.weight", "alpha")
 
 
 def cut(tensors: Tensors, choice: RankChoice) -> tuple[Tensors, Report]:
-    """The first `choice.rank` ranks of every module, their scale unchanged (alpha becomes alpha x new / old rank).
+    """The first `choice.rank` ranks of every module, with unchanged scale (alpha becomes alpha x new / old rank).
 
-    Modules of a smaller rank, norms and biases stay as they are. Give kohya names (`to_kohya`).
+    Modules of a smaller rank, norms and biases stay as they are. Takes kohya names (`to_kohya`).
 
     Raises:
-        ValueError: The rank is to be chosen by another method than fixed, or a module has no ordered ranks.
+        ValueError: The rank method is not fixed, or a module has no ordered ranks.
     """
     if choice.method != "fixed":
         raise ValueError(f"rank_method must be fixed where the first ranks are kept, got {choice.method}")

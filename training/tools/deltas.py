@@ -1,4 +1,4 @@
-"""The change of a weight, from one module's tensors in a LoRA file, by the formula of its form (`networks/`)."""
+"""The change of a weight from one module's tensors in a LoRA file, by its form's formula (`networks/`)."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ Parts = Tensors
 
 
 def algorithm_of(parts: Parts) -> str:
-    """Name of the module's form: lora, loha, lokr, glora, oft, ...; `unknown` where none matches."""
+    """Name of the module's form: lora, loha, lokr, glora, oft, ...; `unknown` if none matches."""
     form = form_of(parts)
     return "unknown" if form is None else form.name
 
@@ -23,7 +23,7 @@ def check_module(name: str, parts: Parts) -> None:
     """Refuse a broken module before its NaN spreads.
 
     Raises:
-        ValueError: It holds NaN or infinity, is of no known kind, lacks a tensor, or its factors do not fit each other.
+        ValueError: It contains NaN or infinity, is of unknown form, lacks a tensor, or its factors do not match.
     """
     if form_of(parts) is None:
         raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); get the file again")
@@ -33,14 +33,14 @@ def check_module(name: str, parts: Parts) -> None:
 
 
 def unread(parts: Parts) -> list[str]:
-    """Tensors of a module that its form's formula leaves out, so that a result would lack what they do."""
+    """Tensors of a module that its form's formula does not use, so that a result would lack their effect."""
     form = form_of(parts)
     read = {"alpha", "dora_scale", *bias.NAMES, *(() if form is None else form.tensors)}
     return sorted(parts.keys() - read)
 
 
 def check_read(name: str, parts: Parts, also: Sequence[str] = ()) -> None:
-    """Refuse a module with a tensor that nothing here reads but `also`.
+    """Refuse a module with a tensor that is used neither by its formula nor by `also`.
 
     Raises:
         ValueError: There is one.
@@ -55,24 +55,24 @@ def check_finite(name: str, parts: Parts) -> None:
     """Refuse a module that would make all of a model's results NaN.
 
     Raises:
-        ValueError: It holds NaN or infinity.
+        ValueError: It contains NaN or infinity.
     """
     if not is_sound(parts):
         raise ValueError(f"lora: {name} holds NaN or infinity, the file is broken; take an earlier step of it")
 
 
 def is_sound(parts: Parts) -> bool:
-    """Whether no tensor that counts holds NaN or infinity."""
+    """Whether no tensor that matters contains NaN or infinity."""
     form = form_of(parts)
     idle = frozenset[str]() if form is None else form.idle(parts)
     return all(is_finite(tensor) for suffix, tensor in parts.items() if suffix not in idle)
 
 
 def check_complete(name: str, parts: Parts) -> None:
-    """Refuse a module that is only a part of one.
+    """Refuse an incomplete module.
 
     Raises:
-        ValueError: It lacks a tensor, or its factors do not fit each other.
+        ValueError: It lacks a tensor, or its factors do not match.
     """
     form = form_of(parts)
     if form is None:
@@ -84,7 +84,7 @@ def check_complete(name: str, parts: Parts) -> None:
 
 
 def needs_weight(parts: Parts) -> bool:
-    """Whether the change depends on the base weight, so that it cannot be known from the file alone."""
+    """Whether the change depends on the base weight, so that the file alone does not determine it."""
     form = form_of(parts)
     return "dora_scale" in parts or (form is not None and form.needs_weight)
 
@@ -92,11 +92,11 @@ def needs_weight(parts: Parts) -> bool:
 def delta_weight(parts: Parts, weight: Tensor | None = None, shape: Size | None = None) -> Tensor:
     """The change of the weight at strength 1, (O, I, *K).
 
-    It has the type of `weight`, else float32 (float64 stays). Without `weight`, give its `shape` where known: a
-    flattened convolution in a file does not tell its kernel.
+    It has the dtype of `weight`, else float32 (float64 stays). Without `weight`, pass its `shape` if known: a
+    convolution that a file stores flattened does not show its kernel.
 
     Raises:
-        ValueError: The algorithm is unknown, or needs the base weight and there is none.
+        ValueError: The algorithm is unknown, or needs the base weight and none is given.
     """
     form = form_of(parts)
     if weight is None and needs_weight(parts):
@@ -128,7 +128,7 @@ def bias_change(parts: Parts) -> Tensor | None:
 
 
 def as_float(tensor: Tensor, weight: Tensor | None = None) -> Tensor:
-    """In the type and on the device of a weight; without one in float32, unless it is float64."""
+    """Convert to the dtype and device of a weight; without one to float32, unless it is float64."""
     if weight is not None:
         return tensor.to(weight.device, weight.dtype)
     return tensor if tensor.dtype == torch.float64 else tensor.float()

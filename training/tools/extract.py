@@ -1,4 +1,4 @@
-"""A LoRA from the difference of two models: the best low-rank approximation, layer by layer."""
+"""Extracts a LoRA from the difference of two models: the best low-rank approximation, layer by layer."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -37,26 +37,26 @@ class WeightPair(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractSettings:
-    """What to take from the difference."""
+    """What to extract from the difference."""
 
     choice: RankChoice = field(default_factory=RankChoice)
     """Rank per module."""
     include_conv: bool = False
-    """Residual blocks and samplers too (LoCon); else attention and feed-forward layers only."""
+    """Include residual blocks and samplers (LoCon); else attention and feed-forward layers only."""
     include_text_encoder: bool = True
-    """Text encoders too."""
+    """Include the text encoders."""
     min_difference: float = 0.0
-    """A module whose weights all differ by this or less is left out; 0 leaves out equal ones."""
+    """Modules whose weights all differ by at most this are left out; 0 leaves out equal ones."""
     dtype: torch.dtype = torch.float16
-    """Type of the result's tensors."""
+    """Dtype of the result's tensors."""
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that is negative or no number."""
+        """Refuse a threshold that is negative or not a number."""
         if not self.min_difference >= 0:
             raise ValueError(f"min_difference must be 0 or more, got {self.min_difference}")
 
     def wants(self, name: str) -> bool:
-        """Whether a module of this kohya name is taken."""
+        """Whether to include a module of this kohya name."""
         if not name.startswith(UNET_PREFIX):
             return self.include_text_encoder and _TEXT.match(name) is not None
         return self.include_conv or _ATTENTION.search(name) is not None
@@ -65,13 +65,13 @@ class ExtractSettings:
 def extract(
     pairs: Iterable[WeightPair], settings: ExtractSettings, unpaired: Collection[str] = ()
 ) -> tuple[Tensors, Report]:
-    """The LoRA that turns the original model into the tuned one, as near as its rank allows.
+    """The LoRA that turns the original model into the tuned one, as closely as its rank allows.
 
     Pairs are used one by one, so an iterator that reads them from files never holds two models. `unpaired` are wanted
-    modules that only one of the models has: the report names them.
+    modules that only one of the models has, for the report.
 
     Raises:
-        ValueError: The two models differ in a shape, or do not differ at all.
+        ValueError: The models differ in a shape, or not at all.
     """
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
@@ -112,7 +112,7 @@ def _notes(num_equal: int, roundings: Collection[torch.dtype], unpaired: Collect
 
 
 def _roundings(original: Tensor, tuned: Tensor) -> set[torch.dtype]:
-    """Types in which two weights are the same numbers."""
+    """Dtypes in which two weights are equal."""
     return {dtype for dtype in _HALVES if torch.equal(original.to(dtype), tuned.to(dtype))}
 
 
@@ -127,10 +127,10 @@ def _some(names: Collection[str]) -> str:
 
 
 def extract_from_files(original: Path, tuned: Path, settings: ExtractSettings) -> tuple[Tensors, Report, ModelFamily]:
-    """The same from two checkpoint files, a layer at a time.
+    """Extract from two checkpoint files, one layer at a time.
 
     Raises:
-        ValueError: A file is no SD1.5 or SDXL checkpoint, or the two are of different families.
+        ValueError: A file is not an SD1.5 or SDXL checkpoint, or the two are of different families.
     """
     with open_checkpoint(original) as before, open_checkpoint(tuned) as after:
         if before.family != after.family:

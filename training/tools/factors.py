@@ -1,6 +1,6 @@
-"""The change of a weight as a product of thin factors (by its form's `factors`), and its best lower rank.
+"""The change of a weight as a product of thin factors (from its form), and its best lower-rank approximation.
 
-Shapes: O out, I in with kernel flattened behind it, R rank, K kept rank.
+Shapes: O out, I in with the kernel flattened, R rank, K kept rank.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _MUCH = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """up_OR @ down_RI, to be read in `shape`."""
+    """up_OR @ down_RI, to be reshaped to `shape`."""
 
     up_OR: Tensor
     down_RI: Tensor
     shape: tuple[int, ...]
     """(O, I) or (O, I, kernel height, kernel width)."""
     is_plain: bool = False
-    """Whether a file's own factors have this rank, as a LoRA's: what is made of them loses nothing by having it too."""
+    """Whether a file's own factors have this rank, as a LoRA's do, so that keeping it loses nothing."""
 
     @property
     def rank(self) -> int:
@@ -43,14 +43,14 @@ Change = Factors | Tensor
 
 
 def as_matrix(change: Change) -> Tensor:
-    """The change in full, (O, I)."""
+    """The full change, (O, I)."""
     return change.matrix() if isinstance(change, Factors) else change
 
 
 def factors_of(name: str, parts: Parts) -> Factors | None:
-    """Factors of a module's additive change (a DoRA magnitude is not looked at), in float32 or float64.
+    """Factors of a module's additive change (without a DoRA magnitude), in float32 or float64.
 
-    None where the form has no factors, or where they would be no smaller than the matrix though the file's are.
+    None if the form has no factors, or if they would not be smaller than the matrix although the file's are.
     """
     form = form_of(parts)
     if form is None or form.factors is None:
@@ -62,7 +62,7 @@ def factors_of(name: str, parts: Parts) -> Factors | None:
 
 
 def approximate(change: Change, choice: RankChoice, shape: tuple[int, ...]) -> tuple[Factors, float, float]:
-    """Best approximation in the Frobenius norm by the rank that `choice` picks; with its error and the change's norm.
+    """Best approximation in the Frobenius norm with the rank that `choice` selects; with its error and the norm.
 
     Both factors carry the square roots of the singular values, which keeps small changes within half precision.
     """
@@ -78,12 +78,12 @@ def approximate(change: Change, choice: RankChoice, shape: tuple[int, ...]) -> t
     if isinstance(change, Factors):
         return kept, frobenius(found.values_K[rank:]), norm
     lacking = norm**2 - frobenius(found.values_K[:rank]) ** 2
-    # By Pythagoras, unless little is lacking: the difference of two nearly equal numbers is mostly rounding.
+    # By Pythagoras, unless little is missing: the difference of nearly equal numbers is mostly rounding.
     return kept, lacking**0.5 if lacking > _MUCH * norm**2 else frobenius(change - kept.matrix()), norm
 
 
 def low_rank_parts(factors: Factors) -> dict[str, Tensor]:
-    """A module's tensors as files hold them, alpha = rank so that the scale is 1."""
+    """A module's tensors in the form of files, with alpha = rank so that the scale is 1."""
     outputs, inputs, *kernel = factors.shape
     ones = [1] * len(kernel)
     return {
@@ -99,7 +99,7 @@ def _balanced(found: SingularValues, rank: int, shape: tuple[int, ...]) -> Facto
 
 
 def shape_of(name: str, outputs: int, down: Tensor) -> tuple[int, ...]:
-    """Shape of the weight; flattened 3x3 kernels are known by the module's name."""
+    """Shape of the weight; flattened 3x3 kernels are recognized by the module's name."""
     if down.ndim == 2 and is_convolution_3x3(name) and down.shape[1] % 9 == 0:
         return (outputs, down.shape[1] // 9, 3, 3)
     return (outputs, *down.shape[1:])

@@ -1,4 +1,4 @@
-"""What is in a LoRA: algorithm, ranks, where it changes the model and how much, metadata, signs of trouble."""
+"""What a LoRA contains: algorithm, ranks, where and how much it changes the model, metadata, signs of trouble."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,33 +29,33 @@ class ModuleInfo:
     name: str
     algorithm: str
     rank: int
-    """Width of the factors; 0 where there are none."""
+    """Width of the factors; 0 without factors."""
     alpha: float | None
     norm: float | None
-    """Frobenius norm of the change; None where it depends on the base model."""
+    """Frobenius norm of the change; None if it depends on the base model."""
     num_changed: int
-    """Number of the weight's elements; 0 where the norm is not known."""
+    """Number of the weight's elements; 0 if the norm is unknown."""
     is_finite: bool
-    """No NaN or infinity in its tensors."""
+    """Whether its tensors are free of NaN and infinity."""
     unread: tuple[str, ...] = ()
-    """Its tensors that no formula here reads."""
+    """Its tensors that no formula here uses."""
 
     @property
     def rms(self) -> float | None:
-        """Root mean square of the change of one element."""
+        """Root mean square of an element's change."""
         return None if self.norm is None or not self.num_changed else self.norm / self.num_changed**0.5
 
 
 @dataclass(frozen=True, slots=True)
 class LoraInfo:
-    """All that can be said of a LoRA without its base model."""
+    """Everything that can be told about a LoRA without its base model."""
 
     family: ModelFamily
     modules: tuple[ModuleInfo, ...]
     block_norms: Mapping[str, float]
     """Frobenius norm of all changes in a block, by block name in the order of the U-Net."""
     broken_blocks: tuple[str, ...]
-    """Blocks with modules that hold NaN or infinity, which their norm leaves out."""
+    """Blocks with modules that contain NaN or infinity, which their norm excludes."""
     num_bytes: int
     dtypes: tuple[str, ...]
     metadata: Mapping[str, str]
@@ -67,7 +67,7 @@ class LoraInfo:
         return "workflow" in self.metadata
 
     def text(self) -> str:
-        """Several lines for people."""
+        """Several lines for the user."""
         algorithms = Counter(module.algorithm for module in self.modules)
         sizes = Counter((module.rank, module.alpha) for module in self.modules if module.rank)
         lines = [
@@ -82,10 +82,10 @@ class LoraInfo:
 
 
 def inspect_lora(tensors: Tensors, family: ModelFamily, metadata: Mapping[str, str]) -> LoraInfo:
-    """Look at every module; nothing is changed. Give kohya names (`to_kohya`).
+    """Inspect every module; changes nothing. Takes kohya names (`to_kohya`).
 
     Raises:
-        ValueError: A module lacks a tensor, or its factors do not fit each other.
+        ValueError: A module lacks a tensor, or its factors do not match.
     """
     modules = tuple(_module_info(name, parts) for name, parts in split_modules(tensors).items())
     squares: dict[str, float] = dict.fromkeys((*block_names(family), _OTHER), 0.0)

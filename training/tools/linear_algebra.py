@@ -1,4 +1,4 @@
-"""Singular values the cheap way: of products of thin factors, and the first few of a large matrix.
+"""Fast singular values: of products of thin factors, and the first few of a large matrix.
 
 Halko, Martinsson, Tropp 2011, "Finding structure with randomness", https://arxiv.org/abs/0909.4061; Musco, Musco 2015,
 "Randomized block Krylov methods", https://arxiv.org/abs/1504.05477.
@@ -18,7 +18,7 @@ _linalg: Any = torch.linalg  # has no types
 _OVERSAMPLING = 8
 _BLOCKS = 4
 _ORTHOGONAL = 100
-"""Most that a product of two vectors of a basis may be off, in units of the type's precision."""
+"""Maximum error of a product of two basis vectors, in units of the dtype's precision."""
 
 
 class SingularValues(NamedTuple):
@@ -43,18 +43,18 @@ def svd_of_product(up_OR: Tensor, down_RI: Tensor) -> SingularValues:
 
 
 def top_svd(matrix_OI: Tensor, rank: int) -> SingularValues:
-    """The largest `rank` singular values and vectors, fewer where the matrix is smaller.
+    """The largest `rank` singular values and vectors, fewer if the matrix is smaller.
 
-    A matrix much larger than the rank goes through a block Krylov space that starts from a random projection: within
-    2 per mille of the best error where all singular values are alike (noise), within a few millionths where they fall.
-    The draw is fixed: equal matrices give equal results.
+    A matrix much larger than the rank uses a block Krylov space that starts from a random projection: within 2 per
+    mille of the best error if all singular values are alike (noise), within a few millionths if they fall. The draw is
+    fixed: equal matrices give equal results.
     """
     width = rank + _OVERSAMPLING
     if 2 * _BLOCKS * width >= min(matrix_OI.shape):
         left, values, right = svd(matrix_OI)
         return SingularValues(left[:, :rank], values[:rank], right[:rank])
     draw = torch.randn(matrix_OI.shape[1], width, generator=generator(0, "top_svd", *matrix_OI.shape, rank))
-    # Vectors are rows here: products of few rows with a large matrix are a sixth faster than those with few columns.
+    # Vectors are rows here: products of few rows with a large matrix are a sixth faster than of few columns.
     basis_BO = matrix_OI.new_empty(_BLOCKS * width, matrix_OI.shape[0])
     products_BI = matrix_OI.new_empty(_BLOCKS * width, matrix_OI.shape[1])
     is_orthonormal = True
@@ -74,16 +74,16 @@ def top_svd(matrix_OI: Tensor, rank: int) -> SingularValues:
 
 
 def svd_of_wide(matrix_BI: Tensor) -> SingularValues:
-    """Thin decomposition of few long rows, as exact as `svd` in a third of the time: by QR of the rows first."""
+    """Thin decomposition of few long rows, as exact as `svd` in a third of the time, by QR of the rows first."""
     right_IB, core_BB = _linalg.qr(matrix_BI.T)
     core = svd(core_BB.T)
     return SingularValues(core.left_OK, core.values_K, core.right_KI @ right_IB.T)
 
 
 def _orthonormal_to(basis_BO: Tensor, matrix_WO: Tensor) -> tuple[Tensor, bool]:
-    """Orthonormal rows that span what a matrix's rows have outside the span of a basis, and whether they lie outside.
+    """Orthonormal rows for the part of a matrix's row space outside the span of a basis, and whether there is any.
 
-    Done a second time where rounding left parts of the basis in them, which is where little is outside.
+    Repeated where rounding left parts of the basis in them, which happens if little is outside.
     """
     most = _ORTHOGONAL * torch.finfo(matrix_WO.dtype).eps
     shares_WB = matrix_WO @ basis_BO.T
@@ -106,5 +106,5 @@ def solve_right(matrix: Tensor, product: Tensor) -> Tensor:
 
 
 def frobenius(matrix: Tensor) -> float:
-    """Square root of the sum of squares of all elements; rows in the matrix's own type, their sum in float64."""
+    """Square root of the sum of squares; rows in the matrix's own dtype, their sum in float64."""
     return float(_linalg.vector_norm(_linalg.vector_norm(matrix, dim=-1), dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""How much memory this process has used at most."""
+"""The peak memory of this process."""
 
 import importlib
 import re
@@ -10,9 +10,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_memory_mib() -> float | None:
-    """Largest resident size of this program so far in MiB; None on systems without that count (Windows)."""
+    """Largest resident size of this program so far in MiB; None on systems without that figure (Windows)."""
     if _STATUS.exists():
-        # Linux alone hands getrusage's peak on from a parent to what it starts: a child of a large one would be 0.
+        # On Linux, getrusage's peak is inherited from the parent: the child of a large process would report 0.
         found = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())
         return int(found[1]) / (1 << 10) if found else None
     try:

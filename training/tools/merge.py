@@ -1,7 +1,7 @@
-"""Merging LoRAs into one: exactly where it can be held exactly, else by the best approximation of a rank.
+"""Merges LoRAs into one: exactly if low rank allows it, else by the best approximation of a rank.
 
 The sum of low-rank changes is low-rank: factors are concatenated, each LoRA's strength and scale multiplied into one
-side once, and alpha is the new rank. Nothing is clamped.
+side, and alpha is the new rank. Nothing is clamped.
 """
 
 import re
@@ -30,30 +30,30 @@ from .task_vectors import dare, ties
 _ORIGINAL = ("input_blocks", "output_blocks", "middle_block")
 _NAMING = re.compile(rf"^{UNET_PREFIX}({'|'.join(_ORIGINAL)}|down_blocks|up_blocks|mid_block)_", re.MULTILINE)
 _ASKED = (1 - AUTOMATIC.threshold**2) ** 0.5
-"""Error that the automatic rank stays below where it may be as large as it must."""
+"""Error that the automatic rank stays below unless its maximum is reached."""
 MergeMethod = Literal["sum", "add_difference", "ties", "dare"]
 MERGE_METHODS: tuple[MergeMethod, ...] = ("sum", "add_difference", "ties", "dare")
 WeightSource = Callable[[str], Tensor | None]
-"""The base model's weight of a module by its kohya name, or None where the model has no such module."""
+"""The base model's weight of a module by kohya name, or None if the model has no such module."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeSettings:
-    """How LoRAs are put together."""
+    """How to merge LoRAs."""
 
     method: MergeMethod = "sum"
     """sum: weighted sum. add_difference: first + (second - third). ties, dare: see `task_vectors`."""
     choice: RankChoice | None = None
-    """Rank of the result; None = exact where every LoRA is low-rank, else 99.9 % of the norm."""
+    """Rank of the result; None = exact if every LoRA is low-rank, else 99.9 % of the norm."""
     density: float = 0.5
     """Share of elements that ties and dare keep, above 0 to 1."""
     seed: int = 0
-    """Names dare's draws."""
+    """Seed of dare's draws."""
     dtype: torch.dtype = torch.float32
-    """Type of the result's tensors."""
+    """Dtype of the result's tensors."""
 
     def __post_init__(self) -> None:
-        """Refuse what no merge can do."""
+        """Refuse values that no merge can use."""
         if self.method not in MERGE_METHODS:
             raise ValueError(f"method must be one of {', '.join(MERGE_METHODS)}, got {self.method}")
         if not 0 < self.density <= 1:
@@ -62,7 +62,7 @@ class MergeSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One LoRA's tensors of a module, with its strength there."""
+    """One LoRA's tensors of a module, with its strength."""
 
     parts: Parts
     strength: float
@@ -74,10 +74,10 @@ def merge(
     settings: MergeSettings,
     weights: WeightSource | None = None,
 ) -> tuple[Tensors, Report]:
-    """One LoRA that changes a model as all of them together, and what is not exact about it.
+    """One LoRA with the effect of all together, and a report of what is not exact.
 
-    Give kohya names (`to_kohya`). `weights` is needed only where a change depends on the base model (DoRA, GLoRA, OFT,
-    BOFT, IA3); what those add to a strength is taken to be linear: strength times the change at strength 1.
+    Takes kohya names (`to_kohya`). `weights` is needed only if a change depends on the base model (DoRA, GLoRA, OFT,
+    BOFT, IA3); their effect is assumed to be linear in the strength: strength times the change at strength 1.
 
     Raises:
         ValueError: Fewer LoRAs than the method takes, LoRAs of different families, another family's block weights, or
@@ -101,7 +101,7 @@ def merge(
 
 
 def _limit_notes(layers: Sequence[LayerReport], choice: RankChoice | None) -> tuple[str, ...]:
-    """Where the rank that is chosen without one was not enough."""
+    """Notes on modules for which the automatic rank was not enough."""
     num = sum(layer.rank_after == AUTOMATIC.rank and layer.relative_error > _ASKED for layer in layers)
     if choice is not None or not num:
         return ()
@@ -116,7 +116,7 @@ def _check_families(loras: Sequence[Tensors]) -> None:
 
 
 def _check_names(loras: Sequence[Tensors], family: ModelFamily) -> None:
-    """Two names of one module would be two modules of the result, of which loaders take one."""
+    """Refuse two names for one module: the result would have two modules, of which loaders take one."""
     names = "\n".join(key for tensors in loras for key in tensors)
     if family == "sd15" and len({found[1] in _ORIGINAL for found in _NAMING.finditer(names)}) > 1:
         raise ValueError(
@@ -174,7 +174,7 @@ def _weighted_sum(
         is_plain = all(factors.is_plain for factors in thin)
         if choice is None and is_plain and total.rank <= side:
             return low_rank_parts(total), LayerReport(name, rank_before, total.rank, 0.0, 0.0)
-        # More rank than the weight has: the product of all of it is still exact.
+        # more rank than the weight has: the product of all of it is still exact
         exact = RankChoice(rank=side) if is_plain else AUTOMATIC
         found, error, norm = approximate(total, choice or exact, total.shape)
         return low_rank_parts(found), LayerReport(name, rank_before, found.rank, norm, error)
@@ -217,7 +217,7 @@ def _changes(name: str, pieces: list[_Piece], weights: WeightSource | None) -> t
 
 
 def _change(name: str, piece: _Piece, weight: Tensor | None) -> tuple[tuple[int, ...], Change]:
-    """Plain low-rank changes stay factors, which are small and quickly multiplied out."""
+    """Plain low-rank changes stay factors, which are small and multiply fast."""
     factors = None if needs_weight(piece.parts) else factors_of(name, piece.parts)
     if factors is not None and factors.is_plain:
         return factors.shape, Factors(piece.strength * factors.up_OR, factors.down_RI, factors.shape)
@@ -226,7 +226,7 @@ def _change(name: str, piece: _Piece, weight: Tensor | None) -> tuple[tuple[int,
 
 
 def _vectors(pieces: list[_Piece]) -> dict[str, Tensor]:
-    """Weighted sums of what is a vector: biases and norms."""
+    """Weighted sums of vectors: biases and norms."""
     sums: dict[str, Tensor] = {}
     for piece in pieces:
         changes = {next((name for name in bias.NAMES if name in piece.parts), ""): bias_change(piece.parts)}

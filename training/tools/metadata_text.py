@@ -1,4 +1,4 @@
-"""A LoRA file's metadata in words: base model, dataset, tags, settings, who made it with what."""
+"""A LoRA file's metadata in words: base model, dataset, tags, settings, author and program."""
 
 import json
 from collections import Counter
@@ -42,7 +42,7 @@ _NOTHING = ("", "None", "{}", "[]", "0")
 
 
 def metadata_lines(metadata: Mapping[str, str]) -> list[str]:
-    """One line for each known entry that says something, then the dataset's folders and most frequent tags."""
+    """One line for each known entry with a value, then the dataset's folders and most frequent tags."""
     lines = [f"{label}: {metadata[key]}" for key, label in _LABELS.items() if metadata.get(key, "") not in _NOTHING]
     for name, entry in _json(metadata.get("ss_dataset_dirs", "")).items():
         counts = cast(dict[str, Any], entry) if isinstance(entry, dict) else {}
@@ -54,7 +54,7 @@ def metadata_lines(metadata: Mapping[str, str]) -> list[str]:
 
 
 def tag_counts(metadata: Mapping[str, str]) -> Counter[str]:
-    """How often each tag was in the captions, over all folders; empty where the file does not say."""
+    """How often each tag was in the captions, over all folders; empty if the file does not say."""
     totals: Counter[str] = Counter()
     for tags in _json(metadata.get("ss_tag_frequency", "")).values():
         if isinstance(tags, dict):
@@ -64,7 +64,7 @@ def tag_counts(metadata: Mapping[str, str]) -> Counter[str]:
 
 
 def _json(text: str) -> dict[str, Any]:
-    """A JSON object; an empty one for anything else: other tools' files are not to be trusted."""
+    """A JSON object; empty for anything else, since other tools' files may contain anything."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which rank to keep of a change: a number, or as many singular values as a rule asks for."""
+"""Selects the rank to keep of a change: a number, or as many singular values as a rule requires."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,17 +15,17 @@ class RankChoice:
     """Rank per module, with the rules and names of sd-scripts' resize tool."""
 
     rank: int = 16
-    """Rank, or for the rules the most that a module may get; at least 1."""
+    """Rank; for the rules the maximum per module; at least 1."""
     conv_rank: int | None = None
     """The same for 3x3 convolutions; None = `rank`."""
     method: RankMethod = "fixed"
     """fixed: `rank` everywhere. sv_ratio: values above the largest / `threshold`. sv_fro: enough for `threshold` of the
     Frobenius norm. sv_cumulative: enough for `threshold` of the sum of all values."""
     threshold: float = 0.9
-    """sv_ratio: above 1. sv_fro and sv_cumulative: a share, 0 to 1. Not read by fixed."""
+    """sv_ratio: above 1. sv_fro and sv_cumulative: a share, 0 to 1. Ignored by fixed."""
 
     def __post_init__(self) -> None:
-        """Refuse values that no module could follow."""
+        """Refuse values that no module could satisfy."""
         for name, rank in (("rank", self.rank), ("conv_rank", self.conv_rank)):
             if rank is not None and rank < 1:
                 raise ValueError(f"{name} must be at least 1, got {rank}")
@@ -35,18 +35,18 @@ class RankChoice:
             raise ValueError(f"threshold must be above 0 and at most 1 for {self.method}, got {self.threshold}")
 
     def limit(self, *, is_conv: bool) -> int:
-        """The most a module may get."""
+        """Maximum rank of a module."""
         return self.conv_rank if is_conv and self.conv_rank is not None else self.rank
 
     @property
     def needs_all_values(self) -> bool:
-        """Whether the rule looks at the small singular values too."""
+        """Whether the rule needs the small singular values too."""
         return self.method == "sv_cumulative"
 
     def pick(self, values_K: Tensor, norm: float, *, is_conv: bool) -> int:
-        """Rank for a module with these falling singular values, at least 1.
+        """Rank for a module with these descending singular values, at least 1.
 
-        `norm` is the Frobenius norm of the whole change: the values may be cut off.
+        `norm` is the Frobenius norm of the whole change, since the values may be cut off.
         """
         limit = self.limit(is_conv=is_conv)
         if self.method == "fixed":
@@ -64,4 +64,4 @@ class RankChoice:
 
 
 AUTOMATIC = RankChoice(rank=128, method="sv_fro", threshold=0.999)
-"""For a change that cannot be kept exactly in low-rank form: 99.9 % of its norm, rank 128 at most."""
+"""For changes without an exact low-rank form: 99.9 % of the norm, rank 128 at most."""

@@ -9,7 +9,7 @@ from torch import Tensor
 _WORST_SHOWN = 5
 _MIB = 1 << 20
 _ROUNDING = {torch.float16: ("fp16", "0.03"), torch.bfloat16: ("bf16", "0.25")}
-"""Percent of a change that is lost where both factors are rounded to a type."""
+"""Percent of a change that is lost when both factors are rounded to a dtype."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +18,17 @@ class LayerReport:
 
     name: str
     rank_before: int
-    """Rank of what came in (the largest of several); 0 where it was a full matrix."""
+    """Rank of the input (the largest of several); 0 for a full matrix."""
     rank_after: int
     """Rank written; 0 for a full matrix."""
     norm: float
-    """Frobenius norm of the change that was wanted."""
+    """Frobenius norm of the wanted change."""
     error: float
-    """Frobenius norm of what the result lacks of it."""
+    """Frobenius norm of what the result lacks."""
 
     @property
     def relative_error(self) -> float:
-        """Error as a share of the norm, 0 where there was no change."""
+        """Error as a share of the norm, 0 if there was no change."""
         return self.error / self.norm if self.norm else 0.0
 
 
@@ -38,20 +38,20 @@ class Report:
 
     layers: tuple[LayerReport, ...]
     bytes_before: int
-    """Bytes of all tensors that came in."""
+    """Bytes of all input tensors."""
     bytes_after: int
     """Bytes of all tensors of the result."""
     notes: tuple[str, ...] = field(default=())
-    """What a user should know: modules left out, kept in full, ..."""
+    """Notes for the user: modules left out, kept in full, ..."""
 
     @property
     def relative_error(self) -> float:
-        """Frobenius norm of all that is lacking as a share of all that was wanted."""
+        """Frobenius norm of everything missing as a share of everything wanted."""
         norm = sum(layer.norm**2 for layer in self.layers)
         return (sum(layer.error**2 for layer in self.layers) / norm) ** 0.5 if norm else 0.0
 
     def text(self) -> str:
-        """A few lines for people: ranks, size, error in all, the worst modules, notes."""
+        """A few lines for the user: ranks, size, total error, the worst modules, notes."""
         ranks = [layer.rank_after for layer in self.layers if layer.rank_after]
         lines = [
             f"modules: {len(self.layers)}, rank {_span(ranks)}",
@@ -66,13 +66,13 @@ class Report:
 
 
 def unsaved_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """That a result is kept in float32 until it is saved, so that its size is not that of most files."""
+    """Note that a result is float32 until it is saved, so that its size is not that of most files."""
     is_full = {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     return ("the size is that of float32; saved as fp16, the usual, it is half",) if is_full else ()
 
 
 def rounding_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """What the layers' errors leave out: that a result's numbers are rounded to their type."""
+    """Note that the layers' errors exclude the rounding of the result to its dtype."""
     types = {tensor.dtype for tensor in tensors.values()}
     return tuple(
         f"the error is that before rounding to {name}, which adds about {percent}%"

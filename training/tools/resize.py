@@ -1,4 +1,4 @@
-"""Changing the rank of a LoRA: the best approximation of every module's change, smaller or larger."""
+"""Changes the rank of a LoRA: the best approximation of every module's change, smaller or larger."""
 
 import torch
 from torch import Tensor
@@ -17,15 +17,15 @@ _KEPT = ("dora_scale", *bias.NAMES, "w_norm")
 
 
 def resize(tensors: Tensors, choice: RankChoice, dtype: torch.dtype | None = None) -> tuple[Tensors, Report]:
-    """A low-rank LoRA with the ranks that `choice` picks, optimal in the Frobenius norm, and what it cost.
+    """A low-rank LoRA with the ranks that `choice` selects, optimal in the Frobenius norm, and its error.
 
-    Every additive algorithm becomes plain low-rank (LoHa, LoKr, full); a DoRA magnitude, biases and norms stay as they
+    Every additive algorithm becomes plain low-rank (LoHa, LoKr, full); DoRA magnitudes, biases and norms stay as they
     are. With a rank above that of a module the change stays exactly the same: the new rows of `lora_down` are random
-    and the new columns of `lora_up` zero, so that training can go on in them. `dtype` is that of the result's floating
-    tensors, None for that of each module's input. Give kohya names (`to_kohya`).
+    and the new columns of `lora_up` zero, so that training can continue in them. `dtype` is that of the result's
+    floating-point tensors, None for that of each module's input. Takes kohya names (`to_kohya`).
 
     Raises:
-        ValueError: A module's change depends on the base model (GLoRA, OFT, BOFT, IA3), or holds NaN or infinity.
+        ValueError: A module's change depends on the base model (GLoRA, OFT, BOFT, IA3), or contains NaN or infinity.
     """
     modules: dict[str, dict[str, Tensor]] = {}
     layers: list[LayerReport] = []
@@ -50,13 +50,13 @@ def is_resizable(parts: Parts) -> bool:
 
 
 def widest_dtype(parts: Parts) -> torch.dtype:
-    """The widest floating type of a module's tensors, alpha left out: files keep that in any."""
+    """The widest floating-point dtype of a module's tensors except alpha, which files may store in any."""
     types = [tensor.dtype for suffix, tensor in parts.items() if tensor.is_floating_point() and suffix != "alpha"]
     return max(types, key=lambda dtype: torch.finfo(dtype).bits)
 
 
 def cast_parts(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Floating tensors of a module in another type, as `cast` does it."""
+    """Floating-point tensors of a module in another dtype, converted by `cast`."""
     return {suffix: cast(suffix, tensor, dtype) for suffix, tensor in parts.items()}
 
 
@@ -81,7 +81,7 @@ def _sides(factors: Factors) -> tuple[int, int]:
 
 
 def _living(factors: Factors) -> Factors:
-    """Without the ranks, last in order, whose singular value is rounding beside the largest."""
+    """Drop the last ranks whose singular value is only rounding compared with the largest."""
     values = factors.up_OR.square().sum(0)
     least = torch.finfo(values.dtype).eps * max(_sides(factors)) * float(values.max())
     num = int((values > least).sum())
@@ -89,9 +89,9 @@ def _living(factors: Factors) -> Factors:
 
 
 def _widened(factors: Factors, rank: int, index: int) -> Factors:
-    """The same change with more rank to train in, as a fresh LoRA has it: random rows down, zero columns up.
+    """The same change with more ranks to train, initialized like a new LoRA's: random rows down, zero columns up.
 
-    Ranks that change nothing are initialized again too: with both sides zero, none would ever get a gradient.
+    Ranks that change nothing are initialized again too: with both sides zero they would never get a gradient.
     """
     factors = _living(factors)
     extra = rank - factors.rank

@@ -1,4 +1,4 @@
-"""Metadata of what the tools make: what the sources said, kept where it still holds, and what was done."""
+"""Metadata of tools' results: what still holds of the sources', and what was done."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ _OF_THE_MERGE = ("modelspec.title", MERGED_FROM, "modelspec.date", "ss_training_
 def resized_metadata(
     metadata: Mapping[str, str], tensors: Tensors, family: ModelFamily, comment: str
 ) -> dict[str, str]:
-    """All that the source said, with the new ranks and the comment added."""
+    """The source's metadata with the new ranks and the comment."""
     title = metadata.get("modelspec.title", "LoRA")
     new = build_metadata(ModelFacts(family=family), network_facts(tensors), Description(title=title))
     kept = {key: text for key, text in metadata.items() if key not in _PER_FILE and not key.startswith("ss_network_")}
@@ -28,7 +28,7 @@ def resized_metadata(
 def merged_metadata(
     sources: Sequence[tuple[str, Mapping[str, str]]], tensors: Tensors, family: ModelFamily, comment: str
 ) -> dict[str, str]:
-    """What all sources, (name, metadata), agree on, and their names under `modelspec.merged_from`."""
+    """What all sources, (name, metadata), agree on, with their names under `modelspec.merged_from`."""
     description = Description(
         title=" + ".join(name for name, _ in sources),
         merged_from=", ".join(name_with_sources(name, metadata) for name, metadata in sources),
@@ -48,7 +48,7 @@ def merged_metadata(
 
 
 def name_with_sources(name: str, metadata: Mapping[str, str]) -> str:
-    """A file's name, and in brackets what it was merged from itself."""
+    """A file's name, followed in brackets by what it was merged from itself."""
     before = metadata.get(MERGED_FROM, "")
     return f"{name} ({before})" if before else name
 
@@ -56,6 +56,6 @@ def name_with_sources(name: str, metadata: Mapping[str, str]) -> str:
 def extracted_metadata(
     tensors: Tensors, family: ModelFamily, title: str, comment: str, prediction_type: PredictionType | None = None
 ) -> dict[str, str]:
-    """The minimum, and from which models it was taken (in the comment)."""
+    """The minimum, with the source models in the comment."""
     facts = ModelFacts(family=family, prediction_type=prediction_type)
     return build_metadata(facts, network_facts(tensors), Description(title=title, comment=comment))

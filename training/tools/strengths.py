@@ -1,4 +1,4 @@
-"""How strongly each module of a LoRA counts: by part of the model and by block of the U-Net."""
+"""Strength of each module of a LoRA: by part of the model and by block of the U-Net."""
 
 import re
 from collections.abc import Mapping
@@ -15,18 +15,20 @@ _MIDDLE = re.compile(r"middle_block_(\d)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strengths:
-    """Factors on a LoRA's change; negative ones turn it round."""
+    """Factors on a LoRA's change; negative ones invert it."""
 
     unet: float = 1.0
     """U-Net."""
     text_encoder: float = 1.0
-    """Text encoders, both of SDXL."""
+    """Text encoders, both for SDXL."""
     blocks: str = ""
-    """Further factor by U-Net block, BASE for the text encoders, as LBW has it: a preset, numbers, or names like
-    `IN04:0.5, OUT:-1`. Any sign, unlike learning weights. Empty = 1 everywhere."""
+    """Further factor by U-Net block, BASE for the text encoders, in LBW's form: a preset, numbers, or names.
+
+    For example `IN04:0.5, OUT:-1`. Any sign, unlike learning weights. Empty = 1 everywhere.
+    """
 
     def __post_init__(self) -> None:
-        """Refuse a text that no model family can read, and numbers that are none."""
+        """Refuse a text that no model family can read, and numbers that are not finite."""
         for name, strength in (("unet", self.unet), ("text_encoder", self.text_encoder)):
             if not isfinite(strength):
                 raise ValueError(f"strength of {name} must be a number, got {strength}")
@@ -45,7 +47,7 @@ class Strengths:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStrengths:
-    """Strengths that can be asked module by module."""
+    """Strengths of single modules."""
 
     unet: float
     text_encoder: float
@@ -58,13 +60,13 @@ class ResolvedStrengths:
         return self.of_block(block_of_name(name, self.family), is_unet=is_unet)
 
     def of_block(self, block: str | None, *, is_unet: bool) -> float:
-        """Strength of a part's modules in a block; what lies outside the blocks (None) has the part's."""
+        """Strength of a part's modules in a block; modules outside the blocks (None) have the part's strength."""
         part = self.unet if is_unet else self.text_encoder
         return part if block is None else part * self.blocks.get(block, 1.0)
 
 
 def _error_of(blocks: str, family: ModelFamily) -> str:
-    """What keeps a family from reading the text, empty where nothing does."""
+    """Why a family cannot read the text; empty if it can."""
     try:
         read_lbw(blocks, family)
     except ValueError as error:

@@ -1,10 +1,11 @@
-"""Merging of full changes element by element, against interference between them.
+"""Merges full changes element by element, to reduce interference between them.
 
-TIES: Yadav et al. 2023, https://arxiv.org/abs/2306.01708. DARE: Yu et al. 2023, https://arxiv.org/abs/2311.03099.
-Both are defined on whole weights; here the weights' changes by each LoRA are the task vectors, taken per module.
-A weight of SDXL has up to 13 million elements. They are worked on a few rows at a time, which stay in the processor's
-cache; rows of a low-rank change are multiplied out when they are asked for, so that never more than one matrix of the
-weight's size is held, however many LoRAs there are.
+TIES: Yadav et al. 2023, https://arxiv.org/abs/2306.01708. DARE: Yu et al. 2023, https://arxiv.org/abs/2311.03099. Both
+are defined on whole weights; here each LoRA's change of a weight is the task vector, per module.
+
+A weight of SDXL has up to 13 million elements. They are processed a few rows at a time, which stay in the CPU's cache;
+rows of a low-rank change are multiplied out on request, so that at most one matrix of the weight's size is held,
+however many LoRAs there are.
 
 Shapes: O rows and I columns of a change; B rows of a piece.
 """
@@ -20,19 +21,19 @@ from .factors import Change, Factors
 
 _PIECE = 1 << 17
 _CHANCES = 1 << 16
-"""Steps of the chance that DARE draws with."""
+"""Resolution of the probability that DARE draws with."""
 
 
 def ties(changes: Sequence[Change], density: float) -> Tensor:
     """Trim, elect sign, merge: the mean of those kept values that agree with the elected sign.
 
-    Of every change the largest `density` share of elements is kept; the sign of their sum is elected per element.
-    Strengths are in the changes already. All float32 or all float64.
+    The largest `density` share of each change's elements is kept; the sign of their sum is elected per element. The
+    changes include their strengths already. All float32 or all float64.
     """
     merged = _empty_like(changes[0])
-    # The result's memory serves for finding the limits first.
+    # the result's memory first serves for finding the limits
     limits = [smallest_kept(change, density, merged) for change in changes]
-    # `hardshrink` makes 0 of what is not larger than a limit; it is many times faster than `where`.
+    # `hardshrink` zeroes what is not larger than a limit, many times faster than `where`
     below = [float(torch.nextafter(limit, torch.zeros_like(limit))) for limit in limits]
 
     def merged_rows(pieces: Sequence[Tensor]) -> Tensor:
@@ -49,10 +50,10 @@ def ties(changes: Sequence[Change], density: float) -> Tensor:
 
 
 def dare(changes: Sequence[Change], density: float, seed: int, module: str) -> Tensor:
-    """Drop and rescale: every element stays with chance `density`, divided by it, then all changes are summed.
+    """Drop and rescale: every element is kept with probability `density` and divided by it, then changes are summed.
 
-    Draws are named by seed, module and place of the LoRA, so the result depends on nothing else. The chance is
-    `density` to the nearest 1/65536, and so is what is divided by.
+    Draws depend on seed, module and position of the LoRA alone. The probability is `density` rounded to 1/65536, and so
+    is the divisor.
     """
     draws = [generator(seed, f"dare {module}", place) for place in range(len(changes))]
     num_chances = max(1, round(density * _CHANCES))
@@ -65,9 +66,9 @@ def dare(changes: Sequence[Change], density: float, seed: int, module: str) -> T
 
 
 def smallest_kept(change: Change, density: float, scratch: Tensor | None = None) -> Tensor:
-    """Magnitude that the largest `density` share of the elements (at least one) have at least, exactly; a scalar.
+    """Magnitude that the largest `density` share of the elements (at least one) reach, exactly; a scalar.
 
-    `scratch` is memory of the change's size that may be written to.
+    `scratch` is memory of the change's size that may be overwritten.
     """
     scratch = _empty_like(change) if scratch is None else scratch
     magnitudes = _by_rows([change], lambda pieces: pieces[0].abs(), scratch).view(-1)
@@ -78,14 +79,14 @@ def smallest_kept(change: Change, density: float, scratch: Tensor | None = None)
 
 
 def _drawn(like: Tensor, num_chances: int, draw: torch.Generator) -> Tensor:
-    """True with a chance of num_chances / 65536, each element on its own: four of each 64 bits drawn."""
+    """True with probability num_chances / 65536, independently per element; 64 drawn bits serve four elements."""
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None, generator=draw)
     shifted = words.view(torch.int16)[: like.numel()].view(like.shape)
     return shifted < num_chances - _CHANCES // 2 if num_chances < _CHANCES else torch.ones_like(like, dtype=torch.bool)
 
 
 def _by_rows(changes: Sequence[Change], work: Callable[[Sequence[Tensor]], Tensor], result: Tensor) -> Tensor:
-    """`result`, filled with what `work` makes of the same rows of all changes, a few rows at a time."""
+    """Fill `result` with what `work` makes of the same rows of all changes, a few rows at a time."""
     num_rows = max(1, _PIECE * len(result) // max(1, result.numel()))
     for start in range(0, len(result), num_rows):
         rows = slice(start, start + num_rows)
