@@ -1,4 +1,4 @@
-"""Inputs of every node that draws pictures of a model: their size, guidance and sampler."""
+"""Inputs shared by nodes that draw pictures of a model: size, guidance and sampler."""
 
 from comfy_api.latest import io
 
@@ -9,7 +9,7 @@ MAX_SIDE = 4096
 
 
 def size_inputs() -> list[io.Input]:
-    """Width and height; saved workflows keep the pixels they name."""
+    """Width and height; saved workflows keep their values."""
     of_model = "0 = the model's own, 512 for SD1.5 and 1024 for SDXL."
     return [
         io.Int.Input(
@@ -20,7 +20,7 @@ def size_inputs() -> list[io.Input]:
 
 
 def guidance_inputs(is_advanced: bool = False) -> list[io.Input]:
-    """Guidance and sampler; saved workflows keep the values they name."""
+    """Guidance and sampler; saved workflows keep their values."""
     return [
         io.Float.Input(
             "cfg", default=AS_MODEL_CFG, min=AS_MODEL_CFG, max=100.0, step=0.1, advanced=is_advanced,

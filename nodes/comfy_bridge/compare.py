@@ -16,11 +16,11 @@ from .page.progress import NodeProgress, interrupt_if_canceled
 from .previews import HostSampler
 
 LoadLora = Callable[[], Mapping[str, Tensor]]
-"""Gives the tensors of a LoRA."""
+"""Loads the tensors of a LoRA."""
 
 
 class CellSampler:
-    """Draws cells; every change of LoRA or strength patches the model once."""
+    """Draws cells; the model is patched once per LoRA and strength."""
 
     def __init__(self, model: Any, clip: Any, vae: Any, node_id: str | None) -> None:
         self._models = (model, clip, vae)
@@ -34,7 +34,7 @@ class CellSampler:
         text_strengths: Sequence[float | None],
         settings: PreviewSettings,
     ) -> dict[Cell, Tensor]:
-        """(H, W, 3) in 0..1 by cell. A LoRA of None is the model as it is, a text strength of None that of the U-Net.
+        """(H, W, 3) in 0..1 by cell. A LoRA of None is the unchanged model; a text strength of None is the U-Net's.
 
         Raises the host's cancel exception if the user cancels.
         """
@@ -46,7 +46,7 @@ class CellSampler:
             unet = strengths[cell.strength]
             text = text_strengths[cell.text_strength]
             key = (cell.lora, unet, unet if text is None else text)
-            if loras[cell.lora] is None:  # strengths do not matter
+            if loras[cell.lora] is None:  # strengths have no effect
                 key = (cell.lora, 0.0, 0.0)
                 same = replace(cell, strength=0, text_strength=0)
                 if same in pictures:
@@ -66,9 +66,9 @@ class CellSampler:
 
 
 def describer(clip_vision: Any | None) -> Callable[[Tensor], Tensor]:
-    """What turns a (H, W, 3) picture into a (D,) vector of unit length: the image encoder, else colors and edges.
+    """A function from a (H, W, 3) picture to a (D,) unit vector: the image encoder, else colors and edges.
 
-    The whole picture is encoded, not its middle: the head of a standing character is near the edge.
+    The whole picture is encoded, not its center crop: the head of a standing character is near the edge.
     """
     if clip_vision is None:
         return describe

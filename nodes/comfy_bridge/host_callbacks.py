@@ -1,4 +1,4 @@
-"""What the host adds to a run: its progress bar, its cancel button, previews shown on the node."""
+"""What the host adds to a run: progress bar, cancel button, previews on the node."""
 
 import logging
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from .preview_store import PreviewStore
 
 SMOOTHING_STEPS = 20
 SPILL_STEPS = 50
-"""Steps between looks at the card's memory."""
+"""Steps between checks of the GPU memory."""
 
 
 class ShownPreviews:
-    """Keeps what is drawn of a run on disk, shows it on the node and tells pages."""
+    """Saves a run's previews on disk, shows them on the node and sends them to pages."""
 
     def __init__(self, store: PreviewStore, progress: NodeProgress, events: RunEvents, total_steps: int) -> None:
         self._store = store
@@ -30,12 +30,12 @@ class ShownPreviews:
         self._total_steps = total_steps
         self._picture: Tensor | None = None
         self.step = -1
-        """The step drawn last."""
+        """Step of the last previews."""
         self.failure = ""
-        """Of the pictures that could not be drawn last; empty where all could."""
+        """Error of the last previews; empty if all could be drawn."""
 
     def __call__(self, step: int, pictures: Sequence[Tensor]) -> None:
-        """The pictures of a step, one a prompt."""
+        """Receive the pictures of a step, one per prompt."""
         self._store.save(step, pictures)
         self.step = step
         self._picture = sheet([list(pictures)])[0]
@@ -43,24 +43,24 @@ class ShownPreviews:
         self._events.send("sample", {"step": step, "set": self._store.key})
 
     def fail(self, step: int, error: Exception) -> None:
-        """Says that the pictures of a step are left out."""
+        """Report that the pictures of a step are missing."""
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         self.failure = f"no preview at step {step}: {reason}"
         logging.warning("[LoRA Bakery] %s", self.failure)
 
     def take_picture(self) -> Tensor | None:
-        """What was drawn since the last call, to be shown with the next step."""
+        """Pictures drawn since the last call, to be shown with the next step."""
         picture, self._picture = self._picture, None
         return picture
 
 
 class HostProgress(Callback):
-    """Callback that shows each step on the node and in the terminal, and obeys the host's cancel button."""
+    """Callback that shows each step on the node and in the terminal, and checks the host's cancel button."""
 
     def __init__(
         self, progress: NodeProgress, events: RunEvents, opening: str, saver: Saver, previews: ShownPreviews
     ) -> None:
-        """`opening` says whether the run is new or goes on; it stays beside the figures."""
+        """`opening` says whether the run is new or continued; it stays beside the metrics."""
         self._previews = previews
         self._saver = saver
         self._progress = progress
@@ -73,14 +73,14 @@ class HostProgress(Callback):
         self._left_out = 0
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
-        """Opens the bars; a new run first asks the model what it predicts."""
+        """Open the progress bars; for a new run, first test what the model predicts."""
         if not state.step:
             self._warn_of(contradiction(job))
         self._bar = tqdm(total=job.total_steps, initial=state.step, unit="step", desc="LoRA Bakery")
         self._progress.update(state.step, job.total_steps)
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Shows the step; raises the host's exception if the user canceled."""
+        """Show the step; raises the host's exception if the user canceled."""
         if report.is_left_out:
             self._left_out += 1
         else:
@@ -90,7 +90,7 @@ class HostProgress(Callback):
         assert self._bar is not None
         self._bar.update(1)
         self._bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
-        # Of steps alone: previews, pauses and saves in between would make the time left jump.
+        # Of steps alone: previews, pauses and saves in between would make the remaining time jump.
         rate = len(self._seconds) / sum(self._seconds)
         left_s = (job.total_steps - report.step) / rate
         if report.step % SPILL_STEPS == 2 and self._spill is None:
@@ -105,32 +105,32 @@ class HostProgress(Callback):
         self._progress.update(report.step, job.total_steps, self._previews.take_picture())
 
     def _warn_of(self, warning: str) -> None:
-        """Says it in the log at once and beside the figures from now on."""
+        """Log a warning now, and show it beside the metrics from now on."""
         if warning:
             logging.warning("[LoRA Bakery] %s", warning)
             self._opening = f"{warning} · {self._opening}"
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Closes the terminal's bar."""
+        """Close the terminal's progress bar."""
         if self._bar is not None:
             self._bar.close()
 
 
 class SaveShown(Callback):
-    """Callback behind the previewer: a step with pictures gets a LoRA file too, so that it can be picked."""
+    """Callback after the previewer: saves a LoRA for each step with pictures, so that it can be picked."""
 
     def __init__(self, saver: Saver, previews: ShownPreviews) -> None:
         self._saver = saver
         self._previews = previews
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Saves unless that was done at this step."""
+        """Save unless this step was saved already."""
         if self._previews.step == state.step != self._saver.saved_step:
             self._saver.save(job, state)
 
 
 def contradiction(job: TrainJob) -> str:
-    """That the base model does not predict what its file says; empty where it does."""
+    """A warning if the base model does not predict what its file says; else empty."""
     if job.base.prediction_type == "flow":
         return ""
     captions = job.data[0].distinct_captions() or ("",)

@@ -1,4 +1,4 @@
-"""Previews of a run on disk, and the sheet of them that the node gives out."""
+"""Previews of a run on disk, and the sheet of previews that the node outputs."""
 
 import json
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from ...training.watch.previews import PreviewSettings
 from .page.progress import sheet, to_pil
 
 MAX_COLUMNS = 16
-"""Steps on the sheet of previews."""
+"""Maximum number of steps on the sheet of previews."""
 MAX_SHEET_WIDTH_PX = 8192
 
 
 class PreviewStore:
-    """Previews of a run on disk: one PNG a prompt and step, in a folder named by what was asked for."""
+    """Previews of a run on disk: one PNG per prompt and step, in a folder named by the preview settings."""
 
     def __init__(self, folder: RunFolder, settings: PreviewSettings) -> None:
         shown = {key: value for key, value in asdict(settings).items() if key not in ("every", "at_start")}
@@ -33,16 +33,16 @@ class PreviewStore:
         self._shown = shown
 
     def done(self) -> list[int]:
-        """Steps whose pictures are all there."""
+        """Steps with all pictures."""
         last = len(self.settings.prompts) - 1
         return sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
 
     def path(self, step: int, prompt: int) -> Path:
-        """File of one picture."""
+        """Path of one picture."""
         return self.folder / f"step{step:06d}-{prompt:02d}.png"
 
     def save(self, step: int, pictures: Sequence[Tensor]) -> None:
-        """Writes one step's pictures, the last prompt last, so that `done` never names half a step."""
+        """Write one step's pictures, the last prompt last, so that `done` never lists an incomplete step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = self.folder / "settings.json"
         if not about.exists():
@@ -52,7 +52,7 @@ class PreviewStore:
             write_atomic(self.path(step, index), lambda temporary, image=image: image.save(temporary, "PNG"))
 
     def load(self, step: int) -> list[Tensor]:
-        """(H, W, 3) floats of one step, one a prompt."""
+        """(H, W, 3) floats of one step, one per prompt."""
         pictures = []
         for index in range(len(self.settings.prompts)):
             with Image.open(self.path(step, index)) as image:
@@ -61,9 +61,9 @@ class PreviewStore:
 
 
 def preview_sheet(store: PreviewStore) -> Tensor:
-    """(1, H, W, 3): a row a prompt, a column a step; one gray pixel block where nothing was drawn.
+    """(1, H, W, 3): a row per prompt, a column per step; one gray pixel block if nothing was drawn.
 
-    Of many steps some are shown, evenly spread, with the first and the last.
+    Of many steps some are shown, evenly spread, including the first and the last.
     """
     if not store.done():
         return torch.full((1, 64, 64, 3), 0.5)
@@ -73,14 +73,14 @@ def preview_sheet(store: PreviewStore) -> Tensor:
 
 
 def spread(steps: Sequence[int], count: int) -> list[int]:
-    """At most `count`, at least 2, of the steps, evenly spread, the first and the last among them."""
+    """At most `count`, at least 2, of the steps, evenly spread, including the first and the last."""
     if len(steps) <= count:
         return list(steps)
     return [steps[round(place * (len(steps) - 1) / (count - 1))] for place in range(count)]
 
 
 def narrowed(picture: Tensor, max_width: int) -> Tensor:
-    """A (H, W, 3) picture scaled down to a width, or as it is where it is no wider."""
+    """A (H, W, 3) picture scaled down to a width; unchanged if it is not wider."""
     height, width, _ = picture.shape
     if width <= max_width:
         return picture

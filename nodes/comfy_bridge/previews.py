@@ -16,12 +16,12 @@ SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
 
 
 class HostSampler:
-    """Samples as the host's KSampler and VAE Decode do: same noise, same conditioning, same picture."""
+    """Samples like the host's KSampler and VAE Decode: same noise, same conditioning, same picture."""
 
     def __init__(
         self, model: Any, clip: Any, vae: Any, is_text_trained: bool, afterwards: Callable[[], None] = lambda: None
     ) -> None:
-        """`afterwards` is called when a picture is done: decoding may have moved the model off its device."""
+        """`afterwards` is called when a picture is done, since decoding may have moved the model off its device."""
         self._model = model
         self._clip = clip
         self._vae = vae
@@ -30,7 +30,7 @@ class HostSampler:
         self._known: dict[str, Any] = {}
 
     def __call__(self, prompt: str, settings: PreviewSettings) -> Tensor:
-        """(H, W, 3) float32 in 0..1. Leaves the random generators as they were."""
+        """(H, W, 3) float32 in 0..1. Leaves the random generators unchanged."""
         try:
             return self._sampled(prompt, settings)
         finally:

@@ -32,13 +32,13 @@ from .previews import HostSampler
 
 @dataclass(frozen=True, kw_only=True)
 class GraphContext:
-    """What the host says of the node that runs."""
+    """The host's information about the running node."""
 
     node_id: str | None
     prompt: Mapping[str, object] | None
     extra_pnginfo: Mapping[str, object] | None
     note: str = ""
-    """What the node has to say of its own inputs; shown beside the figures."""
+    """The node's notes on its own inputs; shown beside the metrics."""
 
     @property
     def workflow(self) -> Mapping[str, object] | None:
@@ -51,7 +51,7 @@ MAX_PROMPT_SHOWN = 60
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text that is long for a line on a node."""
+    """The beginning of a text that is too long for a line on a node."""
     return text if len(text) <= MAX_PROMPT_SHOWN else text[: MAX_PROMPT_SHOWN - 1] + "…"
 
 
@@ -66,7 +66,7 @@ class HostSession:
         self._shown: ShownPreviews | None = None
 
     def run(self, request: TrainRequest) -> TrainResult:
-        """Trains; the host's cancel exception passes through after everything is saved."""
+        """Train; the host's cancel exception is raised after everything is saved."""
         hooks = Hooks(
             notify=self._progress.text,
             progress=self._preparing,

@@ -62,7 +62,7 @@ class BakeryLoadDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """Refuse a missing folder before anything runs; one from a link is checked when it runs.
+        """Refuse a missing folder before anything runs; one from a link is checked when the node runs.
 
         ComfyUI repeats a message for every input requested here, so masks are checked when the node runs.
         """
@@ -198,7 +198,7 @@ class BakerySaveDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """Refuse a name outside the input folder before anything runs; one from a link is checked when it runs."""
+        """Refuse a name outside the input folder before anything runs; one from a link is checked later."""
         try:
             if folder is not None:
                 input_folder(folder)

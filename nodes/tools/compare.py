@@ -62,7 +62,7 @@ class BakeryCompare(io.ComfyNode):
             description="Draws the same prompts and seed with several steps, LoRAs and strengths in one labeled grid. "
             "With reference images, each cell is scored and the node outputs the best LoRA.",
             search_aliases=["xy plot", "lora grid", "compare checkpoints", "strength grid"],
-            is_output_node=True,  # its pictures are on the node: nothing need be connected behind it
+            is_output_node=True,  # its pictures are on the node: nothing need be connected to its outputs
             inputs=compare_inputs(),
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The labeled grid; further axes give further pages."),
@@ -78,7 +78,7 @@ class BakeryCompare(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> str:
-        """Changes when a cell is chosen on the node or a step is picked in the strip; nothing is drawn again."""
+        """Changes when a cell is chosen on the node or a step is picked in the strip; then nothing is drawn again."""
         return f"{choices_state(comparisons_folder())} {picks_state(loras_output())}"
 
     @classmethod
@@ -114,7 +114,7 @@ class BakeryCompare(io.ComfyNode):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """One of the LoRAs compared; the base model where `load` is None."""
+    """One of the compared LoRAs; the base model if `load` is None."""
 
     label: str
     load: LoadLora | None
@@ -126,7 +126,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be drawn."""
+    """What to draw."""
 
     loras: Sequence[Candidate]
     strengths: tuple[float, ...]
@@ -134,7 +134,7 @@ class Wanted:
     settings: PreviewSettings
     cells: tuple[Cell, ...]
     other_prompts: tuple[str, ...]
-    """Prompts of subjects that were not trained."""
+    """Prompts for subjects that were not trained."""
 
 
 def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
@@ -144,7 +144,7 @@ def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
 
 
 def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
-    """Digest of everything that decides pictures and scores, but not their layout."""
+    """Digest of everything that determines pictures and scores, but not their layout."""
     references, vision = values.get("references"), values.get("clip_vision")
     facts = [
         patcher_key(values["model"]), clip_key(values["clip"]), vae_key(values["vae"]),
@@ -187,7 +187,7 @@ def _cells_of_others(cells: Sequence[Cell], num_prompts: int) -> list[Cell]:
     """The same LoRAs and strengths with the prompts of other subjects.
 
     Raises:
-        ValueError: They are too many.
+        ValueError: There are too many.
     """
     found = list(dict.fromkeys(replace(cell, prompt=index) for cell in cells for index in range(num_prompts)))
     if len(found) > MAX_CELLS:
@@ -198,7 +198,7 @@ def _cells_of_others(cells: Sequence[Cell], num_prompts: int) -> list[Cell]:
 
 
 def _others_changed(wanted: Wanted, pictures: Mapping[Cell, Tensor], sampler: CellSampler) -> tuple[float | None, ...]:
-    """By LoRA; empty without prompts of other subjects, or without the base model's pictures beside them."""
+    """By LoRA; empty without prompts of other subjects, or without the base model's pictures for comparison."""
     base = next((index for index, lora in enumerate(wanted.loras) if lora.load is None), None)
     if not wanted.other_prompts or base is None:
         return ()
@@ -287,7 +287,7 @@ def _settings(values: Mapping[str, Any]) -> PreviewSettings:
 
 
 def _scorer(values: Mapping[str, Any]) -> Any:
-    """Function from (H, W, 3) to likeness, or None without references."""
+    """Function from (H, W, 3) to similarity, or None without references."""
     references: Tensor | None = values.get("references")
     if references is None:
         return None

@@ -16,9 +16,9 @@ from ..menu import ADVANCED
 SETTINGS = NetworkSettings()
 BLOCKS = BlockWeights()
 SAME_RANK = 0
-"""conv_rank where convolutions have the rank of the rest."""
+"""conv_rank if convolutions have the rank of the other layers."""
 SAME_SCALE = -1.0
-"""conv_alpha where convolutions have the alpha / rank of the rest."""
+"""conv_alpha if convolutions have the alpha / rank of the other layers."""
 NO_PRESET = "none"
 
 
@@ -42,7 +42,7 @@ class BakeryNetwork(io.ComfyNode):
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
-        """Build the settings, which refuse what cannot work."""
+        """Build the settings, which refuse invalid values."""
         parts = tuple(part for part in get_args(PartName) if values.pop(f"train_{part}", part in SETTINGS.parts))
         conv_rank, conv_alpha = values.pop("conv_rank", SAME_RANK), values.pop("conv_alpha", SAME_SCALE)
         for name in ("include", "exclude"):

@@ -1,4 +1,4 @@
-"""How a network learns: optimizer, rates and schedule."""
+"""How a network learns: optimizer, learning rates and schedule."""
 
 from dataclasses import fields
 from typing import Any
@@ -13,7 +13,7 @@ SETTINGS = OptimizerSettings()
 SCHEDULE = ScheduleSettings()
 SCHEDULE_FIELDS = {field.name for field in fields(ScheduleSettings)}
 SAME_RATE = -1.0
-"""A part's rate where it has none of its own."""
+"""A part's learning rate if it has none of its own."""
 
 
 class BakeryOptimizer(io.ComfyNode):

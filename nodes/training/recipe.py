@@ -69,15 +69,15 @@ class BakeryRecipe(io.ComfyNode):
 
 
 def with_time(recipe: Recipe, seconds_per_step: float) -> Recipe:
-    """The recipe with what was measured in its estimate."""
+    """The recipe with the measured step time in its estimate."""
     return replace(recipe, estimate=replace(recipe.estimate, seconds_per_step=seconds_per_step))
 
 
 def of_model(model: Any, profile: str) -> dict[str, Any]:
-    """What the connected model itself answers: its family; nothing without one.
+    """What the connected model answers itself: its family; nothing without a model.
 
     Raises:
-        ValueError: The profile is for models of another kind, or the model is of one that is not trained here.
+        ValueError: The profile is for models of another kind, or the model is of a kind that cannot be trained here.
     """
     if model is None:
         return {}
@@ -87,7 +87,7 @@ def of_model(model: Any, profile: str) -> dict[str, Any]:
 
 
 def measured_step(recipe: Recipe, model: Any, clip: Any, dataset: Dataset | None) -> float:
-    """Seconds of a step of the recipe's first stage at the dataset's size, or the family's; once per session."""
+    """Seconds per step of the recipe's first stage at the dataset's size, or the family's; measured once."""
     base = ComfyBaseModel(model, clip, vae=None)
     family = base.family
     side = NATIVE_RESOLUTION[family]
@@ -100,11 +100,11 @@ def measured_step(recipe: Recipe, model: Any, clip: Any, dataset: Dataset | None
 
 
 _measured: dict[str, float] = {}
-"""Seconds a step by what was measured, for as long as the program runs."""
+"""Seconds per step by what was measured, while the program runs."""
 
 
 def count_images(dataset: Dataset | None) -> tuple[int, bool]:
-    """Different training images of a dataset, and whether regularization images are with them; 0 without one."""
+    """Number of distinct training images, and whether there are regularization images; 0 without a dataset."""
     subsets = dataset.subsets if dataset else ()
     pictures = {item.content_hash for subset in subsets if not subset.is_regularization for item in subset.items}
     return len(pictures), any(subset.is_regularization for subset in subsets)

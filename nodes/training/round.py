@@ -1,4 +1,4 @@
-"""The round of a character that is trained in rounds."""
+"""The current round of a character that is trained in rounds."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ SETTINGS = OptimizerSettings()
 
 
 class BakeryRound(io.ComfyNode):
-    """Counts rounds, names them, and passes on the weights of the last."""
+    """Counts rounds, names them, and outputs the weights of the last one."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -60,7 +60,7 @@ class BakeryRound(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """The name is refused before anything runs."""
+        """Refuse the name before anything runs."""
         return accepted_name(name)
 
     @classmethod

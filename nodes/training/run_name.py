@@ -1,10 +1,10 @@
-"""The check of a run's name that nodes make before a graph starts."""
+"""The check of a run's name before a graph starts."""
 
 from ...training.run.folder import check_name
 
 
 def accepted_name(name: str | None) -> bool | str:
-    """True, or why the name cannot be a run's; one from a link (None) is checked when the node runs."""
+    """True, or why the name is invalid; one from a link (None) is checked when the node runs."""
     if name is None:
         return True
     try:

@@ -1,4 +1,4 @@
-"""The train loop as a node."""
+"""Train LoRA: the training loop as a node."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -71,14 +71,14 @@ class BakeryTrain(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = DEFAULT_NAME) -> bool | str:
-        """The name is refused before anything runs; one from a link when it runs."""
+        """Refuse the name before anything runs; one from a link is checked when the node runs."""
         return accepted_name(name)
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:
-        """Changes when a run of the name was stopped early, a step of it picked, or its LoRA deleted or replaced.
+        """Changes when a run of the name was stopped early, a step picked, or its LoRA deleted or replaced.
 
-        Then the node runs again. Where the name comes from a link it is not known yet: then that holds for any name.
+        Then the node runs again. If the name comes from a link, it is unknown here, and any name counts.
         """
         if name is None:
             stops = (stops_state(root) for root in sorted(loras_output().glob("*")))
@@ -112,7 +112,7 @@ class BakeryTrain(io.ComfyNode):
 
 
 def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
-    """What is to be known before the training begins, a line each."""
+    """Notes before training starts, a line each."""
     return [
         prediction_note(request.base.prediction_type, request.base.alphas_cumprod),
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
@@ -123,14 +123,14 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
 
 
 def damping_notes(request: TrainRequest) -> list[str]:
-    """What alpha / rank leaves of each stage's rate, where that is not all of it."""
+    """What alpha / rank leaves of each stage's learning rate, if not all of it."""
     optimizers = stage_optimizers(request.stages, request.optimizer)
     lines = dict.fromkeys(describe_damping(request.network, optimizer) for optimizer in optimizers)
     return [line for line in lines if line]
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:
-    """That connected stages decide in place of the node's own inputs; empty without stages."""
+    """A note that connected stages override the node's own inputs; empty without stages."""
     if not values.get("stages"):
         return ""
     return (
@@ -140,7 +140,7 @@ def overruled_note(values: Mapping[str, Any]) -> str:
 
 
 def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
-    """The LoRA to give out, and a line about it: of the step picked in the strip, else the one just trained."""
+    """The LoRA to output, and a line about it: the step picked in the strip, else the one just trained."""
     pick = load_pick(result.folder)
     if pick is None or pick.step == result.step:
         return result.tensors, ""

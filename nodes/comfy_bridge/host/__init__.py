@@ -1,1 +1,1 @@
-"""ComfyUI around the graph: its folders, loaders, processes and signals."""
+"""ComfyUI's surroundings of the graph: folders, loaders, processes and signals."""

@@ -1,4 +1,4 @@
-"""ComfyUI's folders, and names of users' folders and files below them that cannot lead out of them."""
+"""ComfyUI's folders, and safe names of users' folders and files below them."""
 
 import os
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import folder_paths
 
 HOSTS_OWN = frozenset({"3d", "clipspace"})
-"""What ComfyUI makes below its input folder for itself; first by the alphabet, they would be everybody's default."""
+"""Folders that ComfyUI creates below its input folder; sorted first, they would be every user's default."""
 MAX_DEPTH = 3
 
 
 def input_folder(relative: str) -> Path:
-    """A folder or file below ComfyUI's input folder, there or not.
+    """A path below ComfyUI's input folder, whether it exists or not.
 
     Raises:
         ValueError: The name leads out of the input folder.
@@ -21,7 +21,7 @@ def input_folder(relative: str) -> Path:
 
 
 def output_folder(relative: str) -> Path:
-    """A folder or file below ComfyUI's output folder, there or not.
+    """A path below ComfyUI's output folder, whether it exists or not.
 
     Raises:
         ValueError: The name leads out of the output folder.
@@ -30,12 +30,12 @@ def output_folder(relative: str) -> Path:
 
 
 def lora_folders() -> list[Path]:
-    """All folders in which ComfyUI looks for LoRA files."""
+    """All folders that ComfyUI searches for LoRA files."""
     return [Path(folder) for folder in folder_paths.get_folder_paths("loras")]
 
 
 def safe_join(root: Path, relative: str, root_name: str) -> Path:
-    """`root / relative`, where that lies below `root` also once links are followed.
+    """`root / relative`, if that is below `root` even after following links.
 
     Raises:
         ValueError: The name is empty, absolute, has a drive letter, `..` or control characters, or a link on its way
@@ -53,9 +53,9 @@ def safe_join(root: Path, relative: str, root_name: str) -> Path:
 
 
 def find_input_folder(written: str) -> str | None:
-    """The folder below ComfyUI's input folder that a path of another machine means, as its name relative to it.
+    """The folder below ComfyUI's input folder that matches another machine's path, as a name relative to it.
 
-    The longest ending of the path that is there, else the only folder that has its last name. None = there is none.
+    The longest ending of the path that exists, else the only folder with its last name. None = no match.
 
     Raises:
         ValueError: Several folders have that name.
@@ -75,13 +75,13 @@ def find_input_folder(written: str) -> str | None:
 
 
 def input_name(path: Path) -> str:
-    """A folder's name relative to ComfyUI's input folder; its own name where it lies elsewhere."""
+    """A folder's name relative to ComfyUI's input folder; its own name if it is elsewhere."""
     root = Path(folder_paths.get_input_directory())
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def input_subfolders() -> list[str]:
-    """Folders below ComfyUI's input folder, three deep, as names relative to it; without ComfyUI's own."""
+    """Folders below ComfyUI's input folder, up to three levels deep, as relative names; without ComfyUI's own."""
     root = Path(folder_paths.get_input_directory())
     found = (name for name in _subfolders(root, "", MAX_DEPTH) if name.split("/")[0] not in HOSTS_OWN)
     return sorted(found, key=str.casefold)

@@ -1,9 +1,9 @@
 """Makes ComfyUI's own LoRA loaders notice that a file has changed.
 
-The host runs a node again only if one of its inputs changes, and its loaders keep what they read for as long as the
-name is the same: a LoRA trained again under its name would be drawn as it was before. Two things are added to their
-classes, nothing in them is replaced: `IS_CHANGED`, by which a node tells the host what its result depends on, and
-`loaded_lora`, which is empty once the file is not the one that was read.
+The host runs a node again only if an input changes, and its loaders cache the file by name, so a LoRA that was trained
+again under its name would be used in its old state. Two things are added to the loaders' classes, and nothing is
+replaced: `IS_CHANGED`, by which a node tells the host what its result depends on, and a `loaded_lora` that is empty
+once the file has changed.
 """
 
 from importlib import import_module
@@ -12,16 +12,16 @@ from typing import Any
 from .lora_folders import file_state, lora_state
 
 LOADERS = ("LoraLoader", "LoraLoaderBypass", "CreateHookLora")
-"""The host's nodes that read a LoRA by name; their variants for the model alone are subclasses of them."""
+"""The host's nodes that load a LoRA by name; their model-only variants are subclasses."""
 
 
-_host: Any = import_module("nodes")  # by name: to a type checker it is this pack's own package
+_host: Any = import_module("nodes")  # by name: for a type checker, this is the pack's own package
 
 
 class FreshLora:
-    """A loader's `loaded_lora`, `(path, tensors, ...)` or None: None again once the file has changed.
+    """A loader's `loaded_lora`, `(path, tensors, ...)` or None; becomes None when the file changes.
 
-    What else a subclass of another pack keeps there, such as several LoRAs by name, stays as it is.
+    Other values, which subclasses in other packs store there (several LoRAs by name), are left alone.
     """
 
     SLOT = "_fresh_lora"
@@ -42,14 +42,14 @@ def _state_of(value: Any) -> str:
 
 
 def file_of_loader(lora_name: object = None, **_: object) -> str:
-    """Changes with the file a loader names, for the host's `IS_CHANGED`; a name that comes from a link is not known."""
+    """Changes with the file that a loader names, for the host's `IS_CHANGED`; names from a link are unknown."""
     return lora_state(lora_name) if isinstance(lora_name, str) else ""
 
 
 def keep_loaders_fresh() -> None:
-    """Adds both to the host's loaders, once.
+    """Add both to the host's loaders, once.
 
-    One that a version lacks, or that looks at its file itself, is left alone.
+    Loaders that the host's version lacks, or that check their file themselves, are left alone.
     """
     for name in LOADERS:
         loader = _host.NODE_CLASS_MAPPINGS.get(name)
@@ -60,6 +60,6 @@ def keep_loaders_fresh() -> None:
 
 
 def notices_changes(class_type: object) -> bool:
-    """Whether nodes of a type are loaders that look at their file again at each queue."""
+    """Whether nodes of a type check their file at each queue."""
     loader = _host.NODE_CLASS_MAPPINGS.get(str(class_type))
     return getattr(loader, "IS_CHANGED", None) is file_of_loader

@@ -1,6 +1,6 @@
-"""What Train nodes gave out in this process, so that the host notices where it no longer lies on the disk.
+"""The results of Train nodes in this process, so that the host notices when they are no longer on disk.
 
-The host keeps a node's result while its inputs are the same, with some of its caches also that of older queues. But a
+The host caches a node's result while its inputs are the same; some of its caches also keep those of older queues. But a
 run's folder may have been deleted since, or another run may have taken its name.
 """
 
@@ -10,11 +10,11 @@ from ....training.run.folder import RunFolder, current_run
 
 _given: dict[Path, RunFolder] = {}
 _changes: dict[Path, int] = {}
-"""By the folder of a name: how often what was given out gave way to another run, or was found gone."""
+"""By a name's folder: how often its result was replaced by another run, or found deleted."""
 
 
 def note_given(folder: RunFolder) -> None:
-    """Notes that this run's LoRA was given out, as the newest of its name."""
+    """Record that this run's LoRA was output, as the newest of its name."""
     before = _given.get(folder.root)
     if before is not None and before.run_id != folder.run_id:
         _count(folder.root)
@@ -22,7 +22,7 @@ def note_given(folder: RunFolder) -> None:
 
 
 def given_state(root: Path | None) -> str:
-    """Changes once what was given out under a name (None: any name) is deleted or replaced; for `fingerprint_inputs`.
+    """Changes once the output under a name (None: any name) was deleted or replaced; for `fingerprint_inputs`.
 
     Empty until that happens, so that a graph queued twice runs once.
     """

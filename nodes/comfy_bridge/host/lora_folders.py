@@ -1,4 +1,4 @@
-"""LoRA files in the host's folders: their names, what tells that one has changed, where new ones go."""
+"""LoRA files in the host's folders: their names, their state, and paths for new ones."""
 
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -14,16 +14,16 @@ SAVE_FOLDERS: list[str] = ["output/loras", "models/loras"]
 
 
 def lora_names() -> list[str]:
-    """Names of all LoRA files the host knows, those of runs in output/loras included; hidden folders left out."""
+    """Names of all LoRA files the host knows, including those of runs in output/loras; without hidden folders."""
     names = [name.replace("\\", "/") for name in folder_paths.get_filename_list("loras")]
     return [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
 
 
 def lora_path(name: str) -> Path:
-    """File of a name from `lora_names`.
+    """Path of a name from `lora_names`.
 
     Raises:
-        ValueError: There is none now.
+        ValueError: The file no longer exists.
     """
     path = folder_paths.get_full_path("loras", name)
     if path is None:
@@ -34,10 +34,10 @@ def lora_path(name: str) -> Path:
 
 
 def read_lora(name: str) -> LoraTensors:
-    """A LoRA file under kohya's names, with its metadata.
+    """Read a LoRA file under kohya's names, with its metadata.
 
     Raises:
-        ValueError: It is not there, not readable, or for another kind of model.
+        ValueError: It is missing, unreadable, or for another kind of model.
     """
     path = lora_path(name)
     file = load_kohya(path)
@@ -45,13 +45,13 @@ def read_lora(name: str) -> LoraTensors:
 
 
 def lora_state(name: str) -> str:
-    """Name and `file_state` of a LoRA file; empty where it is not there."""
+    """Name and `file_state` of a LoRA file; empty if it is missing."""
     path = folder_paths.get_full_path("loras", name)
     return "" if path is None else f"{name}:{file_state(path)}"
 
 
 def file_state(path: str | Path) -> str:
-    """Changes whenever a file does or another takes its place: number, time of change and size. Empty: not there."""
+    """Changes whenever a file changes or is replaced: inode, modification time and size. Empty if it is missing."""
     try:
         stat = Path(path).stat()
     except OSError:
@@ -60,9 +60,9 @@ def file_state(path: str | Path) -> str:
 
 
 def new_lora_path(prefix: str, folder: str) -> Path:
-    """A file that is not there yet: `prefix_00001_.safetensors`, counted up, as the host's save nodes name theirs.
+    """An unused path `prefix_00001_.safetensors`, numbered like the host's save nodes do.
 
-    `%date%`-like placeholders of the host are filled in.
+    Fills in the host's placeholders such as `%date%`.
 
     Raises:
         ValueError: The prefix leads out of the folder.

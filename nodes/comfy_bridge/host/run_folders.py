@@ -1,4 +1,4 @@
-"""Where runs and cached latents lie among the host's folders."""
+"""Locations of runs and cached latents among the host's folders."""
 
 from pathlib import Path
 
@@ -9,25 +9,25 @@ from ....training.run.folder import check_name, name_folder
 
 
 def loras_output() -> Path:
-    """`output/loras`, which the host's LoRA loaders read."""
+    """`output/loras`, which the host's LoRA loaders search."""
     return Path(folder_paths.get_output_directory()) / "loras"
 
 
 def run_root(name: str) -> Path:
     """Folder of a run's name.
 
-    Raises ValueError for a name that cannot be a folder; so it never leaves `output/loras`.
+    Raises ValueError for an invalid folder name, so it never leaves `output/loras`.
     """
     return name_folder(loras_output(), check_name(name))
 
 
 def latent_cache_folder() -> Path:
-    """Encoded images that later runs find again, the oldest deleted above a limit; may be deleted at any time."""
+    """Encoded images for later runs, the oldest deleted above a limit; may be deleted at any time."""
     folder = Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"
     limit_cache(folder)
     return folder
 
 
 def comparisons_folder() -> Path:
-    """Comparisons that were drawn, so that a reloaded page shows them again; may be deleted at any time."""
+    """Stored comparisons, so that a reloaded page shows them again; may be deleted at any time."""
     return Path(folder_paths.get_user_directory()) / "lora_bakery" / "comparisons"

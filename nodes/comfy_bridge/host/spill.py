@@ -1,7 +1,7 @@
-"""Notices that the graphics memory overflowed into main memory, which Windows' drivers do without an error.
+"""Detects GPU memory that overflowed into main memory, which Windows drivers do without an error.
 
-A step then takes ten times as long and nothing says why. Not seen at work yet: no Windows machine with a card was at
-hand; the rule itself is tested.
+A step then takes ten times as long and nothing says why. Not yet observed in practice, since no Windows machine with a
+GPU was available; the rule itself is tested.
 """
 
 import os
@@ -9,16 +9,16 @@ import os
 import torch
 
 FULL_SHARE = 0.98
-"""A little of the card always belongs to the driver, so an allocator that holds this much has overflowed."""
+"""Some GPU memory always belongs to the driver, so an allocator that holds this share has overflowed."""
 
 
 def is_spilling(reserved_bytes: int, card_bytes: int) -> bool:
-    """Whether an allocator holds more than a card has."""
+    """Whether an allocator holds more memory than the GPU has."""
     return reserved_bytes > FULL_SHARE * card_bytes
 
 
 def spill_warning(device: torch.device, os_name: str = os.name) -> str | None:
-    """What to say of a device that overflows now; None where there is nothing to say."""
+    """A warning if this device is overflowing now, else None."""
     if os_name != "nt" or device.type != "cuda":
         return None
     reserved, card = torch.cuda.memory_reserved(device), torch.cuda.get_device_properties(device).total_memory

@@ -1,7 +1,7 @@
-"""Loaders of a graph that may have read a LoRA's file before the run in the same graph wrote it again.
+"""Finds loaders in a graph that may have read a LoRA's file before the run in the same graph rewrote it.
 
-The host decides when a queue begins which nodes run, and in any order that its links allow. Its own loaders look at
-their file at the next queue (`fresh_loaders`); those of other packs may go on with what they once read.
+When a queue starts, the host decides which nodes run, in any order that the links allow. Its own loaders check their
+file at the next queue (`fresh_loaders`); those of other packs may keep what they once read.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ CONNECT = "connect the model and clip of this node instead"
 
 
 def stale_note(prompt: Mapping[str, object] | None, root: Path) -> str:
-    """What to tell the user where a file of the run was written; empty where nothing else loads one."""
+    """A note for the user after a file of the run was written; empty if nothing else loads one."""
     loaders = loaders_below(prompt or {}, root)
     later = [name for name, notices in loaders.items() if notices]
     never = [name for name, notices in loaders.items() if not notices]
@@ -32,7 +32,7 @@ def stale_note(prompt: Mapping[str, object] | None, root: Path) -> str:
 
 
 def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
-    """`Node (id)` of every node of other makers that loads a LoRA by a name below a run's folder.
+    """`Node (id)` of every node of other packs that loads a LoRA by a name below a run's folder.
 
     True for those that notice a changed file at the next queue.
     """
@@ -45,10 +45,10 @@ def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
 
 
 def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root: Path) -> None:
-    """Refuses to train a run on top of its own LoRA: each queue would train again, on the result of the one before.
+    """Refuse to train a run on top of its own LoRA: each queue would train again, on the result of the one before.
 
     Raises:
-        ValueError: A node that the model or the CLIP of the Train node comes through loads a file of the run.
+        ValueError: The model or CLIP comes through a node that loads a file of the run.
     """
     links = [_inputs(prompt or {}, node_id).get(name) for name in ("model", "clip")]
     seen: set[str] = set()
@@ -86,5 +86,5 @@ def _is_below(value: object, root: Path) -> bool:
     if not isinstance(value, str) or not value.endswith(".safetensors"):
         return False
     path = folder_paths.get_full_path("loras", value)
-    # The same folder may be reached by a link, or by another case of its letters.
+    # The same folder may be reached by a link, or with other letter case.
     return path is not None and root.is_dir() and Path(path).parent.samefile(root)

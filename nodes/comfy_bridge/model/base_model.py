@@ -32,11 +32,11 @@ from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder, kept_loaded
 
 HALF_LOSS_SCALE = 2.0**16
-"""Factor on the loss of fp16 models, as the usual gradient scalers begin with."""
+"""Factor on the loss of fp16 models, the usual initial value of gradient scalers."""
 
 
 def _differentiable_attention(_host_choice: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """Torch's attention in place of the host's choice, which may have no backward (Sage, Flash) or keep far more."""
+    """Use torch's attention: the host's choice may have no backward (Sage, Flash) or keep far more memory."""
     return attention_pytorch(*args, **kwargs)
 
 
@@ -44,9 +44,9 @@ DIFFERENTIABLE = {"optimized_attention_override": _differentiable_attention}
 
 
 def compiled(denoiser: nn.Module, model: Any) -> Callable[..., Tensor]:
-    """The U-Net as the graph wants it run: compiled with the options of the host's TorchCompileModel, if it was used.
+    """The U-Net as the graph wants it to run: with torch.compile's options if the graph uses TorchCompileModel.
 
-    Compilation sees adapters that are attached later, or taken off, and follows.
+    Compilation follows adapters that are attached or detached later.
     """
     options = model.model_options.get(TORCH_COMPILE_KWARGS)
     return denoiser if options is None else torch.compile(denoiser, **options)
@@ -82,7 +82,7 @@ class ComfyBaseModel:
 
     @property
     def loss_scale(self) -> float:
-        """Gradients inside an fp16 U-Net would round to zero; bfloat16 and float32 need no help."""
+        """Gradients in an fp16 U-Net would round to zero; bfloat16 and float32 need no scaling."""
         return HALF_LOSS_SCALE if self._dtype == torch.float16 else 1.0
 
     def parts(self) -> Mapping[PartName, nn.Module]:
@@ -98,10 +98,10 @@ class ComfyBaseModel:
         return parts
 
     def check(self, trained: Sequence[PartName]) -> None:
-        """Tries a layer of each unusual kind in the U-Net and the parts that are trained; at once for usual models.
+        """Test a layer of each unusual kind in the U-Net and the trained parts; nothing to do for usual models.
 
         Raises:
-            ValueError: One of them cannot be trained through.
+            ValueError: A layer cannot be trained through.
         """
         source = checkpoint_name(self.model)
         for part, root in self.parts().items():
@@ -109,17 +109,17 @@ class ComfyBaseModel:
                 label, patcher = ("model", self.model)
                 if part != "unet" and self.clip is not None:
                     label, patcher = ("clip", self.clip.patcher)
-                if has_foreign_layers(root):  # they compute only where the host has put them
+                if has_foreign_layers(root):  # these layers compute only where the host has put them
                     with torch.inference_mode():
                         comfy.model_management.load_models_gpu([patcher])
                 check_layers(root, f"{label} ({source})" if source else label, patcher.load_device)
 
     def device_of(self, part: PartName) -> torch.device:
-        """MODEL's, or CLIP's, which the host may keep on the processor."""
+        """Device of the MODEL or of the CLIP, which the host may keep on the CPU."""
         return self.device if part == "unet" or self.clip is None else self.clip.patcher.load_device
 
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
-        """A module's tensor with the patches of the graph's MODEL or CLIP on it."""
+        """A module's tensor with the patches of the graph's MODEL or CLIP."""
         return self._frozen(module, name)
 
     def denoise(
@@ -137,13 +137,13 @@ class ComfyBaseModel:
         ).float()
 
     def _placed(self, tensor: Tensor) -> Tensor:
-        """On the device; what carries no gradient without the host waiting for it."""
+        """Move to the device; tensors without gradients asynchronously."""
         if tensor.requires_grad or tensor.device == self.device:
             return tensor.to(self.device)
         return upload([tensor], self.device)[0] if tensor.device.type == "cpu" else tensor.to(self.device)
 
     def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> Tensor:
-        """The pooled vectors, behind each the sizes of its image, (B, D), as the host encodes them."""
+        """Pooled vectors followed by the sizes of each image, (B, D), as the host encodes them."""
         pooled = [text.pooled_D for text in texts if text.pooled_D is not None]
         rows = [self._encoded_size(size, len(pooled[0])) for size in sizes]
         return torch.cat([self._placed(torch.stack(pooled)).float(), self._placed(torch.stack(rows))], dim=1)
@@ -161,7 +161,7 @@ class ComfyBaseModel:
         return encoded_1D[0, pooled_width:]
 
     def encode_text(self, captions: Sequence[str]) -> list[TextConditioning]:
-        """The host's own encoding (weights, long prompts, clip skip as set on the CLIP) of each caption."""
+        """The host's own encoding of each caption (weights, long prompts, clip skip as set on the CLIP)."""
         if self.clip is None:
             raise ValueError("clip is not connected: connect the CLIP of the checkpoint to encode captions.")
         texts = []
@@ -169,7 +169,7 @@ class ComfyBaseModel:
             out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
             pooled = out["pooled_output"] if self.family == "sdxl" else None
             texts.append(TextConditioning(out["cond"][0], None if pooled is None else pooled[0]))
-        if not self._is_text_trained:  # else the host loaded nothing
+        if not self._is_text_trained:  # otherwise the host loaded nothing
             self.refresh()
         return texts
 
@@ -181,7 +181,7 @@ class ComfyBaseModel:
         return latents.to("cpu", torch.float32).clone()
 
     def refresh(self) -> None:
-        """After the host ran another model: brings what trains back to its device and lets autograd see it again."""
+        """After the host ran another model: move the trained model back to its device and let autograd see it again."""
         if self._shared is None:
             return
         if not comfy.model_management.is_device_cpu(self.device):
@@ -190,7 +190,7 @@ class ComfyBaseModel:
         self._shared.refresh()
 
     def reclaim(self) -> None:
-        """After a picture: what was loaded for it leaves the device to what trains."""
+        """After a picture: unload what was loaded for it, in favor of the trained model."""
         if self._shared is not None:
             with torch.inference_mode():
                 give_device_to(self._trained)
@@ -198,7 +198,7 @@ class ComfyBaseModel:
 
     @contextmanager
     def training(self, is_text_trained: bool) -> Generator[None, None, None]:
-        """Inside, gradients flow through the loaded weights; after it the host's objects are as they were."""
+        """Context in which gradients flow through the loaded weights; afterwards the host's objects are as before."""
         clips = [self.clip] if is_text_trained and self.clip is not None else []
         self._trained = [self.model, *(clip.patcher for clip in clips)]
         with torch.inference_mode():
@@ -224,7 +224,7 @@ class ComfyBaseModel:
 
 @contextmanager
 def told_to_train(owners: Sequence[Any]) -> Generator[None, None, None]:
-    """Sets `in_training` where the host has it: it leaves out what has no gradient or works in place."""
+    """Set the host's `in_training` flag if it has one: it then avoids operations without gradients or in place."""
     before = [(owner, owner.in_training) for owner in owners if hasattr(owner, "in_training")]
     try:
         for owner, _ in before:
@@ -236,7 +236,7 @@ def told_to_train(owners: Sequence[Any]) -> Generator[None, None, None]:
 
 
 def give_device_to(patchers: Sequence[Any]) -> None:
-    """Loads these models and, where memory is a device's, moves all others off it: VAE and text encoders can wait."""
+    """Load these models and, on a device with its own memory, unload all others (VAE, text encoders)."""
     management = comfy.model_management
     device = patchers[0].load_device
     if not management.is_device_cpu(device):
@@ -246,9 +246,9 @@ def give_device_to(patchers: Sequence[Any]) -> None:
 
 
 def stack_contexts(contexts: Sequence[Tensor]) -> Tensor:
-    """(B, L, D) of contexts whose L may differ: each is repeated to the common length, as the host does.
+    """(B, L, D) of contexts with different L: each is repeated to the common length, as the host does.
 
-    Repeating all tokens alike leaves attention unchanged, padding would not.
+    Repeating all tokens equally leaves attention unchanged; padding would not.
     """
     length = math.lcm(*(context.shape[0] for context in contexts))
     return torch.stack([context.repeat(length // context.shape[0], 1) for context in contexts])

@@ -1,6 +1,6 @@
-"""How a card is set while training, and what of it is kept: the current device, exact sums, random generators.
+"""Settings of the GPU during training: current device, exact sums, random generators.
 
-On a processor there is nothing to set.
+Nothing is set for a CPU.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 WITH_GENERATORS = ("cuda", "xpu", "npu")
-"""Devices whose random state can be kept; another one's is not touched."""
+"""Devices whose random state can be saved; that of others is left alone."""
 
 
 def refuse_opaque(device: torch.device) -> None:
-    """Raises ValueError for DirectML, whose memory no other tensor can share."""
+    """Raise ValueError for DirectML, whose memory no other tensor can share."""
     if device.type == "privateuseone":
         raise ValueError(
             "model is on a DirectML device, on which nothing can be trained: its weights cannot be shared with "
@@ -24,10 +24,10 @@ def refuse_opaque(device: torch.device) -> None:
 
 @contextmanager
 def prepared_card(device: torch.device) -> Iterator[None]:
-    """Inside, the device is the current one, and products of halves are summed in float32; after it all is as before.
+    """Context in which the device is current and half-precision products are summed in float32.
 
-    Weights that stream in are ordered against the current device's work, and kernels of other libraries ask for it.
-    The host's --fast sums in float16, which gradients do not survive.
+    Streamed weights are ordered against the current device's work, and kernels of other libraries need it. The host's
+    --fast sums in float16, which gradients do not survive.
     """
     with _current(device), _exact_sums():
         yield
@@ -63,7 +63,7 @@ def _exact_sums() -> Iterator[None]:
 
 @contextmanager
 def kept_generators(device: torch.device) -> Iterator[None]:
-    """Leaves the random generators of the processor and of this device as they were; asks no other card."""
+    """Context that restores the random generators of the CPU and of this device; other GPUs are left alone."""
     if device.type not in WITH_GENERATORS:
         with torch.random.fork_rng(devices=[]):
             yield

@@ -1,7 +1,7 @@
-"""Gradient checkpointing: activations inside a block are computed again in backward instead of kept.
+"""Gradient checkpointing: activations inside a block are recomputed in the backward pass instead of kept.
 
-A coarse cut (the whole U-Net) saves nothing, because all of it is recomputed, and kept, at once. `on` cuts where much
-is saved for little time; `finer` cuts the rest too, and transformers once more inside their own recomputation.
+Checkpointing the whole U-Net would save nothing, since all of it is recomputed, and kept, at once. `on` checkpoints
+blocks that save much for little time; `finer` adds the others, and each transformer block within them.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,18 +21,18 @@ def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
-        # No draw of a network uses the global generator, so there is no random state to keep.
+        # Networks never draw from the global generator, so there is no random state to keep.
         return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
     return run
 
 
 def _blocks(denoiser: nn.Module, level: Checkpointing) -> list[nn.Module]:
-    """What keeps only its inputs.
+    """The blocks that keep only their inputs.
 
-    The widest residual blocks have most weights and fewest pixels: much to compute again for little memory, so that
-    `on` leaves them alone. A transformer of one block (SD1.5) is cut as a whole, with its projections; of one with
-    more (SDXL) each block is, since all of them together are a large part of the model.
+    The widest residual blocks have the most weights and the fewest pixels: much to recompute for little memory, so `on`
+    skips them. A transformer with one block (SD1.5) is checkpointed as a whole, with its projections; with more (SDXL),
+    each block is, since together they are a large part of the model.
     """
     found: list[nn.Module] = []
     widest = max((module.out_channels for module in denoiser.modules() if isinstance(module, ResBlock)), default=0)
@@ -53,7 +53,7 @@ def _blocks(denoiser: nn.Module, level: Checkpointing) -> list[nn.Module]:
 
 @contextmanager
 def checkpointed_blocks(denoiser: nn.Module, level: Checkpointing) -> Iterator[None]:
-    """Inside, blocks of the U-Net keep only their inputs for backward; with `off`, nothing changes."""
+    """Context in which blocks of the U-Net keep only their inputs for the backward pass; `off` changes nothing."""
     blocks = [] if level == "off" else _blocks(denoiser, level)
     try:
         for block in blocks:

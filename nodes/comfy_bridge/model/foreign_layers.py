@@ -1,8 +1,8 @@
-"""Linear layers and convolutions of other packs, whose weights only their own forward can read: GGUF, NF4 and the like.
+"""Linear layers and convolutions of other packs whose weights only their own forward can read: GGUF, NF4 and others.
 
-Their product is linear in its input whatever the weight is packed as. So its gradient is asked of the forward itself,
-once more in backward and at a zero input: neither the unpacked weight nor the input is kept meanwhile. Where an
-algorithm needs the weight, that is the gradient for every output alone.
+Their output is linear in the input, however the weight is packed. So the backward pass gets the gradient from the
+forward itself, run again with a zero input; neither the unpacked weight nor the input is kept in between. An algorithm
+that needs the weight gets it as the gradient of each output.
 
 Shapes: N rows, O out, I in, K kernel rows and columns.
 """
@@ -23,7 +23,7 @@ WAY_OUT = "load a model with the host's own Load Checkpoint or Load Diffusion Mo
 
 
 def is_foreign(module: nn.Module) -> bool:
-    """Whether another pack's code computes a layer, or holds its weight in a kind of tensor of its own."""
+    """Whether another pack's code computes a layer, or its weight is a special tensor class."""
     functions = (getattr(type(module), name, None) for name in ("forward", "forward_comfy_cast_weights"))
     if any(not _is_known(function) for function in functions if function is not None):
         return True
@@ -36,7 +36,7 @@ def _is_known(function: Any) -> bool:
 
 
 def is_product(module: nn.Module) -> bool:
-    """Whether a layer is one that an adapter can stand beside by its input and output alone."""
+    """Whether a layer's input and output are all that an adapter beside it needs."""
     return is_linear(module) or isinstance(module, nn.Conv2d)
 
 
@@ -46,7 +46,7 @@ def name_of(module: nn.Module) -> str:
 
 
 class ForeignProduct(torch.autograd.Function):
-    """A layer's own forward; nothing is kept for the backward pass but the shape of x."""
+    """A layer's own forward; keeps only the shape of x for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
@@ -57,16 +57,16 @@ class ForeignProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
-        """The gradient of x, by the forward once more."""
+        """The gradient of x, by running the forward again."""
         shape, dtype, device = ctx.like
         return input_gradient(ctx.run, torch.zeros(shape, dtype=dtype, device=device), grads[0]), None
 
 
 def input_gradient(forward: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> Tensor:
-    """Gradient of a forward's input at x for the gradient of its output.
+    """Gradient of a forward with respect to x, for the gradient of its output.
 
     Raises:
-        RuntimeError: The forward has none.
+        RuntimeError: The forward is not differentiable.
     """
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone().requires_grad_()
@@ -95,7 +95,7 @@ def read_weight(module: nn.Module, device: torch.device) -> Tensor:
 
 
 def read_bias(module: nn.Module, device: torch.device) -> Tensor:
-    """Bias of a foreign layer, (O,): what it makes of nothing."""
+    """Bias of a foreign layer, (O,): its output for a zero input."""
     forward = own_forward(module)
     with torch.no_grad(), torch.inference_mode(False):
         if isinstance(module, nn.Conv2d):
@@ -106,7 +106,7 @@ def read_bias(module: nn.Module, device: torch.device) -> Tensor:
 
 
 def _inner_place(module: nn.Conv2d) -> tuple[list[int], list[int], list[slice]]:
-    """Rows and columns: of an output that sees no padding, the image's size for it, and what it sees of the image."""
+    """Rows and columns: of an output without padding in view, of the image that contains it, and of its view."""
     assert not isinstance(module.padding, str)
     place, sides, windows = [], [], []
     for size, step, padding, spread in zip(

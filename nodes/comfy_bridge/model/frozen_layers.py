@@ -1,11 +1,11 @@
-"""Backward through layers whose weight is not kept in the number format it computes in.
+"""Backward passes through layers whose weight is cast or dequantized in every forward.
 
-Where weights are quantized, in another half format, or held outside the device, the host casts each for the moment of
-its layer. Autograd would keep every cast weight until backward: a second copy of the model, and with weights streamed
-in, memory that is reused meanwhile. Here the weight is cast again in backward and nothing of it is kept.
+If weights are quantized, in another half format, or outside the device, the host casts each one while its layer runs.
+Autograd would keep every cast weight until the backward pass: a second copy of the model, and, with streamed weights,
+memory that is reused meanwhile. Here the weight is cast again in the backward pass and nothing is kept.
 
-The host's product of a quantized layer rounds its input too, which has no gradient: here the plain weight is used, for
-every loss alike. Pictures drawn meanwhile are the host's own.
+The host's product of a quantized layer also rounds its input, which has no gradient: here the plain weight is used, for
+every loss. Pictures drawn during training use the host's own product.
 
 Shapes: O out, I in, K kernel.
 """
@@ -33,7 +33,7 @@ class _FrozenLinear(torch.autograd.Function):
         ctx.module = module
         with plain_weights(module, x) as (weight_OI, bias_O):
             output = F.linear(x, weight_OI, bias_O)
-        # With a batch dimension the product is a view, which an adapter could not add to in place.
+        # With a batch dimension the product is a view, which adapters could not add to in place.
         return torch.ops.aten._unsafe_view(output, output.shape)
 
     @staticmethod
@@ -52,7 +52,7 @@ class _FrozenConv2d(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
         module = ctx.module
-        # Only the size of the input is asked for; an expanded element stands for it.
+        # Only the size of the input is needed, so an expanded element replaces it.
         stand_in = grads[0].new_empty(1).expand(ctx.size)
         with plain_weights(module, grads[0]) as (weight_OIKK, _):
             grad_x, _, _ = torch.ops.aten.convolution_backward(
@@ -63,7 +63,7 @@ class _FrozenConv2d(torch.autograd.Function):
 
 
 PLAIN_FORWARDS = (disable_weight_init.Linear.forward, disable_weight_init.Conv2d.forward)
-"""Of the host's layers that, unless they cast, are torch's own."""
+"""Forwards of the host's layers that are torch's own unless they cast."""
 
 
 class _FrozenForward:
@@ -82,7 +82,7 @@ class _FrozenForward:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._is_replaced:
-            return self._forward(x).clone()  # another node may keep its output, and adapters add to it in place
+            return self._forward(x).clone()  # another node may keep its output, while adapters add to it in place
         if self._is_foreign:
             return ForeignProduct.apply(x, self._forward) if is_product(self._module) else self._forward(x)
         is_hosts_turn = torch.is_inference_mode_enabled() or not is_quantized(self._module.weight)
@@ -94,7 +94,7 @@ class _FrozenForward:
         return self._forward(x) if tensors is None else layer_product(x, *tensors, None)
 
     def plain_tensors(self) -> PlainTensors | None:
-        """Weight and bias of a linear layer or convolution that the host multiplies with as they are."""
+        """Weight and bias of a linear layer or convolution, if the host multiplies with them as they are."""
         module = self._module
         if not self._is_plain or needs_cast(module):
             return None
@@ -104,12 +104,12 @@ class _FrozenForward:
 
 
 def _pads_with_zeros(module: nn.Conv2d) -> bool:
-    """Nodes for seamless pictures set another mode, or patch what pads, of the layer or of torch's class."""
+    """Whether the padding is zeros: nodes for seamless pictures change the mode, or patch the padding."""
     return module.padding_mode == "zeros" and module._conv_forward.__module__ == "torch.nn.modules.conv"
 
 
 def _frozen(module: nn.Module, forward: Callable[..., Tensor]) -> _FrozenForward | None:
-    """A forward that keeps no cast weight while the host casts it, or None for a kind of layer that is never cast."""
+    """A forward that keeps no cast weight, or None for kinds of layer that are never cast."""
     frozen: Callable[[Tensor], Tensor]
     if is_linear(module):
         frozen = partial(_apply, _FrozenLinear, module)
@@ -129,7 +129,7 @@ def _apply(function: type[torch.autograd.Function], module: nn.Module, x: Tensor
 
 
 def _norm_weights(module: nn.Module, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Weight and bias in the input's type, as copies that may outlive the layer; they are small."""
+    """Weight and bias in the input's dtype, as small copies that may outlive the layer."""
     if module.weight is None:
         return None, None
     with plain_weights(module, x) as (weight, bias):
@@ -145,7 +145,7 @@ def _layer_norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
 
 
 def needs_cast(module: Any) -> bool:
-    """Whether the host makes another tensor of the layer's weight in every forward."""
+    """Whether the host creates another tensor from the layer's weight in every forward."""
     if is_quantized(module.weight) or (is_linear(module) and not isinstance(module, nn.Linear)):
         return True
     return bool(module.comfy_cast_weights or module.weight_function or module.bias_function)
@@ -153,7 +153,7 @@ def needs_cast(module: Any) -> bool:
 
 @contextmanager
 def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
-    """Inside, layers whose weight is cast keep nothing of it for backward."""
+    """Context in which layers with a cast weight keep nothing of it for the backward pass."""
     changed: list[tuple[nn.Module, Any]] = []
     try:
         for module in root.modules():
@@ -166,5 +166,5 @@ def frozen_layers(root: nn.Module) -> Generator[None, None, None]:
     finally:
         for module, own in changed:
             module.__dict__.pop("forward", None)
-            if own is not None:  # another node's
+            if own is not None:  # another node's forward
                 module.forward = own

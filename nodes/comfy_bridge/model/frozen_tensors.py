@@ -1,8 +1,7 @@
-"""Weights as a MODEL or CLIP of the graph computes with them, whatever patches lie on the shared modules right now.
+"""Weights as a MODEL or CLIP of the graph computes with them, whichever patches are on the shared modules now.
 
-Every clone of a model shares its modules. Its own patches are in them only while it is the one that is loaded, and
-where memory is short or streamed the host keeps them apart even then and lays them over a weight for the moment of its
-layer.
+Clones of a model share its modules. A clone's patches are applied to them only while it is the loaded one; if memory is
+short or weights are streamed, the host keeps patches apart and applies them to each weight while its layer runs.
 """
 
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ class FrozenTensors:
 
     @torch.no_grad()
     def __call__(self, module: nn.Module, name: str) -> Tensor:
-        """The tensor with the patches of its patcher, on any device; not to be changed."""
+        """The tensor with its patcher's patches, on any device; must not be changed."""
         patcher, path = self._places[id(module)]
         if is_product(module) and is_foreign(module):
             return _read(module, name, patcher)
@@ -43,7 +42,7 @@ class FrozenTensors:
 
 
 def patched_weight(weight: Tensor, convert: Any, patches: list[Any], key: str) -> Tensor:
-    """A weight with patches on it, a new float32 tensor on the CPU."""
+    """A weight with patches applied, as a new float32 tensor on the CPU."""
     full = weight.to(torch.float32)
     full = convert(full, inplace=False) if convert else full
     full = (full.dequantize() if is_quantized(full) else full).to("cpu", torch.float32, copy=True)
@@ -51,7 +50,7 @@ def patched_weight(weight: Tensor, convert: Any, patches: list[Any], key: str) -
 
 
 def _read(module: nn.Module, name: str, patcher: Any) -> Tensor:
-    """Of a layer that only its own forward can read, which works where the host has loaded it."""
+    """For a layer that only its own forward can read, which works where the host has loaded it."""
     if patcher.model.current_weight_patches_uuid != patcher.patches_uuid:
         with torch.inference_mode():
             comfy.model_management.load_models_gpu([patcher])
@@ -76,7 +75,7 @@ def _computed(patcher: Any, key: str) -> Tensor:
     patches = patcher.patches.get(key)
     if not patches:
         return weight
-    # Rounded as the host rounds what it loads: the same bits before the model is loaded as after it.
+    # Rounded as the host rounds loaded weights: the same bits before and after loading.
     patched, seed = patched_weight(weight, convert, patches, key), string_to_seed(key)
     if store is not None:  # which packs it again
         return store(patched, inplace_update=False, seed=seed, return_weight=True)

@@ -1,7 +1,7 @@
-"""Digests of the weights that a MODEL, CLIP or VAE stands for, quick enough for every queue.
+"""Digests of the weights of a MODEL, CLIP or VAE, fast enough for every queue.
 
-Reading all of a 7 GB checkpoint would cost seconds. From each tensor a fixed set of values spread over it is read
-instead, with name, shape and type; fine-tuning and merging change nearly every value, so another model shows at once.
+Reading all of a 7 GB checkpoint would take seconds. Instead, a fixed set of values spread over each tensor is hashed,
+with name, shape and dtype; fine-tuning and merging change almost every value, so another model is always noticed.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ from .plain_weights import is_quantized
 
 VALUES_PER_TENSOR = 64
 NOT_IN_FILES = frozenset({"clip_l.transformer.text_projection.weight", "clip_l.logit_scale", "clip_g.logit_scale"})
-"""Weights that no picture depends on and SD1.5 and SDXL checkpoints leave out: the host makes them of memory as it
-finds it, other values at each load."""
+"""Weights that pictures do not depend on and SD1.5 and SDXL checkpoints lack.
+
+The host allocates them without initialization, so their values differ at each load.
+"""
 
 
 def _sample(tensor: Tensor) -> bytes:
@@ -30,13 +32,13 @@ def _sample(tensor: Tensor) -> bytes:
 
 
 def _add(digest: Any, name: str, tensor: Tensor) -> None:
-    if is_traceable_wrapper_subclass(tensor):  # a packed tensor is what it is made of
+    if is_traceable_wrapper_subclass(tensor):  # a packed tensor is hashed by its parts
         names, rest = tensor.__tensor_flatten__()
         digest.update(repr(rest).encode())
         for inner in names:
             _add(digest, f"{name}.{inner}", getattr(tensor, inner))
         return
-    with torch._C.DisableTorchFunctionSubclass():  # another pack's kind of tensor may tell another size
+    with torch._C.DisableTorchFunctionSubclass():  # another pack's tensor class may report another size
         digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())
         if tensor.numel() and not tensor.is_meta:
             digest.update(_sample(tensor))
@@ -56,13 +58,13 @@ def _add_patch(digest: Any, value: Any) -> None:
 
 
 def _weights(patcher: Any) -> dict[str, Tensor]:
-    """The unpatched weights by name, packed ones by what a file holds of them.
+    """The unpatched weights by name; packed ones by what files store of them.
 
     Raises:
-        ValueError: Values lie where only another pack's code finds them.
+        ValueError: Only another pack's code can find the values.
     """
     weights = {name: _with_values(patcher.model, name, tensor) for name, tensor in patcher.model.state_dict().items()}
-    for name, module in patcher.object_patches_backup.items():  # what a loaded clone's patch stands in place of
+    for name, module in patcher.object_patches_backup.items():  # what a loaded clone's patch replaced
         if isinstance(module, nn.Module):
             weights = {key: tensor for key, tensor in weights.items() if not key.startswith(f"{name}.")}
             weights |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
@@ -75,14 +77,14 @@ def _weights(patcher: Any) -> dict[str, Tensor]:
 
 
 def _with_values(model: nn.Module, name: str, tensor: Tensor) -> Tensor:
-    """A tensor of the state dict; the module's own where other packs put one without values in its place."""
+    """A tensor of the state dict, or the module's own if another pack put one without values in its place."""
     if not tensor.is_meta or name in NOT_IN_FILES:
         return tensor
     path, _, leaf = name.rpartition(".")
     module = dict(model.named_modules()).get(path)
     own = getattr(module, leaf, None)
     if module is None or not isinstance(own, Tensor):
-        return tensor  # no weight: such packs add entries to tell how much memory they need
+        return tensor  # not a weight: such packs add entries to report how much memory they need
     if own.is_meta and (is_foreign(module) or not getattr(comfy.memory_management, "aimdo_enabled", False)):
         raise ValueError(
             f"the weight {name} ({name_of(module)}) is not in memory, so that this model cannot be told from others; "
@@ -92,7 +94,7 @@ def _with_values(model: nn.Module, name: str, tensor: Tensor) -> Tensor:
 
 
 def patcher_key(patcher: Any) -> str:
-    """Digest of a ModelPatcher: its unpatched weights, the patches laid over them, and its sampling."""
+    """Digest of a ModelPatcher: its unpatched weights, its patches, and its sampling."""
     digest = hashlib.blake2b(digest_size=16)
     with torch.inference_mode():
         for name, weight in sorted(_weights(patcher).items()):
@@ -105,7 +107,7 @@ def patcher_key(patcher: Any) -> str:
         if sampling is not None:
             digest.update(type(sampling).__mro__.__repr__().encode())
             _add(digest, "sigmas", sampling.sigmas)
-            if hasattr(sampling, "multiplier"):  # of rectified flow: what the denoiser is told of σ
+            if hasattr(sampling, "multiplier"):  # for rectified flow: the times that the denoiser gets for σ
                 digest.update(f"multiplier {sampling.multiplier}".encode())
     return digest.hexdigest()
 
@@ -121,7 +123,7 @@ def clip_key(clip: Any) -> str:
 
 
 def tensors_key(tensors: Mapping[str, Tensor]) -> str:
-    """Digest of a LoRA's tensors, every value included: they are small."""
+    """Digest of a LoRA's tensors with every value, since they are small."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())

@@ -1,4 +1,4 @@
-"""What is found out of a base model's layers before anything long begins: whether each can be trained through."""
+"""Checks before a run that each kind of layer of a base model can be trained through."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +13,12 @@ from .plain_weights import dequantized, is_quantized
 from .shared_weights import weights_for_autograd
 
 TOLERANCE = 0.02
-"""Relative error of a foreign layer's gradient: half precision and rounded inputs stay below, wrong ones do not."""
+"""Relative error of a foreign layer's gradient: half precision and rounded inputs stay below it."""
 
 
 def checkpoint_name(model: Any) -> str | None:
-    """File name of the checkpoint a MODEL was loaded from, where the host knows it."""
-    init = getattr(model, "cached_patcher_init", None)  # hosts older than this attribute do not know
+    """File name of the checkpoint that a MODEL was loaded from, if the host knows it."""
+    init = getattr(model, "cached_patcher_init", None)  # older hosts lack this attribute
     path = init[1][0] if init and init[1] and isinstance(init[1][0], str) else None
     return Path(path).name if path else None
 
@@ -29,10 +29,10 @@ def has_foreign_layers(root: nn.Module) -> bool:
 
 
 def check_layers(root: nn.Module, name: str, device: torch.device) -> None:
-    """Tries one layer of each kind in a part of the base model. `name` is the part's, for messages.
+    """Test one layer of each kind in a part of the base model. `name` is the part's, for messages.
 
     Raises:
-        ValueError: A layer is of a kind that cannot be trained through; names it, its class and its package.
+        ValueError: A kind of layer cannot be trained through; names the layer, its class and its package.
     """
     seen: set[object] = set()
     for path, module in root.named_modules():
@@ -46,7 +46,7 @@ def check_layers(root: nn.Module, name: str, device: torch.device) -> None:
 
 
 def _kind(module: Any) -> object | None:
-    """What tells one kind of unusual layer from another; None of a layer that is the host's or torch's usual one."""
+    """Key of a kind of unusual layer; None for the usual layers of the host and torch."""
     weight = getattr(module, "weight", None)
     if is_quantized(weight):
         return type(module), getattr(weight, "_layout_cls", None)
@@ -63,14 +63,14 @@ def _is_leaf_with_weights(module: nn.Module) -> bool:
 
 
 def _why_not(module: Any, device: torch.device) -> str:
-    """Why a layer cannot be trained through; empty where it can."""
+    """Why a layer cannot be trained through; empty if it can."""
     try:
         if is_product(module) and is_foreign(module):
             return _gradient_fault(module, device)
         if is_quantized(module.weight):
             dequantized(module, module.weight, torch.float32)
             return ""
-    except Exception as error:  # of another pack's code, anything
+    except Exception as error:  # other packs' code may raise anything
         return f"cannot be computed with: {type(error).__name__}: {error}"
     if isinstance(module, nn.Embedding) or is_adaptable(module):
         return ""
@@ -78,7 +78,7 @@ def _why_not(module: Any, device: torch.device) -> str:
 
 
 def _gradient_fault(module: Any, device: torch.device) -> str:
-    """Compares the gradient with what a changed input changes, which for a linear map is the same."""
+    """Compare the gradient with the effect of a changed input, which for a linear map must agree."""
     source = torch.Generator().manual_seed(0)
     sizes = (2, module.in_channels, 8, 8) if isinstance(module, nn.Conv2d) else (2, module.in_features)
     x = torch.randn(sizes, generator=source).to(device)

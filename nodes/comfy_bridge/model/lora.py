@@ -1,8 +1,8 @@
-"""LoRAs on MODEL and CLIP through the host's own patches, with strengths by part and block.
+"""Applies LoRAs to MODEL and CLIP through the host's own patches, with strengths by part and block.
 
-What the host reads is left to its adapters, so plain strengths give exactly the core loader's weights. What it cannot
-read (IA3, Tucker GLoRA, ...) is computed by `training.tools.deltas`; on request also what it reads differently from
-how it was trained: DoRA by rows, OFT and BOFT with a constraint or rescaling or at other strengths than 1.
+What the host can read is left to its adapters, so plain strengths give exactly the core loader's weights. What it
+cannot read (IA3, Tucker GLoRA, ...) is computed by `training.tools.deltas`; on request also what it reads differently
+from training: DoRA by rows, OFT and BOFT with a constraint, rescaling or strengths other than 1.
 """
 
 import logging
@@ -43,12 +43,13 @@ class _HostModule:
 def apply_lora(
     model: Any, clip: Any, lora: Mapping[str, Tensor], strengths: Strengths, *, as_trained: bool = False
 ) -> tuple[Any, Any]:
-    """MODEL and CLIP with the LoRA patched in; either may be None. The ones that came in stay as they are.
+    """MODEL and CLIP with the LoRA patched in; either may be None. The inputs are not changed.
 
-    `as_trained` computes all algorithms that the host reads differently by their own formulas.
+    `as_trained` computes every algorithm that the host reads differently by its own formula.
 
     Raises:
-        ValueError: The LoRA fits neither, is for the other family or holds NaN, or a block weight is for the other one.
+        ValueError: The LoRA matches neither, is for the other family or contains NaN, or a block weight is for the
+            other family.
     """
     family = family_of(model, clip)
     _check_family(lora, family)
@@ -71,7 +72,7 @@ def family_of(model: Any, clip: Any) -> ModelFamily:
     """Family of the MODEL, else of the CLIP.
 
     Raises:
-        ValueError: Neither is given, or the model is none of SD1.5 and SDXL.
+        ValueError: Neither is given, or the model is neither SD1.5 nor SDXL.
     """
     if model is not None:
         return model_family(model)
@@ -81,12 +82,12 @@ def family_of(model: Any, clip: Any) -> ModelFamily:
 
 
 def kohya_tensors(lora: Mapping[str, Tensor], model: Any = None) -> dict[str, Tensor]:
-    """Any LORA_MODEL under kohya's names, on the CPU; the model tells the family where the tensors do not.
+    """Any LORA_MODEL under kohya's names, on the CPU; the model tells the family if the tensors do not.
 
-    Core's trainer gives its tensors on the card, a file on the CPU: what computes with both needs one place.
+    Core's trainer outputs tensors on the GPU, files are read to the CPU; code that uses both needs one device.
 
     Raises:
-        ValueError: It is for the other family, or nothing tells which.
+        ValueError: It is for the other family, or the family is unknown.
     """
     if model is not None:
         _check_family(lora, model_family(model))
@@ -95,7 +96,7 @@ def kohya_tensors(lora: Mapping[str, Tensor], model: Any = None) -> dict[str, Te
 
 
 def _check_family(lora: Mapping[str, Tensor], family: ModelFamily) -> None:
-    """Some modules of both families have the same names and shapes: they would be changed by what is not theirs."""
+    """Refuse LoRAs for the other family: some modules have equal names and shapes, so they would be changed wrongly."""
     found = known_family(lora)
     if found not in (None, family):
         raise ValueError(f"lora: it is for {found}, the model is {family}; choose one made for this model")
@@ -107,7 +108,7 @@ def lora_family(tensors: Mapping[str, Tensor], model: Any = None) -> ModelFamily
 
 
 def key_map(model: Any, clip: Any) -> dict[str, str]:
-    """Host key of the weight by every module name the host's loader knows, for what is given."""
+    """Host key of the weight by every module name that the host's loader knows, for the given models."""
     keys: dict[str, Any] = {}
     if model is not None:
         keys = comfy.lora.model_lora_keys_unet(model.model, keys)
@@ -118,7 +119,7 @@ def key_map(model: Any, clip: Any) -> dict[str, str]:
 
 
 def _kohya_text_keys(clip: Any) -> dict[str, str]:
-    """Host key by kohya's name for all weights of the text encoders; the host knows those of their layers alone."""
+    """Host key by kohya's name for all weights of the text encoders; the host knows those of their layers only."""
     keys, found = clip.cond_stage_model.state_dict(), {}
     parts: tuple[tuple[PartName, str], ...] = (("text_encoder", "clip_l."), ("text_encoder_2", _BOTH_CLIPS))
     for part, prefix in parts:
@@ -132,7 +133,7 @@ def _kohya_text_keys(clip: Any) -> dict[str, str]:
 
 
 def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> list[_HostModule]:
-    """Names the host knows stay; the others are brought to kohya's. What fits nothing is logged."""
+    """Keep names that the host knows and convert the others to kohya's. Modules without a match are logged."""
     direct: dict[str, dict[str, Tensor]] = {}
     others: dict[str, Tensor] = {}
     for raw, tensor in lora.items():
@@ -178,7 +179,7 @@ def _part_and_path(key: str) -> tuple[PartName, str]:
 
 
 def _patches(modules: list[_HostModule], as_trained: bool) -> dict[str, Any]:
-    """The host's own patches for what it reads, ours for the rest."""
+    """The host's own patches for what it can read, ours for the rest."""
     ours = [module for module in modules if _is_ours(module.parts, as_trained)]
     theirs = [module for module in modules if not _is_ours(module.parts, as_trained)]
     tensors = join_modules({module.name: module.parts for module in theirs})
@@ -204,9 +205,9 @@ def _is_ours(parts: Parts, as_trained: bool) -> bool:
 
 
 class ChangeByFormula(WeightAdapterBase):
-    """A change of one weight by the formulas of `training.tools.deltas`, at a strength that scales it linearly.
+    """A change of one weight by the formulas of `training.tools.deltas`, scaled linearly by a strength.
 
-    `weights` is (suffixes, tensors): the host moves the tensors of such tuples between devices by itself.
+    `weights` is (suffixes, tensors): the host moves the tensors of such tuples between devices.
     """
 
     name = "bakery"
@@ -226,9 +227,9 @@ class ChangeByFormula(WeightAdapterBase):
         intermediate_dtype: torch.dtype = torch.float32,
         original_weight: Any = None,
     ) -> Tensor:
-        """The changed weight, in place where the type allows, as the host's adapters do it."""
+        """The changed weight, in place if the dtype allows, as the host's adapters do."""
         suffixes, tensors = self.weights
-        # In float32 whatever the host asks for: halves have no solver and lose a norm by rows.
+        # In float32 whatever the host asks for: half precision has no solver and loses a norm by rows.
         precise = weight.to(torch.float32)
         moved = (tensor.to(weight.device) for tensor in tensors)
         change = delta_weight(dict(zip(suffixes, moved, strict=True)), precise)

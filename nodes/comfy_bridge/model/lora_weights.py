@@ -23,10 +23,10 @@ _PARTS: tuple[tuple[PartName, str], ...] = (
 
 
 class HostWeights:
-    """Patched weights of what the graph calls MODEL and CLIP; either may be None."""
+    """Patched weights of a MODEL and a CLIP; either may be None."""
 
     def __init__(self, model: Any, clip: Any) -> None:
-        """Only names are read now."""
+        """Reads only the names."""
         self.family: ModelFamily = family_of(model, clip)
         self._patches: dict[str, Any] = {}
         for patcher in (model, None if clip is None else clip.patcher):
@@ -43,7 +43,7 @@ class HostWeights:
         return list(self._keys)
 
     def __call__(self, name: str) -> Tensor | None:
-        """The weight with all patches on it, float32 on the CPU; None where there is no such module."""
+        """The weight with all patches, float32 on the CPU; None if there is no such module."""
         if name not in self._keys:
             return None
         key = self._keys[name]
@@ -94,5 +94,5 @@ def weight_pairs(original: HostWeights, tuned: HostWeights, settings: ExtractSet
 
 
 def weight_source(model: Any, clip: Any) -> Callable[[str], Tensor | None] | None:
-    """Base weights for changes that depend on them, or None where nothing is connected."""
+    """Base weights for changes that depend on them, or None if nothing is connected."""
     return None if model is None and clip is None else HostWeights(model, clip)

@@ -1,4 +1,4 @@
-"""What a MODEL of the graph is: its family, how it samples, and which patches lie on it."""
+"""Facts about a MODEL of the graph: its family, its sampling, and its patches."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +13,9 @@ from ....training.objective.schedule import flow_shares
 
 NUM_TIMESTEPS = 1000
 TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
-"""Where the host's TorchCompileModel leaves its options, in the MODEL's."""
+"""Where the host's TorchCompileModel stores its options, in the MODEL's."""
 COMPILE_WRAPPER = "torch.compile"
-"""Key of what it wraps the model in."""
+"""Key of the wrapper it sets on the model."""
 
 
 def model_family(model: Any) -> ModelFamily:
@@ -36,9 +36,9 @@ def model_family(model: Any) -> ModelFamily:
 
 
 def known_prediction_type(model: Any) -> PredictionType | None:
-    """What the denoiser predicts, read from the MODEL's sampling (patches such as ModelSamplingDiscrete included).
+    """What the denoiser predicts, by the MODEL's sampling (patches such as ModelSamplingDiscrete included).
 
-    None where it is neither noise nor v nor the velocity of rectified flow (ModelSamplingSD3, ModelSamplingAuraFlow).
+    None if it is neither noise nor v nor the velocity of rectified flow (ModelSamplingSD3, ModelSamplingAuraFlow).
     """
     sampling = model.get_model_object("model_sampling")
     is_other = isinstance(sampling, (comfy.model_sampling.EDM, comfy.model_sampling.X0))
@@ -51,7 +51,7 @@ def known_prediction_type(model: Any) -> PredictionType | None:
 
 
 def prediction_type(model: Any) -> PredictionType:
-    """The same, for a model that is to be trained: others are refused."""
+    """The same for a model to be trained; other predictions are refused."""
     found = known_prediction_type(model)
     if found is not None:
         return found
@@ -64,9 +64,9 @@ def prediction_type(model: Any) -> PredictionType:
 
 
 def refuse_bypass(patcher: Any) -> None:
-    """Raises ValueError for a LoRA that the host computes beside the layers instead of in their weights.
+    """Raise ValueError for a LoRA that the host computes beside the layers instead of in their weights.
 
-    It takes the layers' forwards, as training does, and is in no weight that could be compared.
+    It replaces the layers' forwards, as training does, and is not part of any weight that could be compared.
     """
     if "bypass_lora" in patcher.injections:
         raise ValueError(
@@ -82,7 +82,7 @@ def signal_shares(model: Any) -> Tensor:
 
 
 def model_times(model: Any) -> Tensor:
-    """What the denoiser is told of each timestep, float32, (1000,): its number; of rectified flow σ times a factor."""
+    """The denoiser's time for each timestep, float32, (1000,): its index; for rectified flow σ times a factor."""
     if known_prediction_type(model) != "flow":
         return torch.arange(NUM_TIMESTEPS, dtype=torch.float32)
     sampling = model.get_model_object("model_sampling")
@@ -93,7 +93,7 @@ def noise_levels(model: Any) -> Tensor:
     """Sigma of every timestep, float64, (1000,), as the MODEL samples with (patches included).
 
     Raises:
-        ValueError: It has fewer: then timesteps are no indices of noise levels.
+        ValueError: It has fewer, so that timesteps are not indices of noise levels.
     """
     sampling = model.get_model_object("model_sampling")
     sigmas = sampling.sigmas.detach().cpu().double()  # in this order: not every device has float64
@@ -108,24 +108,24 @@ def noise_levels(model: Any) -> Tensor:
 
 
 def ends_in_noise(alphas_cumprod_T: Tensor) -> bool:
-    """Zero-terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it."""
+    """Zero terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it."""
     return bool(alphas_cumprod_T[-1] < 1e-6)
 
 
 def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str:
-    """What the model was found to predict: a merge's file may not say so, and then it is read as epsilon."""
+    """What the model was found to predict: a merge's file may not say so, and then it loads as epsilon."""
     is_zero = prediction != "flow" and ends_in_noise(alphas_cumprod_T)
     return f"model predicts {prediction}{', zero-terminal SNR' if is_zero else ''}"
 
 
 def sampling_note(model: Any) -> str:
-    """That patches which change how pictures are drawn are not trained with, by their names; empty without any."""
+    """A note that sampling patches are not part of training, by name; empty without any."""
     names = sorted(set(_sampling_patches(model)))
     return f"patches for sampling are not trained with: {', '.join(names)}" if names else ""
 
 
 def _sampling_patches(model: Any) -> Iterator[str]:
-    """Names of functions that the host's sampling calls and a plain pass through the U-Net does not."""
+    """Names of functions that the host's sampling calls but a plain pass through the U-Net does not."""
     options = dict(model.model_options)
     inner = options.pop("transformer_options", {})
     for group in ("patches", "patches_replace"):
@@ -141,7 +141,7 @@ def _has_function(value: Any) -> bool:
 
 
 def clip_skip(clip: Any, family: ModelFamily) -> int | None:
-    """Last hidden layers of the text encoders left out, 1 = none: as set on the CLIP, else the host's own."""
+    """Last hidden layers of the text encoders that are skipped, 1 = none; the host's default if not set."""
     if clip is None:
         return None
     return {"sd15": 1, "sdxl": 2}[family] if clip.layer_idx is None else abs(clip.layer_idx)

@@ -1,4 +1,4 @@
-"""A layer's weight as a plain tensor for the moment of its product: cast, dequantized, patched, and let go.
+"""A layer's weight as a plain tensor while its product is computed: cast, dequantized, patched, then released.
 
 Shapes: O out, I in, K kernel.
 """
@@ -13,14 +13,14 @@ from torch import Tensor
 
 
 def is_quantized(tensor: Any) -> bool:
-    """Whether a tensor is one of the host's that hold packed numbers and their scales."""
+    """Whether a tensor is one of the host's packed tensors with scales."""
     return hasattr(tensor, "_qdata")
 
 
 def dequantized(module: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """The weight that a layer multiplies with, from the packed one; others as they are.
+    """The weight that a layer multiplies with, unpacked if it is packed.
 
-    What smooths the input before the product (AWQ's `pre_quant_scale`, one number a column) is in it.
+    Includes AWQ's `pre_quant_scale`, a factor per column that smooths the input before the product.
     """
     if is_quantized(weight):
         weight = weight.dequantize().to(dtype)
@@ -30,7 +30,7 @@ def dequantized(module: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def plain_weights(module: Any, like: Tensor) -> Generator[tuple[Tensor, Tensor | None], None, None]:
-    """Weight and bias in the type and on the device of a layer's input; the host takes them back afterwards."""
+    """Weight and bias with the dtype and device of a layer's input; the host gets them back afterwards."""
     weight, bias, stream = cast_bias_weight(module, like, offloadable=True)
     try:
         yield dequantized(module, weight, like.dtype), bias

@@ -1,8 +1,9 @@
-"""Autograd over the weights the host has loaded, without copying them.
+"""Lets autograd use the weights the host has loaded, without copying them.
 
-ComfyUI loads weights under `inference_mode`; autograd refuses such tensors. A normal tensor can share their storage,
-so parameters and buffers are rebound to such views while training, and to inference tensors over the same memory
-afterwards. The tensors that were replaced are not kept: a weight that the host moves meanwhile must free its old place.
+ComfyUI loads weights under `inference_mode`, and autograd refuses such tensors. A normal tensor can share their
+storage, so parameters and buffers are rebound to such views during training, and to inference tensors over the same
+memory afterwards. The replaced tensors are not kept, so that a weight that the host moves meanwhile frees its old
+memory.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -23,7 +24,7 @@ def shared_view(tensor: Tensor) -> Tensor:
 
 
 def is_for_autograd(tensor: Tensor) -> bool:
-    """Whether backward may keep the tensor. One that was moved from an inference tensor looks normal, but is not."""
+    """Whether autograd may keep the tensor. One moved from an inference tensor looks normal, but is not."""
     if tensor.is_inference():
         return False
     try:
@@ -33,21 +34,21 @@ def is_for_autograd(tensor: Tensor) -> bool:
 
 
 class SharedWeights:
-    """Weights of some modules, seen by autograd while a run goes on."""
+    """Weights of some modules, usable by autograd while a run trains."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self._modules = tuple(modules)
         self._rebound: dict[tuple[int, str], dict[str, Any]] = {}
 
     def refresh(self) -> None:
-        """Rebinds whatever autograd cannot keep; again after every call into the host that may have moved weights."""
+        """Rebind what autograd cannot keep; needed after every call into the host that may move weights."""
         for owner, name, tensor in self._tensors():
             if not is_for_autograd(tensor):
                 owner[name] = _rebound(tensor)
                 self._rebound[id(owner), name] = owner
 
     def restore(self) -> None:
-        """Gives the host inference tensors again, over the memory where the weights lie now."""
+        """Give the host inference tensors again, over the weights' current memory."""
         with torch.inference_mode():
             for (_, name), owner in self._rebound.items():
                 if owner.get(name) is not None:
@@ -59,19 +60,19 @@ class SharedWeights:
             for module in root.modules():
                 for owner in (module._parameters, module._buffers):
                     for name, tensor in list(owner.items()):
-                        # A wrapper has its storage inside; the host computes with it by functions of its own.
+                        # A wrapper contains its storage; the host computes with it by its own functions.
                         if tensor is not None and not (is_quantized(tensor) or is_traceable_wrapper_subclass(tensor)):
                             yield owner, name, tensor
 
 
 def _rebound(tensor: Tensor) -> Tensor:
-    with torch._C.DisableTorchFunctionSubclass():  # another pack's kind of tensor may tell another size
+    with torch._C.DisableTorchFunctionSubclass():  # another pack's tensor class may report another size
         view = shared_view(tensor)
         if type(tensor) is nn.Parameter:
             view = nn.Parameter(view, requires_grad=False)
         elif type(tensor) is not Tensor:
             view = view.as_subclass(type(tensor))
-    # The host notes on a parameter what it needs to load it again.
+    # The host stores on a parameter what it needs to load it again.
     for name, note in vars(tensor).items():
         setattr(view, name, note)
     return view
@@ -79,7 +80,7 @@ def _rebound(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def weights_for_autograd(modules: Iterable[nn.Module]) -> Generator[SharedWeights, None, None]:
-    """Inside, autograd can keep every weight of the modules; after it the host's are as they were."""
+    """Context in which autograd can use every weight of the modules; afterwards the host's are as before."""
     shared = SharedWeights(modules)
     try:
         shared.refresh()

@@ -1,7 +1,7 @@
-"""Text encoders of the host that can be differentiated.
+"""Makes the host's text encoders differentiable.
 
-ComfyUI adds residuals in place, which overwrites what backward needs. While training, each CLIP layer
-gets an out-of-place forward; the sums are the same.
+ComfyUI adds residuals in place, which overwrites what the backward pass needs. During training, each CLIP layer gets an
+out-of-place forward with the same sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def _out_of_place(layer: CLIPLayer) -> Callable[..., Tensor]:
 
 @contextmanager
 def differentiable_text_encoder(model: nn.Module) -> Iterator[None]:
-    """Inside, backward through the model's CLIP layers works; values are unchanged."""
+    """Context in which the model's CLIP layers are differentiable; their outputs are unchanged."""
     layers = [module for module in model.modules() if isinstance(module, CLIPLayer)]
     try:
         for layer in layers:
@@ -35,7 +35,7 @@ def differentiable_text_encoder(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def kept_loaded(clip: Any) -> Iterator[None]:
-    """Inside, encoding a caption does not have the host look for memory and load the encoders, which are there."""
+    """Context in which encoding a caption does not make the host check memory and load the encoders again."""
     clip.load_model = lambda tokens=None: clip.patcher
     try:
         yield

@@ -1,8 +1,7 @@
-"""Likely trigger words: those whose encoding the text-encoder part of a LoRA changes most.
+"""Finds likely trigger words: those whose encoding the text-encoder part of a LoRA changes most.
 
-Candidates are the tags the file says it was trained on, and the words of the vocabulary to whose embeddings the first
-layer's change answers most (a product of matrices for all 49408 at once). They are then encoded, each alone, with and
-without the LoRA.
+Candidates are the tags that the file says it was trained on, and the words of the vocabulary whose embeddings the first
+layer's change affects most (one matrix product for all 49408). Each is then encoded alone, with and without the LoRA.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ _MIN_LETTERS = 3
 
 
 class WordChange(NamedTuple):
-    """How far a word's encoding moves."""
+    """How much a word's encoding changes."""
 
     word: str
     change: float
@@ -34,7 +33,7 @@ class WordChange(NamedTuple):
 def likely_trigger_words(
     clip: Any, lora: Mapping[str, Tensor], num_candidates: int = 40, num_words: int = 10
 ) -> list[WordChange]:
-    """Words in falling order of change; empty where the LoRA leaves the text encoders alone."""
+    """Words by descending change; empty if the LoRA does not change the text encoders."""
     tensors = {key: tensor for key, tensor in kohya_tensors(lora).items() if key.startswith("lora_te")}
     if not tensors:
         return []
@@ -50,9 +49,9 @@ def likely_trigger_words(
 
 
 def _encode(clip: Any, words: Iterable[str]) -> dict[str, Tensor]:
-    """States (tokens, D) at the word's own tokens: end and padding would drown them.
+    """States (tokens, D) at the word's own tokens, without end and padding, which would dominate.
 
-    All words by one model first: switching between patched and plain costs a load each time.
+    All words with one model first: switching between patched and plain costs a load each time.
     """
     states: dict[str, Tensor] = {}
     for word in words:

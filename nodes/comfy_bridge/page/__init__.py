@@ -1,1 +1,1 @@
-"""What the page of ComfyUI asks and hears: routes, running sessions, progress."""
+"""Communication with the page of ComfyUI: routes, live runs, progress."""

@@ -1,4 +1,4 @@
-"""Runs that train right now, by id, so that buttons and routes can reach them; and what pages hear of them."""
+"""Runs in training by id, reachable for buttons and routes; sends their events to pages."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from ....training.watch.control import RunControl, TryPrompt
 from .progress import NodeProgress, memory_gib, to_pil
 
 EVENT_INTERVAL_S = 0.2
-"""Steps that end sooner after the last event travel together with the next one."""
+"""Steps that end within this time after the last event are sent together with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ _runs: dict[str, LiveRun] = {}
 
 
 def open_run(folder: RunFolder, node_id: str | None) -> RunControl:
-    """Makes a run reachable until `CloseRun` hears its end."""
+    """Make a run reachable until it ends (`CloseRun`)."""
     control = RunControl()
     _runs[folder.run_id] = LiveRun(folder, node_id, control)
     return control
 
 
 def live_run(run_id: str) -> LiveRun | None:
-    """The run of an id, if it trains right now."""
+    """The run with an id, if it is training."""
     return _runs.get(run_id)
 
 
@@ -48,9 +48,9 @@ _status_at_ms = 0.0
 
 
 def status(control: RunControl | None) -> dict[str, Any]:
-    """What a run does (`state`, `doing`), and what was wanted of it and is not done yet (`waiting`); None has ended.
+    """What a run is doing (`state`, `doing`) and pending commands (`waiting`); None has ended.
 
-    `at` orders what a page hears by event and by answer, which may come the other way round: what is later was read
+    `at` orders what a page receives by event and by answer, which may arrive in the wrong order: later ones were read
     later.
     """
     global _status_at_ms
@@ -63,26 +63,26 @@ def status(control: RunControl | None) -> dict[str, Any]:
 
 
 def live_status(run_id: str, name: str) -> dict[str, Any]:
-    """`status` of the run, if it trains right now; else that of one that has ended."""
+    """`status` of the run if it is training, else that of an ended run."""
     run = _runs.get(run_id)
     return status(None if run is None or run.folder.name != name else run.control)
 
 
 def tell_heard(run: LiveRun) -> None:
-    """Tells every page what is wanted of the run, before the training thread can obey."""
+    """Send pending commands to every page, before the training thread can carry them out."""
     names = {"run": run.folder.run_id, "name": run.folder.name}
     NodeProgress.event_of(run.node_id, "bakery.state", {**names, **status(run.control)})
 
 
 @dataclass(frozen=True, slots=True)
 class CloseRun(Callback):
-    """Callback that forgets a run when it ends."""
+    """Callback that removes a run when it ends."""
 
     folder: RunFolder
     events: "RunEvents"
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
-        """Tells pages that it is over; one that was stopped and kept is noted, so that queueing again goes on."""
+        """Tell pages that it ended; records a run that was stopped and kept, so that queueing again continues it."""
         run = _runs.pop(self.folder.run_id, None)
         is_by_user = error is None and run is not None and run.control.is_stopped
         if is_by_user and state.step < job.total_steps:
@@ -91,7 +91,7 @@ class CloseRun(Callback):
 
 
 class RunEvents:
-    """Tells every page of a run: `bakery.step`, `bakery.sample`, `bakery.state`, `bakery.try`."""
+    """Sends events of a run to every page: `bakery.step`, `bakery.sample`, `bakery.state`, `bakery.try`."""
 
     def __init__(self, progress: NodeProgress, folder: RunFolder) -> None:
         self._progress = progress
@@ -101,18 +101,18 @@ class RunEvents:
         self._sent_at = 0.0
 
     def send(self, kind: str, data: dict[str, Any]) -> None:
-        """Sends an event, after the steps that still wait."""
+        """Send an event, after the steps that are still waiting."""
         self._flush()
         self._progress.event(f"bakery.{kind}", {**self._names, **data})
 
     def picture(self, wanted: TryPrompt, step: int, picture: Tensor) -> None:
-        """Sends a (H, W, 3) picture in 0..1 that was wanted now."""
+        """Send a requested (H, W, 3) picture in 0..1."""
         self.send("try", {**asdict(wanted), "step": step, "picture": data_url(picture)})
 
     def step(self, report: StepReport, smoothed: float, rate: float, left_s: float, saved: int) -> None:
-        """Notes a step; sent at most five times a second, with (step, loss) of all since the last time.
+        """Record a step; sent at most five times a second, with (step, loss) of all steps since the last event.
 
-        `saved` is the last step that is on disk.
+        `saved` is the last step on disk.
         """
         self._points.append((report.step, report.loss))
         figures = {key: value for key, value in asdict(report).items() if key != "samples"}

@@ -1,4 +1,4 @@
-"""The positive prompt that a picture was generated from, from the workflow that ComfyUI keeps in the file."""
+"""The positive prompt of a generated picture, from the workflow that ComfyUI stores in the file."""
 
 import json
 from contextlib import closing
@@ -9,17 +9,17 @@ from PIL import Image
 
 TEXT_INPUTS = ("text", "text_g", "prompt", "value", "string")
 EXIF_MODEL = 0x0110
-"""Where ComfyUI's nodes for WebP and JPEG write `prompt:{...}`."""
+"""Tag where ComfyUI's nodes for WebP and JPEG store `prompt:{...}`."""
 MAX_NODES = 2000
 
 Graph = dict[str, dict[str, Any]]
 
 
 def prompt_of_picture(path: Path, node_id: str = "") -> str:
-    """On one line; empty where the file carries no workflow, or none with a prompt.
+    """The prompt on one line; empty if the file contains no workflow, or none with a prompt.
 
-    `node_id` is the node that shows the picture. A file of another workflow may have another node of that id, or none:
-    where it has no prompt, the first node with one counts.
+    `node_id` is the node that shows the picture. A file from another workflow may have another node with that id, or
+    none; without a prompt there, the first node with one is used.
     """
     graph = _graph_of(path)
     starts = [node_id, *graph]
@@ -43,7 +43,7 @@ def _from_exif(image: Image.Image) -> str:
 
 
 def _prompt_behind(graph: Graph, start: str) -> str:
-    """The nearest text on the way back through the inputs, `positive` before others, `negative` never."""
+    """The nearest text when following the inputs backwards, `positive` before others, `negative` never."""
     wanted, seen = [start], set[str]()
     while wanted and len(seen) < MAX_NODES:
         following: list[str] = []

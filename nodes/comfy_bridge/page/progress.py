@@ -15,12 +15,12 @@ PREVIEW_SIZE_PX = 512
 
 
 def interrupt_if_canceled() -> None:
-    """Raises the host's cancel exception if its cancel button was pressed."""
+    """Raise the host's cancel exception if its cancel button was pressed."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def memory_gib() -> float | None:
-    """Memory in use on the device that trains, of all programs; None on the CPU."""
+    """Memory in use on the training device by all programs; None on the CPU."""
     device = comfy.model_management.get_torch_device()
     if device.type == "cpu":
         return None
@@ -36,17 +36,17 @@ class NodeProgress:
         self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
 
     def update(self, done: int, total: int, picture: Tensor | None = None) -> None:
-        """Moves the bar and, with a (H, W, 3) picture in 0..1, shows it. Raises if the user canceled."""
+        """Move the bar and, with a (H, W, 3) picture in 0..1, show it. Raises if the user canceled."""
         preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIZE_PX)
         self._bar.update_absolute(done, total, preview)
 
     def text(self, text: str) -> None:
-        """A line on the node."""
+        """Show a line on the node."""
         if self._node_id is not None:
             PromptServer.instance.send_progress_text(text, self._node_id)
 
     def event(self, name: str, data: dict[str, Any]) -> None:
-        """A JSON event to every browser: the run may be watched from a second tab."""
+        """Send a JSON event to every browser, since the run may be watched from a second tab."""
         self.event_of(self._node_id, name, data)
 
     @staticmethod
@@ -61,7 +61,7 @@ def to_pil(picture: Tensor) -> Image.Image:
 
 
 def sheet(rows: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Pictures of equal size as one (1, H, W, 3) image, a row each."""
+    """Pictures of equal size as one (1, H, W, 3) image, one row each."""
     width = max(len(row) for row in rows)
     blank = torch.ones_like(rows[0][0])
     return torch.cat([torch.cat([*row, *[blank] * (width - len(row))], dim=1) for row in rows], dim=0)[None]

@@ -9,7 +9,7 @@ ROUTES = (*routes.ROUTES, *routes_dataset.ROUTES, *routes_compare.ROUTES)
 
 
 def register() -> None:
-    """Adds the routes, once."""
+    """Add the routes, once."""
     table = PromptServer.instance.routes
     known = {(route.method, route.path) for route in table if isinstance(route, web.RouteDef)}
     for method, path, handler in ROUTES:
