@@ -1,5 +1,5 @@
 // @ts-check
-// What concerns all nodes of the pack: style sheet, names of choices in the page's language, wheel, nodes that go.
+// Setup for all nodes of the pack: style sheet, translated choices, mouse wheel, removed nodes.
 
 import { app } from "./shared/comfy.js";
 import { chain, loadStyles } from "./shared/dom.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// What the page says of a comparison. Pure functions.
+// The page's texts about a comparison. Pure functions.
 
 import { short } from "../shared/number_format.js";
 
@@ -77,7 +77,7 @@ export function cellTitle(data, cell, t) {
 }
 
 /**
- * What is said of a LoRA besides its name: its mean likeness, how much it shows unasked, how much it changes other subjects.
+ * A LoRA's figures: mean likeness, how much it shows without the trigger, how much it changes other subjects.
  * @param {Comparison} data
  * @param {number} lora
  * @param {import("../shared/strings.js").Translate} t

@@ -68,7 +68,7 @@ export class ComparePanel {
     setText(this.message, "");
   }
 
-  /** A row a LoRA. */
+  /** One row per LoRA. */
   #showGrid() {
     const { loras, cells, votes } = this.#data;
     const before = this.#large;

@@ -1,5 +1,5 @@
 // @ts-check
-// Asks the server about a comparison; keeps votes and choice there.
+// Requests to the server about a comparison, its votes and its choice.
 
 import { api } from "../shared/comfy.js";
 import { ask } from "../shared/server.js";

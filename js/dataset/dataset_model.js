@@ -1,5 +1,5 @@
 // @ts-check
-// What the page knows of a dataset: tags of captions, filters, how often tags occur. Pure functions.
+// The page's model of a dataset: tags of captions, filters, tag counts. Pure functions.
 
 /**
  * @typedef {object} Entry an image of the folder, as training/data/entries.py has it

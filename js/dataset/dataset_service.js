@@ -1,5 +1,5 @@
 // @ts-check
-// Asks the server about datasets and edits them.
+// Requests to the server about datasets and edits of them.
 
 import { api } from "../shared/comfy.js";
 import { ask } from "../shared/server.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// A folder as it is edited: its images, what waits to be written, the way back. Knows the server, not the page.
+// A folder while it is edited: its images, unsaved captions, undo. Knows the server, not the page.
 
 import { Refusal } from "../shared/server.js";
 import { recount } from "./dataset_model.js";
@@ -66,7 +66,7 @@ export class DatasetSession {
   }
 
   /**
-   * Edits and listings follow one another: an answer never tells of a time before another one.
+   * Edits and listings run one after another, so that answers are never out of order.
    * @param {() => Promise<void>} act
    * @returns {Promise<boolean>} whether it worked; what did not is in `message`
    */
@@ -166,10 +166,10 @@ export class DatasetSession {
     this.entries = this.entries.map((entry) => changed.get(entry.name) ?? entry);
   }
 
-  /** Whether what is to be taken back has changed since; the next time it is taken back all the same. */
+  /** Whether the edit to undo was changed since; the next try undoes it anyway. */
   isUndoRefused = false;
 
-  /** Takes the last step back. One that fails stays, unless it can never succeed. */
+  /** Undoes the last step. A step that fails stays, unless it can never succeed. */
   undo() {
     return this.#inTurn(async () => {
       this.isUndoRefused = false;

@@ -1,5 +1,5 @@
 // @ts-check
-// Files dropped on a dataset: images, captions, and what is neither. Pure functions.
+// Files dropped on a dataset: images, captions, and others. Pure functions.
 
 const CAPTION_ENDINGS = [".txt", ".caption"];
 

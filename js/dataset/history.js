@@ -1,5 +1,5 @@
 // @ts-check
-// The way back: what takes edits of a dataset back, the last first.
+// Undo for edits of a dataset, the last first.
 
 /**
  * @typedef {object} Edit
@@ -10,7 +10,7 @@
 const MAX_STEPS = 100;
 
 /**
- * What takes an edit back. It is based on what the edit has left: what changed since is not taken back unseen.
+ * The undo of an edit. It is based on the edit's result, so that later changes are not overwritten unseen.
  * @param {Edit} edit
  * @param {any} answer of the server to it
  * @returns {Edit | null} null where nothing was changed
@@ -37,7 +37,7 @@ function versionsOf({ before, images = [] }) {
   return Object.fromEntries(images.filter(({ name }) => name in before).map(({ name, version }) => [name, version]));
 }
 
-/** Steps back; one holds the edits that take one act of the user back, and stays until they have succeeded. */
+/** Undo steps; each holds the edits that undo one user action, and stays until they succeed. */
 export class History {
   /** @type {Edit[][]} */
   #steps = [];
@@ -53,7 +53,7 @@ export class History {
   }
 
   /**
-   * Takes the last step back. Where an edit fails, it and those behind it stay.
+   * Undoes the last step. If an edit fails, it and those after it stay.
    * @param {(edit: Edit) => Promise<void>} perform
    */
   async takeBack(perform) {
@@ -65,14 +65,14 @@ export class History {
     this.#drop(step);
   }
 
-  /** Gives up the edit that could not be taken back and never will be. */
+  /** Drops an edit that can never be undone. */
   giveUp() {
     const step = this.#steps.at(-1);
     step?.shift();
     if (!step?.length) this.#drop(step);
   }
 
-  /** The next time, the edit takes back whatever is there. */
+  /** Makes the next try undo the edit whatever has changed since. */
   insist() {
     const values = this.#steps.at(-1)?.[0]?.values;
     delete values?.versions;

@@ -1,5 +1,5 @@
 // @ts-check
-// The rows of the gallery. Of many, only those near what is seen are in the page; the others leave their room free.
+// The rows of the gallery. Only rows near the visible part are in the page; the others are empty space.
 
 import { element, focused, oncePerFrame } from "../shared/dom.js";
 
@@ -9,7 +9,7 @@ import { element, focused, oncePerFrame } from "../shared/dom.js";
  */
 
 const BLOCK = 25;
-/** So many rows are all in the page. */
+/** Up to this many rows, all are in the page. */
 const FEW = 200;
 const ROW_HEIGHT_PX = 78;
 

@@ -1,5 +1,5 @@
 // @ts-check
-// The tags of a dataset: those that are chosen filter the images; the only one that is can be renamed or removed.
+// The tags of a dataset: chosen tags filter the images; a single chosen tag can be renamed or removed.
 
 import { element, keepKeys, setText } from "../shared/dom.js";
 

@@ -7,7 +7,7 @@
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Where a key leads from a cell.
+ * The cell that a key leads to.
  * @param {Place} from
  * @param {string} key of a `KeyboardEvent`
  * @param {number} numColumns

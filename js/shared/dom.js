@@ -27,7 +27,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
- * Sets a text only where it differs, so that the page lays nothing out again in vain.
+ * Sets a text only if it differs, to avoid needless layout.
  * @param {Element} target
  * @param {string} text
  */
@@ -61,7 +61,7 @@ export function oncePerFrame(act) {
 }
 
 /**
- * Tab goes round inside a dialog.
+ * Tab cycles inside a dialog.
  * @param {HTMLElement} dialog
  * @param {KeyboardEvent} event
  */
@@ -80,7 +80,7 @@ export const focused = () => /** @type {HTMLElement | null} */ (document.activeE
 export const keepKeys = (event) => event.stopPropagation();
 
 /**
- * Keys on a panel's buttons are not also the canvas's (Delete, R); those with Ctrl or Cmd are the page's.
+ * Keeps keys on a panel's buttons from the canvas (Delete, R); those with Ctrl or Cmd still reach the page.
  * @param {KeyboardEvent} event
  */
 export function keepPlainKeys(event) {
@@ -88,7 +88,7 @@ export function keepPlainKeys(event) {
 }
 
 /**
- * Makes a node at least so large.
+ * Makes a node at least this large.
  * @param {import("./comfy.js").GraphNode} node
  * @param {[number, number]} size
  */

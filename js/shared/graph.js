@@ -1,5 +1,5 @@
 // @ts-check
-// What the graph says of a node's inputs, through links, reroutes and the borders of subgraphs.
+// Values of a node's inputs, followed through links, reroutes and subgraphs.
 
 import { app } from "./comfy.js";
 
@@ -10,7 +10,7 @@ import { app } from "./comfy.js";
 
 /** Id of the node that stands for a subgraph's inputs. */
 const SUBGRAPH_INPUT = -10;
-/** Nodes whose only widget is what they give out. */
+/** Nodes whose only widget is their output. */
 const GIVERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"];
 const MAX_DEPTH = 50;
 
@@ -90,7 +90,7 @@ export function borderOf(graph, link) {
 }
 
 /**
- * What a node gave out when it ran last.
+ * What a node output in its last run.
  * @param {GraphNode} node
  * @returns {Record<string, any>}
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// When a panel works: while it can be seen. When it ends: with its node.
+// Lifetime of a panel: it works while it is visible and ends with its node.
 
 import { chain } from "./dom.js";
 import { isInGraph } from "./graph.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// Numbers and times as the panels write them. Pure functions.
+// Formats of numbers and times in the panels. Pure functions.
 
 /**
  * A number in few characters: 0.0123, 1.2e-5, 12.3.

@@ -1,6 +1,6 @@
 // @ts-check
-// What choices are called in Chinese. ComfyUI translates the names of inputs from locales/, but not their choices.
-// Saved and sent is always the English value. Names of algorithms, optimizers, formats and presets stay as they are.
+// Chinese names of choices. ComfyUI translates the names of inputs from locales/, but not their choices.
+// The English value is always what is saved and sent. Names of algorithms, optimizers, formats and presets stay as they are.
 
 /** @type {Record<string, Record<string, string>>} by input, then by value */
 export const CHINESE = {
@@ -55,7 +55,7 @@ export const CHINESE = {
 };
 
 /**
- * Has a node's choices shown in the page's language; nothing changes where that is not Chinese.
+ * Shows a node's choices in the page's language; no effect unless that is Chinese.
  * @param {any} node
  * @param {string | undefined} locale
  */

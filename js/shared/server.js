@@ -1,5 +1,5 @@
 // @ts-check
-// Asks the pack's routes, and steers runs.
+// Requests to the pack's routes, and commands to runs.
 
 import { api } from "./comfy.js";
 

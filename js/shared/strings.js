@@ -268,7 +268,7 @@ const STRINGS = {
 /** @typedef {(key: string, values?: Record<string, string | number>) => string} Translate */
 
 /**
- * The texts of a language; English for one that is not here.
+ * The texts of a language; English if it is missing.
  * @param {string | undefined} locale such as `zh`, `zh-TW`, `en`
  * @returns {Translate}
  */

@@ -45,7 +45,7 @@ export function drawAxes(pen, { x, y, width, height, colors }, { low, high, isLo
 }
 
 /**
- * Dashed lines where a stage began or the learning rate was changed, with what it was above them.
+ * Dashed lines where a stage began or the learning rate was changed, labeled above.
  * @param {Pen} pen
  * @param {Frame} frame
  * @param {{step: number, text: string}[]} marks ascending

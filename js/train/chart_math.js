@@ -1,10 +1,10 @@
 // @ts-check
-// What a chart computes: smoothing, thinning, ticks, scales. Pure functions; steps ascend.
+// Math of the chart: smoothing, thinning, ticks, scales. Pure functions; steps ascend.
 
 import { short } from "../shared/number_format.js";
 
 /**
- * Exponential moving average without the pull of a start value: each value weighs `weight` times the one after it.
+ * Exponential moving average, not biased toward the start: each value weighs `weight` times the next.
  * Gaps (null) stay gaps.
  * @param {(number | null)[]} values
  * @param {number} weight 0..1; 0 gives the values back
@@ -31,7 +31,7 @@ export function smoothingWeight(numPoints) {
 }
 
 /**
- * Every second step left out, each pair merged to its mean at the later step.
+ * Halves the points: each pair becomes its mean at the later step.
  * @param {number[]} steps
  * @param {(number | null)[]} values
  * @returns {{steps: number[], values: (number | null)[]}}
@@ -67,7 +67,7 @@ export function bounds(columns, isLog) {
 }
 
 /**
- * Bounds with a little air, never of zero width.
+ * Bounds with a little margin, never of zero width.
  * @param {[number, number]} range
  * @param {boolean} isLog
  * @returns {[number, number]}

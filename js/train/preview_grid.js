@@ -1,5 +1,5 @@
 // @ts-check
-// Where the pictures of a strip lie: a row a prompt, a column a step. Pure functions; pixels.
+// Layout of the preview strip: a row per prompt, a column per step. Pure functions; pixels.
 
 export const GAP = 4;
 export const LABEL_HEIGHT = 16;
@@ -17,7 +17,7 @@ const SIZES = { smallest: 56, largest: 128 };
  */
 
 /**
- * Sizes of a strip that fills `room` as well as it can without shrinking pictures to nothing.
+ * Sizes of a strip that fills `room` as well as possible without making pictures too small.
  * @param {{width: number, height: number}} room
  * @param {number} numColumns
  * @param {number} numRows
@@ -40,7 +40,7 @@ export function layout(room, numColumns, numRows, aspect) {
 }
 
 /**
- * Columns that can be seen, with one more on each side: [first, behind the last].
+ * Visible columns, with one more on each side: [first, after the last].
  * @param {Grid} grid
  * @param {number} scrollLeft
  * @param {number} width of the visible part

@@ -1,5 +1,5 @@
 // @ts-check
-// One preview large over the page: flips between steps, compares two with a divider, picks a step.
+// One preview enlarged over the page: flip between steps, compare two with a divider, pick a step.
 
 import { move } from "../shared/arrow_keys.js";
 import { element, focused, keepFocus, setText } from "../shared/dom.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// The strip of previews: a row a prompt, a column a step. Only what can be seen is in the page.
+// The strip of previews: a row per prompt, a column per step. Only visible cells are in the page.
 
 import { move } from "../shared/arrow_keys.js";
 import { element, focused, oncePerFrame, setText } from "../shared/dom.js";

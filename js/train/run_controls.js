@@ -1,5 +1,5 @@
 // @ts-check
-// Buttons that steer a run, and its status line.
+// The buttons that control a run, and its status line.
 
 import { element, setText } from "../shared/dom.js";
 import { clock, short } from "../shared/number_format.js";
@@ -66,7 +66,7 @@ export class RunControls {
     this.status.title = run?.fingerprint ? this.t("fingerprint", { digest: run.fingerprint }) : "";
     setText(this.status, run ? statusLine(this.t, run) : "");
     setText(this.saved, run ? savedLine(this.t, run) : "");
-    // A button that goes takes the keyboard's place on the page along.
+    // A removed button would lose the keyboard focus.
     if (hadFocus && !document.activeElement?.checkVisibility()) this.status.focus({ preventScroll: true });
   }
 
@@ -122,7 +122,7 @@ export function statusLine(t, run) {
 }
 
 /**
- * What of the run is on disk, and where; empty where nothing is.
+ * Which steps are on disk, and where; empty if none are.
  * @param {import("../shared/strings.js").Translate} t
  * @param {import("./run_model.js").Run} run
  * @returns {string}

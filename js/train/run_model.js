@@ -1,6 +1,6 @@
 // @ts-check
-// What the page knows of a run: made from the server's view, moved on by events. Pure functions; nothing is changed
-// in place but the columns of figures, which only grow.
+// The page's model of a run: created from the server's view, updated by events. Pure functions; only the columns of
+// figures are changed in place, by appending.
 
 import { halve } from "./chart_math.js";
 
@@ -100,7 +100,7 @@ export function withStatus(run, told) {
 }
 
 /**
- * That a command was heard, in a line: what will be done, and after what; empty where nothing waits.
+ * A line about pending commands: what will be done, and after what; empty without any.
  * @param {Run} run
  * @param {import("../shared/strings.js").Translate} t
  * @returns {string}
@@ -115,7 +115,7 @@ export function heard({ waiting, doing }, t) {
 }
 
 /**
- * Steps at which one stage gives way to the next.
+ * Steps at which a new stage starts.
  * @param {number[]} lengths
  * @returns {number[]}
  */
@@ -125,7 +125,7 @@ export function stageEnds(lengths) {
 }
 
 /**
- * The run after the steps of an event; steps seen before are left out, so that events may come twice.
+ * The run after the steps of an event; known steps are ignored, so that events may arrive twice.
  * @param {Run} run
  * @param {StepEvent} event
  * @returns {Run}

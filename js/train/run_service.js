@@ -1,5 +1,5 @@
 // @ts-check
-// Asks the server about runs.
+// Requests to the server about runs.
 
 import { api } from "../shared/comfy.js";
 import { ask } from "../shared/server.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// What BakeryTrain shows below its inputs: status, buttons, chart, strip. Knows a run's name, not the node.
+// The panel below Train LoRA's inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
 import { element, keepPlainKeys, oncePerFrame, setText } from "../shared/dom.js";
 import { whileSeen } from "../shared/lifetime.js";
@@ -22,7 +22,7 @@ export class TrainPanel {
   #isOutdated = false;
   #isVisible = false;
   #isRemoved = false;
-  /** When the server was asked in vain, 0 where it has answered since. */
+  /** Time of the first unanswered request to the server, 0 if it has answered since. */
   #failedAt = 0;
 
   /**
@@ -79,7 +79,7 @@ export class TrainPanel {
     this.size.observe(this.element);
   }
 
-  /** Stops listening; the panel is of no use afterwards. */
+  /** Stops listening; the panel cannot be used afterwards. */
   remove() {
     this.#isRemoved = true;
     this.unsubscribe?.();
