@@ -8,6 +8,7 @@ import pytest
 from pack.tests.browser.page import open_again, wait
 from pack.tests.host.test_examples_run import FEW
 from pack.tests.support.browser import load_workflow
+from pack.tests.support.cases import chosen
 from pack.tests.support.paths import ROOT
 from pack.workbench.examples.data import add_example_data
 from pack.workbench.examples.examples import SHIPPED
@@ -87,7 +88,10 @@ def do_meet(first, second):
                for axis in (0, 1))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+EVERY_DAY = ("train_then_sample", "masked_training", "from_kohya", "small_model_train_then_sample")
+
+
+@pytest.mark.parametrize("name", chosen(SHIPPED, EVERY_DAY))
 def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(rendering, name):
     page, is_new = rendering
     show(page, name)

@@ -8,6 +8,7 @@ import json
 
 import pytest
 from pack.tests.host.test_examples_run import cut_short
+from pack.tests.support.cases import chosen
 from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import to_api
 from pack.workbench.examples.data import add_example_data
@@ -44,11 +45,7 @@ def short_clips(comfy, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in EVERY_DAY else pytest.mark.full)
-        for name in EXAMPLES
-        if name not in NEEDS_A_FILE
-    ],
+    chosen([name for name in EXAMPLES if name not in NEEDS_A_FILE], EVERY_DAY),
 )
 def test_it_runs_on_another_checkpoint(comfy, short_clips, request, kind, name):
     path = request.getfixturevalue(kind)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pack.tests.support.cases import chosen
 from pack.tests.support.client import ComfyClient
 from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import NEVER, to_api
@@ -37,7 +38,11 @@ def client(comfy_server, pocket_checkpoint) -> ComfyClient:
     return comfy_server.client()
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+EVERY_DAY = ("train_then_sample", "masked_training", "multi_stage", "continue_a_lora", "shrink_a_lora")
+"""One of a kind; the others take up to a minute each and run with --full."""
+
+
+@pytest.mark.parametrize("name", chosen(SHIPPED, EVERY_DAY))
 def test_example_runs(client, comfy_server, name):
     workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
     prompt = cut_short(to_api(with_tuned(workflow), client.object_info()))
@@ -56,6 +61,7 @@ def test_example_runs(client, comfy_server, name):
             assert (comfy_server.output / "loras" / run / f"{run}.safetensors").is_file()
 
 
+@pytest.mark.full
 def test_another_checkpoint_draws_once_its_group_is_switched_on(client):
     workflow = json.loads((ROOT / "example_workflows" / "from_one_image.json").read_text(encoding="utf-8"))
     (group,) = workflow["groups"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 from pack.tests.host.device.graphs import bytes_of_others, trained, training_graph
+from pack.tests.support.cases import chosen
 
 pytestmark = pytest.mark.comfy
 
@@ -24,7 +25,7 @@ NETWORKS = {
 }
 
 
-OF_MANY = [pytest.param(name, marks=[] if name == "lora" else pytest.mark.full) for name in NETWORKS]
+OF_MANY = chosen(NETWORKS, ["lora"])
 """One always runs; the others are the same on another algorithm."""
 
 
@@ -42,6 +43,7 @@ def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
 
 
 MOST_WAITS = 2
+MUCH_NOISE = {"noise_offset": 0.05, "multires_noise_iterations": 3, "loss_type": "huber"}
 DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
 
 
@@ -72,9 +74,7 @@ def steps(device, monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize(
-    "objective", [{}, {"noise_offset": 0.05, "multires_noise_iterations": 3, "loss_type": "huber"}]
-)
+@pytest.mark.parametrize("objective", chosen([{}, MUCH_NOISE], [MUCH_NOISE]))
 def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objective):
     graph = training_graph(comfy, f"counts {len(objective)}", objective=objective, steps=3, gradient_checkpointing="on")
     trained(comfy, graph)
@@ -89,9 +89,7 @@ def test_dropout_is_drawn_without_waiting(comfy, device, steps):
     assert max(step.counts.waits for step in steps[1:]) <= MOST_WAITS, steps[1].places
 
 
-POINTS = [
-    pytest.param(share, marks=[] if share == 0.6 else pytest.mark.full) for share in (0.2, 0.4, 0.6, 0.7, 0.8, 0.95)
-]
+POINTS = chosen((0.2, 0.4, 0.6, 0.7, 0.8, 0.95), [0.6])
 
 
 @pytest.mark.parametrize("share", POINTS)

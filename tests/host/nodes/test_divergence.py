@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pack.tests.support.cases import case
 from pack.workbench.comparison.contestants import Contestant
 from pack.workbench.comparison.trial import Scale, Trial, training_graph
 from pack.workbench.examples.data import MASKS, add_example_data
@@ -21,6 +22,10 @@ OBJECTIVES = {
     "late timesteps": {"objective": {"min_timestep": 600}},
     "LoHa": {"network": {"algorithm": "loha"}},
 }
+
+
+EVERY_DAY = ("batch 1", "masks as sd-scripts")
+"""Each takes a quarter of a minute; the others run with --full. The judge itself is tested on losses alone."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,13 @@ def ended(host, name, rate, steps=STEPS, batch_size=4, has_masks=False, **contes
 @pytest.mark.parametrize(
     ("optimizer", "rate", "latest", "cause"),
     [
-        ({"optimizer": "AdamW"}, 8e-3, 70, r"learning rate \(0.008\) is too high .* Usual for AdamW: 0.0002"),
+        pytest.param(
+            {"optimizer": "AdamW"},
+            8e-3,
+            70,
+            r"learning rate \(0.008\) is too high .* Usual for AdamW: 0.0002",
+            marks=pytest.mark.full,
+        ),
         ({"optimizer": "AdamW"}, 2e-2, 12, r"learning rate \(0.02\) is too high"),
         ({"optimizer": "CAME"}, 1e-3, 20, r"learning rate \(0.001\) is too high .* Usual for CAME: 0.0001"),
         ({"optimizer": "DAdaptAdam"}, 1.0, 30, r"step size that DAdaptAdam found .* alpha to 1.* use Prodigy"),
@@ -71,12 +82,15 @@ def test_a_destroyed_run_is_stopped_with_its_cause(host, optimizer, rate, latest
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("batch 1", {"batch_size": 1}),
-        ("noise offset", {"objective": {"noise_offset": 0.1}}),
-        ("no min-SNR", {"objective": {"min_snr_gamma": 0.0}}),
-        ("dropout", {"network": {"algorithm": "locon", "dropout": 0.3, "rank_dropout": 0.2, "module_dropout": 0.2}}),
-        ("text encoder", {"network": {"algorithm": "locon", "train_text_encoder": True}}),
-        *((name, changes) for name, changes in OBJECTIVES.items()),
+        case((name, changes), is_everyday=name in EVERY_DAY)
+        for name, changes in {
+            "batch 1": {"batch_size": 1},
+            "noise offset": {"objective": {"noise_offset": 0.1}},
+            "no min-SNR": {"objective": {"min_snr_gamma": 0.0}},
+            "dropout": {"network": {"algorithm": "locon", "dropout": 0.3, "rank_dropout": 0.2, "module_dropout": 0.2}},
+            "text encoder": {"network": {"algorithm": "locon", "train_text_encoder": True}},
+            **OBJECTIVES,
+        }.items()
     ],
 )
 def test_a_run_in_order_is_let_be(host, name, changes):
@@ -84,7 +98,9 @@ def test_a_run_in_order_is_let_be(host, name, changes):
     assert result.status == "success", result.error
 
 
-@pytest.mark.parametrize(("name", "changes"), OBJECTIVES.items())
+@pytest.mark.parametrize(
+    ("name", "changes"), [case(pair, is_everyday=pair[0] in EVERY_DAY) for pair in OBJECTIVES.items()]
+)
 def test_a_rate_far_too_high_is_seen_whatever_is_trained_for(host, name, changes):
     result = ended(host, f"destroyed {name}", 2e-2, steps=60, **changes)
     assert result.status == "error"

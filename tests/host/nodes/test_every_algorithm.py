@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from pack.tests.support.cases import chosen
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
@@ -85,7 +86,11 @@ def difference(one, two):
     return int(np.abs(one - two).max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+EVERY_DAY = ("locon", "dora", "lokr", "boft norms")
+"""A product, one that needs the weight, one that other code of the host reads, and norms; all run with --full."""
+
+
+@pytest.mark.parametrize("name", chosen(NETWORKS, EVERY_DAY))
 def test_preview_graph_and_core_loader_draw_the_same(comfy, graph, name):
     lora = f"algorithm {name}"
     trained = {
