@@ -22,7 +22,7 @@ export class TrainPanel {
   #isOutdated = false;
   #isVisible = false;
   #isRemoved = false;
-  /** Time of the first unanswered request to the server, 0 if it has answered since. */
+  /** Time of the last failed request to the server, 0 if one has succeeded since. */
   #failedAt = 0;
 
   /**

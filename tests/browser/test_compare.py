@@ -254,5 +254,5 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
     wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
     page.evaluate("() => window.app.queuePrompt(0)")
     told = f"(window.app.nodeOutputs[{COMPARE}.id]?.text ?? []).join(' ')"
-    wait(page, f"{told}.includes('step {2 * every} is given out: chosen on this node')")
+    wait(page, f"{told}.includes('step {2 * every} is the output: chosen on this node')")
     page.wait_for_timeout(300)

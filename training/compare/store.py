@@ -80,7 +80,7 @@ class Comparison:
 
     def report(self, best: int, why: str) -> str:
         """Scores and what they mean; `why` says in what respect `best` is best."""
-        lines = [f"{self.loras[best]} is given out: {why}"]
+        lines = [f"{self.loras[best]} is the output: {why}"]
         lines += [
             f"{name}: changes other subjects {share:.0%} as much as what it was trained for"
             + (": overfit, take an earlier step" if share >= OVERFIT else "")

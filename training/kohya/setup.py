@@ -115,7 +115,7 @@ def export_kohya(
             words.append(f'--output_name="stage {number}"')
         lines.append(" ".join([SCRIPT, *dict.fromkeys(words)]))
     if len(stages) > 1:
-        notes.append("stages: one command each, the next goes on from the weights of the one before")
+        notes.append("stages: one command each, starting from the weights of the previous one")
     return KohyaCommands("\n".join(lines), tuple(dict.fromkeys(notes)))
 
 

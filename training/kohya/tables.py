@@ -172,7 +172,7 @@ ELSEWHERE: Mapping[str, str] = {
     "sample_sampler": "LoRA Preview: sampler",
     "save_state": "always saved",
     "save_state_on_train_end": "always saved",
-    "resume": "the same name goes on where it stopped",
+    "resume": "queueing the same name resumes the run",
     "cache_text_encoder_outputs": "done wherever captions do not vary and text encoders are not trained",
     "cache_text_encoder_outputs_to_disk": "captions are encoded once for each run, in memory",
 }

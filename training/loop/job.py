@@ -35,7 +35,7 @@ class NoNumber(TrainingDiverged):
     """Loss or gradient of a step is not finite."""
 
     def __init__(self, loss: float, grad_norm: float) -> None:
-        super().__init__(f"a step gives no numbers: loss {loss}, gradient norm {grad_norm}")
+        super().__init__(f"the numbers of a step are not finite: loss {loss}, gradient norm {grad_norm}")
         self.loss = loss
         self.grad_norm = grad_norm
 

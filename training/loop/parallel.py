@@ -83,7 +83,7 @@ class TorchRanks:
     def _lost(self) -> RankLost:
         return RankLost(
             f"one of the {self.size} processes that train this run ended or answers no more; its own output says why. "
-            "What was saved is whole: start the same command again and the run goes on from there."
+            "What was saved is complete: run the same command again to continue."
         )
 
 

@@ -102,7 +102,7 @@ def _check_eps(arguments: Mapping[str, Value]) -> None:
         if name.startswith("eps") and any(isinstance(one, (int, float)) and not one >= smallest for one in values):
             raise ValueError(
                 f"arguments: {name} must be above {smallest:.2g}, got {value}: the first gradients of a network are "
-                "partly 0, and 0 divided by it is no number; leave it out, or use 1e-8"
+                "partly 0, and 0 / 0 is not a number; leave it out, or use 1e-8"
             )
 
 

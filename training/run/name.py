@@ -59,7 +59,7 @@ def repair(root: Path) -> str:
     if found is None or found == current_run(root):
         return ""
     write_text_atomic(_marker(root), found)
-    return f"which run {root.name}.safetensors belongs to was not noted any more; by its header it is {found}"
+    return f"the record of which run wrote {root.name}.safetensors was missing; by its header it was {found}"
 
 
 def adopt_files(root: Path) -> str:
@@ -75,7 +75,7 @@ def adopt_files(root: Path) -> str:
                 before.add(name)
     if not before:
         return ""
-    return f"files that were named after {', '.join(sorted(before))} are named after their folder, {root.name}, now"
+    return f"files named after {', '.join(sorted(before))} were renamed after their folder, {root.name}"
 
 
 def take_name(folder: RunFolder) -> list[str]:

@@ -135,7 +135,7 @@ class Saver(Callback):
         tensors = final_tensors(job, state, self.settings.dtype)
         if not is_finite([*tensors.values(), *(parameter for _, parameter in job.network.named_parameters())]):
             raise TrainingDiverged(
-                f"training diverged: a weight is no number after step {state.step}, which is not saved. The run stands "
+                f"training diverged: a weight is not finite after step {state.step}, which is not saved. The run stands "
                 f"at step {max(self.saved_step, 0)}; lower the learning rate.",
                 max(self.saved_step, 0),
             )
@@ -213,8 +213,8 @@ class Saver(Callback):
             last = max((saved for saved in self.folder.states() if saved <= self.saved_step), default=0)
             raise SaveFailed(
                 f"step {step} of {self.folder.name!r} could not be saved: {error.strerror or error}. What was saved up "
-                f"to step {last} is safe. Free space on the disk of {self.folder.root}, then queue again: the run goes "
-                "on from there."
+                f"to step {last} is safe. Free space on the disk of {self.folder.root}, then queue again: the run "
+                "continues from there."
             ) from error
 
 

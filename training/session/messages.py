@@ -29,7 +29,7 @@ def _what_is_done(found: FoundRun) -> str:
         longest = max(found.folder.step_loras())
         return f"already trained: step {step} of a run of {longest} steps was kept (its files stay as they are)"
     if found.stays:
-        return f"stopped at step {step} of {total} and kept so (after_stop 'go on' trains the rest)"
+        return f"stopped at step {step} of {total} and kept (after_stop 'go on' trains the rest)"
     if found.is_finished:
         return f"already trained: {step} steps, nothing to do"
     if not step:

@@ -25,9 +25,9 @@ def without_numbers(job: TrainJob, state: TrainState, error: NoNumber) -> Traini
     """The exception for a step whose loss or gradient is not finite."""
     if state.step == 0 and not error.is_loss_finite:
         return TrainingDiverged(
-            f"the model gives no numbers (loss {error.loss}) before anything is trained, so it is not the learning "
-            f"rate. {_half_precision(job)}Else a LoRA on the model, the one to go on from, or the checkpoint is "
-            "damaged: see whether the model draws a picture, and train without them."
+            f"the loss is {error.loss} before anything is trained, so the learning rate is not the cause. "
+            f"{_half_precision(job)}Otherwise the checkpoint, a LoRA applied to it, or the LoRA to train further is "
+            "damaged: check that the model draws a picture, and train without the LoRAs."
         )
     return TrainingDiverged(
         f"training diverged at step {state.step + 1}: loss {error.loss}, gradient norm {error.grad_norm}. The run "
@@ -49,10 +49,10 @@ def _where_it_stands(folder: RunFolder, good_step: int) -> str:
         for files in (folder.states(), folder.step_loras())
     )
     if saved:
-        return f"The run stands at step {saved}, its last save before it went wrong."
+        return f"The run stands at step {saved}, its last save before it diverged."
     if lora:
-        return f"The LoRAs up to step {lora} are from before it went wrong; the run itself starts over."
-    return "Nothing was saved before it went wrong."
+        return f"The LoRAs up to step {lora} are from before it diverged; the run itself starts over."
+    return "Nothing was saved before it diverged."
 
 
 def _half_precision(job: TrainJob) -> str:
@@ -77,8 +77,8 @@ def _cause(job: TrainJob, stage: int, rate: float) -> str:
         return _too_large_step(settings, rate, scale)
     if source == "found":
         return (
-            f"Most likely the rate that {settings.optimizer} found ({rate:.2g}) is too high for this network: give it "
-            "one with relative_step=False."
+            f"Most likely the learning rate that {settings.optimizer} found ({rate:.2g}) is too high for this network: "
+            "set one, with relative_step=False."
         )
     remedies = ["lower it 3-10 times"]
     if not settings.schedule.warmup_steps:
@@ -88,7 +88,9 @@ def _cause(job: TrainJob, stage: int, rate: float) -> str:
     if scale > 1:
         remedies.append(f"lower alpha to the rank (alpha / rank is {scale:g})")
     if settings.loraplus_ratio > 1:
-        remedies.append(f"lower loraplus_ratio ({settings.loraplus_ratio:g} times the rate for the up matrices)")
+        remedies.append(
+            f"lower loraplus_ratio ({settings.loraplus_ratio:g} times the learning rate for the up matrices)"
+        )
     return (
         f"Most likely the learning rate ({rate:g}) is too high for this network; {', '.join(remedies)}."
         f"{_usual(settings, rate)}"
@@ -114,8 +116,8 @@ def _raised(by_hand: float) -> str:
     if by_hand <= 1:
         return ""
     return (
-        f" It was raised by hand (x {by_hand:g}), and a run that goes on from before that is raised again: turn it "
-        "down while it trains, or train under another name."
+        f" It was raised by hand (x {by_hand:g}), and a run resumed before that point is raised again: lower it "
+        "during training, or train under another name."
     )
 
 

@@ -61,8 +61,8 @@ def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root:
         if _loads_below(prompt or {}, source, root):
             kind = _part(prompt or {}, source, "class_type")
             raise ValueError(
-                f"model: {kind} ({source}) lays this run's own LoRA on it, so each queue would "
-                "train on top of the last one. Connect the checkpoint itself: the run goes on by itself. "
+                f"model: {kind} ({source}) applies this run's own LoRA, so each queue would "
+                "train on top of the last one. Connect the checkpoint itself: the run continues by itself. "
                 f"To train on top of {root.name!r}, give the new run another name"
             )
         links += _inputs(prompt or {}, source).values()

@@ -121,7 +121,7 @@ def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str
 def sampling_note(model: Any) -> str:
     """A note that sampling patches are not part of training, by name; empty without any."""
     names = sorted(set(_sampling_patches(model)))
-    return f"patches for sampling are not trained with: {', '.join(names)}" if names else ""
+    return f"sampling patches are not used in training: {', '.join(names)}" if names else ""
 
 
 def _sampling_patches(model: Any) -> Iterator[str]:

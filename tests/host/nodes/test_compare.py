@@ -139,7 +139,7 @@ def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_aga
     assert comparison.steps == (None, 1, 3)
     save_choice(folder, comparison, next(i for i, cell in enumerate(comparison.cells) if cell.lora == 1))
     second = run(comfy, graph, **nodes)
-    assert second.outputs["6"]["text"][0].startswith("step 1 is given out: chosen on this node")
+    assert second.outputs["6"]["text"][0].startswith("step 1 is the output: chosen on this node")
     assert second.outputs["6"]["bakery_compare"] == [shown]
     nodes["6"] = compare(seed=77, columns="prompt", rows="LoRA")
     turned = run(comfy, graph, **nodes)

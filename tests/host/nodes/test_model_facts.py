@@ -65,7 +65,7 @@ def test_patches_for_sampling_are_named(comfy, model, node, name):
     from pack.nodes.comfy_bridge.model.model_facts import sampling_note
 
     note = sampling_note(patched_by(comfy, model, node))
-    assert "patches for sampling are not trained with" in note
+    assert "sampling patches are not used in training" in note
     assert name in note
 
 

@@ -136,7 +136,7 @@ CASES = {
                 strength_model=1.0, strength_clip=1.0,
             ),
         },
-        "the model gives no numbers (loss nan) before anything is trained, so it is not the learning rate",
+        "the loss is nan before anything is trained, so the learning rate is not the cause",
     ),
 }  # fmt: skip
 

@@ -150,7 +150,7 @@ def test_stopped_run_that_stays(server, client):
     graph = training_graph(client, "stays", "set", steps=30, save_every=100, after_stop="stay")
     result, folder, step = stopped_run(server, client, "stays", graph)
     assert result.status == "success"
-    said = f"stopped at step {step} of 30 and kept so (after_stop 'go on' trains the rest)"
+    said = f"stopped at step {step} of 30 and kept (after_stop 'go on' trains the rest)"
     assert message(client.run(graph)) == said
     assert "5" in client.run(graph).cached_nodes
     other_prompts = training_graph(client, "stays", "set", steps=30, save_every=100, after_stop="stay", prompts="hat")

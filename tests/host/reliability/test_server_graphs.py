@@ -179,7 +179,7 @@ def test_a_run_on_top_of_its_own_lora_is_refused(server, client, loader):
     graph["5"]["inputs"] |= {"model": ["model", 0], "clip": ["model", 1]}
     result = client.run(graph)
     name = {"LoraLoader": "LoraLoader (model)", "ours": "BakeryLoadLoRA (file)"}[loader]
-    assert result.status == "error" and f"{name} lays this run's own LoRA on it" in result.error
+    assert result.status == "error" and f"{name} applies this run's own LoRA" in result.error
     graph["5"]["inputs"]["name"] = f"on top of first, {loader}"
     assert message(client.run(graph)) == "new run of 4 steps"
 

@@ -93,7 +93,7 @@ def test_stopped_run_stays_where_that_is_wanted(request_):
     begun = At(0, lambda job, state: heard.append(state.step))
     begun.on_start = lambda job, state: heard.append(state.step)
     kept = run(stay, begun)
-    assert kept.message == "stopped at step 2 of 5 and kept so (after_stop 'go on' trains the rest)"
+    assert kept.message == "stopped at step 2 of 5 and kept (after_stop 'go on' trains the rest)"
     assert (kept.step, kept.losses, heard, BASE.num_images) == (2, (), [2], num_images)
     assert all(torch.equal(tensor, kept.tensors[name]) for name, tensor in stopped.tensors.items())
     note_stop(kept.folder, 2)
@@ -213,7 +213,7 @@ def test_full_disk_keeps_the_last_good_state(after, request_, monkeypatch):
     if isinstance(caught.value, SaveFailed):
         if list(request_.root.rglob("*.state")) or after:
             assert "could not be saved: No space left on device." in str(caught.value)
-            assert "queue again: the run goes on from there" in str(caught.value)
+            assert "queue again: the run continues from there" in str(caught.value)
         else:
             assert "nothing can be written for 'run': No space left on device." in str(caught.value)
     assert not list(request_.root.rglob(".*bakery-tmp"))

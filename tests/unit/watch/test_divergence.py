@@ -50,7 +50,7 @@ def test_a_spoiled_run_stands_at_its_last_good_save(request_):
         run(replace(request_, saving=SaveSettings(save_every=10)), At(30, spoil(3.0)))
     text = str(caught.value)
     assert re.search(r"at step [34]\d the loss of the last 24 samples is [\d.]+ times that of the base model", text)
-    assert "worse than none. The run stands at step 30, its last save before it went wrong. Most likely the" in text
+    assert "worse than none. The run stands at step 30, its last save before it diverged. Most likely the" in text
     assert "learning rate (0.001) is too high for this network; lower it 3-10 times, add warmup_steps" in text
     assert states(request_) == [20, 30]
     loras = {path.name: path.read_bytes() for path in request_.root.glob("*.safetensors")}
@@ -82,7 +82,7 @@ def test_a_run_from_a_lora_that_was_worse_than_none_is_let_be(request_):
 
 
 def test_where_nothing_good_was_saved_nothing_is_left(request_):
-    with pytest.raises(TrainingDiverged, match="Nothing was saved before it went wrong"):
+    with pytest.raises(TrainingDiverged, match="Nothing was saved before it diverged"):
         run(request_, At(1, spoil(3.0)))
     assert not states(request_) and not list(request_.root.glob("*.safetensors"))
 
