@@ -135,8 +135,8 @@ class Saver(Callback):
         tensors = final_tensors(job, state, self.settings.dtype)
         if not is_finite([*tensors.values(), *(parameter for _, parameter in job.network.named_parameters())]):
             raise TrainingDiverged(
-                f"training diverged: a weight is not finite after step {state.step}, which is not saved. The run stands "
-                f"at step {max(self.saved_step, 0)}; lower the learning rate.",
+                f"training diverged: a weight is not finite after step {state.step}, which is not saved. The run "
+                f"stands at step {max(self.saved_step, 0)}; lower the learning rate.",
                 max(self.saved_step, 0),
             )
         has_zeros = not all(bool(tensor.any()) for tensor in tensors.values())
