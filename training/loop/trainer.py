@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ..data.batch import Batch
 from ..devices import by_device
-from ..networks.network import NormReport
+from ..networks.weight_norms import NormReport, scale_weight_norms
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
 from ..objective.timesteps import draw_timesteps
 from ..optimizers.build import effective_rates, set_rates
@@ -205,7 +205,7 @@ def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) 
     optimizer.zero_grad(set_to_none=True)
     max_norm = job.objective.scale_weight_norms
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norms = job.network.scale_weight_norms(max_norm, trained) if max_norm else None
+    norms = scale_weight_norms(job.network.adapters, max_norm, trained) if max_norm else None
     if state.ema is not None:
         decay = job.stages[state.optimizer_stage].optimizer.ema_decay
         state.ema.update(job.network.named_parameters(), state.step, decay)

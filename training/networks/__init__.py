@@ -2,7 +2,5 @@
 
 from .block_weights import BlockWeights as BlockWeights
 from .network import Network as Network
-from .network import NetworkSummary as NetworkSummary
-from .network import NormReport as NormReport
 from .network import ParameterGroup as ParameterGroup
 from .settings import NetworkSettings as NetworkSettings

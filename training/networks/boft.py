@@ -1,20 +1,17 @@
 """Butterfly OFT (BOFT): stages of block rotations, each mixing channels twice as far apart as the last.
 
-Liu et al. 2023, https://arxiv.org/abs/2311.06243, in LyCORIS' form. The parts shared with diagonal OFT are in `oft.py`.
+Liu et al. 2023, https://arxiv.org/abs/2311.06243, in LyCORIS's form. `oft.py` has the parts shared with diagonal OFT.
 
 Shapes: C output channels, L everything else, k blocks of n channels, m butterfly stages.
 """
-
-from functools import partial
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from .algorithm import Algorithm, Start
-from .form import Form, Tensors, each
 from .layer import Layer
-from .oft import TENSORS, RotationAdapter, cayley_minus_one, constrained, rotated
+from .oft import RotationAdapter, cayley_minus_one, rotation_form
 
 
 def rotate(blocks: Tensor, values_BCL: Tensor) -> Tensor:
@@ -68,23 +65,7 @@ def _create(start: Start) -> BoftAdapter:
     return BoftAdapter.create(start.layer, start.rank, start.path)
 
 
-def _read(layer: Layer, tensors: Tensors) -> BoftAdapter:
-    """A constraint is applied once and for all."""
-    return BoftAdapter(layer, constrained(tensors, layer.out_size).clone())
-
-
-FORM = Form(
-    name="boft",
-    signs=("oft_blocks",),
-    sign_dims=4,
-    tensors=TENSORS,
-    untrained=("rescale",),
-    needed=each("oft_blocks"),
-    needs_weight=True,
-    delta=partial(rotated, rotate),
-    read=_read,
-    loaders="differ",
-)
+FORM = rotation_form("boft", 4, rotate, BoftAdapter)
 ALGORITHMS = (
     Algorithm(name="boft", form=FORM, create=_create, sizes=frozenset({"rank", "conv_rank"}), lycoris="boft"),
 )

@@ -18,6 +18,7 @@ from .adapter import Adapter, Forward, alpha_tensor, frobenius, gram_norm, kaimi
 from .algorithm import SIZES, Algorithm, Start
 from .form import SCALED, Form, Tensors, alpha_of
 from .layer import Layer
+from .split import split
 from .tucker import pair
 
 RANK_OPTIONS = frozenset({"rank_dropout"})
@@ -222,18 +223,6 @@ class LokrAdapter(Adapter):
         return {name: parameter.detach() for name, parameter in self.named_parameters()} | {
             "alpha": alpha_tensor(self.alpha)
         }
-
-
-def split(size: int, factor: int) -> tuple[int, int]:
-    """Split a size into two whole factors, the smaller first: one is `factor` if that divides the size.
-
-    Else the most even split whose smaller side is at most `factor` (-1 = no limit). 360: -1 gives 18 and 20. LyCORIS
-    defines the format, so its function decides.
-    """
-    # Imported here: it is slow to import, and only LoKr needs it.
-    from lycoris.functional.general import factorization  # pyright: ignore[reportMissingTypeStubs]
-
-    return factorization(size, factor)
 
 
 def _create(start: Start) -> LokrAdapter:

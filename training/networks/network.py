@@ -31,23 +31,6 @@ class ParameterGroup:
     """By name, as in `named_parameters`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NormReport:
-    """Result of `scale_weight_norms`: norms after scaling."""
-
-    keys_scaled: int
-    mean_norm: float
-    max_norm: float
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSummary:
-    """Size of a network by part."""
-
-    modules: Mapping[PartName, int]
-    parameters: Mapping[PartName, int]
-
-
 class Network:
     """Adapters on the modules of a base model; make one with `create` or `from_tensors`."""
 
@@ -261,42 +244,3 @@ class Network:
                 attachment.adapter.native_file_tensors() if native else attachment.adapter.file_tensors()
             ).items()
         }
-
-    @torch.no_grad()
-    def scale_weight_norms(self, max_norm: float, trained: Collection[nn.Parameter] | None = None) -> NormReport:
-        """Scale down every module whose change has a Frobenius norm above `max_norm` (sd-scripts' max norm).
-
-        Modules without any trained parameter stay as they are; `trained` None = all are trained.
-        """
-        chosen = None if trained is None else {id(parameter) for parameter in trained}
-        adapters = [adapter for adapter in self.adapters if chosen is None or _has_any(adapter, chosen)]
-        if not adapters:
-            return NormReport(0, 0.0, 0.0)
-        norms = [float(norm) for norm in _together([adapter.delta_norm() for adapter in adapters]).cpu()]
-        keys_scaled = 0
-        for index, (adapter, norm) in enumerate(zip(adapters, norms, strict=True)):
-            if norm > max_norm:
-                adapter.shrink(max_norm / norm)
-                norms[index] = max_norm
-                keys_scaled += 1
-        return NormReport(keys_scaled, sum(norms) / len(norms), max(norms))
-
-    def summary(self) -> NetworkSummary:
-        """Number of modules and parameters by part."""
-        modules: dict[PartName, int] = {}
-        parameters: dict[PartName, int] = {}
-        for attachment in self.attachments:
-            part = attachment.target.part
-            modules[part] = modules.get(part, 0) + 1
-            count = sum(parameter.numel() for parameter in attachment.adapter.parameters())
-            parameters[part] = parameters.get(part, 0) + count
-        return NetworkSummary(modules, parameters)
-
-
-def _has_any(adapter: nn.Module, chosen: Collection[int]) -> bool:
-    return any(id(parameter) in chosen for parameter in adapter.parameters())
-
-
-def _together(norms: list[Tensor]) -> Tensor:
-    """Stack scalars into one tensor; parts may be on several devices."""
-    return torch.stack([norm.to(norms[0].device) for norm in norms])

@@ -20,10 +20,9 @@ from .adapter import Adapter, Forward, alpha_tensor, frobenius
 from .algorithm import Algorithm, Start
 from .form import Form, Tensors, each
 from .layer import Layer
-from .lokr import split
+from .split import split
 
 BISECTIONS = 20
-TENSORS = ("oft_blocks", "rescale", "alpha")
 Rotate = Callable[[Tensor, Tensor], Tensor]
 """(blocks, values along C) to rotated values minus values, computed so that small rotations are not rounded away."""
 
@@ -66,6 +65,11 @@ class RotationAdapter(Adapter):
         super().__init__(layer)
         self.oft_blocks = nn.Parameter(oft_blocks)
 
+    @classmethod
+    def from_tensors(cls, layer: Layer, tensors: Tensors) -> "RotationAdapter":
+        """Read a file's blocks; its constraint is applied once, here."""
+        return cls(layer, constrained(tensors, layer.out_size).clone())
+
     @abstractmethod
     def change(self, values_BCL: Tensor) -> Tensor:
         """R values - values along C, computed so that small rotations are not rounded away."""
@@ -104,6 +108,22 @@ class RotationAdapter(Adapter):
         return {"oft_blocks": self.oft_blocks.detach(), "alpha": alpha_tensor(0)}
 
 
+def rotation_form(name: str, num_dims: int, rotate: Rotate, adapter: type[RotationAdapter]) -> Form:
+    """The form of files with `oft_blocks`; their number of dimensions tells diagonal OFT from BOFT."""
+    return Form(
+        name=name,
+        signs=("oft_blocks",),
+        sign_dims=num_dims,
+        tensors=("oft_blocks", "rescale", "alpha"),
+        untrained=("rescale",),
+        needed=each("oft_blocks"),
+        needs_weight=True,
+        delta=partial(rotated, rotate),
+        read=adapter.from_tensors,
+        loaders="differ",
+    )
+
+
 class DiagOftAdapter(RotationAdapter):
     """`oft_blocks` (k, n, n): one rotation per block of n neighboring channels."""
 
@@ -131,23 +151,7 @@ def _create(start: Start) -> DiagOftAdapter:
     return DiagOftAdapter.create(start.layer, start.rank, start.path)
 
 
-def _read(layer: Layer, tensors: Tensors) -> DiagOftAdapter:
-    """Read a file's blocks; its constraint is applied once, here."""
-    return DiagOftAdapter(layer, constrained(tensors, layer.out_size).clone())
-
-
-FORM = Form(
-    name="oft",
-    signs=("oft_blocks",),
-    sign_dims=3,
-    tensors=TENSORS,
-    untrained=("rescale",),
-    needed=each("oft_blocks"),
-    needs_weight=True,
-    delta=partial(rotated, rotate),
-    read=_read,
-    loaders="differ",
-)
+FORM = rotation_form("oft", 3, rotate, DiagOftAdapter)
 ALGORITHMS = (
     Algorithm(name="diag-oft", form=FORM, create=_create, sizes=frozenset({"rank", "conv_rank"}), lycoris="diag-oft"),
 )

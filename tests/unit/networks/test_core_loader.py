@@ -104,4 +104,4 @@ def test_sdxl_both_text_encoders(comfy, tiny_sdxl):
     settings = NetworkSettings(algorithm="locon", rank=2, parts=("unet", "text_encoder", "text_encoder_2"))
     with torch.inference_mode():
         network = check_whole_model(comfy, loaded, parts, "sdxl", settings)
-    assert set(network.summary().modules) == set(parts)
+    assert {attachment.target.part for attachment in network.attachments} == set(parts)

@@ -11,7 +11,7 @@ from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from pack.tests.unit.networks.layers import layer_and_input, merged, trained
-from pack.training.networks.lokr import split
+from pack.training.networks.split import split
 
 DORA = {"weight_decompose": True, "wd_on_out": False}
 MODULES = {

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pack.tests.support.tiny_networks import tiny_inputs, tiny_parts
 from pack.training.networks import Network, NetworkSettings
+from pack.training.networks.weight_norms import scale_weight_norms
 
 
 def network(algorithm="locon", seed=3, **settings):
@@ -181,7 +182,7 @@ def test_norms_are_brought_down_to_the_limit_and_reported():
     randomize(made, 0.5)
     norms = [float(adapter.delta_weight().detach().norm()) for adapter in made.adapters]
     limit = sorted(norms)[len(norms) // 2]
-    report = made.scale_weight_norms(limit)
+    report = scale_weight_norms(made.adapters, limit)
     wanted = [min(norm, limit) for norm in norms]
     assert report.keys_scaled == sum(norm > limit * (1 + 1e-6) for norm in norms)
     assert report.max_norm == pytest.approx(limit, rel=1e-4)

@@ -62,7 +62,7 @@ def test_a_missing_part_is_named_but_sd15_has_no_second_encoder():
     with pytest.raises(ValueError, match="got text_encoder; connect"):
         Network.create(unet, "sd15", NetworkSettings(rank=4, parts=("unet", "text_encoder")), 0)
     made = Network.create(unet, "sd15", NetworkSettings(rank=4, parts=("unet", "text_encoder_2")), 0)
-    assert set(made.summary().modules) == {"unet"}
+    assert {attachment.target.part for attachment in made.attachments} == {"unet"}
 
 
 def test_weight_or_rank_zero_means_no_module_and_weights_reach_the_groups():
