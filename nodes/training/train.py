@@ -145,7 +145,7 @@ def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
     if pick is None or pick.step == result.step:
         return result.tensors, ""
     tensors = load_lora(result.folder.step_loras()[pick.step]).tensors
-    return tensors, f"step {pick.step} is the output, as picked in the strip; unpick it for step {result.step}"
+    return tensors, f"step {pick.step} is given out, as picked in the strip; take the pick back for step {result.step}"
 
 
 def _required_inputs() -> list[io.Input]:
