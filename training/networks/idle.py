@@ -19,7 +19,7 @@ def idle_notes(settings: NetworkSettings, network: Network) -> list[str]:
         idle = sum(name in adapter.unread for adapter in network.adapters)
         if idle:
             where = "no effect" if idle == total else f"no effect in {idle} of {total} modules"
-            notes.append(f"{name}: {where}, whose factors are whole and have no rank")
+            notes.append(f"{name}: {where}, whose factors are full matrices without a rank")
     return notes
 
 

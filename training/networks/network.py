@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base_model import ModelFamily, PartName
-from .attachment import Attachment, create_attachments, read_attachments
+from .build import Attachment, create_attachments, read_attachments
 from .draws import Draws
 from .layer import ReadTensor, own_tensor
 from .settings import NetworkSettings

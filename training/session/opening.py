@@ -17,9 +17,8 @@ from ..run.folder import check_name, check_names_fit
 from ..run.found import FoundRun
 from ..run.saver import SaveFailed
 from .plan import PlacedData, hold_out, run_key
-from .precision import check_fits
 from .request import TrainRequest
-from .trained_parts import without_frozen_parts
+from .trained_network import check_fits, without_frozen_parts
 
 
 def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:

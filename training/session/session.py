@@ -27,7 +27,7 @@ from .messages import closing_message, opening_text
 from .opening import checked, continued_or_new, job_of
 from .plan import place_data, place_validation
 from .request import Hooks, Session, TrainRequest, TrainResult
-from .trained_parts import network_notes, without_frozen_parts
+from .trained_network import network_notes, without_frozen_parts
 
 
 def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:

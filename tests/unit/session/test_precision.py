@@ -9,7 +9,7 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.build import check_optimizer
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.saver import SaveSettings
-from pack.training.session.precision import check_fits
+from pack.training.session.trained_network import check_fits
 
 
 @pytest.mark.parametrize(

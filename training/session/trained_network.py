@@ -1,11 +1,18 @@
-"""Which parts of a network are trained. A part with learning rate 0 in every stage is left out of the run's network."""
+"""What of the requested network is trained, has no effect, or cannot be saved.
+
+A part with learning rate 0 in every stage is left out of the run's network.
+"""
 
 from dataclasses import replace
+from math import sqrt
+
+import torch
 
 from ..base_model import PartName
 from ..loop.stages import stage_optimizers
 from ..networks.idle import idle_notes
 from ..networks.network import Network
+from ..networks.settings import NetworkSettings
 from ..optimizers.rates import part_rate
 from .request import TrainRequest
 
@@ -27,3 +34,24 @@ def network_notes(asked: TrainRequest, network: Network) -> tuple[str, ...]:
     frozen = [part for part in asked.network.parts if part not in trained_parts(asked)]
     rates = [f"{', '.join(frozen)}: learning rate 0 in every stage, not trained"] if frozen else []
     return (*rates, *idle_notes(asked.network, network))
+
+
+def check_fits(network: NetworkSettings, dtype: torch.dtype) -> None:
+    """Refuse an alpha that the number format of the file would turn into infinity, which makes programs draw noise.
+
+    Raises:
+        ValueError: With the largest value of the format.
+    """
+    largest = torch.finfo(dtype).max
+    for name, rank, alpha in (
+        ("alpha", network.rank, network.alpha or network.rank),
+        ("conv_alpha", *network.conv_size),
+    ):
+        written = alpha * (sqrt(rank) if network.rank_stabilized else 1.0)
+        if written > largest:
+            kind = str(dtype).removeprefix("torch.")
+            by_rank = f" ({written:g} is written, alpha times the root of the rank)" if network.rank_stabilized else ""
+            raise ValueError(
+                f"{name} must be at most {largest:g} to be saved as {kind}, got {alpha:g}{by_rank}; lower it, or set "
+                "save_dtype to bfloat16 or float32"
+            )
