@@ -1,9 +1,9 @@
-"""Measure speed and memory: `python dev.py bench [--quick | --full] [--only NAME ...] [--list]`.
+"""Measures speed and memory: `python dev.py bench [--quick | --full] [--only NAME ...] [--list]`.
 
-Results are kept part by part in workbench/bench/results.json, with the machine they are of, and docs/performance.md is
-written from them. On another machine both are kept in .cache/bench instead. `--quick` takes a small U-Net and a few
-minutes, and writes nothing: it shows that all runs, its ratios are not those of a real model. By default SD1.5 and the
-counts of memory, about half an hour and 14 GB; `--full` adds every algorithm and larger pictures, an hour.
+Results are kept part by part in workbench/bench/results.json, together with the machine's name, and docs/performance.md
+is written from them. On another machine both are kept in .cache/bench instead. `--quick` uses a small U-Net, takes a
+few minutes and writes nothing: it shows that everything runs, but its ratios are not those of a real model. The default
+measures SD1.5 and counts memory (half an hour, 14 GB); `--full` adds every algorithm and larger pictures (an hour).
 """
 
 import argparse
@@ -30,7 +30,7 @@ from .start import prepare_host
 
 DOCS, KEPT = ROOT / "docs", ROOT / "workbench" / "bench" / "results.json"
 OTHER = CACHE / "bench"
-"""Where the page and the results of another machine go."""
+"""Page and results of other machines."""
 QUICK_NOTE = """
 A small U-Net with random weights: this shows that every contestant runs. Adapters and bookkeeping weigh far more than
 with a real model, so its ratios say nothing of one. The bound is the frozen model alone; ratios are to it."""
@@ -38,7 +38,7 @@ Part = Callable[[Path], Any]
 
 
 def main() -> int:
-    """Measure the chosen parts; what is measured already of the others is kept."""
+    """Measure the chosen parts; earlier results of other parts are kept."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__, formatter_class=form)
     parser.add_argument("--quick", action="store_true", help="a small U-Net, a few minutes, nothing is written")
@@ -78,7 +78,7 @@ def main() -> int:
 def measure(
     wanted: list[str], parts: dict[str, Part], layout_name: str, results: dict[str, Any], results_file: Path | None
 ) -> None:
-    """Measure parts in turn into `results`, which are kept after each."""
+    """Measure parts in turn into `results`, saving after each."""
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="bench-") as scratch:
         weights = Path(scratch) / "weights.bin"

@@ -1,4 +1,4 @@
-"""What the demo takes beside programs that keep processor cores busy, by how its threads wait for each other."""
+"""Time of the demo beside programs that keep CPU cores busy, by how its threads wait for each other."""
 
 import os
 import re
@@ -24,7 +24,7 @@ TRAINED = re.compile(r"Trained in (\d+) s")
 
 
 def measure_demo(_: Path) -> dict[str, Any]:
-    """Seconds that the demo trains, by way and number of busy cores."""
+    """Training time of the demo in seconds, by way of waiting and number of busy cores."""
     return {"seconds": {way: [_trained(variables, count) for count in BUSY_CORES] for way, variables in WAYS.items()}}
 
 
@@ -43,7 +43,7 @@ def _trained(variables: dict[str, str], count: int) -> int:
 
 @contextmanager
 def busy_cores(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """While entered, so many programs compute without a pause."""
+    """Context in which `count` programs compute without a pause."""
     programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     time.sleep(1)  # until they compute
     try:
@@ -55,7 +55,7 @@ def busy_cores(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def busy_table(result: dict[str, Any]) -> str:
-    """A row a way, with ratios to the same way alone."""
+    """One row per way of waiting, with ratios to the same way on an idle machine."""
     heads = ["alone", *(f"beside {count} busy core{'s' * (count > 1)}" for count in BUSY_CORES[1:])]
     rows = [f"| The demo trains | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
     for way, seconds in result["seconds"].items():

@@ -7,16 +7,16 @@ WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP, TITLE_HEIGHT = 760, 230, 20, 8, 34
 COLORS = {"pack": "#2a7a4b", "other": "#9aa3ab", "bound": "#c9b26b"}
 
 Bar = tuple[str, float, str]
-"""Label, value, what is written behind the bar."""
+"""Label, value, text after the bar."""
 
 
 def color(label: str) -> str:
-    """Of a bar, by what it stands for."""
+    """Color of a bar, by what it stands for."""
     return COLORS["bound" if label.startswith("bound") else "pack" if "Bakery" in label else "other"]
 
 
 def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
-    """One group below the other, each with its own scale."""
+    """Groups below each other, each with its own scale."""
     body: list[str] = []
     y = 0
     for title, bars in groups:

@@ -1,7 +1,7 @@
-"""What is compared: the cases, and how a contestant is driven.
+"""What is compared: the cases, and the interface of a contestant.
 
-A contestant builds its trainer, then trains; after each optimizer step it calls the gate, which returns when the next
-step is wanted. So every trainer runs its own loop, and only the time between two calls is measured.
+A contestant builds its trainer and trains; after each optimizer step it calls the gate, which returns when the next
+step may start. So every trainer runs its own loop, and only the time between two calls is measured.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from ..layouts import LAYOUTS, Layout
 Gate = Callable[[], None]
 TOKENS = 77
 STEPS = 1_000_000
-"""More than will be asked for."""
+"""More steps than any measurement takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One comparison: the same work for all."""
+    """One comparison: the same work for all contestants."""
 
     layout_name: str = "sd15"
     latent: int = 32

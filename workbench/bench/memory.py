@@ -1,4 +1,4 @@
-"""Memory of a step counted and worked out on paper: `start.py memory CASE WEIGHTS` prints JSON."""
+"""Memory of a step, counted and calculated: `start.py memory CASE WEIGHTS` prints JSON."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .meters import LiveMeter, module_tensors, saved_activations, storage_bytes
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Bytes as counted and as worked out."""
+    """Bytes as counted and as calculated."""
 
     counted: int
     on_paper: int
@@ -56,7 +56,7 @@ def count_state(case: Case, model: Any) -> Count:
 
 
 def live_per_step(case: Case, model: Any, num_steps: int) -> list[tuple[int, int]]:
-    """Bytes that live after each step, and the peak within it."""
+    """Bytes alive after each step, and the peak within it."""
     base = pack_trainer.base_model(case, model)
     counts: list[tuple[int, int]] = []
     with base.training(is_text_trained=False), LiveMeter(module_tensors(model.model)) as meter:
@@ -71,7 +71,7 @@ def live_per_step(case: Case, model: Any, num_steps: int) -> list[tuple[int, int
 
 
 def workload(case: Case) -> paper.Workload:
-    """The case as the calculation takes it."""
+    """The case as input of the calculation."""
     adapted: paper.Adapted = "all" if case.targets == "all" else "attention_feed_forward"
     return paper.Workload(latent=case.latent, batch=case.batch, rank=case.rank, adapted=adapted)
 

@@ -1,7 +1,7 @@
-"""Memory counted tensor by tensor, alike on every machine: what autograd keeps, and the peak of all that lives.
+"""Counts memory tensor by tensor, the same on every machine: what autograd keeps, and the peak of everything alive.
 
-Counts are of storages, so views cost nothing and a tensor kept twice counts once. What a kernel allocates for the
-moment of its own run is not seen; on a CPU it is small.
+Storages are counted, so views cost nothing and a tensor that is kept twice counts once. Temporary memory inside a
+kernel is not seen; on a CPU it is small.
 """
 
 import weakref
@@ -31,10 +31,10 @@ def module_tensors(*modules: nn.Module) -> list[Tensor]:
 
 @dataclass
 class SavedActivations:
-    """What the graph of a forward pass keeps for backward."""
+    """What the graph of a forward pass keeps for the backward pass."""
 
     known: set[int]
-    """Storages that are no activations: weights, adapters."""
+    """Storages that are not activations: weights, adapters."""
     sizes: dict[int, int] = field(default_factory=dict)
     copies_of_weights: int = 0
     """Bytes of kept tensors that have exactly the shape of a weight of the model."""
@@ -47,7 +47,7 @@ class SavedActivations:
 
 @contextmanager
 def saved_activations(model: nn.Module, *adapters: nn.Module) -> Iterator[SavedActivations]:
-    """Inside, counts what autograd saves. Read it before backward frees the tensors."""
+    """Context that counts what autograd saves. Read the result before the backward pass frees the tensors."""
     known = {t.untyped_storage().data_ptr() for t in module_tensors(model, *adapters)}
     shapes = {parameter.shape for parameter in model.parameters() if parameter.dim() > 1}
     saved = SavedActivations(known)
@@ -70,7 +70,7 @@ def saved_activations(model: nn.Module, *adapters: nn.Module) -> Iterator[SavedA
 
 
 class LiveMeter(TorchDispatchMode):
-    """Counts the bytes of every storage from its first use to its release, backward passes included."""
+    """Counts the bytes of every storage from its first use to its release, including backward passes."""
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
         """`known` tensors (the loaded model) are not counted."""
@@ -91,7 +91,7 @@ class LiveMeter(TorchDispatchMode):
         return out
 
     def restart(self) -> None:
-        """Begin a new peak from what lives now."""
+        """Start a new peak from what is alive now."""
         self.peak = self.live
 
     def _note(self, storage: torch.UntypedStorage) -> None:

@@ -1,4 +1,4 @@
-"""This pack's trainer and the bound it is measured against, on the host's U-Net.
+"""This pack's trainer and its lower bound, on the host's U-Net.
 
 Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D text width.
 """
@@ -31,13 +31,13 @@ POOLED_WIDTH = 1280
 
 
 class GateCallback(Callback):
-    """Stands where saving and previews stand."""
+    """Takes the place of saving and previews."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
-        """Wait for the next step to be wanted."""
+        """Wait until the next step may start."""
         self._gate()
 
 
@@ -51,7 +51,7 @@ def train_with_pack(case: Case, model: Any, gate: Gate) -> None:
 
 
 def train_without_model(case: Case, model: Any, gate: Gate) -> None:
-    """The same loop with a denoiser that costs nothing: what a step spends outside the model."""
+    """The same loop with a free denoiser: the cost of a step outside the model."""
     base = base_model(case, model)
     job = make_job(case, base)
     parameters = [parameter for _, parameter in job.network.named_parameters()]
@@ -64,7 +64,7 @@ def train_without_model(case: Case, model: Any, gate: Gate) -> None:
 
 
 class _GivenGradients(torch.autograd.Function):
-    """Noise as it came, and small gradients for every parameter, written and not computed."""
+    """Returns its noise, and small gradients for every parameter without computing them."""
 
     @staticmethod
     def forward(ctx: Any, noisy_BCHW: Tensor, *parameters: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class _GivenGradients(torch.autograd.Function):
 
 
 def base_model(case: Case, model: Any) -> ComfyBaseModel:
-    """The bridge over a MODEL without text encoders and VAE, which a step does not use."""
+    """The bridge over a MODEL without text encoders and VAE, which a step does not need."""
     return ComfyBaseModel(model, None, None, case.checkpointing)
 
 
@@ -103,7 +103,7 @@ class _Texts:
         self._texts = [TextConditioning(context[0], pooled) for context in case.contexts()]
 
     def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
-        """By number, which is the caption."""
+        """Conditioning by number, which is the caption."""
         return [self._texts[int(caption)] for caption in captions]
 
 
@@ -118,9 +118,9 @@ def _prepared(case: Case) -> PreparedDataset:
 
 
 def run_bound(case: Case, model: Any, gate: Gate, *, is_products_own: bool) -> None:
-    """The frozen U-Net's forward pass and its backward pass to the first adapted layer's input, nothing else.
+    """Only the frozen U-Net's forward pass and its backward pass to the first adapted layer's input.
 
-    As the host computes it, or with the products of linear layers as this pack computes them.
+    As the host computes it, or with this pack's products of linear layers.
     """
     base = base_model(case, model)
     root = base.parts()["unet"]
@@ -159,7 +159,7 @@ def _begin_graph(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _first_called(case: Case, base: ComfyBaseModel, root: nn.Module) -> nn.Module:
-    """The adapted layer that a forward pass meets first."""
+    """The first adapted layer of a forward pass."""
     called: list[nn.Module] = []
     targets = select_targets({"unet": root}, base.family, case.network())
     hooks = [t.module.register_forward_pre_hook(lambda module, args: called.append(module)) for t in targets]

@@ -1,4 +1,4 @@
-"""Which comparisons are run: quick on a small U-Net, by default on SD1.5, in full with every algorithm and size."""
+"""Which comparisons are run: quick on a small U-Net, SD1.5 by default, in full with every algorithm and size."""
 
 from dataclasses import dataclass, replace
 

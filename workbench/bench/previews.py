@@ -1,6 +1,6 @@
-"""What a preview costs beside the host's own sampling: `start.py previews LAYOUT WEIGHTS` prints JSON.
+"""Cost of a preview relative to the host's own sampling: `start.py previews LAYOUT WEIGHTS` prints JSON.
 
-Both draw the same picture size with the same sampler; the preview runs inside training, with the network attached.
+Both draw a picture of the same size with the same sampler; the preview runs during training, with the network attached.
 """
 
 import json
@@ -23,7 +23,7 @@ ROUNDS = 3
 
 
 class _NoVae:
-    """Decoding is the host's in both; left out."""
+    """Decoding is the host's in both cases and is left out."""
 
     def decode(self, samples: torch.Tensor) -> torch.Tensor:
         """The latents, channels last."""

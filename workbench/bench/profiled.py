@@ -1,6 +1,6 @@
 """Where a step's time goes: `start.py profiled LAYOUT WEIGHTS` prints JSON, milliseconds by kind of work.
 
-By PyTorch's profiler, which counts what an operation does itself and what Python does between operations.
+Measured by PyTorch's profiler: the own time of operations, and Python's time between them.
 """
 
 import json
@@ -17,7 +17,7 @@ from .worker import Finished, contestant
 
 CONTESTANTS = ("bound", "bound_products", "pack")
 STEPS = 2
-"""Profiled, after one that is not."""
+"""Profiled steps, after one that is not."""
 
 
 class ProfilingGate:
@@ -29,7 +29,7 @@ class ProfilingGate:
         self.milliseconds: Counter[str] = Counter()
 
     def __call__(self) -> None:
-        """Begin after the first step, end after the last."""
+        """Start after the first step, end after the last."""
         self._count += 1
         if self._count == 1:
             self._profile.__enter__()

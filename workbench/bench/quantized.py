@@ -1,8 +1,8 @@
-"""Memory of a frozen U-Net by how its checkpoint holds it: `start.py quantized WEIGHTS` prints JSON.
+"""Memory of a frozen U-Net by the quantization of its checkpoint: `start.py quantized WEIGHTS` prints JSON.
 
-Training keeps a quantized base as it is loaded (`tests/host/nodes/test_quantized_base.py` counts that), so its size is
-that of its tensors. One matrix of each shape is quantized by the host; convolutions, norms and biases are halves, as
-such files have them.
+Training keeps a quantized base model as it is loaded (`tests/host/nodes/test_quantized_base.py` checks it), so its size
+is that of its tensors. One matrix of each shape is quantized by the host; convolutions, norms and biases are half
+precision, as in such files.
 """
 
 import json
@@ -26,7 +26,7 @@ def matrix_bytes(shape: tuple[int, ...], kind: Quantization) -> int:
 
 
 def unet_bytes(layout: Layout, kind: Quantization | None) -> int:
-    """Bytes of a U-Net with every matrix quantized; None = all in halves."""
+    """Bytes of a U-Net with every matrix quantized; None = all half precision."""
     shapes = Counter(shape for name, shape in weight_shapes(layout).items())
     return sum(
         count * (matrix_bytes(shape, kind) if kind and len(shape) == 2 else HALF * prod(shape))

@@ -1,4 +1,4 @@
-"""docs/performance.md, written from what was measured."""
+"""Writes docs/performance.md from the results."""
 
 import importlib
 import importlib.metadata
@@ -15,7 +15,7 @@ from .meters import GIB, MIB
 from .plan import BOUND, BOUND_WITH_PRODUCTS, CHECKPOINTING, PACK
 
 NOTES = Path(__file__).with_name("notes.md")
-"""What the figures mean, in words; placed below the tables."""
+"""Explanations, placed below the tables."""
 PAGE, IMAGE = "performance.md", "images/performance.svg"
 SDXL_LIMIT_GIB = 7.5
 PACKAGES = ("torch", "diffusers", "peft", "lycoris-lora")
@@ -52,7 +52,7 @@ def _comparison(name: str, result: Results) -> str:
 
 
 def machine() -> str:
-    """What figures depend on: processor, system and versions."""
+    """What results depend on: CPU, system and versions."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     system = f"{platform.system()}, Python {platform.python_version()}"
     return f"{_processor()}, {system}, {versions}, ComfyUI {_comfyui_version()}"
@@ -96,7 +96,7 @@ def _processor() -> str:
 
 
 def comparison_table(result: Results) -> str:
-    """A row an entry, with ratios to the bound."""
+    """A row per entry, with ratios to the bound."""
     rows = [
         "| | s per step | CPU s per step | CPU s per image | time / bound | CPU time / bound | MiB | memory / bound |",
         "|---|---|---|---|---|---|---|---|",

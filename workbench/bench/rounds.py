@@ -1,4 +1,4 @@
-"""Contestants in processes of their own, one step each in turn: what else the machine does hits all alike."""
+"""Contestants in separate processes take one step each in turn, so that other load affects all of them equally."""
 
 import json
 import os
@@ -15,12 +15,14 @@ from .contest import Case
 ALIAS = ROOT / "tests" / "support" / "alias.py"
 TAIL = 2000
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
-"""For glibc. Else it gives large tensors back to the system and asks for them again: a fifth of a step is then spent on
-clearing pages, and steps of one contestant differ by as much as contestants do."""
+"""For glibc, which otherwise returns large tensors' memory to the system and requests it again.
+
+Clearing pages then takes a fifth of a step, and steps of one contestant differ as much as contestants do.
+"""
 OTHERS_AT_ONCE = 3
-"""Contestants side by side beside the bound. Each takes one to five GB with SD1.5, and the model once for all."""
+"""Number of contestants beside the bound. Each takes one to five GB with SD1.5, plus the model once."""
 OTHERS_AT_ONCE_OF_LARGE = 1
-"""With batches, of 4 of which the host's trainer makes 16 samples, and with every layer: ten GB and more."""
+"""The same with batches, of which the host's trainer makes more samples, and with every layer: over 10 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,21 @@ class Entry:
 
 @dataclass
 class Measurement:
-    """What one entry cost."""
+    """Cost of one entry."""
 
     seconds: list[float] = field(default_factory=list)
     """Of each timed step."""
     cpu_seconds: list[float] = field(default_factory=list)
-    """Processor time of all threads in the same steps: what other programs do meanwhile hardly changes it."""
+    """CPU time of all threads in the same steps, which other programs hardly affect."""
     bound_seconds: list[float] = field(default_factory=list)
-    """Of the bound's steps in the same rounds, which the times are divided by."""
+    """The bound's steps in the same rounds, the divisor of the ratios."""
     bound_cpu_seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    """Most that lived at once besides the loaded model, from the trainer's start."""
+    """Peak memory besides the loaded model, from the trainer's start."""
 
 
 class Worker:
-    """A contestant's process, warmed up by one step, in which memory is counted."""
+    """A contestant's process, after one warm-up step in which memory is counted."""
 
     def __init__(self, entry: Entry, weights: Path) -> None:
         self.entry = entry
@@ -64,7 +66,7 @@ class Worker:
         self._answer()
 
     def step(self) -> dict[str, float]:
-        """Ask for a step and give the worker's answer to it."""
+        """Request a step and return the worker's answer."""
         assert self.process.stdin is not None
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
@@ -88,7 +90,7 @@ class Worker:
 
 
 def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
-    """Measure entries against the first of them, the bound, a few at a time so that all fit into memory."""
+    """Measure entries against the first one, the bound, a few at a time so that all fit into memory."""
     bound, others = entries[0], entries[1:]
     results: dict[str, Measurement] = {}
     is_large = bound.case.batch > 1 or bound.case.targets == "all" or bound.case.latent > 32
@@ -102,7 +104,7 @@ def compare(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[st
 
 
 def _side_by_side(entries: Sequence[Entry], weights: Path, num_rounds: int) -> dict[str, Measurement]:
-    """One step each in turn; every second round goes backwards, so that none always follows the same."""
+    """One step each in turn; every second round runs backwards, so that nobody always follows the same contestant."""
     results = {entry.label: Measurement() for entry in entries}
     workers: list[Worker] = []
     try:

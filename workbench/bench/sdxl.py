@@ -1,8 +1,8 @@
 """SDXL on 8 GB: the full U-Net, forward and backward, every tensor counted: `start.py sdxl bf16 128`.
 
-It runs on shapes alone, so it needs neither the memory nor the hour: each operation's result is made without numbers.
-Only the U-Net is there, as while training: latents and text are cached, VAE and text encoders are off the device. Not
-counted are what a kernel needs for the moment of its run, and what a driver takes for itself.
+It runs on shapes without data, so it needs neither the memory nor the hour. Only the U-Net is counted, as during
+training: latents and text are cached, VAE and text encoders are off the device. Not counted: temporary memory inside
+kernels, and the driver's own.
 """
 
 import json
@@ -29,14 +29,14 @@ ADAM_MOMENTS = 2
 
 
 def main(arguments: list[str]) -> None:
-    """Print the counts for a number format and a size of latents, one for each level of checkpointing."""
+    """Print the counts for a number format and a size of latents, for each level of checkpointing."""
     dtype, latent = DTYPES[arguments[0]], int(arguments[1])
     levels: tuple[Checkpointing, ...] = ("on", "finer")
     print(json.dumps({"dtype": arguments[0], **{level: count(SDXL, dtype, latent, level) for level in levels}}))
 
 
 def count(layout: Layout, dtype: torch.dtype, latent: int, checkpointing: Checkpointing) -> dict[str, int]:
-    """Bytes of weights, of adapters with AdamW's moments, and of the most that lives at once, these included."""
+    """Bytes of weights, of adapters with AdamW's moments, and the peak, these included."""
     case = Case(layout_name=layout.name, latent=latent, rank=RANK, checkpointing=checkpointing)
     compute_dtype = torch.bfloat16 if dtype == torch.float8_e4m3fn else None
     # Tensors without numbers cannot be moved, and need not be.
@@ -46,7 +46,7 @@ def count(layout: Layout, dtype: torch.dtype, latent: int, checkpointing: Checkp
 
 
 def count_model(case: Case, model: Any) -> dict[str, int]:
-    """The same of a model with or without numbers."""
+    """The same for a model with or without data."""
     base = base_model(case, model)
     network = Network.create(base.parts(), base.family, case.network(), seed=0)
     known = module_tensors(base.parts()["unet"])

@@ -1,6 +1,6 @@
-"""Start a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
+"""Starts a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
 
-ComfyUI's own choice for GPUs, PyTorch's fused attention, is made for the CPU too.
+ComfyUI's choice for GPUs, PyTorch's fused attention, is used on the CPU too.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""What the LoRA tools cost at SDXL's size: `start.py tools`; prints JSON.
+"""Cost of the LoRA tools at SDXL's size: `start.py tools`; prints JSON.
 
-Each runs as a user would run it, by `python -m training.tools`, on random LoRAs of rank 32 on attention and
-feed-forward, and on two random U-Nets of the full layout that differ by a known change of rank 4.
+Each runs as users run it, by `python -m training.tools`, on random LoRAs of rank 32 on attention and feed-forward, and
+on two random U-Nets of the full layout that differ by a known change of rank 4.
 """
 
 import json
@@ -45,7 +45,7 @@ JOBS = {
 
 
 def main(_: list[str]) -> None:
-    """Print what `run` measures of each job, and the size of a file."""
+    """Print `run`'s measurements of each job, and the size of a file."""
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="tools-") as name:
         folder = Path(name)
@@ -64,9 +64,9 @@ def main(_: list[str]) -> None:
 
 
 def run(folder: Path, command: str) -> list[float]:
-    """Seconds, processor seconds, MiB of memory and MiB of files read of a command.
+    """Seconds, CPU seconds, MiB of memory and MiB of files read of a command.
 
-    Its bare words a, b, original and tuned are files.
+    The words a, b, original and tuned are replaced by files.
     """
     words = [str(folder / f"{w}.safetensors") if w in ("a", "b", "original", "tuned") else w for w in command.split()]
     arguments = [sys.executable, "-m", "training.tools", *words, "-o", str(folder / "out.safetensors"), "--overwrite"]
@@ -104,7 +104,7 @@ def write_unet(path: Path, changed: Callable[[str, Tensor], Tensor]) -> None:
 
 
 def change(name: str, weight: Tensor) -> Tensor:
-    """What tells the tuned weight from the original: of rank 4 in linear layers of transformers, else 0."""
+    """The tuned weight minus the original: rank 4 in linear layers of transformers, else 0."""
     if weight.dim() != 2 or "transformer_blocks" not in name:
         return torch.zeros_like(weight, dtype=torch.float32)
     generator = torch.Generator().manual_seed(1 + sum(name.encode()))

@@ -1,10 +1,9 @@
-"""What each trick of `training/networks/processor.py` is worth: `start.py tricks LAYOUT WEIGHTS` prints JSON.
+"""Gain of each trick of `training/networks/processor.py`: `start.py tricks LAYOUT WEIGHTS` prints JSON.
 
-In one process every second step goes without one trick, in turn, so that what else the machine does hits all alike. A
-figure is the processor time of such a step divided by the mean of the steps before and after, which have all.
-
-A step is a whole one of SD1.5's training; with `--quick` it is forward and backward through the layers of a transformer
-block at each of SD1.5's three sizes, which leaves out attention, 3 x 3 convolutions and the optimizer.
+In one process every second step runs without one of the tricks, in turn, so that other load affects all equally. A
+figure is the CPU time of such a step divided by the mean of the steps before and after, which use all tricks. A step is
+a whole one of SD1.5's training; with `--quick` it is forward and backward through the layers of a transformer block at
+each of SD1.5's three sizes, which leaves out attention, 3 x 3 convolutions and the optimizer.
 """
 
 import json
@@ -30,7 +29,7 @@ RANK = 16
 
 
 class TrickGate:
-    """Called after each step: notes its time, then chooses what the next goes without."""
+    """Called after each step: records its time, then chooses the trick to leave out next."""
 
     def __init__(self) -> None:
         self._order = [None, *(step for trick in NUM_ROUNDS * TRICKS for step in (trick, None))]
@@ -50,7 +49,7 @@ class TrickGate:
 
 
 def ratios(seconds: list[tuple[str | None, float]]) -> dict[str, list[float]]:
-    """By trick, a step without it to the mean of its neighbors, which have all."""
+    """By trick, the time of a step without it over the mean of its neighbors with all."""
     found: dict[str, list[float]] = {}
     for before, (trick, own), after in zip(seconds, seconds[1:], seconds[2:], strict=False):
         if trick is not None:
@@ -59,7 +58,7 @@ def ratios(seconds: list[tuple[str | None, float]]) -> dict[str, list[float]]:
 
 
 class _Frozen:
-    """A frozen layer's forward that says what it multiplies with, as the bridge's does."""
+    """A frozen layer's forward that exposes its tensors, like the bridge's."""
 
     def __init__(self, module: nn.Linear | nn.Conv2d) -> None:
         self.module = module.requires_grad_(False)
@@ -86,7 +85,7 @@ def block_layers() -> Iterator[tuple[_Frozen, Tensor]]:
 
 
 def train_layers(gate: Callable[[], None]) -> None:
-    """Forward and backward through every layer with its adapter, until the gate has had enough."""
+    """Forward and backward through every layer with its adapter, until the gate ends it."""
     layers: list[tuple[_Frozen, Tensor, LoraAdapter]] = []
     for frozen, x in block_layers():
         adapter = LoraAdapter.create(Layer.of(frozen.module), RANK, RANK, torch.Generator().manual_seed(0))

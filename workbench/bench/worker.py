@@ -1,7 +1,7 @@
-"""One contestant in a process of its own: started by `rounds.py`.
+"""One contestant in its own process, started by `rounds.py`.
 
-It answers on what was its standard output with a JSON line per step, the first counted, the others timed, and waits on
-its standard input for the next order: `step`, or anything else to end it.
+It answers on its original standard output with a JSON line per step, the first counted, the others timed, and waits on
+its standard input for the next order: `step`, or anything else to end.
 """
 
 import gc
@@ -22,12 +22,12 @@ from .contest import Case
 from .meters import LiveMeter
 
 MOMENTS_SHARE = 2 / 3
-"""Of what lives between steps (parameters and AdamW's two moments): it is made after the first step's peak."""
+"""Of what is alive between steps (parameters, two moments), the share created after the first step's peak."""
 CONTESTANTS = ("bound", "bound_products", "pack", "outside", "host_weight", "host_bypass", "peft", "lycoris")
 
 
 class Finished(BaseException):
-    """No more steps are wanted."""
+    """No more steps are requested."""
 
 
 class WorkerGate:
@@ -75,7 +75,7 @@ def contestant(name: str, case: Case, weights_path: Path) -> tuple[Callable[[Wor
 
 
 def main(arguments: list[str]) -> None:
-    """Train until told otherwise; the arguments are contestant, case and file of weights."""
+    """Train until ordered to stop; the arguments are contestant, case and file of weights."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     name, case, weights = arguments[0], Case(**json.loads(arguments[1])), Path(arguments[2])

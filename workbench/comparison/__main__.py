@@ -1,11 +1,11 @@
-"""Compares algorithms, optimizers and objectives on the pocket model: `python dev.py compare [--only NAME ...]`.
+"""Compares algorithms, optimizers and objectives on the small test model: `python dev.py compare [--only NAME ...]`.
 
-Every contestant trains the demo's character and is scored as the demo scores it. Results are kept in
-.cache/comparison, trial by trial, so that a call goes on where the last one stopped; docs/comparison.md is written
-from them. `--quick` runs a few steps of a few contestants and writes nothing into the repository.
+Every contestant trains the demo's character and gets the demo's scores. Results are kept in .cache/comparison, trial by
+trial, so that a call continues where the last one stopped; docs/comparison.md is written from them. `--quick` runs a
+few steps of a few contestants and writes nothing into the repository.
 
-`--recipes [TEXT ...]` runs what Recipe chooses with several rates instead, for `--steps`, and prints a table; with
-texts only rows whose names hold all of them.
+`--recipes [TEXT ...]` instead runs what Recipe chooses, with several learning rates, for `--steps`, and prints a table;
+with texts, only rows whose names contain all of them.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def chosen(names: Sequence[str] | None) -> list[Contestant]:
 
 
 def run(shelf: Shelf, open_kitchen: Callable[[], Kitchen], contestants: Sequence[Contestant], scale: Scale) -> None:
-    """Train and score what the shelf lacks; where that is nothing, no ComfyUI is started."""
+    """Train and score what the shelf lacks; without anything to do, ComfyUI is not started."""
     kitchen = None
     while (trial := next_trial(contestants, scale, shelf.results)) is not None:
         kitchen = kitchen or open_kitchen()

@@ -1,7 +1,7 @@
-"""Who takes part: only what a row names differs from the nodes' defaults, so that its effect can be told.
+"""The contestants. Each differs from the nodes' defaults only in what its row names, so that its effect shows.
 
-The rates of a contestant are tried in turn and the best one counts, the first of them being the expected one. Rates
-are those of the pocket model, which is small; large models want about a tenth.
+Several learning rates are tried for each contestant, the expected one first, and the best counts. They suit the small
+test model; large models want about a tenth.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ RATE = 1e-3
 CHARACTER = "zorblax"
 HARDER_CHARACTER = "fennarock"
 OWN_RATE = (1.0, 0.5)
-"""Of optimizers that find the rate by themselves; it multiplies what they find."""
+"""For optimizers that find their learning rate; it multiplies what they find."""
 SEEDS = (1, 2, 3)
 
 
@@ -34,7 +34,7 @@ class Contestant:
     num_images: int = 0
     """Pictures of the character that are trained, the first of its dataset. 0 = all."""
     num_seeds: int = len(SEEDS)
-    """How often the best rate is run; more than one tells how much is chance."""
+    """Number of seeds at the best learning rate; more than one shows the influence of chance."""
 
 
 def _algorithm(name: str, *rates: float, **network: Any) -> Contestant:

@@ -28,18 +28,18 @@ SEED = 1
 
 
 class StepClock:
-    """Hears the events of a run and notes the processor time at each; other programs hardly change that."""
+    """Receives the events of a run and records the CPU time at each, which other programs hardly affect."""
 
     def __init__(self) -> None:
         self._marks: list[tuple[int, float]] = []
 
     def __call__(self, event: str, data: Any, sid: str | None = None) -> None:
-        """Stand where the host sends events to pages."""
+        """Receive an event in place of the host's sender."""
         if event == "bakery.step":
             self._marks.append((int(data["step"]), time.process_time()))
 
     def take(self) -> float | None:
-        """Seconds a step of the last run, of all threads: the median over what lies between events. None: too short."""
+        """Seconds per step of the last run, all threads: the median between events. None: too short."""
         marks, self._marks = self._marks, []
         between = [(late[1] - early[1]) / (late[0] - early[0]) for early, late in zip(marks, marks[1:], strict=False)]
         return statistics.median(between) if between else None
@@ -49,7 +49,7 @@ class Kitchen:
     """ComfyUI in this process with the pocket model loaded once."""
 
     def __init__(self, host: HostModules, scale: Scale) -> None:
-        """Writes the data below the host's input folder; from now on its events are heard here alone."""
+        """Writes the data below the host's input folder; from then on this process receives its events."""
         self._host = host
         self._clock = StepClock()
         host.server.send_sync = self._clock
@@ -63,7 +63,7 @@ class Kitchen:
         self._base_pictures: dict[str, Pictures] = {}
 
     def bake(self, trial: Trial) -> tuple[dict[str, Any], Pictures]:
-        """Train, load the file as core does, draw, score; a run that failed gives its `error` and no pictures."""
+        """Train, load the file as core does, draw, score; a failed run gives its `error` and no pictures."""
         root = self._host.base / "output" / "loras" / trial.name
         shutil.rmtree(root, ignore_errors=True)
         ended = self._host.run_graph(training_graph(trial))
@@ -134,7 +134,7 @@ def write_held_out(folder: Path, character: OriginalCharacter) -> None:
 
 
 def held_out_losses(root: Path) -> tuple[float, float]:
-    """Loss on the held-out pictures before the first step and after the last, at fixed noise, without any weighting."""
+    """Loss on the held-out pictures before the first and after the last step, at fixed noise, unweighted."""
     metrics = next((root / ".run").glob("*/metrics.jsonl"))
     losses = [line["validation_loss"] for line in read_metrics(metrics) if "validation_loss" in line]
     return losses[0], losses[-1]

@@ -1,6 +1,6 @@
-"""What Recipe chooses, beside the same with another rate: `d_coef` of Prodigy, or the fixed rate of AdamW.
+"""What Recipe chooses, with other learning rates besides: `d_coef` of Prodigy, or the fixed one of AdamW.
 
-Printed and not on the page of the comparison: here runs that fail are what is looked for.
+Printed, and not on the page of the comparison, since failing runs are what is looked for here.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .trial import Scale, Trial
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tried:
-    """A request, and the rates with which its recipe is run."""
+    """A request, and the learning rates to run its recipe with."""
 
     subject: str
     algorithm: str = "auto"
@@ -27,7 +27,7 @@ class Tried:
 
 
 def recipe_rows(tried: Tried) -> tuple[Contestant, ...]:
-    """The recipe for a subject at each rate, U-Net alone as in all tables."""
+    """The recipe for a subject at each learning rate, U-Net only, as in all tables."""
     with_prodigy = (_row(tried, 1.0, f"d_coef {value:g}", _prodigy(value)) for value in tried.d_coefs)
     return (*with_prodigy, *(_row(tried, rate, f"AdamW {rate:g}", {}) for rate in tried.fixed))
 

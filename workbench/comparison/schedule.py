@@ -1,4 +1,4 @@
-"""What is trained next, and which of a contestant's rates counts."""
+"""Decides what is trained next, and which of a contestant's learning rates counts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
@@ -11,7 +11,7 @@ Results = Mapping[str, Result]
 
 
 def next_trial(contestants: Sequence[Contestant], scale: Scale, results: Results) -> Trial | None:
-    """The first that is missing: everybody's expected rate, then all other rates, then one seed more for everybody."""
+    """The first missing trial: everybody's expected rate, then all other rates, then one more seed for everybody."""
     return next((trial for trial in _in_order(contestants, scale, results) if trial.key not in results), None)
 
 
@@ -29,7 +29,7 @@ def _in_order(contestants: Sequence[Contestant], scale: Scale, results: Results)
 
 
 def best_trial(contestant: Contestant, scale: Scale, results: Results) -> Trial | None:
-    """The first seed's trial at the rate with the best scores; where they are equal, with the lowest held-out loss."""
+    """The first seed's trial with the best scores; if equal, with the lowest held-out loss."""
     tried = [_trial(contestant, rate, SEEDS[0], scale) for rate in contestant.rates]
     done = [trial for trial in tried if "error" not in results.get(trial.key, {"error": "not run"})]
     return max(done, key=lambda trial: _rank(results[trial.key]), default=None)

@@ -12,7 +12,7 @@ from .trial import Trial
 
 
 class Shelf:
-    """Results by trial in one JSON file, pictures as one PNG a trial: a row a prompt."""
+    """Results by trial in one JSON file; pictures as one PNG per trial: a row per prompt."""
 
     def __init__(self, folder: Path) -> None:
         """Opens the folder; it need not be there."""
@@ -24,7 +24,7 @@ class Shelf:
         return json.loads(self._file.read_text()) if self._file.is_file() else {}
 
     def add(self, trial: Trial, result: dict[str, Any], pictures: Pictures) -> None:
-        """Keep a trial's outcome; what another call has added meanwhile stays."""
+        """Save a trial's outcome; what another call added meanwhile stays."""
         if pictures:
             self.add_pictures(trial.name, pictures)
         self.results = {**self._read(), trial.key: result}

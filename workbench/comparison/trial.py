@@ -27,7 +27,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """A contestant at one rate with one seed."""
+    """A contestant at one learning rate with one seed."""
 
     contestant: Contestant
     rate: float
@@ -36,7 +36,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """All that decides the outcome, as text: contestants that are alike in it share a trial."""
+        """Everything that determines the outcome, as text: equal contestants share a trial."""
         entry = {name: value for name, value in asdict(self.contestant).items() if name in _DECIDING}
         if self.contestant.num_images:
             entry["num_images"] = self.contestant.num_images
@@ -66,7 +66,7 @@ def held_out_folder(character: str) -> str:
 
 
 def training_graph(trial: Trial) -> Prompt:
-    """Load, train, save; what is not in it has its default."""
+    """Load, train, save; everything else has its default."""
     contestant, scale = trial.contestant, trial.scale
     graph: Prompt = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=POCKET_CHECKPOINT.name),

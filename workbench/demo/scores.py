@@ -1,7 +1,7 @@
-"""What a LoRA of an original character has to do, as prompts, and how well it does it, as numbers.
+"""Scores of a LoRA of an original character, and the prompts to measure them.
 
-Identity: the trigger word makes the character. Flexibility: the character appears where its dataset never showed it.
-Prior: prompts without the trigger still make what the base model makes of them.
+Identity: the trigger word draws the character. Flexibility: the character appears in places its dataset never showed.
+Prior: prompts without the trigger still give what the base model draws.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The progress of a workflow in the terminal: one line that is written again, or a line now and then in a log."""
+"""Progress of a workflow in the terminal: one updated line, or occasional lines in a log."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ LOG_EVERY_S = 5.0
 
 
 class ProgressLine:
-    """Shows what a server's events say of the training that runs."""
+    """Shows the training progress from a server's events."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty()
@@ -19,14 +19,14 @@ class ProgressLine:
         self.num_previews = 0
 
     def __call__(self, event: Event) -> None:
-        """Take note of one event."""
+        """Process one event."""
         if event.type == "bakery.sample":
             self.num_previews += 1
         if event.type == "bakery.step":
             self._show(describe_step(event.data))
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._width:
             print(flush=True)
         self._width = 0

@@ -1,7 +1,7 @@
-"""The picture of each example in ComfyUI's list of templates: what it is about, its graph in small, what it draws.
+"""The picture of each example in ComfyUI's list of templates: its subject, its graph in small, what it draws.
 
-Of an extension's templates the list takes the file's name alone, for title and text, and sorts them by no order; so
-title and number are on the picture.
+For an extension's templates the list shows only the file's name, and does not sort them; so title and number are on the
+picture.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ def write_card(path: Path, number: int, workflow: dict[str, Any]) -> None:
 
 
 def kept_panel(name: str) -> Image.Image | None:
-    """What the example drew when it was run; None where it was not."""
+    """What the example drew when it was run; None if it was not run."""
     path = RESULTS / f"{name.removeprefix(SMALL_PREFIX)}.png"
     return Image.open(path).convert("RGB") if path.is_file() else None
 

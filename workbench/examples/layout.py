@@ -1,7 +1,7 @@
-"""How large the nodes of an example are once ComfyUI's page shows them with panels and pictures, and where they lie.
+"""Sizes of an example's nodes once ComfyUI's page shows their panels and pictures, and their positions.
 
-The page enlarges a node whose panel or picture needs more than was saved, but moves no other away: so each is saved as
-large as it will be. `tests/browser/test_examples.py` finds an overlap in either rendering.
+The page enlarges a node whose panel or picture needs more than was saved, but moves no other node: so each is saved as
+large as it will be. `tests/browser/test_examples.py` finds overlaps in both renderings.
 """
 
 import unicodedata

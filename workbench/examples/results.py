@@ -1,7 +1,7 @@
-"""What the examples draw on the pocket model, for their cards: `python dev.py workflows --run [NAME ...]`.
+"""Records what the examples draw on the small test model, for their cards: `python dev.py workflows --run [NAME ...]`.
 
-Each example is queued as it is on a ComfyUI of its own. The pictures of the nodes named here are put together on a
-panel, which is kept in results/, so that the cards can be drawn again without training.
+Each example is queued on its own ComfyUI. The pictures of the nodes named here are put on a panel, which is kept in
+results/, so that the cards can be drawn again without training.
 """
 
 import io

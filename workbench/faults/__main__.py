@@ -1,7 +1,7 @@
-"""Puts faults into a copy of the code, one after the other, and sees whether the tests find them: `dev.py faults`.
+"""Puts faults into a copy of the code, one after the other, and checks that the tests find them: `dev.py faults`.
 
-A line each: the test that found it, or that none did. `--tests COMMIT` asks the tests as they were then, `--full` with
-every combination. Ends with 1 if a fault was not found or no longer fits the code. Needs a system that can fork.
+One line each: the test that found it, or that none did. `--tests COMMIT` uses the tests of a commit, `--full` runs
+every combination. Exits with 1 if a fault was not found or no longer fits the code. Needs a system that can fork.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SLOW_TO_IMPORT = ("torch", "pytest", "hypothesis", "pytorch_optimizer", "lycoris
 
 
 def main() -> int:
-    """Run all faults, or those whose number is given."""
+    """Run all faults, or those whose numbers are given."""
     parser = argparse.ArgumentParser(prog="dev.py faults")
     parser.add_argument("numbers", nargs="*", type=int, help="which, from 1; all if none is given")
     parser.add_argument("--tests", metavar="COMMIT", help="take the tests of this commit")
@@ -74,7 +74,7 @@ def show(number: int, fault: Fault, copy: Path, *, is_full: bool) -> bool:
 
 
 def try_out(fault: Fault, copy: Path, *, is_full: bool) -> str:
-    """Put the fault in, run its tests, take it out again; the test that failed, or an empty string.
+    """Insert the fault, run its tests, remove it again; the test that failed, or an empty string.
 
     Raises:
         RuntimeError: The tests did not run.

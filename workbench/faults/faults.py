@@ -8,20 +8,20 @@ LIST = Path(__file__).with_name("faults.txt")
 
 @dataclass(frozen=True)
 class Fault:
-    """A piece of the code, and what is wrong in its place."""
+    """A piece of code, and a faulty replacement."""
 
     room: str
-    """Folder below which `right` stands exactly once."""
+    """Folder in which `right` occurs exactly once."""
     tests: tuple[str, ...]
     """Files below tests/ of which at least one test must fail."""
     right: str
     wrong: str
 
     def file(self, root: Path) -> Path:
-        """Return the file that has the right piece.
+        """Return the file that contains the right piece.
 
         Raises:
-            ValueError: None has it, or it is there twice: the code has changed, and the list must follow.
+            ValueError: No file has it, or it occurs twice: the code has changed, and the list must follow.
         """
         texts = {path: path.read_text(encoding="utf-8") for path in sorted((root / self.room).rglob("*.py"))}
         having = [path for path, text in texts.items() for _ in range(text.count(self.right))]

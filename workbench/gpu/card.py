@@ -1,4 +1,4 @@
-"""What a card says of itself: name, memory now and at most, and when its work is done."""
+"""What a GPU reports: name, memory in use and at most, and when its work is done."""
 
 import gc
 import platform
@@ -10,7 +10,7 @@ GIB = 2**30
 
 
 class Card:
-    """A device of torch that counts its memory; the processor counts none."""
+    """A device of torch that counts its memory; the CPU does not."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -30,32 +30,32 @@ class Card:
         }
 
     def total(self) -> int:
-        """Bytes of the card."""
+        """Total bytes of the GPU."""
         return int(self._module.mem_get_info(self.device)[1]) if self.can_count else 0
 
     def used(self) -> int:
-        """Bytes that tensors take now."""
+        """Bytes that tensors use now."""
         gc.collect()
         return int(self._module.memory_allocated(self.device)) if self.can_count else 0
 
     def peak(self) -> int:
-        """Most bytes since `restart`."""
+        """Peak bytes since `restart`."""
         return int(self._module.max_memory_allocated(self.device)) if self.can_count else 0
 
     def restart(self) -> None:
-        """Counts the most from now on."""
+        """Start counting the peak from now on."""
         gc.collect()
         if self.can_count:
             self._module.empty_cache()
             self._module.reset_peak_memory_stats(self.device)
 
     def limit(self, num_bytes: int | None) -> None:
-        """Lets this process have no more than so many bytes; None = all."""
+        """Limit this process to `num_bytes`; None = no limit."""
         if self.can_count:
             share = 1.0 if num_bytes is None else min(1.0, num_bytes / self.total())
             self._module.set_per_process_memory_fraction(share, self.device)
 
     def wait(self) -> None:
-        """Until all that was asked for is done."""
+        """Wait until all queued work is done."""
         if self.can_count:
             self._module.synchronize(self.device)

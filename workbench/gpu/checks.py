@@ -1,4 +1,4 @@
-"""What is checked on a card; each check says whether it held, and its figures."""
+"""The checks on a GPU; each reports whether it passed, and its figures."""
 
 import math
 import tempfile
@@ -24,7 +24,7 @@ from .models import Work, make_job, random_model
 
 ALGORITHMS = ("lora", "locon", "loha", "lokr", "dylora", "ia3", "glora", "full", "diag-oft", "boft")
 LEAST_COSINE = {torch.float32: 0.9999, torch.float16: 0.99, torch.bfloat16: 0.97, torch.float8_e4m3fn: 0.9}
-"""Of a part's gradients beside those of the processor in float32, by the type of the frozen weights."""
+"""Required cosine of a part's gradients to those of the CPU in float32, by dtype of the frozen weights."""
 LIMIT_GIB = 7.5
 
 
@@ -34,13 +34,13 @@ class Check:
 
     name: str
     held: bool | None
-    """None where it could not be asked on this card."""
+    """None if it could not be checked on this GPU."""
     figures: dict[str, object] = field(default_factory=dict)
 
 
 @contextmanager
 def attached(job: TrainJob) -> Iterator[TrainState]:
-    """Inside, the job can be trained."""
+    """Context in which the job can be trained."""
     base: Any = job.base
     with torch.inference_mode(False), base.training(is_text_trained=False):
         job.network.attach()
@@ -51,7 +51,7 @@ def attached(job: TrainJob) -> Iterator[TrainState]:
 
 
 def first_gradients(work: Work, network: NetworkSettings) -> dict[str, Tensor]:
-    """Of step 1, on the processor, before any update."""
+    """Gradients of step 1, on the CPU, before any update."""
     job = make_job(work, random_model(work), network, 1)
     _open_up(job)
     with attached(job):
@@ -62,7 +62,7 @@ def first_gradients(work: Work, network: NetworkSettings) -> dict[str, Tensor]:
 
 
 def _open_up(job: TrainJob) -> None:
-    """Moves every parameter a little, so that none starts at zero and hides the others' gradients."""
+    """Move every parameter a little, so that none starts at zero and hides the others' gradients."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for _, parameter in job.network.named_parameters():
@@ -70,13 +70,13 @@ def _open_up(job: TrainJob) -> None:
 
 
 def cosine(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """Of all gradients as one vector."""
+    """Cosine of all gradients as one vector."""
     a, b = (torch.cat([each[name].double().flatten() for name in one]) for each in (one, other))
     return float(a @ b / (a.norm() * b.norm()))
 
 
 def check_gradients(work: Work, algorithms: tuple[str, ...]) -> Iterator[Check]:
-    """Each algorithm's first gradients beside the processor's."""
+    """Compare each algorithm's first gradients with the CPU's."""
     for algorithm in algorithms:
         network = NetworkSettings(algorithm=algorithm, rank=4, alpha=4.0, parts=("unet",))  # pyright: ignore
         own = first_gradients(work, network)
@@ -86,7 +86,7 @@ def check_gradients(work: Work, algorithms: tuple[str, ...]) -> Iterator[Check]:
 
 
 def check_precision(work: Work) -> Iterator[Check]:
-    """LoRA's gradients on frozen weights of each type beside float32 on the processor."""
+    """Compare LoRA's gradients on frozen weights of each dtype with float32 on the CPU."""
     network = NetworkSettings(rank=4, alpha=4.0, parts=("unet",))
     reference = first_gradients(replace(work, device=torch.device("cpu")), network)
     for dtype in (torch.float16, torch.bfloat16, torch.float8_e4m3fn):
@@ -105,7 +105,7 @@ class _StopAt(Callback):
 
 
 def check_continuation(work: Work, steps: int = 6) -> Check:
-    """Stopped in the middle, saved and continued: the same weights as without a stop."""
+    """Stopped in the middle, saved and resumed: the same weights as without a stop."""
     model, state_file = random_model(work), "state.safetensors"
     with tempfile.TemporaryDirectory() as folder:
         whole = _trained_to(steps, work, model, steps, None, Path(folder) / state_file)
@@ -151,7 +151,7 @@ def check_preview(work: Work) -> Check:
 
 
 def check_out_of_memory(work: Work, card: Card) -> Check:
-    """A full card is noticed, its memory comes back, and training goes on."""
+    """Out of memory is detected, memory is freed, and training continues."""
     if not card.can_count:
         return Check("out of memory", None)
     job = make_job(work, random_model(work), NetworkSettings(rank=4, alpha=4.0, parts=("unet",)), 3)
@@ -174,7 +174,7 @@ def check_out_of_memory(work: Work, card: Card) -> Check:
 
 
 def check_speed(work: Work, card: Card, steps: int) -> Check:
-    """Seconds of a step beside the frozen model's forward pass, and the most memory; LoRA of rank 8."""
+    """Seconds per step relative to the frozen model's forward pass, and peak memory; LoRA of rank 8."""
     name = f"{work.layout.name}, {8 * work.latent} pixels, {str(work.dtype).removeprefix('torch.')}"
     job = make_job(work, random_model(work), NetworkSettings(rank=8, alpha=8.0, parts=("unet",)), steps + 1)
     is_limited = work.layout.name == "sdxl" and card.total() > LIMIT_GIB * GIB

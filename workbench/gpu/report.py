@@ -1,4 +1,4 @@
-"""One page of a card's checks to paste into an issue, and the same as JSON."""
+"""A one-page report of a GPU's checks for issues, and the same as JSON."""
 
 import json
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ from .report import write
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 only if all held."""
+    """Exit status: 0 only if all checks passed."""
     parser = argparse.ArgumentParser(prog="gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--short", action="store_true", help="small models only")
     parser.add_argument("--out", type=Path, default=Path(), help="folder of the report")
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def all_checks(card: Card, *, is_short: bool) -> Iterator[Check]:
-    """One after the other; one that fails does not keep the others from running."""
+    """All checks in order; one that fails does not stop the others."""
     small = Work(layout=TINY, device=card.device)
     half = Work(layout=TINY, device=card.device, dtype=torch.float16, latent=16)
     algorithms = checks.ALGORITHMS[:1] if is_short else checks.ALGORITHMS

@@ -7,7 +7,7 @@ import torch
 
 
 def start(arguments: list[str]) -> int:
-    """Exit status of the checks; on a machine without a card they run on the processor, and the report says so."""
+    """Exit status of the checks; on a machine without a GPU they run on the CPU, and the report says so."""
     sys.argv[1:] = []  # ComfyUI reads the command line
     has_card = torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available()
     if not has_card and not hasattr(torch, "npu"):

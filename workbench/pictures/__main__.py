@@ -1,8 +1,8 @@
-"""Draws the pictures of the guide on the pocket model: `python dev.py pictures [--only NAME ...]`.
+"""Draws the pictures of the guide on the small test model: `python dev.py pictures [--only NAME ...]`.
 
-Every row of a strip is a short training of its own. Trainings and rows are kept in .cache/pictures, so that a call goes
-on where the last one stopped; strips whose rows are all there are written into docs/images. `--quick` trains a few
-steps for two of them and writes nothing into the repository.
+Every row of a strip is a short training run. Runs and rows are kept in .cache/pictures, so that a call continues where
+the last one stopped; complete strips are written into docs/images. `--quick` trains a few steps for two of them and
+writes nothing into the repository.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def chosen(wanted: Sequence[str] | None) -> list[Strip]:
 def make(
     strips: Sequence[Strip], open_darkroom: Callable[[], Darkroom], folder: Path, scale: Scale
 ) -> Iterator[tuple[Strip, Image.Image]]:
-    """Draw strip by strip; where all rows are in the folder, no ComfyUI is started."""
+    """Draw strip by strip; if all rows exist, ComfyUI is not started."""
     album, darkroom = Album(folder / "rows", scale), None
     for strip in strips:
         prompts = [prompt for _, prompt in strip.columns]

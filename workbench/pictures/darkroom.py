@@ -1,4 +1,4 @@
-"""Trains and draws what the strips show, one after the other, in this process; keeps every row that is drawn."""
+"""Trains and draws the strips' rows, one after the other, in this process; keeps every drawn row."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ class Scale:
     """How much is done for each row."""
 
     most_steps: int = 1_000_000
-    """Trainings are cut to so many steps."""
+    """Limit of the training steps."""
     sampling_steps: int = 20
 
     def cut(self, row: Row) -> Row:
-        """The row with a training of at most so many steps; one on the way then is the last."""
+        """The row with at most that many steps; a saved step becomes the last one."""
         if row.bake is None or row.bake.steps <= self.most_steps:
             return row
         return replace(row, bake=replace(row.bake, steps=self.most_steps, save_every=0), step=None)
@@ -50,7 +50,7 @@ class Darkroom:
         self._pocket = PocketModel(*host.load_checkpoint(POCKET_CHECKPOINT))
 
     def draw(self, row: Row, prompts: Sequence[str]) -> Image.Image:
-        """A picture a prompt, side by side; trains first what is not trained yet.
+        """One picture per prompt, side by side; trains first if needed.
 
         Raises:
             SystemExit: The training failed.
@@ -63,7 +63,7 @@ class Darkroom:
         return Image.fromarray(np.concatenate(list(sample_captions(pocket, prompts, config)), axis=1))
 
     def _trained(self, bake: Bake, step: int | None) -> Path:
-        """The LoRA's file; a run that was stopped on the way goes on, a finished one is found."""
+        """The LoRA's file; an interrupted run is resumed, a finished one is found."""
         ended = self._host.run_graph(training_graph(bake))
         if ended.status != "success":
             raise SystemExit(f"Failed: {ended.error}")
@@ -72,7 +72,7 @@ class Darkroom:
 
 
 class Album:
-    """A folder of rows that are drawn already."""
+    """A folder of rows that were drawn."""
 
     def __init__(self, folder: Path, scale: Scale) -> None:
         """Opens the folder; it need not be there."""

@@ -1,4 +1,4 @@
-"""The pictures of the guide: a strip an option, a row a setting; in every column the prompt and noise are the same."""
+"""The pictures of the guide: one strip per option, one row per setting; prompt and noise are the same in a column."""
 
 from dataclasses import dataclass
 
