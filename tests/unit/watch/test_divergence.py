@@ -132,7 +132,7 @@ def test_base_losses_are_those_of_the_step_without_the_network(request_):
         ({"optimizer": "Prodigy", "learning_rate": 1.0, "arguments": "d_coef=2"}, {},
          r"step size that Prodigy found \(d x rate = .*learning_rate to 0.3, d_coef to 1, alpha to 1"),
         ({"optimizer": "DAdaptAdam", "learning_rate": 1.0}, {"alpha": 1}, r"learning_rate to 0.3, or use Prodigy"),
-        ({"optimizer": "Adafactor", "arguments": "relative_step=True"}, {}, "give it one with relative_step=False"),
+        ({"optimizer": "Adafactor", "arguments": "relative_step=True"}, {}, "set one, with relative_step=False"),
     ],
 )  # fmt: skip
 def test_the_likely_cause_follows_from_the_settings(settings, network, wanted, request_):
