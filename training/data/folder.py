@@ -28,7 +28,7 @@ class _Concept:
 
 
 TAGGER_PAGE = "docs/guide/captions.md"
-"""Where the graph with a tagger is shown."""
+"""Page that shows the graph with a tagger."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -58,10 +58,10 @@ def scan_folder(
 ) -> Dataset:
     """Images in and below a folder with their captions, one subset for each `N_name` folder.
 
-    `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
-    file beside it (blank if that is), else `class_tokens`, else the name of its folder without the number.
-    `mask_folder` holds masks under the images' names. Whatever else is in the folder is named in the dataset's notes.
-    Marks in `marks.json` make images regularization images, or hold them out for validation.
+    `repeats` multiplies the number in a folder's name. A caption comes from `metadata`, else from the text file beside
+    the image (an empty file counts), else it is `class_tokens`, else the name of its folder without the number.
+    `mask_folder` contains masks with the images' names. The dataset's notes list everything else in the folder. Marks
+    in `marks.json` make images regularization images, or hold them out for validation.
 
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
@@ -118,7 +118,7 @@ def scan_folder(
 
 
 def _inspect_all(paths: Sequence[Path]) -> tuple[dict[Path, ImageFacts], list[str]]:
-    """Facts of the images that can be read, and names of those that cannot."""
+    """Facts about the readable images, and names of the unreadable ones."""
 
     def inspect(path: Path) -> ImageFacts | str:
         try:
@@ -126,14 +126,14 @@ def _inspect_all(paths: Sequence[Path]) -> tuple[dict[Path, ImageFacts], list[st
         except OSError as error:
             return f"{path.name} ({_plain(error, path)})"
 
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor() as pool:  # decoding releases Python's lock
         results = list(pool.map(inspect, paths))
     facts = {path: found for path, found in zip(paths, results, strict=True) if isinstance(found, ImageFacts)}
     return facts, [found for found in results if isinstance(found, str)]
 
 
 def _plain(error: OSError, path: Path) -> str:
-    # Messages of the decoder quote the whole path, which does not belong in a shared log.
+    # Messages of the decoder contain the whole path, which does not belong in a shared log.
     return str(error).replace(repr(str(path)), "the file").replace(str(path), "the file")
 
 
@@ -149,7 +149,7 @@ def _masks(folder: Path | None) -> tuple[dict[str, tuple[Path, str]], list[str]]
 def _captions(
     folder: Path, paths: Sequence[Path], extension: str, known: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[Path, tuple[str, ...]], list[Path]]:
-    """Caption lines of each image, and the images that got their folder's name."""
+    """Caption lines of each image, and the images captioned with their folder's name."""
     captions: dict[Path, tuple[str, ...]] = {}
     unnamed: list[Path] = []
     unreadable: list[str] = []
@@ -173,7 +173,7 @@ def _zero_note(folder: Path, found: Sequence[Path], used: Sequence[Path]) -> lis
 
 
 def _concept(path: Path, folder: Path) -> _Concept:
-    """The nearest `N_name` folder above an image, up to `folder` itself, else the folder it lies in, once."""
+    """The nearest `N_name` folder above an image, up to `folder` itself, else its own folder with one repeat."""
     steps_up = len(path.relative_to(folder).parts)
     for parent in list(path.parents)[:steps_up]:
         match = NUMBERED_FOLDER.fullmatch(parent.name)

@@ -1,4 +1,4 @@
-"""Datasets from images of the graph: generated pictures, loaded ones, anything that is pixels.
+"""Datasets from images in the graph: generated, loaded, or any other pixels.
 
 Shapes: H W rows and columns.
 """
@@ -24,8 +24,8 @@ def subset_from_images(
 ) -> Subset:
     """A subset of pixels in 0..1, each (H, W, 3), or (H, W, 4) with alpha; sizes may differ.
 
-    `captions` and `masks` (H, W) are one for all images or one per image. Lines of a caption are its variants. A mask
-    without any white is none: ComfyUI's Load Image gives such a mask for an image without transparency.
+    `captions` and `masks` (H, W) are one for all images or one per image. Lines of a caption are its variants. An
+    all-black mask counts as none: ComfyUI's Load Image outputs one for images without transparency.
 
     Raises:
         ValueError: There are no images, the counts differ, a shape is wrong or pixels are NaN.

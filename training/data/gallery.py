@@ -85,7 +85,7 @@ def _font() -> Font:
 
 
 def _drawable(text: str, font: Font) -> str:
-    # Pillow's own font knows plain ASCII only.
+    # Pillow's own font has only ASCII.
     if isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] != PILLOWS_FONT:
         return text
     plain = unicodedata.normalize("NFKD", text)
@@ -93,7 +93,7 @@ def _drawable(text: str, font: Font) -> str:
 
 
 def _wrap(text: str, font: Font, max_lines: int) -> list[str]:
-    """Text in lines that fit a cell, broken at any character; what does not fit ends in an ellipsis."""
+    """Text in lines that fit a cell, broken at any character; the rest is cut with an ellipsis."""
     lines: list[str] = []
     rest = _drawable(text, font)
     while rest and len(lines) < max_lines:

@@ -32,7 +32,7 @@ _SINGLE = {
 }
 _SINGLE_BACK = {theirs: ours for ours, theirs in _SINGLE.items()}
 
-# Longer words stand before those they begin with.
+# Longer words come before those they begin with.
 _WORD = re.compile(
     "("
     r"(?:input|output|middle|down|up|mid)_blocks?|resnets|attentions|transformer_blocks|downsamplers|upsamplers|"
@@ -63,15 +63,15 @@ def dotted(name: str) -> str:
 
 
 def unet_name(name: str, family: ModelFamily) -> str:
-    """Underscored U-Net name (without prefix, either naming) as kohya writes it for the family."""
+    """Underscored U-Net name (without prefix, in either scheme) as kohya writes it for the family."""
     return to_diffusers_unet(name) if family == "sd15" else to_original_unet(name)
 
 
 def has_two_blocks_a_level(names: Iterable[str]) -> bool:
-    """Whether original U-Net names (underscored, others are not looked at) fit levels of two ResNet blocks each.
+    """Whether original U-Net names (underscored; others are ignored) match levels of two ResNet blocks each.
 
-    So it is in SD1.5; in a U-Net of other levels the diffusers names of this module would be those of wrong blocks. A
-    file with both sides of the U-Net counts as complete: attention is then in all blocks of a level or in none.
+    They do in SD1.5; for other levels, the diffusers names would be those of wrong blocks. A file with both sides of
+    the U-Net counts as complete: attention is then in all blocks of a level or in none.
     """
     attention: dict[str, set[int]] = {"input": set(), "output": set()}
     last_output = 2
@@ -95,7 +95,7 @@ def has_two_blocks_a_level(names: Iterable[str]) -> bool:
 
 
 def to_diffusers_unet(name: str) -> str:
-    """Original to diffusers, both underscored; a diffusers name comes back unchanged."""
+    """Original to diffusers, both underscored; a diffusers name is returned unchanged."""
     if name in _SINGLE:
         return _SINGLE[name]
     if found := re.match(r"middle_block_([012])_(.+)", name):
@@ -115,7 +115,7 @@ def to_diffusers_unet(name: str) -> str:
 
 
 def to_original_unet(name: str) -> str:
-    """Diffusers to original, both underscored, for SDXL; an original name comes back unchanged."""
+    """Diffusers to original, both underscored, for SDXL; an original name is returned unchanged."""
     if name in _SINGLE_BACK:
         return _SINGLE_BACK[name]
     if found := re.match(r"mid_block_(attentions|resnets)_(\d)_(.+)", name):

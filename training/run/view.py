@@ -1,4 +1,4 @@
-"""What a run looks like to who watches it: thinned figures, previews, saved steps. Plain data, ready for JSON."""
+"""A run as the page and Plot Run see it: thinned metrics, previews, saved steps. Plain data, ready for JSON."""
 
 import json
 import re
@@ -17,7 +17,7 @@ PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
 
 
 def preview_sets(folder: RunFolder) -> list[dict[str, Any]]:
-    """Previews by what was asked for, the set last drawn first: key, prompts, size, steps with all pictures."""
+    """Previews by their settings, the set drawn last first: key, prompts, size, steps with all pictures."""
     newest_first = sorted(_set_folders(folder), key=lambda path: path.stat().st_mtime, reverse=True)
     return [found for found in map(_preview_set, newest_first) if found["steps"]]
 
@@ -46,7 +46,7 @@ def _preview_set(path: Path) -> dict[str, Any]:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    """What was asked for; empty where the file is missing or broken."""
+    """The preview settings; empty if the file is missing or broken."""
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _record(folder: RunFolder) -> RunRecord | None:
-    """None where it cannot be read now: the page asks again in a moment."""
+    """The record, or None if it cannot be read now: the page asks again in a moment."""
     try:
         return load_record(folder.record)
     except Unreadable:
@@ -63,7 +63,7 @@ def _record(folder: RunFolder) -> RunRecord | None:
 
 
 def run_view(folder: RunFolder) -> dict[str, Any]:
-    """Everything that a chart and a strip of previews need of a run."""
+    """Everything that the page needs to show a run."""
     record = _record(folder)
     curves = read_curves(folder.metrics)
     segments = record.segments if record else ()
