@@ -4,17 +4,17 @@
     python dev.py test      all checks and tests; --quick: only those without ComfyUI; --full: every combination too;
                             the rest goes to pytest
     python dev.py ui        a ComfyUI with the pack, at the address it prints
-    python dev.py lint      style, types and layers; --fix: mend what can be mended
+    python dev.py lint      style, types and layers; --fix: fix what can be fixed automatically
 
     python dev.py workflows     write the example workflows from the nodes as they are; --run: run them for their cards
-    python dev.py texts         write the tables of the help pages, list what is not translated
+    python dev.py texts         write the tables of the help pages, list missing translations
     python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use
-    python dev.py gpu           prove the pack on this machine's card: gpu-report.md; --short: small models only
+    python dev.py gpu           check the pack on this machine's GPU: gpu-report.md; --short: small models only
     python dev.py bench         measure speed and memory; bench -h tells how
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
-    python dev.py faults        put faults into a copy of the code and see which tests find them
+    python dev.py faults        insert faults into a copy of the code and see which tests find them
     python dev.py rounds        make a character from one image in rounds; --quick: a few steps
 
 The first call sets up a virtual environment (.venv), a ComfyUI (.host) and the small model (.cache). A call that was
@@ -66,7 +66,7 @@ def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 COMMANDS_WITH_HELP = set(MODULES) - {"texts", "sketches"}
-"""Those that take options of their own; `-h` behind them is theirs."""
+"""Commands with options of their own; `-h` after them is theirs."""
 COMMANDS = {**dict.fromkeys(MODULES, run_module), "test": test, "lint": lint, "pretrain": pretrain}
 
 
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--torch-index", metavar="URL", help="package index to take PyTorch from, e.g. a CPU-only one")
     parser.add_argument("--quick", action="store_true", help="test: only what needs no ComfyUI; others: only a part")
     parser.add_argument("--full", action="store_true", help="test, faults: every combination too, as nightly")
-    parser.add_argument("--fix", action="store_true", help="lint: mend what can be mended")
+    parser.add_argument("--fix", action="store_true", help="lint: fix what can be fixed automatically")
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         parser.print_help()
         return 0
@@ -91,7 +91,7 @@ def main() -> int:
     try:
         return COMMANDS[options.command](options, rest)
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to go on: what is done already is kept.")
+        print("\nStopped. Run the same command again to continue: what is done already is kept.")
         return 130
 
 

@@ -2,7 +2,7 @@
 
     python headless.py workflow.json [options of ComfyUI]
     python -m torch.distributed.run --nproc_per_node 2 headless.py workflow.json [options of ComfyUI]
-    python headless.py --check-gpu [--short] [--out DIR]    prove the pack on this card; writes gpu-report.md
+    python headless.py --check-gpu [--short] [--out DIR]    check the pack on this GPU; writes gpu-report.md
 
 `workflow.json` is what the menu's Export (API) writes. Its Train LoRA nodes are executed with all they need, by
 ComfyUI's own worker, and leave the run that the graph finds when it is queued. ComfyUI is that of the custom_nodes
@@ -25,11 +25,11 @@ from typing import Any, NoReturn
 TRAIN_NODE = "BakeryTrain"
 POLL_S = 0.2
 MOST_CARDS = 32
-"""As many as ComfyUI looks for."""
+"""The maximum that ComfyUI looks for."""
 
 
 def main() -> None:
-    """Exit status 0 when all is trained, 1 with the reason on standard error."""
+    """Exit status 0 when everything is trained, else 1 with the reason on standard error."""
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(__doc__)
         sys.exit()
@@ -46,11 +46,11 @@ def main() -> None:
     sys.stderr.flush()
     if error:
         print(f"LoRA Bakery: {error}", file=sys.stderr, flush=True)
-    os._exit(1 if error else 0)  # other packs' threads and a lost process group keep nobody waiting
+    os._exit(1 if error else 0)  # do not wait for other packs' threads or a lost process group
 
 
 def read_prompt(path: Path) -> dict[str, Any]:
-    """The workflow in API form; ends the program where it is none or trains nothing."""
+    """The workflow in API form; exits if it is not one or trains nothing."""
     try:
         prompt = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -64,7 +64,7 @@ def read_prompt(path: Path) -> dict[str, Any]:
 
 
 def comfyui_folder() -> Path:
-    """The ComfyUI to run in; ends the program where none is found."""
+    """The ComfyUI to run in; exits if there is none."""
     folder = Path(os.environ.get("COMFYUI_PATH") or Path(__file__).absolute().parents[2])
     if not (folder / "main.py").is_file():
         sys.exit(f"{folder} is no ComfyUI. Set COMFYUI_PATH to the folder that holds its main.py.")
@@ -72,14 +72,14 @@ def comfyui_folder() -> Path:
 
 
 def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
-    """ComfyUI's command line: a card for each process, nothing shared with a server that runs beside."""
+    """ComfyUI's command line: one GPU per process, nothing shared with a server running at the same time."""
     own = ["--disable-auto-launch", "--temp-directory", temporary]
     if "--database-url" not in options:
         own += ["--database-url", "sqlite:///:memory:"]
     if not is_first_process() and "--verbose" not in options:
-        own += ["--verbose", "ERROR"]  # the first one says it all
+        own += ["--verbose", "ERROR"]  # the first process prints it all
     if "--cpu" not in options and (card := own_card(options, os.environ)) is not None:
-        # main.py does this for --cuda-device, but only where it is the program.
+        # main.py does this for --cuda-device, but only when run as the program
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = card
     sys.argv = [str(comfyui / "main.py"), *own, *options]
     # This folder's nodes/ would hide ComfyUI's nodes.py.
@@ -88,10 +88,10 @@ def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
 
 
 def own_card(options: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """The cards this process sees: its own of those that are named or visible; None where all may be seen.
+    """The GPUs this process sees: its own of those named or visible; None if all may be seen.
 
-    `--cuda-device 1,3` names those of all processes, `--default-device 2` the first one's; ends the program where
-    there are fewer cards than processes.
+    `--cuda-device 1,3` names those of all processes, `--default-device 2` that of the first; exits if there are fewer
+    GPUs than processes.
     """
     rank = environment.get("LOCAL_RANK")
     named = option(options, "--cuda-device") or environment.get("CUDA_VISIBLE_DEVICES")
@@ -102,7 +102,7 @@ def own_card(options: Sequence[str], environment: Mapping[str, str]) -> str | No
     if rank is None:
         return ",".join(cards) if named or first is not None else None
     if int(rank) >= len(cards):
-        sys.exit(f"there are more processes than cards: process {rank} has none of {named}. Start {len(cards)}.")
+        sys.exit(f"there are more processes than GPUs: process {rank} has none of {named}. Start {len(cards)}.")
     return cards[int(rank)]
 
 
@@ -117,17 +117,17 @@ def option(options: Sequence[str], name: str) -> str | None:
 
 
 def check_gpu(options: list[str]) -> NoReturn:
-    """Ends with 0 if all that is checked on this machine's card held."""
+    """Exit status 0 if all checks of this machine's GPU passed."""
     comfyui = comfyui_folder()
     start_arguments(comfyui, [], tempfile.gettempdir())
-    pack = types.ModuleType("pack")  # under a name of its own, without the nodes that ComfyUI would load
+    pack = types.ModuleType("pack")  # under its own name, without the nodes that ComfyUI would load
     pack.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["pack"] = pack
     sys.exit(importlib.import_module("pack.workbench.gpu.start").start(options))
 
 
 def train(prompt: dict[str, Any]) -> str:
-    """Runs the workflow in the ComfyUI that the command line describes; returns what went wrong, or nothing."""
+    """Run the workflow in the ComfyUI of the command line; returns what went wrong, or nothing."""
     loop, server, _ = importlib.import_module("main").start_comfyui()
     nodes, execution = importlib.import_module("nodes"), importlib.import_module("execution")
     node = nodes.NODE_CLASS_MAPPINGS.get(TRAIN_NODE)
@@ -146,7 +146,7 @@ def train(prompt: dict[str, Any]) -> str:
     server.prompt_queue.put((0, identity, prompt, data, outputs, {}))
     try:
         done = loop.run_until_complete(finished(server, identity))
-    except KeyboardInterrupt:  # as the cancel button: what was trained is saved
+    except KeyboardInterrupt:  # like the cancel button: what was trained is saved
         nodes.interrupt_processing()
         done = loop.run_until_complete(finished(server, identity))
     if is_first_process():
@@ -159,12 +159,12 @@ def train(prompt: dict[str, Any]) -> str:
 
 
 def is_first_process() -> bool:
-    """Of those that torchrun started; the only one without it."""
+    """Whether this is the first process that torchrun started, or the only one without it."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def what_is_refused(error: dict[str, Any] | None, node_errors: dict[str, Any]) -> str:
-    """Node, input and reason of each, as ComfyUI names them; without them what it says of the whole."""
+    """Node, input and reason of each refusal, as ComfyUI names them; without them its general message."""
     reasons = [
         f"{found['class_type']} ({key}): {reason['details'] or reason['message']}"
         for key, found in node_errors.items()
@@ -174,7 +174,7 @@ def what_is_refused(error: dict[str, Any] | None, node_errors: dict[str, Any]) -
 
 
 async def finished(server: Any, identity: str) -> dict[str, Any]:
-    """What the history says of the prompt once it is done; what is meant for pages goes to nobody."""
+    """What the history says of the prompt once it is done; messages for pages are dropped."""
     pages = asyncio.ensure_future(server.publish_loop())
     while not (history := server.prompt_queue.get_history(prompt_id=identity)):
         await asyncio.sleep(POLL_S)
@@ -183,7 +183,7 @@ async def finished(server: Any, identity: str) -> dict[str, Any]:
 
 
 def what_failed(status: dict[str, Any]) -> str:
-    """The error of a status, empty where all went well."""
+    """The error of a status, empty if there is none."""
     if status["completed"]:
         return ""
     said = [data for name, data in status["messages"] if name == "execution_error"]

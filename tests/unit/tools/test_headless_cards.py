@@ -26,5 +26,5 @@ def test_each_process_has_its_own_card(options, environment, card):
 
 
 def test_more_processes_than_cards_are_refused():
-    with pytest.raises(SystemExit, match="more processes than cards"):
+    with pytest.raises(SystemExit, match="more processes than GPUs"):
         own_card(["--cuda-device", "1"], {"LOCAL_RANK": "1"})
