@@ -1,4 +1,4 @@
-"""What the suite asks of pytest: order, which tests run, how processes share them, what a failure says."""
+"""The suite's pytest hooks: order, selection, distribution over processes, reports of failures."""
 
 import contextlib
 import shlex

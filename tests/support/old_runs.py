@@ -1,6 +1,6 @@
-"""Run folders as an earlier version wrote them, and what it made of them: `python tests/support/old_runs.py`.
+"""Run folders written by an earlier version, and its results: `python tests/support/old_runs.py`.
 
-Written once, before the code moves; a test then looks for them, goes on with them and compares the weights.
+Written once, before the code is moved; a test then finds them, resumes them and compares the weights.
 """
 
 import runpy
@@ -39,11 +39,11 @@ class OldRun:
     """A run on disk and what is wanted of it later."""
 
     stages: tuple[Stage, ...]
-    """What was asked for when it was begun."""
+    """What was requested when it started."""
     wanted: tuple[Stage, ...]
-    """What is asked for now."""
+    """What is requested now."""
     message: str
-    """How the node begins to speak of it now."""
+    """How the node's message about it starts now."""
     network: NetworkSettings = NETWORK
     optimizer: OptimizerSettings = ADAMW
     is_stopped: bool = False
@@ -93,7 +93,7 @@ def expected(name: str) -> Path:
 
 
 def write(name: str) -> None:
-    """Packs the run and what comes of it."""
+    """Packs the run and its results."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make(name, folder)

@@ -46,7 +46,7 @@ def time_limit(seconds: float, clock: Clock = CLOCK) -> float:
 
 
 class Deadline:
-    """A limit of idle seconds that goes on growing while the machine is busy.
+    """A limit of idle seconds that keeps growing while the machine is busy.
 
     Args:
         seconds: on an idle machine.

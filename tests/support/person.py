@@ -1,4 +1,4 @@
-"""Somebody at the Train node: queues names with this or that changed, and cancels at any moment. On the toy model."""
+"""A simulated user of the Train node: queues names with changed settings, and cancels at any moment. On the toy model."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The host is told when what a Train node gave out is no longer what lies under its name."""
+"""The host notices when a Train node's output is no longer the file under its name."""
 
 import pytest
 from pack.training.run.folder import RunFolder
@@ -47,7 +47,7 @@ def test_a_deleted_lora_changes_it_once(given, tmp_path):
 
 
 def test_a_run_that_takes_the_name_changes_it_each_time(given, tmp_path):
-    """A result kept from two queues ago must not be taken for what lies there now."""
+    """A cached result from two queues ago must not be used for the current file."""
     root, states = tmp_path / "one", []
     for run_id in ("a", "b", "a", "b"):
         states.append(given.given_state(root))

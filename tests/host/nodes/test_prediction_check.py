@@ -1,4 +1,4 @@
-"""The pocket model, which predicts noise, is told apart from itself loaded as v-prediction."""
+"""The small model, which predicts noise, is distinguished from itself loaded as v-prediction."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Recipe and kohya nodes give out what their functions say, in the order of their outputs."""
+"""Recipe and kohya nodes output what their functions return, in the order of their outputs."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What the train node shows and asks where nothing is said: previews of a run, their sheet, the checkpoint's name."""
+"""Defaults of the Train node: previews of a run, their sheet, the checkpoint's name."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""On the real host: canceled, killed, terminated, queued again, queued with something changed."""
+"""On the real host: runs that are canceled, killed, terminated, queued again, or queued with changes."""
 
 import os
 import signal

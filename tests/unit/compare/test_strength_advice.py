@@ -1,4 +1,4 @@
-"""The strength at which a LoRA is most like its references says what to change; of one strength nothing is said."""
+"""The strength at which a LoRA is most similar to its references tells what to change; one strength tells nothing."""
 
 import pytest
 from pack.training.compare.layout import NO_LORA, Cell

@@ -87,7 +87,7 @@ def refuse(*_: object, **__: object) -> None:
 def test_a_temporary_file_that_is_held_hides_no_error_and_ends_no_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """As a virus scanner on Windows holds it: what went wrong is said, and it goes as a leftover another time."""
+    """As held by a virus scanner on Windows: the error is reported, and the file is deleted as a leftover later."""
 
     def full(temporary: Path):
         temporary.write_bytes(b"ne")

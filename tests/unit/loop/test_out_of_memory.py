@@ -1,4 +1,4 @@
-"""A full memory is noticed in all the forms it is told in, and what is said to be saved is saved."""
+"""Out of memory is detected in every form it is reported, and what the message calls saved is saved."""
 
 import pytest
 import torch

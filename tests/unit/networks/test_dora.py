@@ -48,7 +48,7 @@ def test_magnitudes_of_rows_as_lycoris_writes_them(kind):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_it_can_be_trained_after_a_preview(kind):
-    """Previews are drawn in inference mode, of a run that goes on even before its first step."""
+    """Previews are drawn in inference mode; for a resumed run even before its first step."""
     gradients = []
     for is_previewed in (False, True):
         torch.manual_seed(0)

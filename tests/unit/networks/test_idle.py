@@ -1,4 +1,4 @@
-"""Every option with every algorithm: it changes the trained bits, is refused, or is said to have no effect."""
+"""Every option with every algorithm changes the trained bits, is refused, or is reported to have no effect."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ WHOLE = [
 
 
 def trained(settings):
-    """File tensors after three steps, and what is said of the settings."""
+    """File tensors after three steps, and the notes on the settings."""
     unet = tiny_parts()["unet"]
     network = Network.create({"unet": unet}, "sd15", settings, 0)
     notes = idle_notes(settings, network)

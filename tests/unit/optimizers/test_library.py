@@ -1,4 +1,4 @@
-"""Every optimizer of the library either goes on from a saved state with the same bits or is refused with a reason."""
+"""Every optimizer of the library either resumes from a saved state with the same bits or is refused with a reason."""
 
 import pytest
 import pytorch_optimizer

@@ -1,4 +1,4 @@
-"""Every named optimizer learns, reports its rate, and goes on from a saved state with the same bits."""
+"""Every named optimizer learns, reports its learning rate, and resumes from a saved state with the same bits."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What alpha / rank leaves of a rate, and that what is said to make up for it does."""
+"""What alpha / rank leaves of a learning rate, and that the suggested remedy makes up for it."""
 
 from dataclasses import replace
 

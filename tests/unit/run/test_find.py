@@ -1,4 +1,4 @@
-"""Which run on disk a request goes on with, what makes a new one, and what damaged files do."""
+"""Which run on disk a request continues, what starts a new one, and what damaged files do."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Runs that an earlier version of the code left on disk are found and go on with the bits that it would have given."""
+"""Runs of an earlier version are found on disk and resume with the bits that it would have produced."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""Every way a run can end inside one process: what is saved, what is said, what the next queue does."""
+"""Every way a run can end inside one process: what is saved, the message, what the next queue does."""
 
 import gc
 import json

@@ -236,7 +236,7 @@ def test_oft_of_peft_and_onetrainer_is_refused_by_name(path: str):
 
 
 def test_a_text_encoder_of_comfyui_s_extractor_is_read_whole():
-    """Norms, embeddings, the projection: nothing is left out, and the family is told."""
+    """Norms, embeddings, the projection: nothing is left out, and the family is detected."""
     prefix = "text_encoders.clip_l.transformer."
     low = lambda *shape: (torch.randn(shape[0], 2), torch.randn(2, shape[1]))  # noqa: E731
     tensors: dict[str, Tensor] = {}

@@ -129,7 +129,7 @@ def test_what_makes_no_sense_is_refused(command):
 
 
 def test_what_is_wanted_waits_until_it_is_done(tmp_path):
-    """A step or a picture may take long: till then it is said that the command was heard, and what goes on."""
+    """A step or a picture may take long: until it ends, the page shows the pending command and the current activity."""
     seen = []
 
     def look():
