@@ -1,4 +1,4 @@
-"""A simulated user of the Train node: queues names with changed settings, and cancels at any moment. On the toy model."""
+"""A simulated user of the Train node: queues names with changed settings, cancels at any moment. On the toy model."""
 
 from collections.abc import Callable
 from dataclasses import replace
