@@ -136,3 +136,23 @@ def test_file_of_weights_holds_every_weight(comfy, tmp_path: Path):
     assert (tmp_path / "again.bin").stat().st_size == 4 * sum(
         t.numel() for t in map_weights(TINY, tmp_path / "again.bin").values()
     )
+
+
+class Enough(Exception):
+    """A contestant has taken its steps."""
+
+
+@pytest.mark.parametrize("name", ["bound", "bound_products", "pack", "outside"])
+def test_our_contestants_train(name, model, tmp_path):
+    worker = importlib.import_module("pack.workbench.bench.worker")
+    write_weights(TINY, tmp_path / "tiny.bin")
+    train, _ = worker.contestant(name, CASE, tmp_path / "tiny.bin")
+    calls: list[str] = []
+
+    def gate() -> None:
+        calls.append(name)
+        if len(calls) == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        train(gate)

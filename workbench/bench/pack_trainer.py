@@ -164,7 +164,7 @@ def _first_called(case: Case, base: ComfyBaseModel, root: nn.Module) -> nn.Modul
     targets = select_targets({"unet": root}, base.family, case.network())
     hooks = [t.module.register_forward_pre_hook(lambda module, args: called.append(module)) for t in targets]
     with torch.no_grad():
-        base.denoise(torch.zeros(1, 4, 8, 8), torch.zeros(1), _Texts(case)(["0"]), sizes(case)[:1])
+        base.denoise(torch.zeros(1, 4, 8, 8), torch.zeros(1, dtype=torch.int64), _Texts(case)(["0"]), sizes(case)[:1])
     for hook in hooks:
         hook.remove()
     return called[0]
