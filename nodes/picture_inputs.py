@@ -13,17 +13,19 @@ def size_inputs() -> list[io.Input]:
     of_model = "0 = the model's own, 512 for SD1.5 and 1024 for SDXL."
     return [
         io.Int.Input(
-            side, default=AS_MODEL_SIZE, min=0, max=MAX_SIDE, step=8, tooltip=f"{side.title()} in pixels. {of_model}"
+            side, display_name=f"{side} (0 = the model's)", default=AS_MODEL_SIZE, min=0, max=MAX_SIDE, step=8,
+            tooltip=f"{side.title()} in pixels. {of_model}",
         )
         for side in ("width", "height")
-    ]
+    ]  # fmt: skip
 
 
 def guidance_inputs(is_advanced: bool = False) -> list[io.Input]:
     """Guidance and sampler; saved workflows keep their values."""
     return [
         io.Float.Input(
-            "cfg", default=AS_MODEL_CFG, min=AS_MODEL_CFG, max=100.0, step=0.1, advanced=is_advanced,
+            "cfg", display_name="cfg (-1 = the model's)", default=AS_MODEL_CFG, min=AS_MODEL_CFG, max=100.0, step=0.1,
+            advanced=is_advanced,
             tooltip="Classifier-free guidance. -1 = what suits the model: 7 for SD1.5, 5 for SDXL, 4.5 for SDXL with "
             "v-prediction.",
         ),

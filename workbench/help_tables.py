@@ -96,11 +96,12 @@ def table_rows(schema: Any, words: Words, texts: Mapping[str, Mapping[str, str]]
         first, last = same[0], same[-1]
         given = (texts or {}).get(first.id, {})
         ids = " … ".join(dict.fromkeys((f"`{first.id}`", f"`{last.id}`")))
-        name = given.get("name", "") if len(same) == 1 else ""
+        own = first.display_name if texts is None and first.display_name != first.id else ""
+        name = given.get("name", own) if len(same) == 1 else ""
         default = words.first_required if len(same) > 1 and _is_required(first) else default_text(first, words)
         default = words.first_found if (schema.node_id, first.id) in FROM_DISK else default
         text = (given.get("tooltip") or first.tooltip).replace("|", r"\|").replace("*", r"\*").replace("\n", " ")
-        rows.append(Row(ids, name, text, default, bool(first.advanced)))
+        rows.append(Row(ids, name or "", text, default, bool(first.advanced)))
     return rows
 
 

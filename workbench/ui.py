@@ -41,8 +41,8 @@ Its input folder:         {server.input}
 Its output folder:        {server.output}
 
 Templates > lora-bakery has the examples; they run as they are on the pocket model, which draws creatures of 64 pixels.
-To train it on pictures of yours, put a folder of them into the input folder and Buckets (resolution 64) behind
-Load Dataset: larger ones take many times as long, and the model cannot draw them.
+To train it on pictures of yours, put a folder of them into the input folder and Resolution & Buckets (resolution 64)
+behind Load Dataset: larger ones take many times as long, and the model cannot draw them.
 Ctrl-C ends it.
 """
 

@@ -4,6 +4,7 @@
 import { app } from "../shared/comfy.js";
 import { chain, growTo } from "../shared/dom.js";
 import { texts } from "../shared/language.js";
+import { noteChange } from "../shared/undo.js";
 import { ComparePanel } from "./compare_panel.js";
 
 const NODE = "BakeryCompare";
@@ -27,8 +28,7 @@ function addPanel(node) {
     const [shown] = output?.bakery_compare ?? [];
     if (!shown) return;
     node.properties[PROPERTY] = shown.id;
-    const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker;
-    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker); // so that the page keeps it
+    noteChange();
     void panel.load(shown.id);
   });
   chain(node, "onConfigure", () => {

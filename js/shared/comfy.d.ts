@@ -17,6 +17,8 @@ export interface Slot {
 export interface Link {
   origin_id: number | string;
   origin_slot: number;
+  target_id: number | string;
+  target_slot: number;
 }
 
 /** An image as ComfyUI's nodes name it. */
@@ -34,6 +36,7 @@ export interface Graph {
   outputs?: { name: string; linkIds?: number[] }[];
   getLink?(id: number | null | undefined): Link | undefined;
   getNodeById(id: number | string): GraphNode | null;
+  add?(node: GraphNode): void;
 }
 
 export interface GraphNode {
@@ -46,11 +49,15 @@ export interface GraphNode {
   subgraph?: Graph;
   widgets?: Widget[];
   inputs?: Slot[];
+  outputs?: { name: string; links?: number[] | null }[];
+  pos: [number, number];
+  connect?(slot: number, target: GraphNode, targetSlot: number): void;
   images?: ImageFile[];
   properties: Record<string, any>;
   computeSize(): [number, number];
   setSize(size: [number, number]): void;
   setDirtyCanvas?(foreground: boolean, background?: boolean): void;
+  addWidget(type: string, name: string, value: unknown, callback: () => void): Widget;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget;
   onConfigure?: (data: any) => void;
   onConnectionsChange?: (...change: any[]) => void;
@@ -80,6 +87,8 @@ export const app: {
     workflow?: { activeWorkflow?: { changeTracker?: ChangeTracker } };
   };
   registerExtension(extension: Extension): void;
+  /** Queues the graph, or those of its nodes. */
+  queuePrompt(number: number, batchCount: number, nodes?: string[]): Promise<boolean>;
 };
 
 export const api: {

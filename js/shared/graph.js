@@ -90,6 +90,61 @@ export function borderOf(graph, link) {
 }
 
 /**
+ * The nearest node of a kind that an input comes from, along inputs of the same name; null where there is none.
+ * @param {GraphNode} node
+ * @param {string} name
+ * @param {string} comfyClass
+ * @returns {GraphNode | null}
+ */
+export function nodeBehind(node, name, comfyClass) {
+  /** @type {GraphNode | null} */
+  let at = node;
+  for (let depth = 0; at && depth < MAX_DEPTH; depth++) {
+    at = originOf(at, name);
+    if (at?.comfyClass === comfyClass) return at;
+  }
+  return null;
+}
+
+/** @param {GraphNode} node @param {string} name @returns {GraphNode | null} */
+function originOf(node, name) {
+  const { graph, inputs, subgraph } = node;
+  if (subgraph) return subgraph.getNodeById(linkOf(subgraph, subgraph.outputs?.find((each) => each.name === name)?.linkIds?.[0])?.origin_id ?? "");
+  const input = node.comfyClass ? inputs?.find((each) => each.name === name) : inputs?.[0]; // a reroute's has any name
+  const link = graph && linkOf(graph, input?.link);
+  if (!graph || !link) return null;
+  const border = borderOf(graph, link);
+  return border?.hosts[0] ? originOf(border.hosts[0], border.name) : graph.getNodeById(link.origin_id);
+}
+
+/** @param {Graph} graph @param {number | null | undefined} id */
+const linkOf = (graph, id) => (id == null ? undefined : graph.getLink?.(id));
+
+/**
+ * Puts a new node between where an input comes from and all that is linked there.
+ * @param {GraphNode} node
+ * @param {string} name of the input, and of the new node's
+ * @param {string} comfyClass whose first output goes on
+ * @returns {GraphNode | null} null where the input is not linked, or linked to a subgraph's border
+ */
+export function insertBehind(node, name, comfyClass) {
+  const { graph } = node;
+  const link = graph && linkOf(graph, node.inputs?.find((each) => each.name === name)?.link);
+  const origin = graph && link && !borderOf(graph, link) ? graph.getNodeById(link.origin_id) : null;
+  const made = origin && /** @type {any} */ (globalThis).LiteGraph?.createNode(comfyClass);
+  if (!graph || !link || !origin || !made) return null;
+  const ends = (origin.outputs?.[link.origin_slot]?.links ?? []).map((id) => ({ ...linkOf(graph, id) }));
+  made.pos = [origin.pos[0], origin.pos[1] + origin.size[1] + 60];
+  graph.add?.(made);
+  origin.connect?.(link.origin_slot, made, made.inputs.findIndex((/** @type {import("./comfy.js").Slot} */ each) => each.name === name));
+  for (const { target_id: target, target_slot: slot } of ends) {
+    const end = target == null ? null : graph.getNodeById(target);
+    if (end) made.connect(0, end, slot);
+  }
+  return made;
+}
+
+/**
  * What a node output in its last run.
  * @param {GraphNode} node
  * @returns {Record<string, any>}

@@ -3,6 +3,7 @@
 
 import { move } from "../shared/arrow_keys.js";
 import { element, focused, keepFocus, setText } from "../shared/dom.js";
+import { rowName } from "./run_model.js";
 import { previewUrl } from "./run_service.js";
 
 export class PreviewOverlay {
@@ -90,7 +91,7 @@ export class PreviewOverlay {
     this.stage.style.setProperty("--aspect", String(set.width / set.height));
     const shown = this.#shown ?? step;
     const name = shown === 0 ? `${shown} (${this.t("base")})` : String(shown);
-    setText(this.title, this.t("preview", { step: name, prompt: set.prompts[this.position.row] }));
+    setText(this.title, this.t("preview", { step: name, prompt: rowName(set, this.position.row) }));
     this.#showOptions(set.steps);
     this.#showPick(run, shown);
     this.#moveDivider(this.#divider);

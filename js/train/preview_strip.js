@@ -4,6 +4,7 @@
 import { move } from "../shared/arrow_keys.js";
 import { element, focused, oncePerFrame, setText } from "../shared/dom.js";
 import { LABEL_HEIGHT, layout, place, visibleColumns } from "./preview_grid.js";
+import { rowName } from "./run_model.js";
 import { previewUrl } from "./run_service.js";
 
 /**
@@ -96,7 +97,7 @@ export class PreviewStrip {
       wanted.add(this.#header(view, column));
       for (let row = 0; row < set.prompts.length; row++) wanted.add(this.#cell(view, column, row));
     }
-    set.prompts.forEach((prompt, row) => wanted.add(this.#label(view, prompt, row)));
+    set.prompts.forEach((_, row) => wanted.add(this.#label(view, rowName(set, row), row)));
     for (const [key, cell] of this.#cells) {
       if (wanted.has(key)) continue;
       cell.remove();
@@ -165,7 +166,7 @@ export class PreviewStrip {
 
   /** @param {View} view @param {number} step @param {number} row */
   #makeCell({ run, set }, step, row) {
-    const label = this.t("preview", { step, prompt: set.prompts[row] });
+    const label = this.t("preview", { step, prompt: rowName(set, row) });
     const src = previewUrl(run, set.key, step, row, 256);
     const column = () => /** @type {import("./run_model.js").PreviewSet} */ (this.set).steps.indexOf(step); // it moves as steps come
     return element(

@@ -10,7 +10,8 @@ export const MAX_POINTS = 3000;
 /**
  * @typedef {object} PreviewSet
  * @property {string} key
- * @property {string[]} prompts
+ * @property {string[]} prompts one a row
+ * @property {number[]} [strengths] one a row, where pictures were drawn at several
  * @property {number} width
  * @property {number} height
  * @property {number[]} steps
@@ -47,6 +48,15 @@ export const MAX_POINTS = 3000;
  * @typedef {RunEvent & {points: [number, number | null][], step: number, total_steps: number, epoch: number,
  *   learning_rates: Record<string, number>, rate: number, left: number, memory_gib?: number, saved: number}} StepEvent
  */
+
+/**
+ * What a row of previews is called: its prompt, and the strength where there are several.
+ * @param {PreviewSet} set
+ * @param {number} row
+ */
+export function rowName(set, row) {
+  return set.strengths?.length ? `${set.prompts[row]} · ${set.strengths[row]}` : set.prompts[row];
+}
 
 /**
  * The run as the server describes it.

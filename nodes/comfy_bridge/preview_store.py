@@ -20,13 +20,16 @@ from .page.progress import sheet, to_pil
 MAX_COLUMNS = 16
 """Maximum number of steps on the sheet of previews."""
 MAX_SHEET_WIDTH_PX = 8192
+AT_FULL_STRENGTH = (1.0,)
 
 
 class PreviewStore:
-    """Previews of a run on disk: one PNG per prompt and step, in a folder named by the preview settings."""
+    """Previews of a run on disk: one PNG per row and step, in a folder named by the preview settings."""
 
     def __init__(self, folder: RunFolder, settings: PreviewSettings) -> None:
         shown = {key: value for key, value in asdict(settings).items() if key not in ("every", "at_start")}
+        if settings.strengths == AT_FULL_STRENGTH:
+            del shown["strengths"]  # folders from before there was a choice keep their name
         self.key = fingerprint(shown)[:12]
         self.folder = folder.previews / self.key
         self.settings = settings
@@ -34,15 +37,15 @@ class PreviewStore:
 
     def done(self) -> list[int]:
         """Steps with all pictures."""
-        last = len(self.settings.prompts) - 1
+        last = len(self.settings.rows()) - 1
         return sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
 
-    def path(self, step: int, prompt: int) -> Path:
+    def path(self, step: int, row: int) -> Path:
         """Path of one picture."""
-        return self.folder / f"step{step:06d}-{prompt:02d}.png"
+        return self.folder / f"step{step:06d}-{row:02d}.png"
 
     def save(self, step: int, pictures: Sequence[Tensor]) -> None:
-        """Write one step's pictures, the last prompt last, so that `done` never lists an incomplete step."""
+        """Write one step's pictures, the last row last, so that `done` never lists an incomplete step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = self.folder / "settings.json"
         if not about.exists():
@@ -52,16 +55,16 @@ class PreviewStore:
             write_atomic(self.path(step, index), lambda temporary, image=image: image.save(temporary, "PNG"))
 
     def load(self, step: int) -> list[Tensor]:
-        """(H, W, 3) floats of one step, one per prompt."""
+        """(H, W, 3) floats of one step, one per row."""
         pictures = []
-        for index in range(len(self.settings.prompts)):
+        for index in range(len(self.settings.rows())):
             with Image.open(self.path(step, index)) as image:
                 pictures.append(torch.from_numpy(np.array(image.convert("RGB"))).float() / 255.0)
         return pictures
 
 
 def preview_sheet(store: PreviewStore) -> Tensor:
-    """(1, H, W, 3): a row per prompt, a column per step; one gray pixel block if nothing was drawn.
+    """(1, H, W, 3): a row per prompt and strength, a column per step; one gray pixel block if nothing was drawn.
 
     Of many steps some are shown, evenly spread, including the first and the last.
     """

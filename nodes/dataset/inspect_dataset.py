@@ -5,7 +5,7 @@ from comfy_api.latest import io, ui
 from ...training.base_model import ModelFamily
 from ...training.data.dataset import Dataset
 from ...training.data.gallery import draw_gallery
-from ...training.data.report import describe
+from ...training.data.report import describe, traits_of
 from .. import sockets
 from ..menu import TOOLS
 
@@ -39,7 +39,8 @@ class BakeryInspectDataset(io.ComfyNode):
     @classmethod
     def execute(cls, dataset: Dataset, family: ModelFamily) -> io.NodeOutput:
         pages, report = draw_gallery(dataset, family), describe(dataset, family)
-        return io.NodeOutput(pages, report, ui={**ui.PreviewImage(pages, cls=cls).as_dict(), "text": [report]})
+        shown = {"text": [report], "bakery_traits": traits_of(dataset, family)}
+        return io.NodeOutput(pages, report, ui={**ui.PreviewImage(pages, cls=cls).as_dict(), **shown})
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryInspectDataset]

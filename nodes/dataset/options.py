@@ -61,11 +61,11 @@ class BakeryBuckets(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryBuckets",
-            display_name="Buckets (Bakery)",
+            display_name="Resolution & Buckets (Bakery)",
             category=LEAD,
             description="Sets the resolutions a dataset is trained at. Each image goes to the bucket with the nearest "
             "aspect ratio, is scaled to cover it and cropped.",
-            search_aliases=["resolution", "aspect ratio buckets", "flip", "crop", "alpha mask"],
+            search_aliases=["buckets", "resolution", "aspect ratio buckets", "flip", "crop", "alpha mask"],
             inputs=[
                 sockets.Dataset.Input("dataset", tooltip="The dataset to set resolutions for."),
                 *_size_inputs(),
@@ -91,22 +91,25 @@ def _edit_inputs() -> list[io.Input]:
         io.String.Input(
             "trigger", default=CAPTIONS.trigger,
             tooltip="Trigger word: what you type in a prompt to get the subject. It is added in front of captions that "
-            "lack it, never to regularization images.",
+            "lack it, never to regularization images. Other nodes take it from here.",
         ),
         io.String.Input(
-            "prune", default="", multiline=True, placeholder="red hair, freckles",
+            "prune", display_name="tags to remove", default="", multiline=True, placeholder="red hair, freckles",
             tooltip="Tags to remove from all captions, so that what they describe becomes part of the trigger word.",
         ),
         io.String.Input(
-            "replace", default="", multiline=True, placeholder="crimson coat > red coat",
+            "replace", display_name="tags to replace",
+            default="", multiline=True, placeholder="crimson coat > red coat",
             tooltip="Tags to replace, one rule per line: old tag > new tag.",
         ),
         io.String.Input(
-            "fold", default="", multiline=True, placeholder="red hair + long hair > long red hair",
+            "fold", display_name="tags to join",
+            default="", multiline=True, placeholder="red hair + long hair > long red hair",
             tooltip="Tags to join into one where all are present, one rule per line: tag + tag > tag.",
         ),
         io.String.Input(
-            "blacklist", default="", multiline=True, optional=True, advanced=True, placeholder="*watermark*, signature",
+            "blacklist", display_name="tags to remove by pattern",
+            default="", multiline=True, optional=True, advanced=True, placeholder="*watermark*, signature",
             tooltip="Patterns of tags to remove: * matches anything, ? one character.",
         ),
         io.Boolean.Input(
@@ -158,7 +161,8 @@ def _advanced_caption_inputs() -> list[io.Input]:
             tooltip="Mark that joins tags into a group, which is shuffled and dropped as one.", **text,
         ),
         io.Int.Input(
-            "caption_dropout_every_n_epochs", default=CAPTIONS.caption_dropout_every_n_epochs, min=0, max=10_000,
+            "caption_dropout_every_n_epochs", display_name="caption_dropout_every_n_epochs (0 = off)",
+            default=CAPTIONS.caption_dropout_every_n_epochs, min=0, max=10_000,
             tooltip="Every n-th epoch trains with empty captions only. 0 = off.", **text,
         ),
         io.Float.Input(
@@ -171,7 +175,8 @@ def _advanced_caption_inputs() -> list[io.Input]:
             tooltip="Number of tags at the start of the warmup, not counting those that are kept.", **text,
         ),
         io.String.Input(
-            "replacements", default="", multiline=True, placeholder="old text > new text",
+            "replacements", display_name="text to replace",
+            default="", multiline=True, placeholder="old text > new text",
             tooltip="Text to replace in the finished caption, one rule per line.", **text,
         ),
         io.Boolean.Input(
@@ -185,7 +190,7 @@ def _advanced_caption_inputs() -> list[io.Input]:
 def _size_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
-            "resolution", default=0, min=0, max=8192, step=8,
+            "resolution", display_name="resolution (0 = the model's)", default=0, min=0, max=8192, step=8,
             tooltip="Side of a square image in pixels; other shapes get about the same area. 0 = the model's native "
             "size (512 or 1024), or the images' own size if most are smaller.",
         ),
@@ -209,7 +214,7 @@ def _advanced_bucket_inputs() -> list[io.Input]:
     more: dict[str, Any] = {"optional": True, "advanced": True}
     return [
         io.Int.Input(
-            "resolution_height", default=0, min=0, max=8192, step=8,
+            "resolution_height", display_name="resolution_height (0 = square)", default=0, min=0, max=8192, step=8,
             tooltip="Height, if it differs from resolution. 0 = same as resolution.", **more,
         ),
         io.String.Input(
@@ -221,11 +226,11 @@ def _advanced_bucket_inputs() -> list[io.Input]:
             tooltip="Bucket sides are multiples of this many pixels.", **more,
         ),
         io.Int.Input(
-            "min_bucket_size", default=0, min=0, max=8192, step=8,
+            "min_bucket_size", display_name="min_bucket_size (0 = half)", default=0, min=0, max=8192, step=8,
             tooltip="Shortest side of a bucket in pixels. 0 = half the resolution.", **more,
         ),
         io.Int.Input(
-            "max_bucket_size", default=0, min=0, max=8192, step=8,
+            "max_bucket_size", display_name="max_bucket_size (0 = twice)", default=0, min=0, max=8192, step=8,
             tooltip="Longest side of a bucket in pixels. 0 = twice the resolution.", **more,
         ),
         io.Boolean.Input(

@@ -37,7 +37,7 @@ def strength_inputs() -> list[Any]:
         ),
         io.String.Input("block_strengths", default="", optional=True, advanced=True, tooltip=BLOCKS_TOOLTIP),
         io.Boolean.Input(
-            "as_trained", default=False, optional=True, advanced=True,
+            "as_trained", display_name="exactly as in training", default=False, optional=True, advanced=True,
             tooltip="Off: the same result as ComfyUI's own loader. On: row-wise DoRA, OFT and BOFT are computed "
             "exactly as in training; ComfyUI's loader computes these differently.",
         ),

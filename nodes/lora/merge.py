@@ -33,9 +33,13 @@ def lora_outputs() -> list[Any]:
 def rank_inputs(default: int, tooltip: str, minimum: int = 1) -> list[Any]:
     """Rank and the rules that choose it per layer."""
     return [
-        io.Int.Input("rank", default=default, min=minimum, max=MAX_RANK, tooltip=tooltip),
         io.Int.Input(
-            "conv_rank", default=0, min=0, max=MAX_RANK, optional=True, advanced=True,
+            "rank", display_name="rank" if minimum else "rank (0 = exact)", default=default, min=minimum, max=MAX_RANK,
+            tooltip=tooltip,
+        ),
+        io.Int.Input(
+            "conv_rank", display_name="conv_rank (0 = rank)",
+            default=0, min=0, max=MAX_RANK, optional=True, advanced=True,
             tooltip="Rank of 3x3 convolutions. 0 = same as rank.",
         ),
         io.Combo.Input(

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from ...training.compare.layout import (
     Page,
     arrange,
     best_lora,
-    choose_steps,
     parse_numbers,
     without_trigger,
 )
@@ -34,20 +32,20 @@ from ...training.compare.store import (
     save_comparison,
 )
 from ...training.data.images import pixels_HWC
-from ...training.files.lora_file import load_lora
 from ...training.run.folder import RunFolder
 from ...training.run.picks import chosen_step, picks_state
-from ...training.session.rounds import rounds_up_to
+from ...training.session.trigger import prompts_with_trigger, trigger_of_run
 from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
-from ..comfy_bridge.compare import CellSampler, LoadLora, describer
+from ..comfy_bridge.compare import CellSampler, describer
 from ..comfy_bridge.host.run_folders import comparisons_folder, loras_output
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.model_facts import model_family, prediction_type
 from ..comfy_bridge.page.progress import to_pil
 from ..menu import LEAD
-from .compare_inputs import MAX_LORAS, compare_inputs
+from .compare_candidates import Candidate, candidates
+from .compare_inputs import compare_inputs
 
 
 class BakeryCompare(io.ComfyNode):
@@ -83,7 +81,7 @@ class BakeryCompare(io.ComfyNode):
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:
-        loras, settings = _loras(values), _settings(values)
+        loras, settings = candidates(values), _settings(values)
         strengths = parse_numbers(values["strengths"], "strengths", -10, 10) or [1.0]
         text_strengths: list[float | None] = [*parse_numbers(values["text_encoder_strengths"], "strengths", -10, 10)]
         labels = {
@@ -95,7 +93,8 @@ class BakeryCompare(io.ComfyNode):
         pages = arrange(labels, values["columns"], values["rows"])
         cells, others = _cells(pages), _lines(values.get("other_prompts", ""))
         _cells_of_others(cells, len(others))  # refused before anything is drawn
-        wanted = Wanted(loras, tuple(strengths), tuple(text_strengths or [None]), settings, cells, others)
+        trigger = _scored_trigger(values)
+        wanted = Wanted(loras, tuple(strengths), tuple(text_strengths or [None]), settings, cells, others, trigger)
         folder = comparisons_folder() / _key(values, wanted)
         drawn = load_comparison(folder)
         pictures = drawn and load_pictures(folder, drawn)
@@ -112,18 +111,6 @@ class BakeryCompare(io.ComfyNode):
         return io.NodeOutput(_batch(sheets), {} if load is None else load(), report, ui=shown)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One of the compared LoRAs; the base model if `load` is None."""
-
-    label: str
-    load: LoadLora | None
-    key: str
-    """Changes with its tensors."""
-    step: int | None = None
-    """Of the run."""
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to draw."""
@@ -135,6 +122,8 @@ class Wanted:
     cells: tuple[Cell, ...]
     other_prompts: tuple[str, ...]
     """Prompts for subjects that were not trained."""
+    trigger: str
+    """Trigger word without which the prompts are scored too; empty = they are not."""
 
 
 def _cells(pages: Sequence[Page]) -> tuple[Cell, ...]:
@@ -149,7 +138,7 @@ def _key(values: Mapping[str, Any], wanted: Wanted) -> str:
     facts = [
         patcher_key(values["model"]), clip_key(values["clip"]), vae_key(values["vae"]),
         [(lora.label, lora.key) for lora in wanted.loras], wanted.strengths, wanted.text_strengths,
-        asdict(wanted.settings), wanted.cells, values.get("trigger", "").strip(),
+        asdict(wanted.settings), wanted.cells, wanted.trigger,
         None if references is None else tensors_key({"references": references}),
         None if vision is None else patcher_key(vision.patcher), wanted.other_prompts,
     ]  # fmt: skip
@@ -161,7 +150,7 @@ def _draw(values: Mapping[str, Any], wanted: Wanted, node_id: str | None) -> tup
     sampler = CellSampler(values["model"], values["clip"], values["vae"], node_id)
     draw = ([lora.load for lora in wanted.loras], wanted.strengths, wanted.text_strengths)
     pictures = sampler.draw(wanted.cells, *draw, wanted.settings)
-    score, trigger = _scorer(values), values.get("trigger", "").strip()
+    score, trigger = _scorer(values), wanted.trigger
     run: RunFolder | None = values.get("run")
     plain: tuple[float, ...] = ()
     if score and trigger:
@@ -231,55 +220,22 @@ def _best(values: Mapping[str, Any], drawn: Comparison, chosen: int | None) -> t
     return len(drawn.loras) - 1, "the last"
 
 
-def _loras(values: Mapping[str, Any]) -> list[Candidate]:
-    """The base model, the steps of the run, the connected LoRAs.
-
-    Raises:
-        ValueError: There is nothing to compare.
-    """
-    found = [Candidate(label=NO_LORA, load=None, key="")] if values["include_base"] else []
-    run: RunFolder | None = values.get("run")
-    if run is not None:
-        found += _rounds(run) if values.get("is_by_round") else _steps(run, values)
-    for number in range(1, MAX_LORAS + 1):
-        lora = values.get(f"lora_{number}")
-        if lora is not None:
-            label = getattr(lora, "name", "") or f"LoRA {number}"
-            found.append(Candidate(label=label, load=lambda lora=lora: lora, key=tensors_key(lora)))
-    if all(lora.load is None for lora in found):
-        raise ValueError("nothing to compare: connect a run from Train LoRA, or a LoRA to lora_1")
-    return found
-
-
-def _steps(run: RunFolder, values: Mapping[str, Any]) -> list[Candidate]:
-    saved = run.step_loras()
-    chosen = choose_steps(list(saved), values["steps"], values["num_steps"])
-    return [_of_file(f"step {step}", run.run_id, saved[step], step) for step in chosen]
-
-
-def _rounds(run: RunFolder) -> list[Candidate]:
-    rounds = rounds_up_to(run.root.parent, run.name)
-    if not rounds:
-        raise ValueError(
-            f"is_by_round is on, but {run.name!r} is not the name of a round, such as {run.name}_round_1; take the "
-            "name of Train LoRA from Round, or turn it off"
-        )
-    return [_of_file(f"round {one.number}", one.name, one.lora) for one in rounds]
-
-
-def _of_file(label: str, home: str, path: Path, step: int | None = None) -> Candidate:
-    state = path.stat()
-    key = f"{home} {state.st_size} {state.st_mtime_ns}"
-    return Candidate(label=label, load=lambda: load_lora(path).tensors, key=key, step=step)
-
-
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def _scored_trigger(values: Mapping[str, Any]) -> str:
+    """As typed; where pictures are scored and nothing is typed, the run's."""
+    typed, run = values.get("trigger", "").strip(), values.get("run")
+    return typed or (trigger_of_run(run) if run is not None and values.get("references") is not None else "")
+
+
 def _settings(values: Mapping[str, Any]) -> PreviewSettings:
+    typed, run = values.get("trigger", "").strip(), values.get("run")
+    known = typed or (trigger_of_run(run) if run is not None else "")
+    prompts = prompts_with_trigger((*_lines(values["prompts"]), values["negative"]), [known] if known else [])
     asked = PreviewSettings(
-        prompts=_lines(values["prompts"]), negative=values["negative"], seed=values["seed"], width=values["width"],
+        prompts=prompts[:-1], negative=prompts[-1], seed=values["seed"], width=values["width"],
         height=values["height"], steps=values["sampling_steps"], cfg=values["cfg"], sampler=values["sampler"],
         scheduler=values["scheduler"],
     )  # fmt: skip

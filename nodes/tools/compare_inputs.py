@@ -20,7 +20,8 @@ def _what_inputs() -> list[io.Input]:
         io.Model.Input("model", tooltip="The base model, without a LoRA."),
         io.Clip.Input("clip", tooltip="The CLIP of the base model."),
         io.Vae.Input("vae", tooltip="Decodes the pictures."),
-        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt per line."),
+        io.String.Input("prompts", multiline=True, default="", tooltip="One prompt per line. [trigger] "
+        "stands for the run's trigger word."),
         io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt for all pictures."),
         sockets.Run.Input("run", optional=True, tooltip="A run from Train LoRA; its saved steps are compared."),
         *[
@@ -77,12 +78,14 @@ def _scoring_inputs() -> list[io.Input]:
             tooltip="Image encoder for the scores. Not connected: colors and edges are compared.",
         ),
         io.String.Input(
-            "trigger", default="", optional=True, advanced=True,
-            tooltip="Trigger word. The prompts are also scored without it, which shows what the LoRA draws unasked.",
+            "trigger", display_name="trigger (empty = of the run)", default="", optional=True, advanced=True,
+            tooltip="Trigger word: stands in for [trigger] in prompts; with references, the prompts are also scored "
+            "without it, which shows what the LoRA draws unasked. Empty = that of the run.",
         ),
         io.Boolean.Input(
             "is_by_round", default=False, optional=True, advanced=True,
-            tooltip="If the run belongs to a Round: compare the last LoRA of each round instead of this run's steps.",
+            tooltip="If the run belongs to a Few-Image Round: compare the last LoRA of each round instead of this "
+            "run's steps.",
         ),
         io.String.Input(
             "other_prompts", multiline=True, default="", optional=True, advanced=True,

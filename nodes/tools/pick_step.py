@@ -4,14 +4,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...training.files.lora_file import load_lora
+from ...training.files.lora_file import LoraTensors, load_lora
 from ...training.run.folder import RunFolder
-from ...training.run.picks import PickRule, chosen_step, picks_state
+from ...training.run.picks import PICK_RULES, PickRule, chosen_step, picks_state
 from .. import sockets
 from ..comfy_bridge.host.run_folders import loras_output
 from ..menu import LEAD
-
-RULES: list[str] = ["picked in the strip", "last", "best by validation", "step"]
 
 
 class BakeryPickStep(io.ComfyNode):
@@ -29,7 +27,7 @@ class BakeryPickStep(io.ComfyNode):
             inputs=[
                 sockets.Run.Input("run", tooltip="The run from Train LoRA."),
                 io.Combo.Input(
-                    "pick", options=RULES, default=RULES[0],
+                    "pick", options=list(PICK_RULES), default=PICK_RULES[0],
                     tooltip="Which step to use. If nothing is picked in the strip, the last one.",
                 ),
                 io.Int.Input(
@@ -45,13 +43,15 @@ class BakeryPickStep(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, pick: str, step: int, **_: Any) -> str:
         """Changes when another step is picked on the page."""
-        return f"{pick} {step} {picks_state(loras_output()) if pick == RULES[0] else ''}"
+        return f"{pick} {step} {picks_state(loras_output()) if pick == PICK_RULES[0] else ''}"
 
     @classmethod
     def execute(cls, run: RunFolder, pick: PickRule, step: int) -> io.NodeOutput:
         chosen = chosen_step(run, pick, step)
-        tensors = load_lora(run.step_loras()[chosen]).tensors
-        return io.NodeOutput(tensors, chosen, ui={"text": [f"{run.name}: step {chosen}"]})
+        file = load_lora(run.step_loras()[chosen])
+        return io.NodeOutput(
+            LoraTensors(file.tensors, file.metadata), chosen, ui={"text": [f"{run.name}: step {chosen}"]}
+        )
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryPickStep]

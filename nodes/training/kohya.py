@@ -1,55 +1,16 @@
-"""Setups of kohya's sd-scripts: import and export."""
+"""Settings of the graph as a setup of kohya's sd-scripts; the way back is `nodes/dataset/kohya_import.py`."""
 
 from comfy_api.latest import io
 
 from ...training.data.dataset import Dataset
-from ...training.kohya import export_datasets, export_kohya, import_kohya, with_installed_optimizer
+from ...training.kohya import export_datasets, export_kohya
 from ...training.loop.stages import Plan, Stage
 from ...training.networks.settings import NetworkSettings
 from ...training.objective.settings import ObjectiveSettings
-from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
 from .. import sockets
 from ..comfy_bridge.host.folders import input_name
 from ..menu import ADVANCED
-
-
-class BakeryImportKohya(io.ComfyNode):
-    """A setup of sd-scripts as settings."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="BakeryImportKohya",
-            display_name="Import Kohya Setup (Bakery)",
-            category=ADVANCED,
-            description="Reads a command line, TOML or JSON of kohya's sd-scripts or its GUI. The notes list every "
-            "option that belongs to another node or has no equivalent.",
-            search_aliases=["sd-scripts", "kohya_ss", "toml", "train_network.py", "sdxl_train_network.py"],
-            inputs=[
-                io.String.Input(
-                    "text", multiline=True, default="",
-                    placeholder="--network_module=networks.lora --network_dim=32 --learning_rate=1e-4 ...",
-                    tooltip="The command line, or the content of the TOML or JSON file.",
-                )
-            ],
-            outputs=[
-                sockets.Network.Output(display_name="network", tooltip="For Train LoRA."),
-                sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA."),
-                sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA."),
-                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA."),
-                io.String.Output(display_name="notes", tooltip="What to set on other nodes, and what has no "
-                "equivalent."),
-            ],
-        )  # fmt: skip
-
-    @classmethod
-    def execute(cls, text: str) -> io.NodeOutput:
-        setup = with_installed_optimizer(import_kohya(text))
-        notes = setup.text()
-        return io.NodeOutput(
-            setup.network, check_optimizer(setup.optimizer), setup.objective, setup.stages, notes, ui={"text": [notes]}
-        )
 
 
 class BakeryExportKohya(io.ComfyNode):
@@ -105,4 +66,4 @@ class BakeryExportKohya(io.ComfyNode):
         )
 
 
-NODES: list[type[io.ComfyNode]] = [BakeryImportKohya, BakeryExportKohya]
+NODES: list[type[io.ComfyNode]] = [BakeryExportKohya]

@@ -70,16 +70,17 @@ def _size_inputs() -> list[io.Input]:
             "block size. lokr: a very large number means full matrices.",
         ),
         io.Float.Input(
-            "alpha", default=SETTINGS.alpha, min=0.0, max=100_000.0, step=0.5,
+            "alpha", display_name="alpha (0 = rank)", default=SETTINGS.alpha, min=0.0, max=100_000.0, step=0.5,
             tooltip="The change is multiplied by alpha / rank, so a lower alpha learns more slowly. 0 = same as rank.",
         ),
         io.Int.Input(
-            "conv_rank", default=SAME_RANK, min=SAME_RANK, max=100_000,
+            "conv_rank", display_name="conv_rank (0 = rank)", default=SAME_RANK, min=SAME_RANK, max=100_000,
             tooltip="Rank of the 3x3 convolutions, for every algorithm except lora. It brings them among the usual "
             "targets too. 0 = same as rank, where the targets have convolutions.",
         ),
         io.Float.Input(
-            "conv_alpha", default=SAME_SCALE, min=SAME_SCALE, max=100_000.0, step=0.5, optional=True, advanced=True,
+            "conv_alpha", display_name="conv_alpha (-1 = as other layers)",
+            default=SAME_SCALE, min=SAME_SCALE, max=100_000.0, step=0.5, optional=True, advanced=True,
             tooltip="Alpha of the 3x3 convolutions. -1 = same alpha / rank as the other layers; 0 = same as conv_rank.",
         ),
     ]  # fmt: skip
@@ -123,7 +124,8 @@ def _form_inputs() -> list[io.Input]:
             "ones.",
         ),
         io.Int.Input(
-            "factor", default=SETTINGS.factor, min=-1, max=100_000, optional=True, advanced=True,
+            "factor", display_name="factor (-1 = near square)",
+            default=SETTINGS.factor, min=-1, max=100_000, optional=True, advanced=True,
             tooltip="lokr: how weights are split. -1 = as evenly as possible, the smallest file; 4 to 8 keep more "
             "detail.",
         ),

@@ -24,14 +24,16 @@ class BakeryObjective(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryObjective",
-            display_name="Objective (Bakery)",
+            display_name="Loss & Noise (Bakery)",
             category=ADVANCED,
             description="Loss and noise during training. The defaults suit most LoRAs. The prediction type (noise or "
             "velocity) is taken from the model.",
-            search_aliases=["loss", "min snr gamma", "noise offset", "masked loss", "prior loss", "huber", "timestep"],
+            search_aliases=[
+                "objective", "loss", "min snr gamma", "noise offset", "masked loss", "prior loss", "huber", "timestep",
+            ],
             inputs=[*_weight_inputs(), *_prior_inputs(), *_noise_inputs(), *_timestep_inputs(), *_further_inputs()],
             outputs=[sockets.Objective.Output(display_name="objective", tooltip="For Train LoRA.")],
-        )
+        )  # fmt: skip
 
     @classmethod
     def execute(cls, min_snr_gamma: float, p2_gamma: float = 0.0, **values: Any) -> io.NodeOutput:
@@ -88,8 +90,9 @@ def _prior_inputs() -> list[io.Input]:
             optional=True, advanced=True, tooltip="Weight of prior_preservation.",
         ),
         io.String.Input(
-            "trigger", default=SETTINGS.trigger, optional=True, advanced=True,
-            tooltip="Trigger word; prior_preservation uses it to tell captions apart.",
+            "trigger", display_name="trigger (empty = of Captions)",
+            default=SETTINGS.trigger, optional=True, advanced=True,
+            tooltip="Trigger word, by which prior_preservation tells captions apart. Empty = that of Captions.",
         ),
         io.String.Input(
             "trigger_class", default=SETTINGS.trigger_class, placeholder="creature", optional=True, advanced=True,
@@ -179,7 +182,8 @@ def _further_inputs() -> list[io.Input]:
             tooltip="Multiplies that threshold.",
         ),
         io.Boolean.Input(
-            "is_mask_area_normalized", default=SETTINGS.is_mask_area_normalized, optional=True, advanced=True,
+            "is_mask_area_normalized", display_name="small masks count in full",
+            default=SETTINGS.is_mask_area_normalized, optional=True, advanced=True,
             tooltip="Images with small masks count as much as others. Off: they count less, as in sd-scripts.",
         ),
         io.Boolean.Input(

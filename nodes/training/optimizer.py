@@ -29,7 +29,7 @@ class BakeryOptimizer(io.ComfyNode):
             "DAdaptAdam find their own learning rate: set 1.",
             search_aliases=["learning rate", "adamw", "prodigy", "lion", "adafactor", "scheduler", "warmup", "ema"],
             inputs=[*_rate_inputs(), *_schedule_inputs(), *_advanced_inputs()],
-            outputs=[sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA or Stage.")],
+            outputs=[sockets.Optimizer.Output(display_name="optimizer", tooltip="For Train LoRA or Training Stage.")],
         )
 
     @classmethod
@@ -53,11 +53,13 @@ def _rate_inputs() -> list[io.Input]:
             tooltip="Learning rate. AdamW: 0.00005 to 0.0005. Lion: a third of that. Prodigy and DAdaptAdam: 1.",
         ),
         io.Float.Input(
-            "unet_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            "unet_lr", display_name="unet_lr (-1 = learning_rate)",
+            default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
             tooltip="Learning rate of the U-Net. -1 = same as learning_rate, 0 = not trained.",
         ),
         io.Float.Input(
-            "text_encoder_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            "text_encoder_lr", display_name="text_encoder_lr (-1 = learning_rate)",
+            default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
             tooltip="Learning rate of the text encoders, often half of the U-Net's. -1 = same as learning_rate, 0 = "
             "not trained.",
         ),
@@ -98,7 +100,8 @@ def _schedule_inputs() -> list[io.Input]:
             tooltip="Length of the final decay of warmup_stable_decay in steps; below 1, a fraction of all steps.",
         ),
         io.Float.Input(
-            "timescale", default=SCHEDULE.timescale, min=0.0, max=1_000_000.0, step=1.0, optional=True, advanced=True,
+            "timescale", display_name="timescale (0 = warmup)",
+            default=SCHEDULE.timescale, min=0.0, max=1_000_000.0, step=1.0, optional=True, advanced=True,
             tooltip="How slowly inverse_sqrt decays, in steps. 0 = as long as the warmup.",
         ),
     ]  # fmt: skip
@@ -139,7 +142,8 @@ def _advanced_inputs() -> list[io.Input]:
             tooltip="Name of another optimizer of the pytorch-optimizer library, used instead of the one above.",
         ),
         io.Float.Input(
-            "text_encoder_2_lr", default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
+            "text_encoder_2_lr", display_name="text_encoder_2_lr (-1 = text_encoder_lr)",
+            default=SAME_RATE, min=SAME_RATE, max=10.0, step=0.000001, round=False,
             optional=True, advanced=True,
             tooltip="Learning rate of SDXL's second text encoder alone. -1 = text_encoder_lr, 0 = not trained.",
         ),

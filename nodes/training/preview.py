@@ -4,6 +4,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...training.compare.layout import parse_numbers
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.previews import SCHEDULERS
@@ -25,8 +26,9 @@ class BakeryPreview(io.ComfyNode):
             inputs=[
                 io.String.Input(
                     "prompts", multiline=True, default="",
-                    tooltip="One prompt per line. Every preview draws all of "
-                    "them."
+                    placeholder="[trigger], smiling, forest",
+                    tooltip="One prompt per line. Every preview draws all of them. [trigger] stands for the trigger "
+                    "word of Captions.",
                 ),
                 io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt for all previews."),
                 io.Int.Input(
@@ -36,7 +38,7 @@ class BakeryPreview(io.ComfyNode):
                 ),
                 *size_inputs(),
                 io.Int.Input(
-                    "every", default=100, min=0, max=100_000,
+                    "every", display_name="every (0 = start and end)", default=100, min=0, max=100_000,
                     tooltip="Training steps between previews. 0 = only at the start and the end.",
                 ),
                 io.Boolean.Input(
@@ -48,14 +50,19 @@ class BakeryPreview(io.ComfyNode):
                     "scheduler", options=SCHEDULERS, default="normal", tooltip="Noise schedule, as in KSampler.",
                     advanced=True,
                 ),
+                io.String.Input(
+                    "strengths", default="1.0", optional=True,
+                    tooltip="LoRA strengths at which every prompt is drawn, separated by commas: 0.6, 0.8, 1.0.",
+                ),
             ],
             outputs=[sockets.Preview.Output(display_name="preview", tooltip="Connect to Train LoRA.")],
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, prompts: str, **settings: Any) -> io.NodeOutput:
+    def execute(cls, prompts: str, strengths: str = "1.0", **settings: Any) -> io.NodeOutput:
         lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
-        return io.NodeOutput(PreviewSettings(prompts=lines, **settings))
+        wanted = parse_numbers(strengths, "strengths", -10, 10) or [1.0]
+        return io.NodeOutput(PreviewSettings(prompts=lines, strengths=tuple(wanted), **settings))
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryPreview]

@@ -176,7 +176,8 @@ def _override_inputs() -> list[io.Input]:
             advanced=True, tooltip="Use this algorithm instead; the notes say if it does not fit.",
         ),
         io.Int.Input(
-            "rank", default=REQUEST.rank, min=0, max=4096, optional=True, advanced=True,
+            "rank", display_name="rank (0 = chosen for you)",
+            default=REQUEST.rank, min=0, max=4096, optional=True, advanced=True,
             tooltip="Use this rank instead; the notes say if it is too large or too small. 0 = chosen for you.",
         ),
         io.Combo.Input(

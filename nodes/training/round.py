@@ -24,7 +24,7 @@ class BakeryRound(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryRound",
-            display_name="Round (Bakery)",
+            display_name="Few-Image Round (Bakery)",
             category=ADVANCED,
             description="For training in rounds: train, draw, keep the good pictures, queue again. When the dataset "
             "has changed, the next round starts under its own name from the last round's weights.",

@@ -18,7 +18,7 @@ class BakeryStage(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BakeryStage",
-            display_name="Stage (Bakery)",
+            display_name="Training Stage (Bakery)",
             category=ADVANCED,
             description="A part of a run with its own length, batch size, optimizer and images. Chain several, for "
             "example linear for most steps and a short cosine at the end, or a low resolution first and a high one "
@@ -33,7 +33,9 @@ class BakeryStage(io.ComfyNode):
                 ),
                 *_length_inputs(),
             ],
-            outputs=[sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA or the next Stage.")],
+            outputs=[
+                sockets.Stages.Output(display_name="stages", tooltip="For Train LoRA or the next Training Stage.")
+            ],
         )
 
     @classmethod
@@ -44,7 +46,7 @@ class BakeryStage(io.ComfyNode):
 def _length_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
-            "steps", default=0, min=0, max=1_000_000,
+            "steps", display_name="steps (0 = epochs)", default=0, min=0, max=1_000_000,
             tooltip="Steps of this stage. 0 = use epochs.",
         ),
         io.Float.Input(
@@ -67,7 +69,8 @@ def _length_inputs() -> list[io.Input]:
             tooltip="Keep the optimizer's state from the previous stage if the optimizer is the same.",
         ),
         io.Int.Input(
-            "resolution", default=0, min=0, max=4096, step=64, optional=True, advanced=True,
+            "resolution", display_name="resolution (0 = the dataset's)",
+            default=0, min=0, max=4096, step=64, optional=True, advanced=True,
             tooltip="Resolution of this stage: side of a square in pixels. 0 = the dataset's own.",
         ),
         sockets.Dataset.Input(

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
-from torch import Tensor
 
-from ...training.data.brackets import as_text
-from ...training.data.dataset import bracket_notes
+from ...training.data.captions import CaptionMoment, process_caption
+from ...training.data.dataset import bracket_notes, without_draws
 from ...training.data.prepare import place_images
 from ...training.data.report import dataset_notes
-from ...training.files.lora_file import load_lora
+from ...training.files.lora_file import LoraTensors, load_lora, load_metadata
 from ...training.loop.stages import Stage, stage_optimizers
 from ...training.networks.settings import NetworkSettings
 from ...training.objective.settings import default_objective
@@ -21,6 +20,7 @@ from ...training.run.picks import load_pick, picks_state
 from ...training.run.saver import SaveSettings
 from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
+from ...training.session.trigger import preview_with_trigger
 from ...training.tools.strengths import Strengths
 from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
@@ -97,15 +97,16 @@ class BakeryTrain(io.ComfyNode):
             note=" · ".join(notes),
         )  # fmt: skip
         asked = values.get("preview") or default_preview(request)
+        asked = preview_with_trigger(asked, trained_dataset(request))
         preview = for_model(asked, base.family, base.prediction_type)
         result = HostSession(base, preview, context).run(request)
         note_given(result.folder)
-        tensors, picked = picked_tensors(result)
-        model, clip = apply_lora(values["model"], values.get("clip"), tensors, Strengths())
+        lora, picked = given_lora(result)
+        model, clip = apply_lora(values["model"], values.get("clip"), dict(lora), Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
         texts = (result.message, *notes, picked, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
-            model, clip, tensors, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
+            model, clip, lora, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
             {"loss": list(result.losses)},
             ui={"text": [text for text in texts if text]},
         )  # fmt: skip
@@ -139,13 +140,15 @@ def overruled_note(values: Mapping[str, Any]) -> str:
     )
 
 
-def picked_tensors(result: TrainResult) -> tuple[dict[str, Tensor], str]:
-    """The LoRA to output, and a line about it: the step picked in the strip, else the one just trained."""
-    pick = load_pick(result.folder)
-    if pick is None or pick.step == result.step:
-        return result.tensors, ""
-    tensors = load_lora(result.folder.step_loras()[pick.step]).tensors
-    return tensors, f"step {pick.step} is given out, as picked in the strip; take the pick back for step {result.step}"
+def given_lora(result: TrainResult) -> tuple[LoraTensors, str]:
+    """The LoRA to output with its file's header, and a line about it: the step picked in the strip, else the last."""
+    saved, pick = result.folder.step_loras(), load_pick(result.folder)
+    if pick is not None and pick.step != result.step:
+        file = load_lora(saved[pick.step])
+        told = f"step {pick.step} is given out, as picked in the strip; take the pick back for step {result.step}"
+        return LoraTensors(file.tensors, file.metadata), told
+    header = load_metadata(saved[result.step]) if result.step in saved else {}
+    return LoraTensors(result.tensors, header), ""
 
 
 def _required_inputs() -> list[io.Input]:
@@ -194,7 +197,8 @@ def _optional_inputs() -> list[io.Input]:
         sockets.Stages.Input("stages", optional=True, tooltip="A plan of stages; replaces steps and batch_size."),
         sockets.Preview.Input("preview", optional=True, tooltip="What to draw while training."),
         sockets.LoraModel.Input(
-            "lora", optional=True, tooltip="A LoRA to start from. Its rank and alpha are used."
+            "lora", display_name="start from this LoRA",
+            optional=True, tooltip="A LoRA to start from. Its rank and alpha are used."
         ),
         io.Combo.Input(
             "gradient_checkpointing", options=["auto", "on", "finer", "off"], default="auto", advanced=True,
@@ -219,11 +223,12 @@ def _optional_inputs() -> list[io.Input]:
             tooltip="Share of the images held out for validation if no validation dataset is connected. 0 = off.",
         ),
         io.Int.Input(
-            "validate_every", default=0, min=0, max=100_000, advanced=True,
+            "validate_every", display_name="validate_every (0 = at saves)",
+            default=0, min=0, max=100_000, advanced=True,
             tooltip="Steps between validations. 0 = at every save.",
         ),
         io.Int.Input(
-            "keep_last", default=0, min=0, max=10_000, advanced=True,
+            "keep_last", display_name="keep_last (0 = all)", default=0, min=0, max=10_000, advanced=True,
             tooltip="How many step LoRAs to keep. The oldest are deleted first; the best by validation stays. 0 = all.",
         ),
         io.Combo.Input(
@@ -273,10 +278,11 @@ def _request(base: ComfyBaseModel, values: Mapping[str, Any]) -> TrainRequest:
 
 
 def default_preview(request: TrainRequest) -> PreviewSettings:
-    """The first two captions at their own size, a quarter of the run apart."""
+    """The first two captions as they are trained, at their own size, a quarter of the run apart."""
     dataset = trained_dataset(request)
+    first = CaptionMoment(seed=request.seed, epoch=0, image=0)
     items = [
-        item.captions[0] if subset.captions.caption_weights else as_text(item.captions[0])
+        process_caption(item.captions, without_draws(subset).captions, first)
         for subset in dataset.subsets
         if not subset.is_regularization
         for item in subset.items

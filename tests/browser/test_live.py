@@ -238,7 +238,7 @@ def steer_from_another_tab(page, browser, server):
     load_graph(other, page)
     wait_for_state(other, "paused")
     assert place(other) == place(page)
-    press(other, "Go on")
+    press(other, "Resume")
     press(other, "lr ×0.5")
     wait_for_state(page, "training")
     press(page, "Stop & keep")
@@ -283,7 +283,7 @@ def test_rate_and_files_are_told_while_paused_and_after_stop(server, page, folde
     wait_for_text(
         page, ".bakery-saved", f"saved: step {step}, in ComfyUI's output folder as loras/told/told.safetensors"
     )
-    press(page, "Go on")
+    press(page, "Resume")
     wait_for_text(page, ".bakery-status", "lr 2.5e-4 ·")
     press(page, "Stop & keep")
     wait(page, "document.querySelector('.bakery-training .bakery-row').hidden")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chooseRun, heard, latest, MAX_POINTS, nextRate, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/train/run_model.js";
+import { chooseRun, heard, latest, MAX_POINTS, nextRate, rowName, runFromView, stageEnds, withLiveFigures, withStatus, withSteps } from "../../js/train/run_model.js";
 
 const curves = { step: [1, 2], loss: [0.5, 0.4], validation: [], epoch: [0, 0], learning_rate: [1e-4, 1e-4], rate: 2 };
 const view = { id: "a", name: "n", state: "running", waiting: [], doing: "", fingerprint: "f", rates: [], step: 2, total_steps: 10, stages: [4, 6], curves, loras: [], file: null, previews: [], pick: null };
@@ -14,6 +14,11 @@ test("a view becomes a run", () => {
   assert.deepEqual([run.steps, run.losses, run.stageEnds, run.secondsLeft], [[1, 2], [0.5, 0.4], [4], 4]);
   assert.deepEqual(stageEnds([]), []);
   assert.deepEqual(stageEnds([2, 3, 4]), [2, 5]);
+});
+
+test("a row of previews is called by its prompt, and by its strength where there are several", () => {
+  assert.equal(rowName({ prompts: ["fox"], strengths: [] }, 0), "fox");
+  assert.equal(rowName({ prompts: ["fox", "fox"], strengths: [0.6, 1] }, 1), "fox · 1");
 });
 
 test("steps are added once, however often they are told", () => {

@@ -14,10 +14,10 @@ test("placeholders are filled, other languages get English", () => {
 });
 
 test("every text that the code names exists", () => {
-  const files = ["compare/", "dataset/", "shared/", "train/"].flatMap((folder) =>
+  const files = ["compare/", "dataset/", "share/", "shared/", "train/"].flatMap((folder) =>
     readdirSync(new URL(`../../js/${folder}`, import.meta.url)).filter((name) => name.endsWith(".js")).map((name) => folder + name));
   for (const file of files) {
     const source = readFileSync(new URL(`../../js/${file}`, import.meta.url), "utf8");
-    for (const [, key] of source.matchAll(/\bt\("(\w+)"/g)) assert.ok(KEYS.en.includes(key), `${file}: ${key}`);
+    for (const [, key] of source.matchAll(/\b(?:t|texts\(\))\("(\w+)"/g)) assert.ok(KEYS.en.includes(key), `${file}: ${key}`);
   }
 });

@@ -49,5 +49,11 @@ def test_every_node_and_input_named_exists(comfy):
     ]
     assert wrong == []
     named = {row["node"] for row in PRESENT}
-    without_options = {"Preview", "Compare", "SaveLoRA", "LoadLoRA"}  # how to look and save, no option of training
+    without_options = {
+        "Preview",
+        "Compare",
+        "SaveLoRA",
+        "LoadLoRA",
+        "ShareLoRA",
+    }  # how to look and save, no option of training
     assert set(inputs) - named - without_options == set()

@@ -51,3 +51,12 @@ def test_every_profile_has_a_page_with_its_source_and_quality_words(name):
     assert profile.source in page
     assert profile.quality in page + PAGES["README"]
     assert profile.family == ("sd15" if "SD1.5 rows" in page else "sdxl")
+
+
+def test_the_chinese_page_has_the_same_numbers():
+    pages = [(GUIDE / name).read_text(encoding="utf-8") for name in ("starting-values.md", "zh/starting-values.md")]
+    english, chinese = (
+        [re.findall(r"\d+(?:\.\d+)?", line) for line in page.splitlines() if re.match(r"\| (SD1\.5|SDXL) \|", line)]
+        for page in pages
+    )
+    assert english == chinese and len(english) == 6

@@ -34,7 +34,7 @@ def playground(pocket_checkpoint, comfy, tmp_path_factory):
 def test_it_says_where_pictures_go_and_how_large(playground):
     greeting, _, folder = playground
     assert str(folder / "input") in next(line for line in greeting if "input folder:" in line)
-    assert any("Buckets (resolution 64)" in line for line in greeting)
+    assert any("Resolution & Buckets (resolution 64)" in line for line in greeting)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)

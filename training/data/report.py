@@ -81,10 +81,17 @@ def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     return [*_if_any(what, cut_off(entries)), *further_lines_note(dataset)]
 
 
+def traits_of(dataset: Dataset, family: ModelFamily) -> list[str]:
+    """All traits that the warnings name, each once."""
+    found = binding_traits(unique_images(place_images(dataset, family)))
+    return list(dict.fromkeys(tag for _, traits, _ in found for tag in traits))
+
+
 def _binding(traits: Sequence[str], subset: str, count: int) -> str:
     return (
         f"in nearly all of the {count} captions of {subset}: {_names(traits)}. They are learned with these words "
-        f"instead of the trigger; for a character, put them into prune on Captions: {', '.join(traits)}"
+        "instead of the trigger; for a character, put them into prune (tags to remove) on Captions: "
+        f"{', '.join(traits)}"
     )
 
 

@@ -40,7 +40,7 @@ NOTE_KEY = "bakery.left_out"
 
 _RESERVE = 1024  # the two hashes and the note come later
 _TAGS_KEPT = 100
-_OPTIONAL = ("ss_bucket_info", "modelspec.thumbnail", "ss_datasets", "ss_tag_frequency", "prompt")
+_OPTIONAL = ("bakery.samples", "ss_bucket_info", "modelspec.thumbnail", "ss_datasets", "ss_tag_frequency", "prompt")
 
 
 def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

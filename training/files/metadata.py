@@ -28,6 +28,10 @@ _DEFAULT_RESOLUTIONS = {"sd15": (512, 512), "sdxl": (1024, 1024)}
 
 FINGERPRINT_KEY = "bakery.fingerprint"
 """Digest of everything that determined a file's weights."""
+TRIGGER_PHRASE = "modelspec.trigger_phrase"
+"""The words to prompt the subject with, separated by commas."""
+SAMPLES = "bakery.samples"
+"""Small pictures with their prompts, JSON; only in files made to be shared."""
 
 Entries = dict[str, str]
 

@@ -36,9 +36,9 @@ ELSEWHERE: Mapping[str, str] = {
     "train_batch_size": "Train LoRA or Stage: batch_size",
     "validation_split": "Train LoRA: validation_share",
     "validation_seed": "Train LoRA: seed",
-    "cache_latents": "Buckets: cache",
-    "cache_latents_to_disk": "Buckets: cache disk",
-    "masked_loss": "masks count wherever a dataset has them; Objective: is_mask_area_normalized off, as sd-scripts",
+    "cache_latents": "Resolution & Buckets: cache",
+    "cache_latents_to_disk": "Resolution & Buckets: cache disk",
+    "masked_loss": "masks count wherever a dataset has them; Loss & Noise: is_mask_area_normalized off, as sd-scripts",
 }
 """Options of other nodes, or always on here."""
 WITHOUT_EQUIVALENT: Mapping[str, str] = {
@@ -46,7 +46,7 @@ WITHOUT_EQUIVALENT: Mapping[str, str] = {
     "face_crop_aug_range": tables.WITHOUT_EQUIVALENT["face_crop_aug_range"],
     "resize_interpolation": "bicubic when shrinking, Lanczos when enlarging",
     "cache_info": "images are looked at once each time, which takes little",
-    "custom_attributes": "see prior_preservation of Objective",
+    "custom_attributes": "see prior_preservation of Loss & Noise",
     "network_multiplier": "without effect in sd-scripts too",
     "skip_image_resolution": "not offered; leave such images out of the folder",
 }

@@ -80,7 +80,7 @@ class ObjectiveSettings:
     prior_preservation_weight: float = 1.0
     """Weight of the loss against the base model's own prediction, 0 or more."""
     trigger: str = ""
-    """Word or tag to be learned; needed by captions_without_trigger and extra_term."""
+    """Word or tag to be learned, for captions_without_trigger and extra_term. Empty = the dataset's."""
     trigger_class: str = ""
     """Word that replaces the trigger in the captions of extra_term, such as creature. Empty = it is removed."""
 
@@ -112,6 +112,11 @@ def check_prediction_type(settings: ObjectiveSettings, prediction_type: Predicti
         _check_flow(settings)
     if settings.v_pred_like_loss > 0 and prediction_type == "v_prediction":
         raise ValueError("v_pred_like_loss needs an epsilon model, this one predicts velocity already; set it to 0")
+
+
+def needs_trigger(settings: ObjectiveSettings) -> bool:
+    """Whether captions are told apart by the trigger word."""
+    return settings.prior_preservation in ("captions_without_trigger", "extra_term")
 
 
 def default_objective(prediction_type: PredictionType) -> ObjectiveSettings:
@@ -182,5 +187,3 @@ def _check_pairs(settings: ObjectiveSettings) -> None:
         raise ValueError("soft_min_snr needs min_snr_gamma above 0, got it turned off")
     if settings.adaptive_noise_scale != 0 and settings.noise_offset == 0:
         raise ValueError("adaptive_noise_scale needs noise_offset above 0, got 0")
-    if settings.prior_preservation in ("captions_without_trigger", "extra_term") and not settings.trigger.strip():
-        raise ValueError(f"trigger must name the trained word for prior_preservation {settings.prior_preservation}")

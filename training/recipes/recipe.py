@@ -87,7 +87,7 @@ def _estimate(request: RecipeRequest, network: NetworkSettings, optimizer: Optim
 def _around(request: RecipeRequest, batch_size: int) -> tuple[str, ...]:
     """What the recipe cannot set itself."""
     lines = [f"batch size {batch_size}: what {request.vram_gib:g} GiB allow"]
-    lines.append(f"resolution: leave Buckets at 0, which is {_RESOLUTIONS[request.family]}")
+    lines.append(f"resolution: leave Resolution & Buckets at 0, which is {_RESOLUTIONS[request.family]}")
     if request.is_low_vram:
         lines.append(
             "low VRAM: leave gradient_checkpointing at auto, tags unshuffled and undropped so that captions are "

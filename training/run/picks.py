@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ..files.atomic import write_text_atomic
 from .folder import PICK_FILE, RunFolder
@@ -65,7 +65,8 @@ def shown(steps: list[int]) -> str:
     return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]]) or "none yet"
 
 
-PickRule = Literal["last", "best by validation", "picked in the strip", "step"]
+PickRule = Literal["picked in the strip", "last", "best by validation", "step"]
+PICK_RULES: tuple[PickRule, ...] = get_args(PickRule)
 
 
 def chosen_step(folder: RunFolder, rule: PickRule, step: int = 0) -> int:

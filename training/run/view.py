@@ -17,7 +17,10 @@ PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
 
 
 def preview_sets(folder: RunFolder) -> list[dict[str, Any]]:
-    """Previews by their settings, the set drawn last first: key, prompts, size, steps with all pictures."""
+    """Previews by their settings, the set drawn last first: key, rows, size, steps with all pictures.
+
+    A row has a prompt and, if pictures were drawn at several strengths, a strength.
+    """
     newest_first = sorted(_set_folders(folder), key=lambda path: path.stat().st_mtime, reverse=True)
     return [found for found in map(_preview_set, newest_first) if found["steps"]]
 
@@ -29,7 +32,8 @@ def _set_folders(folder: RunFolder) -> Iterator[Path]:
 
 def _preview_set(path: Path) -> dict[str, Any]:
     about = _read_settings(path / "settings.json")
-    prompts = [str(prompt) for prompt in about.get("prompts", [])]
+    strengths = about.get("strengths", [])
+    prompts = [str(prompt) for prompt in about.get("prompts", []) for _ in strengths or [1.0]]
     counts: dict[int, int] = {}
     for match in (PREVIEW_FILE.match(file.name) for file in path.glob("step*.png")):
         if match:
@@ -38,6 +42,7 @@ def _preview_set(path: Path) -> dict[str, Any]:
     return {
         "key": path.name,
         "prompts": prompts or [""] * wanted,
+        "strengths": strengths * (len(prompts) // len(strengths)) if strengths else [],
         "width": about.get("width", 512),
         "height": about.get("height", 512),
         "seed": about.get("seed", 0),

@@ -21,6 +21,7 @@ from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
 from .plan import trained_dataset
 from .request import Session
+from .trigger import triggers_of
 
 NUM_TIMESTEPS = 1000
 _ALWAYS_TOLD = (
@@ -94,9 +95,7 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
 
 def trigger_phrase(session: Session) -> str | None:
     """The trigger words of all images, or None."""
-    subsets = trained_dataset(session.request).subsets
-    words = dict.fromkeys(word for subset in subsets if (word := subset.captions.trigger.strip()))
-    return ", ".join(words) or None
+    return ", ".join(triggers_of(trained_dataset(session.request))) or None
 
 
 def timestep_range(session: Session) -> tuple[int, int] | None:

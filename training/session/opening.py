@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -16,13 +17,14 @@ from ..run.find import find_run
 from ..run.folder import check_name, check_names_fit
 from ..run.found import FoundRun
 from ..run.saver import SaveFailed
-from .plan import PlacedData, hold_out, run_key
+from .plan import PlacedData, hold_out, run_key, trained_dataset
 from .request import TrainRequest
 from .trained_network import check_fits, without_frozen_parts
+from .trigger import objective_with_trigger
 
 
 def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
-    """Check the request and hold out its validation images. Creates the folder of its name.
+    """Check the request, hold out its validation images, fill in the trigger word. Creates the folder of its name.
 
     Raises:
         ValueError: Invalid settings.
@@ -30,6 +32,7 @@ def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
     """
     check_name(request.root.name)
     request = hold_out(request)
+    request = replace(request, objective=objective_with_trigger(request.objective, trained_dataset(request)))
     with _explained(request.root):
         check_names_fit(request.root)
     check_batch_size(ranks, (stage.batch_size for stage in request.stages))

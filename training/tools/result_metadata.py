@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from ..base_model import ModelFamily, PredictionType
 from ..files.facts import Description, ModelFacts
 from ..files.formats import Tensors
-from ..files.metadata import FINGERPRINT_KEY, build_metadata
+from ..files.metadata import FINGERPRINT_KEY, SAMPLES, build_metadata
 from ..networks.facts import network_facts
 
 MERGED_FROM = "modelspec.merged_from"
 _PER_FILE = ("sshs_model_hash", "sshs_legacy_hash", "bakery.left_out", FINGERPRINT_KEY)
-_OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", "ss_session_id", "ss_output_name")
+_OF_ONE_RUN = ("workflow", "prompt", "modelspec.thumbnail", SAMPLES, "ss_session_id", "ss_output_name")
 _OF_THE_MERGE = ("modelspec.title", MERGED_FROM, "modelspec.date", "ss_training_comment")
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Protocol
 
 import torch
@@ -25,7 +26,7 @@ class PreviewSettings:
     """What to sample. Never part of a run's identity."""
 
     prompts: tuple[str, ...]
-    """One picture each, at least one."""
+    """One picture each at every strength, at least one."""
     negative: str = ""
     seed: int = 0
     """The same for every step, so that pictures differ by the training alone."""
@@ -43,6 +44,8 @@ class PreviewSettings:
     """Training steps between previews; 0 = only at the start and the end. None = a quarter of the run."""
     at_start: bool = True
     """Also at step 0: the base model."""
+    strengths: tuple[float, ...] = (1.0,)
+    """Strengths of the network for each prompt, at least one."""
 
     def __post_init__(self) -> None:
         """Refuse invalid values.
@@ -57,8 +60,14 @@ class PreviewSettings:
                 raise ValueError(f"{name} must be 0 (the model's) or a multiple of 8 from 16 pixels on, got {pixels}")
         if self.cfg < 0 and self.cfg != AS_MODEL_CFG:
             raise ValueError(f"cfg must be -1 (the model's) or 0 and more, got {self.cfg:g}")
+        if not self.strengths:
+            raise ValueError("strengths is empty: write at least one number, 1 is usual")
         if self.every is not None and self.every < 0:
             raise ValueError(f"every must be 0 or more steps, got {self.every}")
+
+    def rows(self) -> list[tuple[str, float]]:
+        """(prompt, strength) of each picture of a step, in their order."""
+        return list(product(self.prompts, self.strengths))
 
 
 class PreviewSampler(Protocol):
@@ -70,7 +79,7 @@ class PreviewSampler(Protocol):
 
 
 OnPreview = Callable[[int, Sequence[Tensor]], None]
-"""Called with the step and the pictures, one per prompt."""
+"""Called with the step and the pictures, one for each of `PreviewSettings.rows`."""
 OnFailure = Callable[[int, Exception], None]
 """Called with step and what went wrong."""
 
@@ -109,7 +118,7 @@ class Previewer(Callback):
         """Draw the base model, and the current step if it is due and not drawn with these settings yet."""
         if self.settings.at_start and 0 not in self._done:
             with job.network.disabled():
-                self._draw(0, state)
+                self._draw(0, job, state, is_base=True)
         if state.step and self._is_due(job, state):
             self.draw(job, state)
 
@@ -124,19 +133,15 @@ class Previewer(Callback):
             return
         job.network.train(False)
         with final_weights(job, state):
-            self._draw(state.step, state)
+            self._draw(state.step, job, state)
 
     def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor | None:
         """Draw one picture of a typed prompt with the current network; (H, W, 3) in 0..1. None if it fails."""
         job.network.train(False)
-        before = job.network.strength
-        job.network.strength = wanted.strength
-        try:
-            with final_weights(job, state):
-                pictures = self._pictures([wanted.prompt], replace(self.settings, seed=wanted.seed), state)
-                return pictures[0] if pictures else None
-        finally:
-            job.network.strength = before
+        with final_weights(job, state):
+            rows, settings = [(wanted.prompt, wanted.strength)], replace(self.settings, seed=wanted.seed)
+            pictures = self._pictures(rows, settings, job, state)
+            return pictures[0] if pictures else None
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         every = self.settings.every
@@ -144,27 +149,38 @@ class Previewer(Callback):
             every = job.total_steps // 4 if job.total_steps >= SHORT_RUN else 0
         return state.step in (job.total_steps, self._end) or (every > 0 and state.step % every == 0)
 
-    def _draw(self, step: int, state: TrainState) -> None:
+    def _draw(self, step: int, job: TrainJob, state: TrainState, is_base: bool = False) -> None:
+        """`is_base`: the network is off, so that one picture a prompt stands for all strengths."""
         with self._control.busy("previews"):
-            pictures = self._pictures(self.settings.prompts, self.settings, state)
+            times = len(self.settings.strengths)
+            rows = self.settings.rows()[:: times if is_base else 1]
+            pictures = self._pictures(rows, self.settings, job, state)
             self._done.add(step)
             if pictures:
-                self._on_preview(step, pictures)
+                self._on_preview(step, [picture for picture in pictures for _ in range(times if is_base else 1)])
 
-    def _pictures(self, prompts: Sequence[str], settings: PreviewSettings, state: TrainState) -> list[Tensor]:
+    def _pictures(
+        self, rows: Sequence[tuple[str, float]], settings: PreviewSettings, job: TrainJob, state: TrainState
+    ) -> list[Tensor]:
         """All pictures or none. A failing picture, for instance for lack of GPU memory, must not end a run."""
+        before = job.network.strength
         try:
-            return [self._picture(prompt, settings, state) for prompt in prompts]
+            return [self._picture(prompt, strength, settings, job, state) for prompt, strength in rows]
         except StopTraining:
             raise
         except Exception as error:
             release(error)
             self.on_failure(state.step, error)
             return []
+        finally:
+            job.network.strength = before
 
     @torch.no_grad()
-    def _picture(self, prompt: str, settings: PreviewSettings, state: TrainState) -> Tensor:
+    def _picture(
+        self, prompt: str, strength: float, settings: PreviewSettings, job: TrainJob, state: TrainState
+    ) -> Tensor:
         # A stop should not wait for the remaining pictures, unless the run has no step to keep.
         if self._control.is_stopped and state.step:
             raise StopTraining
+        job.network.strength = strength
         return self._sample(prompt, settings)

@@ -20,7 +20,7 @@ OTHER_PEOPLE = """\
 
 
 def compare_steps(canvas: Canvas) -> None:
-    """A scored grid of saved steps; the best is saved."""
+    """A scored grid of saved steps; the best is made ready to share."""
     base = begin(canvas, "compare_steps")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     references = canvas.add("LoadImage", 1, title="What it should look like", image="zorblax_one.png")[0]
@@ -33,7 +33,7 @@ def compare_steps(canvas: Canvas) -> None:
     )  # fmt: skip
     canvas.add("PreviewImage", 3, title="The best has a frame", images=grid)
     canvas.add("PreviewAny", 4, title="Scores", source=report)
-    canvas.add("BakerySaveLoRA", 4, lora=best, filename_prefix="zorblax_best")
+    canvas.add("BakeryShareLoRA", 4, run=trained[3], lora=best, name="zorblax_best", strength="0.8 to 1")
     picked = canvas.add("BakeryPickStep", 2, run=trained[3], pick="picked in the strip")[0]
     model, clip = canvas.add("BakeryApplyLoRA", 4, model=base.model, clip=base.clip, lora=picked)
     sample(canvas, 5, "The step picked under the previews", base.after([model, clip]))

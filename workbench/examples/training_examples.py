@@ -145,10 +145,10 @@ def continue_a_lora(canvas: Canvas) -> None:
 def from_kohya(canvas: Canvas) -> None:
     """A setup of sd-scripts, trained here and written back."""
     base = begin(canvas, "from_kohya")
-    dataset, read = canvas.add("BakeryImportKohyaDataset", 1, text=kohya_dataset(canvas), command=kohya_command(canvas))
-    canvas.add("PreviewAny", 1, title="Which folder was read, and what is lost", source=read)
-    network, optimizer, objective, stages, notes = canvas.add("BakeryImportKohya", 2, text=kohya_command(canvas))
-    canvas.add("PreviewAny", 2, title="What is set elsewhere, and what is lost", source=notes)
+    network, optimizer, objective, stages, notes, dataset = canvas.add(
+        "BakeryImportKohya", 2, text=kohya_command(canvas), dataset_config=kohya_dataset(canvas)
+    )
+    canvas.add("PreviewAny", 2, title="Which folder was read, what is set elsewhere, what is lost", source=notes)
     trained = train(
         canvas, 3, base, dataset, "zorblax_kohya", network=network, optimizer=optimizer, objective=objective,
         stages=stages, save_every=canvas.pick(250, 40), preview=preview(canvas, 1, prompts(canvas), every=40),

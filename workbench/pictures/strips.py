@@ -156,5 +156,18 @@ TEXT_ENCODER = Strip(
         ),
     ),
 )  # fmt: skip
-STRIPS = (CAPTIONS, STRENGTH, STEPS, LEARNING_RATE, IMAGES, PRIOR, ALPHA, RANK, TEXT_ENCODER)
+COOKING = Strip(
+    name="cooking",
+    title="Under- and overcooked: what it looks like, and what to change",
+    rows=(
+        Row(title=BASE, detail="the model as it is"),
+        Row(title="too low a rate", detail="raise it, or train on", bake=Bake(rate=RATE / 10)),
+        Row(title="too short", detail="train on", bake=LONG, step=10),
+        Row(title="right", detail="share this step", bake=Bake()),
+        Row(title="too long", detail="take an earlier step", bake=LONG),
+        Row(title="too high a rate", detail="halve it", bake=Bake(rate=RATE * 2)),
+        Row(title="too few pictures", detail="add some; fewer steps", bake=Bake(folder=FEW[1])),
+    ),
+)
+STRIPS = (COOKING, CAPTIONS, STRENGTH, STEPS, LEARNING_RATE, IMAGES, PRIOR, ALPHA, RANK, TEXT_ENCODER)
 """Those that tell most first."""

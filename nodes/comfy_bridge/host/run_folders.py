@@ -21,6 +21,14 @@ def run_root(name: str) -> Path:
     return name_folder(loras_output(), check_name(name))
 
 
+def share_folder(name: str) -> Path:
+    """`output/share/<name>`: what is made ready for others, outside the folders that LoRA loaders list.
+
+    Raises ValueError for a name that cannot be a folder; so it never leaves `output/share`.
+    """
+    return name_folder(Path(folder_paths.get_output_directory()) / "share", check_name(name))
+
+
 def latent_cache_folder() -> Path:
     """Encoded images for later runs, the oldest deleted above a limit; may be deleted at any time."""
     folder = Path(folder_paths.get_user_directory()) / "lora_bakery" / "latents"

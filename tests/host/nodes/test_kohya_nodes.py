@@ -86,7 +86,7 @@ def test_a_dataset_goes_out_and_comes_back(nodes, images):
 
 
 def test_eight_bit_adamw_without_its_package_becomes_adamw_and_says_so(nodes):
-    network, optimizer, _, _, notes = (
+    network, optimizer, _, _, notes, _ = (
         nodes["BakeryImportKohya"]
         .execute(text="--network_dim=8 --learning_rate=1e-4 --optimizer_type=AdamW8bit --optimizer_args betas=0.9,0.99")
         .args
@@ -95,3 +95,33 @@ def test_eight_bit_adamw_without_its_package_becomes_adamw_and_says_so(nodes):
     assert (network.rank, optimizer.optimizer, optimizer.learning_rate) == (8, expected, 1e-4)
     assert optimizer.arguments == "betas=0.9,0.99"
     assert ("optimizer_type AdamW8bit: needs the package bitsandbytes" in notes) == (expected == "AdamW")
+
+
+SETUP = "--network_dim=8 --learning_rate=1e-4 --resolution=512 --shuffle_caption --xformers --dataset_config=a.toml"
+
+
+def test_one_node_imports_a_setup_with_its_dataset(nodes, images):
+    written = config(r"D:\work\kohya mira", num_repeats=3)
+    network, _, _, _, notes, dataset = nodes["BakeryImportKohya"].execute(text=SETUP, dataset_config=written).args
+    (subset,) = dataset.subsets
+    assert (network.rank, subset.repeats, subset.captions.shuffle_tags) == (8, 3, True)
+    assert "read from input/kohya mira" in notes and "xformers" in notes
+    for taken in ("resolution", "shuffle_caption", "network_dim", "dataset_config"):
+        assert taken not in notes, notes
+
+
+def test_the_folders_of_the_command_line_are_its_dataset(nodes, images):
+    save(images / "kohya train" / "4_mira" / "1.png", picture(6), "mira")
+    text = "--network_dim=8 --train_data_dir='/x/kohya train' --caption_extension=.txt"
+    *_, notes, dataset = nodes["BakeryImportKohya"].execute(text=text).args
+    assert [(one.repeats, one.items[0].captions[0]) for one in dataset.subsets] == [(4, "mira")]
+    assert nodes["BakeryImportKohya"].fingerprint_inputs(text=text) != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("--network_dim=8", "names no images"), ("--train_data_dir=/x/not_here", "not_here")]
+)
+def test_a_setup_without_its_images_gives_its_settings_all_the_same(nodes, images, text, message):
+    *_, notes, dataset = nodes["BakeryImportKohya"].execute(text=text).args
+    assert message in dataset.message
+    assert ("not_here" in notes) == ("not_here" in text)

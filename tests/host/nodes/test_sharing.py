@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pack.tests.support.paths import POCKET_CHECKPOINT, ROOT
+from pack.training.files.lora_file import load_lora
 from PIL import Image
 
 pytestmark = pytest.mark.comfy
@@ -76,3 +77,42 @@ def test_files_of_a_run_hold_no_path_of_this_machine(comfy, folder):
     personal = [str(comfy.base), str(Path.home()) + "/", str(ROOT)]
     found = [(path.name, text) for path in files for text in personal if text.encode() in path.read_bytes()]
     assert found == []
+
+
+def test_share_writes_a_folder_with_what_the_run_knows(comfy, folder):
+    prompt = graph()
+    prompt["captions"] = node("BakeryCaptions", dataset=["dataset", 0], trigger="mia")
+    prompt["preview"]["inputs"] |= {"prompts": "[trigger], red", "strengths": "0.6, 1"}
+    prompt["train"]["inputs"]["dataset"] = ["captions", 0]
+    prompt["share"] = node("BakeryShareLoRA", run=["train", 3], license="CC0", strength="0.8", include_workflow=False)
+    ended = comfy.run_graph(prompt)
+    assert ended.status == "success", ended.error
+    place = comfy.base / "output" / "share" / NAME
+    assert {path.name for path in place.iterdir()} == {
+        f"{NAME}.safetensors", f"{NAME}.preview.png", "pictures.png", "README.md"
+    }  # fmt: skip
+    card = (place / "README.md").read_text(encoding="utf-8")
+    for wanted in ("Trigger | `mia`", "`mia, red`, strength 0.6", "`mia, red`, strength 1", "CC0", "0.8"):
+        assert wanted in card, card
+    told = load_lora(place / f"{NAME}.safetensors").metadata
+    assert told["modelspec.trigger_phrase"] == "mia" and "workflow" not in told and "prompt" not in told
+    assert [one["strength"] for one in json.loads(told["bakery.samples"])] == [0.6, 1.0]
+    shutil.rmtree(place)
+
+
+def test_a_picked_step_keeps_its_header_through_the_tools(comfy, folder):
+    prompt = graph()
+    prompt["pick"] = node("BakeryPickStep", run=["train", 3], pick="step", step=1)
+    prompt["smaller"] = node("BakeryResizeLoRA", lora=["pick", 0], rank=2)
+    prompt["share"] = node("BakeryShareLoRA", run=["train", 3], lora=["smaller", 0], name="smaller")
+    ended = comfy.run_graph(prompt)
+    assert ended.status == "success", ended.error
+    told = load_lora(comfy.base / "output" / "share" / "smaller" / "smaller.safetensors").metadata
+    assert (told["ss_steps"], told["ss_network_dim"]) == ("1", "2")
+    assert len(json.loads(told["bakery.samples"])) == 1
+    shutil.rmtree(comfy.base / "output" / "share")
+
+
+def test_nothing_to_share_is_refused(comfy, folder):
+    error = comfy.run_graph({"share": node("BakeryShareLoRA", name="none")}).error
+    assert "connect the run of Train LoRA to run" in error

@@ -71,7 +71,8 @@ def test_a_command_line_is_taken_over():
 def test_nothing_of_a_command_line_is_silently_dropped():
     text = import_kohya(COMMAND).text()
     for wanted in (
-        r"C:\models\base model.safetensors: Load Checkpoint", "resolution 512,512: Buckets", "keep_tokens 1: Captions",
+        r"C:\models\base model.safetensors: Load Checkpoint", "resolution 512,512: Resolution & Buckets",
+        "keep_tokens 1: Captions",
         "shuffle_caption: Captions", "clip_skip 2: CLIP Set Last Layer", "xformers: ComfyUI", "mixed_precision fp16",
         "strange_option 7: no equivalent", "accelerate launch",
     ):  # fmt: skip
@@ -122,7 +123,7 @@ def test_json_of_the_gui_is_taken_over():
     setup = import_kohya(text)
     assert (setup.network.rank, setup.network.alpha, setup.stages) == (8, 1.0, (Stage(epochs=3.0),))
     assert setup.optimizer.schedule.schedule == "linear"
-    assert setup.elsewhere == ("resolution 768,768: Buckets: resolution",)
+    assert setup.elsewhere == ("resolution 768,768: Resolution & Buckets: resolution",)
 
 
 def test_what_is_not_given_is_what_sd_scripts_takes():

@@ -242,7 +242,6 @@ def test_options_of_the_other_prediction_type_are_refused(prediction_type, field
         ({"min_timestep": 600, "max_timestep": 600}, "max_timestep must be above min_timestep"),
         ({"timestep_distribution": "sometimes"}, "timestep_distribution must be one of"),
         ({"prior_loss_weight": -1.0}, "prior_loss_weight"),
-        ({"prior_preservation": "extra_term"}, "trigger must name"),
         ({"scale_weight_norms": -1.0}, "scale_weight_norms"),
     ],
 )

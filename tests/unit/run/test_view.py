@@ -84,6 +84,18 @@ def test_previews_are_listed_when_all_prompts_are_there(folder):
     assert (found["key"], found["steps"], found["prompts"], found["width"]) == ("abcdefabcdef", [0], ["a", "<b>"], 64)
 
 
+def test_previews_at_several_strengths_are_a_row_each(folder):
+    place = folder.previews / "abcdefabcdef"
+    place.mkdir(parents=True)
+    (place / "settings.json").write_text(json.dumps({"prompts": ["a", "b"], "strengths": [0.6, 1.0]}))
+    for row in range(4):
+        (place / f"step000000-{row:02d}.png").write_bytes(b"")
+    (place / "step000010-00.png").write_bytes(b"")
+    (found,) = preview_sets(folder)
+    assert (found["prompts"], found["strengths"]) == (["a", "a", "b", "b"], [0.6, 1.0, 0.6, 1.0])
+    assert found["steps"] == [0]
+
+
 def test_pick_needs_a_saved_step_and_ends_with_its_file(folder):
     save_steps(folder, 10, 20)
     with pytest.raises(ValueError, match=r"step.*10, 20.*15"):

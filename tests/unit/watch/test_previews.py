@@ -117,6 +117,25 @@ def test_pictures_are_those_of_the_weights_returned(optimizer, tmp_path):
         assert torch.allclose(picture, wanted, atol=1e-6)
 
 
+def test_every_prompt_is_drawn_at_every_strength_and_the_base_once(tmp_path):
+    drawn, asked = Drawn(every=0, strengths=(0.5, 1.0)), []
+
+    def sample(prompt, settings):
+        asked.append(prompt)
+        return drawn.sample(prompt, settings)
+
+    result = run(request_of(tmp_path), Previewer(drawn.settings, sample, drawn.pictures.__setitem__, RunControl()))
+    plain = Drawn(every=0)
+    other = run(request_of(tmp_path / "plain"), plain.previewer())
+    assert all(torch.equal(tensor, other.tensors[name]) for name, tensor in result.tensors.items())
+    num_prompts = len(drawn.settings.prompts)
+    assert len(asked) == num_prompts + 2 * num_prompts
+    assert [len(pictures) for pictures in drawn.pictures.values()] == [2 * num_prompts] * 2
+    for half, full, wanted in zip(drawn.pictures[5][::2], drawn.pictures[5][1::2], plain.pictures[5], strict=True):
+        assert torch.equal(full, wanted) and not torch.equal(half, full)
+    assert all(torch.equal(a, b) for a, b in zip(drawn.pictures[0][::2], drawn.pictures[0][1::2], strict=True))
+
+
 def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
     drawn, seen = Drawn(every=0), {}
 

@@ -1,0 +1,16 @@
+// @ts-check
+// Puts a button on Share LoRA (nodes/lora/share.py): runs this node and what it needs, not the rest of the graph.
+
+import { app } from "../shared/comfy.js";
+import { texts } from "../shared/language.js";
+
+const NODE = "BakeryShareLoRA";
+
+app.registerExtension({
+  name: "LoRABakery.Share",
+  nodeCreated(node) {
+    if (node.comfyClass !== NODE) return;
+    const button = node.addWidget("button", texts()("share"), null, () => app.queuePrompt(0, 1, [String(node.id)]));
+    button.serialize = false;
+  },
+});

@@ -1,0 +1,168 @@
+"""Writes the folder that is shared: the LoRA's file, pictures, the card, and the workflow where it is wanted."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from PIL import Image
+
+from ..files.atomic import write_atomic, write_text_atomic
+from ..files.facts import GraphFacts
+from ..files.formats import Tensors
+from ..files.hashes import file_hash
+from ..files.lora_file import save_lora
+from ..files.metadata import SAMPLES, TRIGGER_PHRASE, graph_entries
+from ..networks.facts import network_facts
+from .card import CardFacts, write_card
+from .samples import Sample, data_url, draw_sheet
+
+CARD, NEW_CARD, SHEET, WORKFLOW = "README.md", "README.new.md", "pictures.png", "workflow.json"
+THUMBNAIL_PX, SAMPLE_PX, MAX_SAMPLES = 256, 192, 4
+"""Of the header's pictures; their number."""
+_SIGNATURE = "<!-- written by LoRA Bakery: "
+_GRAPH = ("workflow", "prompt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What its maker says of a LoRA; empty leaves what the file says already."""
+
+    trigger: str = ""
+    strength: str = ""
+    author: str = ""
+    description: str = ""
+    license: str = ""
+
+    def entries(self) -> dict[str, str]:
+        """Entries of the file's header."""
+        told = {
+            TRIGGER_PHRASE: self.trigger,
+            "modelspec.usage_hint": f"strength {self.strength}" if self.strength.strip() else "",
+            "modelspec.author": self.author,
+            "modelspec.description": self.description,
+            "modelspec.license": self.license,
+        }
+        return {key: text.strip() for key, text in told.items() if text.strip()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """What is shared."""
+
+    name: str
+    """Of the folder and the files."""
+    tensors: Tensors
+    metadata: Mapping[str, str]
+    words: Words
+    samples: Sequence[Sample] = ()
+    graph: GraphFacts | None = None
+    """Written where the file holds no workflow of its own. None = no workflow is shared, its own is taken out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What was written."""
+
+    files: tuple[str, ...]
+    card: str
+    notes: tuple[str, ...]
+    """What its maker should know, a line each."""
+
+
+def write_share(folder: Path, share: Share) -> Shared:
+    """Writes all files; those of an earlier share that are no part of this one go. A card edited by hand stays.
+
+    Raises:
+        OSError: The disk is full or the folder not writable.
+    """
+    file = folder / f"{share.name}.safetensors"
+    metadata = save_lora(file, share.tensors, _header(share))
+    pictures = _write_pictures(folder, share)
+    workflow = _write_workflow(folder, metadata)
+    facts = CardFacts(
+        name=share.name, file=file.name, num_bytes=file.stat().st_size, sha256=file_hash(file),
+        network=network_facts(share.tensors), metadata=metadata, strength=share.words.strength,
+        samples=share.samples, sheet=SHEET if share.samples else "", workflow=workflow,
+    )  # fmt: skip
+    text = write_card(facts)
+    card = _write_card(folder, text)
+    files = (file.name, *pictures, card, *filter(None, [workflow]))
+    return Shared(files, text, tuple(_notes(share, metadata, card)))
+
+
+def _header(share: Share) -> dict[str, str]:
+    kept = {key: text for key, text in share.metadata.items() if share.graph is not None or key not in _GRAPH}
+    if share.graph is not None and "workflow" not in kept:
+        kept |= graph_entries(share.graph)
+    entries = kept | {"modelspec.title": share.name} | share.words.entries()
+    if share.samples:
+        shown = [
+            {"prompt": one.prompt, "strength": one.strength, "settings": one.settings,
+             "picture": data_url(one.picture, SAMPLE_PX)}
+            for one in share.samples[:MAX_SAMPLES]
+        ]  # fmt: skip
+        entries["modelspec.thumbnail"] = data_url(share.samples[0].picture, THUMBNAIL_PX)
+        entries[SAMPLES] = json.dumps(shown, ensure_ascii=False)
+    return entries
+
+
+def _write_pictures(folder: Path, share: Share) -> list[str]:
+    """The sheet, and the first picture under the name by which programs show it beside the file."""
+    cover = f"{share.name}.preview.png"
+    if not share.samples:
+        for name in (SHEET, cover):
+            (folder / name).unlink(missing_ok=True)
+        return []
+    for name, picture in ((SHEET, draw_sheet(share.samples)), (cover, share.samples[0].picture)):
+        write_atomic(folder / name, _png(picture))
+    return [SHEET, cover]
+
+
+def _png(picture: Image.Image) -> Callable[[Path], None]:
+    return lambda temporary: picture.save(temporary, "PNG")
+
+
+def _write_workflow(folder: Path, metadata: Mapping[str, str]) -> str:
+    """Name of its file; empty where none is shared, and then an earlier one goes too."""
+    if "workflow" not in metadata:
+        (folder / WORKFLOW).unlink(missing_ok=True)
+        return ""
+    write_text_atomic(folder / WORKFLOW, metadata["workflow"])
+    return WORKFLOW
+
+
+def _write_card(folder: Path, text: str) -> str:
+    """Name of the card's file: another one where the card that is there was edited by hand."""
+    name = NEW_CARD if _is_edited(folder / CARD) else CARD
+    write_text_atomic(folder / name, f"{text}\n{_SIGNATURE}{_digest(text)} -->\n")
+    return name
+
+
+def _is_edited(card: Path) -> bool:
+    if not card.is_file():
+        return False
+    text, mark, digest = card.read_text(encoding="utf-8").rpartition(f"\n{_SIGNATURE}")
+    return not mark or _digest(text) != digest.split(" ")[0]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _notes(share: Share, metadata: Mapping[str, str], card: str) -> list[str]:
+    notes: list[str] = []
+    if not share.samples:
+        notes.append("no pictures: none were drawn at this step; connect pictures to images")
+    if not metadata.get(TRIGGER_PHRASE):
+        notes.append("no trigger word is known; type it at trigger if there is one")
+    if not metadata.get("modelspec.license"):
+        notes.append("no license is stated, and the card says so")
+    if card == NEW_CARD:
+        notes.append(f"{CARD} was edited by hand and stays; the new card is {NEW_CARD}")
+    if share.graph is not None and "workflow" not in metadata:
+        notes.append("no workflow: neither the LoRA's file nor this queue has one, or it is too long for the file")
+    if "workflow" in metadata:
+        notes.append("the workflow is in the folder and in the file, with its prompts and folder names")
+    return notes
