@@ -10,7 +10,6 @@ folder this file lies in, or COMFYUI_PATH.
 """
 
 import asyncio
-import importlib
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ import time
 import types
 import uuid
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -123,18 +123,18 @@ def check_gpu(options: list[str]) -> NoReturn:
     pack = types.ModuleType("pack")  # under its own name, without the nodes that ComfyUI would load
     pack.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["pack"] = pack
-    sys.exit(importlib.import_module("pack.workbench.gpu.start").start(options))
+    sys.exit(import_module("pack.workbench.gpu.start").start(options))
 
 
 def train(prompt: dict[str, Any]) -> str:
     """Run the workflow in the ComfyUI of the command line; returns what went wrong, or nothing."""
-    loop, server, _ = importlib.import_module("main").start_comfyui()
-    nodes, execution = importlib.import_module("nodes"), importlib.import_module("execution")
+    loop, server, _ = import_module("main").start_comfyui()
+    nodes, execution = import_module("nodes"), import_module("execution")
     node = nodes.NODE_CLASS_MAPPINGS.get(TRAIN_NODE)
     if node is None:
         return "this ComfyUI has no Train LoRA (Bakery) node: install the pack into its custom_nodes."
     pack = node.__module__.rpartition(".nodes.")[0]
-    importlib.import_module(f"{pack}.nodes.comfy_bridge.host.ranks").join_ranks()
+    import_module(f"{pack}.nodes.comfy_bridge.host.ranks").join_ranks()
     trained = [key for key, value in prompt.items() if value["class_type"] == TRAIN_NODE]
     identity = uuid.uuid4().hex
     is_valid, error, outputs, node_errors = loop.run_until_complete(
@@ -153,7 +153,7 @@ def train(prompt: dict[str, Any]) -> str:
         for key in trained:
             for text in done["outputs"].get(key, {}).get("text", []):
                 print(f"LoRA Bakery: {prompt[key]['inputs'].get('name', key)}: {text}")
-        folders = importlib.import_module(f"{pack}.nodes.comfy_bridge.host.run_folders")
+        folders = import_module(f"{pack}.nodes.comfy_bridge.host.run_folders")
         print(f"LoRA Bakery: runs lie in {folders.loras_output()}")
     return what_failed(done["status"])
 

@@ -1,11 +1,12 @@
 """All nodes of the pack, in menu order."""
 
-import importlib
 import logging
 from functools import cache
+from importlib import import_module
 
-from comfy_api.latest import ComfyExtension, io
+from comfy_api.latest import ComfyExtension
 
+from .comfy_bridge.host.node_api import host_version, io
 from .optional_defaults import with_optional_defaults
 
 MODULES = (
@@ -32,21 +33,35 @@ MODULES = (
 )
 
 
+HOST_MODULES = ("comfy", "comfy_api", "comfy_execution", "execution", "folder_paths", "nodes", "server")
+TESTED = "0.16.3"
+"""The oldest version that runs every test."""
+
+
 @cache
 def load_nodes() -> list[type[io.ComfyNode]]:
-    """Nodes of every module; one that lacks a package is left out, and the log says which package."""
+    """Nodes of every module; one that lacks something is left out, and the log says what to do."""
     nodes: list[type[io.ComfyNode]] = []
     for name in MODULES:
         try:
-            nodes += importlib.import_module(f".{name}", __name__).NODES
-        except ModuleNotFoundError as error:
-            logging.error(
-                "LoRA Bakery: the nodes of %s are missing because the package %r is not installed; "
-                "run: pip install -r requirements.txt in the pack's folder",
-                name,
-                error.name,
-            )
+            nodes += import_module(f".{name}", __name__).NODES
+        except (ImportError, AttributeError) as error:
+            logging.error("LoRA Bakery: the nodes of %s are missing: %s", name, why_missing(error))
     return [with_optional_defaults(node) for node in nodes]
+
+
+def why_missing(error: ImportError | AttributeError) -> str:
+    """What a module lacks, and what to do about it, in one sentence.
+
+    Raises:
+        AttributeError: It is a fault of the pack itself.
+    """
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package in HOST_MODULES or (isinstance(error, AttributeError) and str(error).startswith("module 'comfy")):
+        return f"this ComfyUI ({host_version()}) lacks what they need ({error}); update ComfyUI to {TESTED} or newer"
+    if not isinstance(error, ModuleNotFoundError):
+        raise error
+    return f"the package {error.name!r} is not installed; run: pip install -r requirements.txt in the pack's folder"
 
 
 class LoraBakery(ComfyExtension):

@@ -1,4 +1,4 @@
-"""An input that has a default may be left out of a prompt.
+"""An input that has a default may be left out of a prompt; all others are checked before a node runs.
 
 So prompts written by hand or by other programs stay short, and prompts saved before a node gained an input still run.
 """
@@ -7,11 +7,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from comfy_api.latest import io
+from .checked_inputs import check_inputs
+from .comfy_bridge.host.node_api import io
 
 
 def _has_default(wanted: io.Input) -> bool:
     return getattr(wanted, "default", None) is not None
+
+
+def _optional(wanted: io.Input) -> io.Input:
+    wanted.optional = wanted.optional or _has_default(wanted)
+    return wanted
 
 
 def _named(method: Callable[..., Any], given: tuple[Any, ...], values: dict[str, Any]) -> dict[str, Any]:
@@ -29,15 +35,18 @@ def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     def define_schema(cls: type[io.ComfyNode]) -> io.Schema:
         described = define.__func__(cls)
-        for wanted in described.inputs:
-            wanted.optional = wanted.optional or _has_default(wanted)
+        described.inputs = [_optional(wanted) for wanted in described.inputs]
         return described
 
     def execute_with_defaults(cls: type[io.ComfyNode], *given: Any, **values: Any) -> io.NodeOutput:
-        return execute.__func__(cls, **_named(execute, given, {**defaults, **values}))
+        named, described = _named(execute, given, {**defaults, **values}), define_schema(cls)
+        return execute.__func__(cls, **check_inputs(described.inputs, named, described.is_input_list))
 
     def fingerprint_with_defaults(cls: type[io.ComfyNode], *given: Any, **values: Any) -> Any:
-        return fingerprint.__func__(cls, **_named(fingerprint, given, {**defaults, **values}))
+        try:
+            return fingerprint.__func__(cls, **_named(fingerprint, given, {**defaults, **values}))
+        except (ValueError, TypeError, AttributeError, OSError):  # `execute` says what is wrong
+            return float("nan")
 
     changed = {"define_schema": classmethod(define_schema), "execute": classmethod(execute_with_defaults)}
     if "fingerprint_inputs" in node.__dict__:

@@ -1,6 +1,6 @@
 """The pack's own socket types and those of the host that it shares."""
 
-from comfy_api.latest import io
+from .comfy_bridge.host.node_api import io
 
 Dataset = io.Custom("BAKERY_DATASET")
 Network = io.Custom("BAKERY_NETWORK")

@@ -5,7 +5,6 @@ import logging
 from itertools import chain
 from typing import Any
 
-from comfy_api.latest import io
 from torch import Tensor
 
 from ...training.data.dataset import Dataset, balance, combine
@@ -15,6 +14,7 @@ from ...training.data.from_images import subset_from_images
 from ...training.data.report import further_lines_note
 from .. import sockets
 from ..comfy_bridge.host.folders import input_folder, input_subfolders
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED, LEAD
 
 EXAMPLE_FOLDER = "my_images"

@@ -1,12 +1,13 @@
 """Shows a dataset: pictures and captions as trained, buckets, tags, warnings."""
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import ui
 
 from ...training.base_model import ModelFamily
 from ...training.data.dataset import Dataset
 from ...training.data.gallery import draw_gallery
 from ...training.data.report import describe, traits_of
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import TOOLS
 
 

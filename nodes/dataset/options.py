@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.data.buckets import BucketSettings
 from ...training.data.captions import CaptionSettings
 from ...training.data.dataset import Dataset, bracket_notes, with_buckets, with_captions, with_tag_edits
 from ...training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
 from ...training.data.tags import TagEdits
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import LEAD
 from .datasets import DATASET_OUTPUT, summary
 

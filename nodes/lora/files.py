@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from comfy_api.latest import io
 
 from ...training.files.facts import GraphFacts
 from ...training.files.lora_file import LoraTensors, save_lora
@@ -13,6 +12,7 @@ from ...training.tools.result_metadata import resized_metadata
 from ...training.tools.strengths import Strengths
 from .. import sockets
 from ..comfy_bridge.host.lora_folders import SAVE_FOLDERS, lora_names, lora_state, new_lora_path, read_lora
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family
 from ..menu import TOOLS
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.files.lora_file import LoraTensors
 from ...training.tools.merge import MERGE_METHODS, MergeSettings, merge
 from ...training.tools.ranks import RANK_METHODS, RankChoice
@@ -13,6 +11,7 @@ from ...training.tools.report import unsaved_notes
 from ...training.tools.result_metadata import merged_metadata
 from ...training.tools.strengths import Strengths
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.model.lora_weights import weight_source
 from ..menu import TOOLS

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from comfy_api.latest import io
 
 from ...training.files.lora_file import LoraTensors
 from ...training.tools.chart import norm_chart
@@ -15,6 +14,7 @@ from ...training.tools.inspection import inspect_lora
 from ...training.tools.resize import resize
 from ...training.tools.result_metadata import extracted_metadata, resized_metadata
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.model.lora_weights import HostWeights, weight_pairs
 from ..comfy_bridge.model.model_facts import known_prediction_type

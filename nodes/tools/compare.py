@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
@@ -39,6 +38,7 @@ from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.compare import CellSampler, describer
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import comparisons_folder, loras_output
 from ..comfy_bridge.model.identity import clip_key, patcher_key, tensors_key, vae_key
 from ..comfy_bridge.model.model_facts import model_family, prediction_type

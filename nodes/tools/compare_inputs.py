@@ -1,9 +1,8 @@
 """Inputs of Compare LoRAs: what is compared, how it is laid out, sampled and scored."""
 
-from comfy_api.latest import io
-
 from ...training.compare.layout import AXES
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.previews import SCHEDULERS
 from ..picture_inputs import guidance_inputs, size_inputs
 

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.files.lora_file import LoraTensors, load_lora
 from ...training.run.folder import RunFolder
 from ...training.run.picks import PICK_RULES, PickRule, chosen_step, picks_state
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import loras_output
 from ..menu import LEAD
 

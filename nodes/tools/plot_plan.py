@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import ui
 
 from ...training.base_model import ModelFamily
 from ...training.data.dataset import Dataset
@@ -12,6 +12,7 @@ from ...training.optimizers import check_optimizer
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.session.plan_chart import describe_plan, draw_plan, plan_before_training
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import TOOLS
 
 

@@ -1,11 +1,10 @@
 """Charts of a run as an image."""
 
-from comfy_api.latest import io
-
 from ...training.data.images import pixels_HWC
 from ...training.run.charts import draw_run
 from ...training.run.folder import RunFolder
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import TOOLS
 
 

@@ -1,7 +1,5 @@
 """Settings of the graph as a setup of kohya's sd-scripts; the way back is `nodes/dataset/kohya_import.py`."""
 
-from comfy_api.latest import io
-
 from ...training.data.dataset import Dataset
 from ...training.kohya import export_datasets, export_kohya
 from ...training.loop.stages import Plan, Stage
@@ -10,6 +8,7 @@ from ...training.objective.settings import ObjectiveSettings
 from ...training.optimizers.settings import OptimizerSettings
 from .. import sockets
 from ..comfy_bridge.host.folders import input_name
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 
 

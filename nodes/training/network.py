@@ -3,14 +3,13 @@
 from dataclasses import replace
 from typing import Any, get_args
 
-from comfy_api.latest import io
-
 from ...training.base_model import PartName
 from ...training.networks.algorithms import NAMES
 from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
 from ...training.networks.settings import NetworkSettings, TargetPreset
 from ...training.recipes.damping import describe_network_scale
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 
 SETTINGS = NetworkSettings()

@@ -2,8 +2,6 @@
 
 from typing import Any, get_args
 
-from comfy_api.latest import io
-
 from ...training.objective.settings import (
     HuberSchedule,
     LossType,
@@ -12,6 +10,7 @@ from ...training.objective.settings import (
     TimestepDistribution,
 )
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 
 SETTINGS = ObjectiveSettings()

@@ -3,10 +3,9 @@
 from dataclasses import fields
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 
 SETTINGS = OptimizerSettings()

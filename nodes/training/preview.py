@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.compare.layout import parse_numbers
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.previews import SCHEDULERS
 from ..menu import LEAD
 from ..picture_inputs import guidance_inputs, size_inputs

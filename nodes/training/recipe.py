@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any, get_args
 
-from comfy_api.latest import io
-
 from ...training.base_model import ModelFamily
 from ...training.data.buckets import NATIVE_RESOLUTION
 from ...training.data.dataset import Dataset
@@ -16,6 +14,7 @@ from ...training.recipes.recipe import Recipe, for_prediction
 from ...training.recipes.request import Accuracy, ImageQuality, Profile, Rates, TextEncoder
 from ...training.session.step_time import seconds_per_step
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.model.base_model import ComfyBaseModel
 from ..comfy_bridge.model.identity import clip_key, patcher_key
 from ..comfy_bridge.model.model_facts import known_prediction_type, model_family

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.data.dataset import Dataset
 from ...training.files.lora_file import load_lora
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.session.rounds import Round, RoundNote, open_round, rate_of_round, trained_rounds
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import loras_output
 from ..menu import ADVANCED
 from .recipe import count_images

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.loop.stages import Plan, Stage
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 
 STAGE = Stage()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from comfy_api.latest import io
 
 from ...training.data.captions import CaptionMoment, process_caption
 from ...training.data.dataset import bracket_notes, without_draws
@@ -26,6 +25,7 @@ from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.host.given_runs import given_state, note_given
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import latent_cache_folder, loras_output, run_root
 from ..comfy_bridge.host.stale_loaders import check_not_on_itself, stale_note
 from ..comfy_bridge.model.base_model import ComfyBaseModel

@@ -65,6 +65,7 @@ class ComfyServer:
         is_on_cpu: use no GPU.
         extra_args: more arguments for main.py.
         env: more environment variables.
+        pack: folder of the node pack that is linked; None: what lies in custom_nodes already.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class ComfyServer:
         is_on_cpu: bool = True,
         extra_args: Sequence[str] = (),
         env: dict[str, str] | None = None,
+        pack: Path | None = ROOT,
     ) -> None:
-        self.comfyui, self.base = comfyui, base
+        self.comfyui, self.base, self.pack = comfyui, base, pack
         self.extra_args = [*(["--cpu"] if is_on_cpu else []), *extra_args]
         self.extra_env = dict(env or {})
         self.log_path = base / "server.log"
@@ -123,7 +125,7 @@ class ComfyServer:
             ServerFailed: it ended, or did not answer in time.
         """
         assert not self.is_running, "the server is running already"
-        make_base_folder(self.base)
+        make_base_folder(self.base, self.pack)
         self.port = self.port or free_port()
         self.num_starts += 1
         self._log = self.log_path.open("ab")

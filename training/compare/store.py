@@ -11,17 +11,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from re import compile as regex
 from typing import Any, cast
 
 from PIL import Image
 
 from ..files.atomic import write_atomic, write_text_atomic
+from ..files.json_files import read_json
 from .layout import NO_LORA, Cell
 from .overfit import OVERFIT
 from .strength_advice import strength_advice
 
-COMPARISON_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
-PICTURE_FILE = re.compile(r"[0-9]{4}\.png", re.ASCII)
+COMPARISON_ID = regex(r"[0-9a-f]{24}", re.ASCII)
+PICTURE_FILE = regex(r"[0-9]{4}\.png", re.ASCII)
 ABOUT, VOTES, CHOICE = "comparison.json", "votes.json", "choice.json"
 MAX_VOTES = 10_000
 MAX_KEPT = 50
@@ -148,7 +150,12 @@ def load_pictures(folder: Path, comparison: Comparison) -> list[Image.Image] | N
 def load_votes(folder: Path) -> list[list[int]]:
     """[winner, loser] of each vote, as indices of cells."""
     found = _read(folder / VOTES)
-    return cast(list[list[int]], found) if isinstance(found, list) else []
+    return [vote for vote in cast(list[Any], found) if _is_vote(vote)] if isinstance(found, list) else []
+
+
+def _is_vote(vote: Any) -> bool:
+    pair = cast(list[Any], vote) if isinstance(vote, list) else []
+    return len(pair) == 2 and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in pair)
 
 
 def save_votes(folder: Path, comparison: Comparison, votes: Sequence[Any]) -> None:
@@ -222,7 +229,7 @@ def comparison_view(folder: Path, comparison: Comparison) -> dict[str, Any]:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -6,9 +6,10 @@ whose brackets are literal are escaped at the end. `\(` is a bracket in both cas
 
 import re
 from collections.abc import Iterable
+from re import compile as regex
 
-_BARE = re.compile(r"(?<!\\)[()]")
-_WEIGHT = re.compile(r"(?<!\\)\([^()]*:\s*-?\d*\.?\d+\s*\)")
+_BARE = regex(r"(?<!\\)[()]")
+_WEIGHT = regex(r"(?<!\\)\([^()]*:\s*-?\d*\.?\d+\s*\)")
 
 
 def has_brackets(text: str) -> bool:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from re import compile as regex
 
 from .images import hash_bytes, image_extensions
 from .sidecars import CAPTION_EXTENSIONS, caption_path, caption_suffixes, metadata_key, read_metadata
 
-EXTENSION = re.compile(r"\.[\w-]{1,20}", re.ASCII)
+EXTENSION = regex(r"\.[\w-]{1,20}", re.ASCII)
 NOT_CAPTIONS = frozenset({".json", ".jsonl", ".safetensors"})
 
 

@@ -1,10 +1,10 @@
 """Parses rules for tags as users write them: lists, `old > new` and `one + two > both`, one rule per line."""
 
-import re
+from re import compile as regex
 
 from .tags import split_tags
 
-ARROW = re.compile(r"->|=>|>")
+ARROW = regex(r"->|=>|>")
 
 
 def parse_list(text: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def _mark(subset: Subset) -> Mark | None:
 
 
 def _file_name(name: str) -> str:
-    return "".join("_" if c in '<>:"/\\|?*' or ord(c) < 32 else c for c in name).strip(" .") or "images"
+    return "".join("_" if c in '<>:"/\\|?*' or c < " " else c for c in name).strip(" .") or "images"
 
 
 def _write_item(item: ImageItem, subset: Subset, path: Path, mask_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from re import compile as regex
 
 from .dataset import Dataset, Subset
 from .images import ImageFacts, ImageItem, image_extensions, inspect_file
@@ -17,7 +18,7 @@ from .leftovers import counted, folder_notes, names, unmatched_notes
 from .marks import REGULARIZATION, VALIDATION, Mark, read_marks
 from .sidecars import caption_path, caption_suffixes, metadata_key, read_captions, read_metadata
 
-NUMBERED_FOLDER = re.compile(r"(\d+)_(.+)")
+NUMBERED_FOLDER = regex(r"(\d+)_(.+)")
 """kohya's name of a concept's folder: repeats and name."""
 
 

@@ -7,10 +7,12 @@ Shapes: H W rows and columns, C color channels (3, or 4 with alpha).
 """
 
 import hashlib
-from contextlib import closing
+import threading
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,11 @@ PICTURE_FORMATS = ALWAYS_READABLE | SOMETIMES_READABLE | set(_UNREAD.split())
 """Endings of pictures and clips, read or not, in lower case."""
 HIGH_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE = (255, 255, 255, 255)
+MAX_PIXELS = 178_956_970
+"""Of a picture that is decoded: Pillow's own limit, which other packs in ComfyUI's process may have lifted."""
+LARGE_PIXELS = 30_000_000
+_one_large = threading.Lock()
+"""Pictures larger than that are looked at one after the other: two copies of the largest are a GB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -78,8 +85,18 @@ def inspect_file(path: Path) -> ImageFacts:
 @lru_cache(maxsize=100_000)
 def _inspect_file(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> ImageFacts:
     # Copying and syncing tools restore the modification time; the change time cannot be set.
-    image = open_image(path)
+    with room_for(path):
+        image = open_image(path)
     return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()))
+
+
+def room_for(path: Path) -> AbstractContextManager[Any]:
+    """To be held while a picture is decoded: a lock for a large one."""
+    try:
+        with closing(Image.open(path)) as image:
+            return _one_large if image.width * image.height > LARGE_PIXELS else nullcontext()
+    except Exception:  # decoding says what is wrong with it
+        return nullcontext()
 
 
 def check_unchanged(item: ImageItem) -> None:
@@ -103,17 +120,29 @@ def open_image(source: Path | Tensor) -> Image.Image:
         return Image.fromarray(source.numpy())
     try:
         with closing(Image.open(source)) as image:
+            check_size(image)
             upright = ImageOps.exif_transpose(image)  # decodes it
     except OSError:
         raise
     except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, DecompressionBombError ...
         raise OSError(str(error)) from error
     if upright.mode in HIGH_BIT_MODES:
-        upright = _eight_bits(upright)
+        upright = eight_bits(upright)
     return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def check_size(image: Image.Image) -> None:
+    """Refuse a picture that would fill the memory, before it is decoded.
+
+    Raises:
+        OSError: It has more than `MAX_PIXELS`.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise OSError(f"it has {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read; make it smaller")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of one channel of 16 or 32 bits in mode L."""
     # Pillow's own conversion clips 16-bit values at 255 instead of scaling them.
     values = torch.tensor(np.asarray(image, dtype=np.float32)) / 257
     return Image.fromarray(values.round().clamp(0, 255).to(torch.uint8).numpy())

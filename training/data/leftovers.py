@@ -4,13 +4,14 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from re import compile as regex
 
 from .images import PICTURE_FORMATS, image_extensions
 from .marks import MARKS_FILE
 
 MAX_NAMES_SHOWN = 10
 _OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini", MARKS_FILE})
-_MASK = re.compile(r"(.+?)[-_. ]?mask(?:label)?s?", re.IGNORECASE)
+_MASK = regex(r"(.+?)[-_. ]?mask(?:label)?s?", re.IGNORECASE)
 """Names that tools give to masks beside their pictures: OneTrainer's is `NAME-masklabel.png`."""
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
+from ..files.words import is_unicode
 
 Mark = Literal["regularization", "validation"]
 REGULARIZATION: Final = "regularization"
@@ -38,7 +40,7 @@ def read_marks(folder: Path) -> dict[str, Mark]:
 
 def _lists(text: str, folder: Path) -> dict[Mark, list[str]]:
     try:
-        found: Any = json.loads(text)
+        found: Any = read_json(text)
     except ValueError:
         raise _unreadable(folder) from None
     if not isinstance(found, dict):
@@ -47,7 +49,7 @@ def _lists(text: str, folder: Path) -> dict[Mark, list[str]]:
     for key, names in lists.items():
         if key not in MARKS or not isinstance(names, list):
             raise _unreadable(folder)
-        if not all(isinstance(name, str) for name in cast(list[Any], names)):
+        if not all(isinstance(name, str) and is_unicode(name) for name in cast(list[Any], names)):
             raise _unreadable(folder)
     return cast(dict[Mark, list[str]], lists)
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from ..files.json_files import read_json
+from ..files.words import is_unicode
 from .images import PICTURE_FORMATS
 
 CAPTION_EXTENSIONS = (".txt", ".caption")
@@ -71,6 +73,9 @@ def read_metadata(path: Path) -> dict[str, tuple[str, ...]]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path.name} must be JSON or JSON Lines, line {error.lineno}: {error.msg}") from error
     captions = {_key(name, path.parent): _caption(fields) for name, fields in records}
+    broken = next((name for name, lines in captions.items() if not is_unicode(name + "".join(lines))), None)
+    if broken is not None:
+        raise ValueError(f"{path.name}: {broken!r} or its caption holds half of a surrogate pair, which is no text")
     return {key: lines for key, lines in captions.items() if lines}
 
 
@@ -89,16 +94,25 @@ def _records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for row in rows:
         name = next((str(row[field]) for field in NAME_FIELDS if field in row), None)
         if name is None:
-            raise ValueError(f"each metadata line must name its image by one of {', '.join(NAME_FIELDS)}, got {row}")
+            raise ValueError(
+                f"each metadata line must name its image by one of {', '.join(NAME_FIELDS)}, got {str(row)[:80]}"
+            )
         yield name, row
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
     try:
-        whole: Any = json.loads(text)
+        whole: Any = read_json(text)
     except json.JSONDecodeError:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    return cast(list[dict[str, Any]], whole) if isinstance(whole, list) else [whole]
+        return _checked([read_json(line) for line in text.splitlines() if line.strip()])
+    return _checked(cast(list[Any], whole) if isinstance(whole, list) else [whole])
+
+
+def _checked(rows: list[Any]) -> list[dict[str, Any]]:
+    wrong = [row for row in rows if not isinstance(row, dict)]
+    if wrong:
+        raise ValueError(f"metadata must be objects with captions by image, got {str(wrong[0])[:40]!r}")
+    return cast(list[dict[str, Any]], rows)
 
 
 def _key(name: str, folder: Path) -> str:

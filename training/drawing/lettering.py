@@ -23,7 +23,7 @@ def writable(text: str, font: Font) -> str:
     """The text on one line, with question marks for characters that Pillow's own font lacks."""
     flat = " ".join(text.split())
     known = isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] in ("DejaVu Sans", "Aileron", "Arial")
-    return "".join(c if ord(c) < 0x2E80 else "?" for c in flat) if known else flat
+    return "".join(c if c < "\u2e80" else "?" for c in flat) if known else flat
 
 
 def wrapped(text: str, font: Font, width_px: float, max_lines: int) -> list[str]:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from .json_files import read_json
+
 # in the library's order of dtypes, widest first
 _TYPE_NAMES: dict[torch.dtype, str] = {
     torch.int64: "I64",
@@ -114,7 +116,7 @@ def _size(metadata: Mapping[str, str], num_bytes: int) -> int:
 def _most_frequent(tag_frequency: str) -> str:
     """The most frequent tags of each folder; the text unchanged if it is not such a list, as in other tools' files."""
     try:
-        folders: dict[str, dict[str, int]] = json.loads(tag_frequency)
+        folders: dict[str, dict[str, int]] = read_json(tag_frequency)
         shorter = {
             folder: dict(sorted(tags.items(), key=lambda item: (-item[1], item[0]))[:_TAGS_KEPT])
             for folder, tags in folders.items()

@@ -6,6 +6,7 @@ ResNet blocks a level; their blocks are numbered through in the original and by 
 
 import re
 from collections.abc import Iterable
+from re import compile as regex
 
 from ..base_model import ModelFamily
 
@@ -33,7 +34,7 @@ _SINGLE = {
 _SINGLE_BACK = {theirs: ours for ours, theirs in _SINGLE.items()}
 
 # Longer words come before those they begin with.
-_WORD = re.compile(
+_WORD = regex(
     "("
     r"(?:input|output|middle|down|up|mid)_blocks?|resnets|attentions|transformer_blocks|downsamplers|upsamplers|"
     r"in_layers|out_layers|emb_layers|skip_connection|time_emb_proj|conv_(?:norm_out|shortcut|in|out)|conv[12]?|op|"

@@ -1,17 +1,17 @@
 """Reads settings of sd-scripts from text: a command line, a TOML config file, or JSON (also its GUI's)."""
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from re import compile as regex
 from typing import Any, cast
 
 from .options import Options
 
-_COMMAND = re.compile(r"(?:^|\s)--[A-Za-z]")
-_CONTINUATION = re.compile(r"[\\^`][ \t]*\r?\n")
+_COMMAND = regex(r"(?:^|\s)--[A-Za-z]")
+_CONTINUATION = regex(r"[\\^`][ \t]*\r?\n")
 
 MAX_DEPTH = 12
 """Maximum nesting of tables; sd-scripts has three levels."""

@@ -42,7 +42,7 @@ class Adapter(nn.Module, ABC):
         self.dropout = 0.0
         self.draws = Draws()
         self.index = 0
-        self.eval()
+        self.train(False)
 
     def bind(self, draws: Draws, index: int, dropout: float, rank_dropout: float) -> None:
         """Share the network's draws and dropout rates; `index` keeps this adapter's masks apart from the others'."""

@@ -8,6 +8,7 @@ flattened convolutions), for SD1.5 and SDXL, original or diffusers paths.
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from re import compile as regex
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from .peft_alphas import ALPHA_METADATA, with_alphas
 
 _DOWN, _UP = "lora_down.weight", "lora_up.weight"
 _CORES = {"hada_t1", "hada_t2"}
-_MAGNITUDE = re.compile(r"\.lora_magnitude_vector\b")
+_MAGNITUDE = regex(r"\.lora_magnitude_vector\b")
 _SUFFIXES: tuple[tuple[str, str], ...] = (
     (r"[._]lora[._](?:A|down)(?:\.default)?(?:\.weight)?$", _DOWN),
     (r"[._]lora[._](?:B|up)(?:\.default)?(?:\.weight)?$", _UP),
@@ -39,14 +40,14 @@ _TEXT_ENCODER_PATHS = (
     (r"lycoris_te_|lora_te_|text_encoder\.|(?=text_model[._])", "lora_te_"),
 )
 _UNET_PATHS = r"(?:diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
-_UNET_START = re.compile(
+_UNET_START = regex(
     r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
     r"|time_embed|label_emb|add_embedding)"
 )
-_CHECKPOINT = re.compile(r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\.")
+_CHECKPOINT = regex(r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\.")
 _UNKNOWN_ALGORITHM = "{}: of an algorithm that is not known here; convert the file with the tool that wrote it"
 _EMBEDDING = "bundle_emb."
-_IGNORED = re.compile(r"^(bundle_emb\.|lora_adapter_metadata)")
+_IGNORED = regex(r"^(bundle_emb\.|lora_adapter_metadata)")
 
 
 def to_kohya(

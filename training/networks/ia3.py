@@ -4,7 +4,7 @@ Liu et al. 2022, https://arxiv.org/abs/2205.05638. ComfyUI cannot read LyCORIS's
 the file stores the change as `diff`, which every program reads; the native form is written on request.
 """
 
-import re
+from re import compile as regex
 from typing import TYPE_CHECKING
 
 import torch
@@ -126,7 +126,7 @@ ALGORITHMS = (
         create=_create,
         adopt=_adopt,
         sizes=frozenset(),
-        own_targets=re.compile(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)"),
+        own_targets=regex(r".*\.(to_k|to_v|ff\.net\.2|k_proj|v_proj|mlp\.fc2)"),
         lycoris="ia3",
     ),
 )

@@ -7,8 +7,8 @@ they are found from the module paths alone (a level ends with a downsampler or a
 named, even with a single level.
 """
 
-import re
 from collections.abc import Iterable
+from re import compile as regex
 
 from ..base_model import ModelFamily, PartName
 
@@ -34,10 +34,10 @@ BASIC_NAMES = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
-DOWNSAMPLER = re.compile(r"input_blocks\.(\d+)\.0\.op")
-UPSAMPLER = re.compile(r"output_blocks\.(\d+)\.[12]\.conv")
-IN_BLOCK = re.compile(r"(input|output)_blocks\.(\d+)\.(\d+)\.(.+)")
-MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)")
+DOWNSAMPLER = regex(r"input_blocks\.(\d+)\.0\.op")
+UPSAMPLER = regex(r"output_blocks\.(\d+)\.[12]\.conv")
+IN_BLOCK = regex(r"(input|output)_blocks\.(\d+)\.(\d+)\.(.+)")
+MIDDLE = regex(r"middle_block\.(\d+)\.(.+)")
 
 
 def file_keys(paths: Iterable[str], part: PartName, family: ModelFamily) -> dict[str, str]:

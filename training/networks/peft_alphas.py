@@ -1,6 +1,5 @@
 """Alphas of low-rank modules for files without them: peft's settings in the metadata, else the rank."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -8,6 +7,7 @@ from typing import Any, cast
 import torch
 
 from ..files.formats import Tensors
+from ..files.json_files import read_json
 from ..files.names import UNET_PREFIX, to_diffusers_unet
 
 _DOWN = "lora_down.weight"
@@ -34,7 +34,7 @@ def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
     if ALPHA_METADATA not in metadata:
         return {}
     try:
-        settings = json.loads(metadata[ALPHA_METADATA])
+        settings = read_json(metadata[ALPHA_METADATA])
     except ValueError:
         settings = None
     if not isinstance(settings, dict):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from re import compile as regex
 from typing import cast
 
 from torch import nn
@@ -16,14 +17,14 @@ from .names import file_keys
 from .settings import NetworkSettings, TargetPreset
 
 UNET_PATTERNS: Mapping[TargetPreset, re.Pattern[str]] = {
-    "attention": re.compile(r".*\.attn\d\.to_(q|k|v|out\.0)"),
-    "attention_feed_forward": re.compile(r".*\.(proj_in|proj_out|transformer_blocks\..*)"),
-    "blocks": re.compile(r"(input_blocks\.(?!0\.)|middle_block\.|output_blocks\.).*"),
-    "all_linear": re.compile(r".*"),
-    "all": re.compile(r".*"),
+    "attention": regex(r".*\.attn\d\.to_(q|k|v|out\.0)"),
+    "attention_feed_forward": regex(r".*\.(proj_in|proj_out|transformer_blocks\..*)"),
+    "blocks": regex(r"(input_blocks\.(?!0\.)|middle_block\.|output_blocks\.).*"),
+    "all_linear": regex(r".*"),
+    "all": regex(r".*"),
 }
-TEXT_ATTENTION = re.compile(r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)")
-TEXT_ANY = re.compile(r".*\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|mlp\.fc[12])")
+TEXT_ATTENTION = regex(r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)")
+TEXT_ANY = regex(r".*\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|mlp\.fc[12])")
 NORM_TYPES = (nn.GroupNorm, nn.LayerNorm)
 
 

@@ -8,6 +8,7 @@ Shapes: B batch, C latent channels, H W latent rows and columns.
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from re import compile as regex
 from typing import Protocol
 
 import torch
@@ -78,4 +79,4 @@ def base_prediction(
 def _pattern(trigger: str) -> re.Pattern[str]:
     # captions are prompts here: literal brackets are escaped
     word = re.sub(r"\\([()])", r"\\\\?\\\1", re.escape(unescaped(trigger.strip())))
-    return re.compile(rf"(?<!\w){word}(?!\w)", re.IGNORECASE)
+    return regex(rf"(?<!\w){word}(?!\w)", re.IGNORECASE)

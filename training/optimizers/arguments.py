@@ -1,11 +1,11 @@
 """Optimizer arguments as text: `betas=0.9,0.999 eps=1e-8`. Values are Python literals and are never executed."""
 
-import ast
-import re
+from ast import literal_eval as read_literal
 from collections.abc import Collection, Mapping
+from re import compile as regex
 
 Value = object
-_BETWEEN_PAIRS = re.compile(r"[\s;]+(?=[A-Za-z_]\w*\s*=)")
+_BETWEEN_PAIRS = regex(r"[\s;]+(?=[A-Za-z_]\w*\s*=)")
 
 
 def parse_arguments(text: str) -> dict[str, Value]:
@@ -41,7 +41,7 @@ def check_arguments(arguments: Mapping[str, Value], accepted: Collection[str], o
 
 def _literal(name: str, literal: str) -> Value:
     try:
-        return ast.literal_eval(literal)
+        return read_literal(literal)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ValueError(
             f"arguments: {name} must be a Python literal (a number, True, None, 'text', 0.9,0.999), got {literal!r}"

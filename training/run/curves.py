@@ -1,6 +1,5 @@
 """A run's metrics as curves. The page asks often while a run trains, so no line is parsed twice."""
 
-import json
 import math
 import os
 import threading
@@ -9,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
+
+from ..files.json_files import read_json
 
 MAX_POINTS = 1500
 """Points per curve; a chart has no more pixels."""
@@ -117,7 +118,7 @@ def read_curves(path: Path, max_points: int = MAX_POINTS) -> Curves:
 def _lines(text: bytes) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
-            found: Any = json.loads(line.decode(errors="replace"))
+            found: Any = read_json(line.decode(errors="replace"))
         except ValueError:
             continue
         if isinstance(found, dict) and isinstance(cast(dict[str, Any], found).get("step"), int):

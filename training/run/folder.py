@@ -20,16 +20,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from re import compile as regex
 
 from ..files.atomic import temporary_path
+from ..files.words import shown_name
 
-_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\\/]')
-_RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])( *\..*)?$", re.IGNORECASE)
+_FORBIDDEN = regex(r'[<>:"|?*\x00-\x1f\x7f\ud800-\udfff\\/]')
+_RESERVED = regex(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])( *\..*)?$", re.IGNORECASE)
 MAX_NAME_LENGTH = 100
 LONGEST_BELOW_ROOT = 90
 """Characters of a temporary preview's path below a run's root, `.run/<id>/previews/<set>/...`."""
-_STEP_FILE = re.compile(r"(.+)-step(\d+)\.safetensors")
-_STATE_FILE = re.compile(r"state-(\d+)\.state")
+_STEP_FILE = regex(r"(.+)-step(\d+)\.safetensors")
+_STATE_FILE = regex(r"state-(\d+)\.state")
 
 
 def check_name(name: str) -> str:
@@ -39,7 +41,8 @@ def check_name(name: str) -> str:
     """
     found = _FORBIDDEN.search(name)
     if found:
-        raise ValueError(f"name must not contain {found.group()!r}, got {name!r}; use letters, digits, space, - and _")
+        shown = shown_name(name)
+        raise ValueError(f"name must not contain {found.group()!r}, got {shown}; use letters, digits, space, - and _")
     if not name.strip() or name != name.strip() or name.startswith(".") or name.endswith("."):
         raise ValueError(f"name must not be empty or begin or end with a dot or space, got {name!r}")
     if _RESERVED.match(name) or len(name) > MAX_NAME_LENGTH:

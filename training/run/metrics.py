@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
 from ..loop.report import StepReport
 
 
@@ -39,7 +40,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
-                yield json.loads(line)
+                yield read_json(line)
             except ValueError:
                 continue
 

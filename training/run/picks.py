@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
 from .folder import PICK_FILE, RunFolder
 from .metrics import best_step
 
@@ -46,7 +47,7 @@ def forget_pick(folder: RunFolder) -> None:
 def load_pick(folder: RunFolder) -> Pick | None:
     """The picked step, if its LoRA still exists."""
     try:
-        pick = Pick(**json.loads((folder.private / PICK_FILE).read_text(encoding="utf-8")))
+        pick = Pick(**read_json((folder.private / PICK_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return pick if pick.step in folder.step_loras() else None

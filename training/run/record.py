@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
 from ..loop.rate_changes import RateChanges, read_changes
 from .folder import Unreadable
 from .identity import RunKey, Segment, fingerprint
@@ -79,11 +80,23 @@ def load_record(path: Path) -> RunRecord | None:
     except OSError as error:
         raise Unreadable(path, error) from error
     try:
-        data = json.loads(text)
+        data = read_json(text)
         if data.pop("format") != FORMAT:
             return None
         data["rate_changes"] = read_changes(data.get("rate_changes", ()))
         data["segments"] = tuple(Segment(**segment) for segment in data["segments"])
-        return RunRecord(**data)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        record = RunRecord(**data)
+        return record if _is_sound(record) else None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def _is_sound(record: RunRecord) -> bool:
+    """False where a hand has written what is no record of any version."""
+    parts = record.segments
+    texts = [record.base, record.dataset, *(text for part in parts for text in (part.key, part.dataset))]
+    texts += [text for text in (record.parent, record.parent_fingerprint) if text is not None]
+    numbers = [number for part in parts for number in (part.stage, part.steps)]
+    flags = [part.depends_on_length for part in parts]
+    wanted = [(str, texts), (int, numbers), (bool, flags), (dict, [record.description])]
+    return all(type(value) is kind for kind, values in wanted for value in values) and min(numbers, default=0) >= 0

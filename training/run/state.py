@@ -15,6 +15,7 @@ import safetensors
 from torch import Tensor
 
 from ..files.atomic import write_atomic
+from ..files.json_files import read_json
 from ..files.layout import header_bytes, tensor_area
 from ..files.lora_file import open_tensors
 from ..loop.job import TrainJob, TrainState
@@ -72,7 +73,7 @@ def load_state(path: Path) -> SavedState | None:
             # Copied: tensors in the file's memory map would change with it, and keep Windows from deleting it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
             is_whole = metadata["checksum"] == _checksum(tensors) and is_finite(_under(tensors, "network/").values())
-            return SavedState(tensors, json.loads(metadata["state"])) if is_whole else None
+            return SavedState(tensors, read_json(metadata["state"])) if is_whole else None
     except (FileNotFoundError, ValueError, KeyError, safetensors.SafetensorError):
         return None
     except OSError as error:

@@ -1,19 +1,19 @@
 """A run as the page and Plot Run see it: thinned metrics, previews, saved steps. Plain data, ready for JSON."""
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from re import compile as regex
 from typing import Any, cast
 
+from ..files.json_files import read_json
 from ..loop.rate_changes import totals
 from .curves import Curves, read_curves
 from .folder import RunFolder, Unreadable
 from .picks import load_pick
 from .record import RunRecord, load_record
 
-PREVIEW_FILE = re.compile(r"^step(\d{6,12})-(\d{2,4})\.png$")
-PREVIEW_SET = re.compile(r"^[0-9a-f]{12}$")
+PREVIEW_FILE = regex(r"^step(\d{6,12})-(\d{2,4})\.png$")
+PREVIEW_SET = regex(r"^[0-9a-f]{12}$")
 
 
 def preview_sets(folder: RunFolder) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def _preview_set(path: Path) -> dict[str, Any]:
 def _read_settings(path: Path) -> dict[str, Any]:
     """The preview settings; empty if the file is missing or broken."""
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = read_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}

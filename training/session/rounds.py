@@ -9,14 +9,15 @@ A round is over when it has a LoRA and the dataset has changed since it was trai
 """
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from re import compile as regex
 
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
 from ..run.folder import MAX_NAME_LENGTH, check_name
 
-_ROUND = re.compile(r"(.+)_round_(\d+)")
+_ROUND = regex(r"(.+)_round_(\d+)")
 _LONGEST_SUFFIX = len("_round_9999")
 _NOTE = "round.json"
 
@@ -64,7 +65,7 @@ class Round:
     def note(self) -> RoundNote | None:
         """What it is trained on; None if that is not recorded or unreadable."""
         try:
-            return RoundNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
+            return RoundNote(**read_json(self.note_path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

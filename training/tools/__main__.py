@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from re import compile as regex
 
 import torch
 
@@ -30,7 +31,7 @@ from .resize import resize
 from .result_metadata import extracted_metadata, merged_metadata, resized_metadata
 from .strengths import Strengths
 
-_NUMBERS = re.compile(r"-[\d.]+\s*,|-\.?\d[\d.]*e[+-]?\d+$", re.IGNORECASE)
+_NUMBERS = regex(r"-[\d.]+\s*,|-\.?\d[\d.]*e[+-]?\d+$", re.IGNORECASE)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 

@@ -4,10 +4,10 @@ Supports SD1.5 and SDXL checkpoints in their original layout, as ComfyUI loads a
 encoder stores query, key and value in one matrix there; they are returned separately.
 """
 
-import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from re import compile as regex
 from typing import NamedTuple
 
 from safetensors import SafetensorError
@@ -17,12 +17,12 @@ from ..base_model import ModelFamily
 from ..files.lora_file import TensorReader, open_tensors
 from ..files.names import UNET_PREFIX, unet_name
 
-_SDXL = re.compile(r"conditioner\.|model\.diffusion_model\.label_emb\.")
-_OTHERS = re.compile(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")
-_UNET = re.compile(r"model\.diffusion_model\.(.+)\.(weight|bias)")
+_SDXL = regex(r"conditioner\.|model\.diffusion_model\.label_emb\.")
+_OTHERS = regex(r"cond_stage_model\.model\.|conditioner\.embedders\.0\.model\.")
+_UNET = regex(r"model\.diffusion_model\.(.+)\.(weight|bias)")
 # some old SD1.5 checkpoints lack `text_model` in the names
-_CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(?:text_model\.)?(.+)\.(weight|bias)")
-_OPEN_CLIP = re.compile(r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
+_CLIP = regex(r"(?:cond_stage_model|conditioner\.embedders\.0)\.transformer\.(?:text_model\.)?(.+)\.(weight|bias)")
+_OPEN_CLIP = regex(r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
 _OPEN_CLIP_PARTS = {
     "attn.out_proj": "self_attn_out_proj",
     "mlp.c_fc": "mlp_fc1",

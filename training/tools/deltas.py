@@ -79,7 +79,13 @@ def check_complete(name: str, parts: Parts) -> None:
         return
     if lacking := form.lacking(parts):
         raise ValueError(f"lora: {name} lacks {', '.join(lacking)}, the file is broken; get it again")
-    if fault := form.fault(parts):
+    if empty := [suffix for suffix, tensor in parts.items() if not tensor.numel()]:
+        raise ValueError(f"lora: {name} has no numbers in {', '.join(empty)}; get the file again")
+    try:
+        fault = form.fault(parts)
+    except IndexError:
+        fault = "has a factor without rows and columns"
+    if fault:
         raise ValueError(f"lora: {name} {fault}; get the file again")
 
 

@@ -1,9 +1,9 @@
 """Extracts a LoRA from the difference of two models: the best low-rank approximation, layer by layer."""
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from re import compile as regex
 from typing import NamedTuple
 
 import torch
@@ -18,10 +18,10 @@ from .ranks import RankChoice
 from .report import LayerReport, Report, rounding_notes, size_of
 from .resize import cast_parts
 
-_ATTENTION = re.compile(
+_ATTENTION = regex(
     r"(attentions|input_blocks|output_blocks|middle_block)_\d+(_1)?_(proj_in|proj_out|transformer_blocks)"
 )
-_TEXT = re.compile(r"lora_te\d?_text_model_encoder_layers_\d+_(self_attn|mlp)_")
+_TEXT = regex(r"lora_te\d?_text_model_encoder_layers_\d+_(self_attn|mlp)_")
 
 _NAMES_SHOWN = 5
 _HALVES = {torch.bfloat16: "bf16", torch.float16: "fp16"}

@@ -1,8 +1,8 @@
 """The peak memory of this process."""
 
-import importlib
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ def peak_memory_mib() -> float | None:
         found = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())
         return int(found[1]) / (1 << 10) if found else None
     try:
-        resource: Any = importlib.import_module("resource")
+        resource: Any = import_module("resource")
     except ModuleNotFoundError:
         return None
     peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

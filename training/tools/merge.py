@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from re import compile as regex
 from typing import Literal
 
 import torch
@@ -28,7 +29,7 @@ from .strengths import Strengths
 from .task_vectors import dare, ties
 
 _ORIGINAL = ("input_blocks", "output_blocks", "middle_block")
-_NAMING = re.compile(rf"^{UNET_PREFIX}({'|'.join(_ORIGINAL)}|down_blocks|up_blocks|mid_block)_", re.MULTILINE)
+_NAMING = regex(rf"^{UNET_PREFIX}({'|'.join(_ORIGINAL)}|down_blocks|up_blocks|mid_block)_", re.MULTILINE)
 _ASKED = (1 - AUTOMATIC.threshold**2) ** 0.5
 """Error that the automatic rank stays below unless its maximum is reached."""
 MergeMethod = Literal["sum", "add_difference", "ties", "dare"]

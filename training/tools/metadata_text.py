@@ -1,9 +1,10 @@
 """A LoRA file's metadata in words: base model, dataset, tags, settings, author and program."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
+
+from ..files.json_files import read_json
 
 _TAGS_SHOWN = 20
 
@@ -66,7 +67,7 @@ def tag_counts(metadata: Mapping[str, str]) -> Counter[str]:
 def _json(text: str) -> dict[str, Any]:
     """A JSON object; empty for anything else, since other tools' files may contain anything."""
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except ValueError:
         return {}
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}

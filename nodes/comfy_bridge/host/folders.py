@@ -3,21 +3,27 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from re import compile as regex
 
 import folder_paths
+
+from ....training.files.words import shown_name
 
 HOSTS_OWN = frozenset({"3d", "clipspace"})
 """Folders that ComfyUI creates below its input folder; sorted first, they would be every user's default."""
 MAX_DEPTH = 3
+_UNPRINTABLE = regex(r"[\x00-\x1f\x7f\ud800-\udfff]")
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 3000
+"""Of one name, on every system in use; of all of them, which leaves a thousand to where ComfyUI lies."""
 
 
-def input_folder(relative: str) -> Path:
-    """A path below ComfyUI's input folder, whether it exists or not.
+def input_folder(relative: str, *, is_exact: bool = False) -> Path:
+    """A path below ComfyUI's input folder, whether it exists or not; white space around it counts only if `is_exact`.
 
     Raises:
         ValueError: The name leads out of the input folder.
     """
-    return safe_join(Path(folder_paths.get_input_directory()), relative, "ComfyUI's input folder")
+    return safe_join(Path(folder_paths.get_input_directory()), relative, "ComfyUI's input folder", is_exact=is_exact)
 
 
 def output_folder(relative: str) -> Path:
@@ -34,22 +40,38 @@ def lora_folders() -> list[Path]:
     return [Path(folder) for folder in folder_paths.get_folder_paths("loras")]
 
 
-def safe_join(root: Path, relative: str, root_name: str) -> Path:
+def safe_join(root: Path, relative: str, root_name: str, *, is_exact: bool = False) -> Path:
     """`root / relative`, if that is below `root` even after following links.
 
+    White space around a name typed by hand does not count, unless a folder has it or `is_exact`.
+
     Raises:
-        ValueError: The name is empty, absolute, has a drive letter, `..` or control characters, or a link on its way
-            leads out of `root`.
+        ValueError: The name is empty, absolute, has a drive letter, `..` or control characters, is too long for a disk,
+            is no valid Unicode, or a link on its way leads out of `root`.
     """
-    posix = relative.strip().replace("\\", "/")
-    parts = PurePosixPath(posix).parts
-    is_absolute = posix.startswith("/") or bool(PureWindowsPath(posix).drive)
-    if not parts or is_absolute or ".." in parts or any(ord(c) < 32 for c in posix):
-        raise ValueError(f"the folder must be named relative to {root_name}, without '..', got {relative!r}")
+    posix = relative.replace("\\", "/")
+    name = posix if is_exact else posix.strip()
+    _check_characters(name, root_name)
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or PureWindowsPath(name).drive:
+        raise ValueError(f"the folder must be named relative to {root_name}, got an absolute path")
+    if not parts or ".." in parts:
+        raise ValueError(f"the folder must be named relative to {root_name}, without '..', got {shown_name(relative)}")
     path = root.joinpath(*parts)
+    if name != posix and posix.isprintable() and path.with_name(PurePosixPath(posix).name).is_dir():
+        path = path.with_name(PurePosixPath(posix).name)
     if not path.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{relative!r} is a link that leads out of {root_name}; move or copy the folder into it")
     return path
+
+
+def _check_characters(name: str, root_name: str) -> None:
+    shown = shown_name(name)
+    if _UNPRINTABLE.search(name):
+        raise ValueError(f"the folder must be named relative to {root_name}, in printable Unicode, got {shown}")
+    longest = max((len(part.encode()) for part in name.split("/")), default=0)
+    if longest > MAX_NAME_BYTES or len(name.encode()) > MAX_PATH_BYTES:
+        raise ValueError(f"a folder's name must have at most {MAX_NAME_BYTES} bytes, got {longest} in {shown}")
 
 
 def find_input_folder(written: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import Literal
 import folder_paths
 
 from ....training.files.lora_file import LoraTensors
+from ....training.files.words import shown_name
 from ....training.networks.foreign import load_kohya
 from .folders import safe_join
 
@@ -28,7 +29,7 @@ def lora_path(name: str) -> Path:
     path = folder_paths.get_full_path("loras", name)
     if path is None:
         raise ValueError(
-            f"lora_name: {name!r} is in no LoRA folder; choose a file of the list, or put it into models/loras"
+            f"lora_name: {shown_name(name)} is in no LoRA folder; choose one of the list, or put it into models/loras"
         )
     return Path(path)
 

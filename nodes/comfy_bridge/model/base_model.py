@@ -12,6 +12,7 @@ import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
+from torch import compile as optimized
 
 from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from ....training.devices import upload
@@ -49,7 +50,7 @@ def compiled(denoiser: nn.Module, model: Any) -> Callable[..., Tensor]:
     Compilation follows adapters that are attached or detached later.
     """
     options = model.model_options.get(TORCH_COMPILE_KWARGS)
-    return denoiser if options is None else torch.compile(denoiser, **options)
+    return denoiser if options is None else optimized(denoiser, **options)
 
 
 class ComfyBaseModel:

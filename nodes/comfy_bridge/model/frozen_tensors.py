@@ -10,14 +10,18 @@ from typing import Any
 import comfy.float
 import comfy.lora
 import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
 import torch
 from comfy.model_patcher import get_key_weight
 from comfy.ops import cast_bias_weight, uncast_bias_weight
-from comfy.utils import string_to_seed
 from torch import Tensor, nn
 
 from .foreign_layers import is_foreign, is_product, read_bias, read_weight
 from .plain_weights import dequantized, is_quantized
+
+# The second in ComfyUI before 0.10.
+_seed_of = getattr(comfy.utils, "string_to_seed", None) or comfy.model_patcher.string_to_seed
 
 
 class FrozenTensors:
@@ -76,7 +80,7 @@ def _computed(patcher: Any, key: str) -> Tensor:
     if not patches:
         return weight
     # Rounded as the host rounds loaded weights: the same bits before and after loading.
-    patched, seed = patched_weight(weight, convert, patches, key), string_to_seed(key)
+    patched, seed = patched_weight(weight, convert, patches, key), _seed_of(key)
     if store is not None:  # which packs it again
         return store(patched, inplace_update=False, seed=seed, return_weight=True)
     return comfy.float.stochastic_rounding(patched, weight.dtype, seed=seed)

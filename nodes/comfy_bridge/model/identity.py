@@ -8,13 +8,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import comfy.memory_management
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from .foreign_layers import WAY_OUT, is_foreign, name_of
 from .plain_weights import is_quantized
+
+try:
+    from comfy import memory_management
+except ImportError:  # before 0.9
+    memory_management = None
 
 VALUES_PER_TENSOR = 64
 NOT_IN_FILES = frozenset({"clip_l.transformer.text_projection.weight", "clip_l.logit_scale", "clip_g.logit_scale"})
@@ -85,7 +89,7 @@ def _with_values(model: nn.Module, name: str, tensor: Tensor) -> Tensor:
     own = getattr(module, leaf, None)
     if module is None or not isinstance(own, Tensor):
         return tensor  # not a weight: such packs add entries to report how much memory they need
-    if own.is_meta and (is_foreign(module) or not getattr(comfy.memory_management, "aimdo_enabled", False)):
+    if own.is_meta and (is_foreign(module) or not getattr(memory_management, "aimdo_enabled", False)):
         raise ValueError(
             f"the weight {name} ({name_of(module)}) is not in memory, so that this model cannot be told from others; "
             f"{WAY_OUT}"

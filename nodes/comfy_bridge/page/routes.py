@@ -21,21 +21,35 @@ from ....training.run.picks import forget_pick, load_pick, save_pick
 from ....training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
 from ....training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from ..host.run_folders import loras_output, run_root
+from .fields import OPTIONAL, Field, Fields, digits, number, or_null, text, whole
 from .live import live_run, live_status, tell_heard
-from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, number_of, read_body, text_of
+from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, read_body, read_query
 
 MAX_PROMPT_LENGTH = 4000
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
 MAX_STRENGTH = 10.0
 MAX_STEP = 1_000_000_000
 THUMBNAIL_SIZES = (32, 512)
+STEP = or_null(whole(0, MAX_STEP))
+BODIES: dict[str, Fields] = {
+    **{command: {} for command in COMMANDS},
+    "rate": {"factor": Field(number(MIN_RATE_FACTOR, MAX_RATE_FACTOR))},
+    "try": {
+        "prompt": Field(text(MAX_PROMPT_LENGTH)),
+        "seed": Field(whole(0, MAX_SEED), 0),
+        "strength": Field(number(-MAX_STRENGTH, MAX_STRENGTH), 1.0),
+    },
+    "pick": {"step": Field(STEP), "was": Field(STEP, OPTIONAL)},
+}
+"""By command."""
+SIZE = {"size": Field(digits(*THUMBNAIL_SIZES), None)}
 PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
 
 
 @json_errors
 async def get_runs(request: web.Request) -> web.StreamResponse:
     """Runs of a name, newest first."""
-    return await json_answer(_runs_of, request.query.get("name", ""))
+    return await json_answer(_runs_of, read_query(request, {"name": Field(text(MAX_PROMPT_LENGTH), "")})["name"])
 
 
 def _runs_of(name: str) -> dict[str, Any]:
@@ -85,28 +99,19 @@ def _preview_path(request: web.Request) -> Path:
 
 async def picture_response(request: web.Request, path: Path) -> web.StreamResponse:
     """A picture as it lies on disk, or as JPEG with the longer side `?size=` pixels."""
-    size = request.query.get("size")
+    size = read_query(request, SIZE)["size"]
     if size is None:
         return web.FileResponse(path, headers=PICTURE_HEADERS)
-    return web.Response(body=await in_thread(thumbnail, path, thumbnail_size(size)), headers=PICTURE_HEADERS,
-                        content_type="image/jpeg")  # fmt: skip
-
-
-def thumbnail_size(size: str) -> int:
-    """Pixels of the longer side.
-
-    Raises:
-        ValueError: It is no number, or out of range.
-    """
-    if not (size.isascii() and size.isdecimal() and THUMBNAIL_SIZES[0] <= int(size[:9]) <= THUMBNAIL_SIZES[1]):
-        raise ValueError(f"size must be {THUMBNAIL_SIZES[0]} to {THUMBNAIL_SIZES[1]} pixels")
-    return int(size)
+    return web.Response(body=await in_thread(thumbnail, path, size), headers=PICTURE_HEADERS, content_type="image/jpeg")
 
 
 @json_errors
 async def post_command(request: web.Request) -> web.StreamResponse:
     """Steers a run that trains, or picks a step of any run."""
-    command, body = request.match_info["command"], await read_body(request)
+    command: Any = request.match_info["command"]
+    if command not in BODIES:
+        raise LookupError(f"commands are {', '.join(BODIES)}")
+    body = await read_body(request, BODIES[command])
     folder: RunFolder = await in_thread(find_run, request)
     if command == "pick":
         return await json_answer(_pick, folder, body)
@@ -114,32 +119,21 @@ async def post_command(request: web.Request) -> web.StreamResponse:
     if run is None or run.folder.name != folder.name:  # equal runs of two names have one id
         raise LookupError(f"run {folder.run_id} of {folder.name!r} is not training now")
     if command == "try":
-        run.control.try_prompt(_wanted_picture(body))
-    elif command in COMMANDS:
-        default = None if command == "rate" else 1.0
-        run.control.command(command, number_of(body, "factor", MIN_RATE_FACTOR, MAX_RATE_FACTOR, default))
+        run.control.try_prompt(TryPrompt(**body))
     else:
-        raise LookupError(f"commands are {', '.join((*COMMANDS, 'try', 'pick'))}")
+        run.control.command(command, **body)
     tell_heard(run)
     return web.json_response(live_status(folder.run_id, folder.name))
 
 
-def _wanted_picture(body: dict[str, Any]) -> TryPrompt:
-    return TryPrompt(
-        prompt=text_of(body, "prompt", MAX_PROMPT_LENGTH),
-        seed=int(number_of(body, "seed", 0, MAX_SEED, 0, is_whole=True)),
-        strength=float(number_of(body, "strength", -MAX_STRENGTH, MAX_STRENGTH, 1.0)),
-    )
-
-
 def _pick(folder: RunFolder, body: dict[str, Any]) -> dict[str, Any]:
-    if body.get("step", 0) is None:
-        picked = load_pick(folder)
-        if picked is not None and body.get("was", picked.step) != picked.step:
-            return {"pick": picked.step}
-        forget_pick(folder)
-        return {"pick": None}
-    return {"pick": save_pick(folder, int(number_of(body, "step", 0, MAX_STEP, is_whole=True))).step}
+    if body["step"] is not None:
+        return {"pick": save_pick(folder, body["step"]).step}
+    picked = load_pick(folder)
+    if picked is not None and body.get("was", picked.step) != picked.step:
+        return {"pick": picked.step}
+    forget_pick(folder)
+    return {"pick": None}
 
 
 ROUTES = (

@@ -4,26 +4,34 @@ Text is only ever sent as JSON; the page shows it as text.
 """
 
 import asyncio
+import errno
 import functools
-import json
-import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from re import ASCII
+from re import compile as regex
 from typing import Any
 
 from aiohttp import web
 
 from ....training.files.changed import Changed
-from ....training.run.folder import RunFolder
+from ....training.run.folder import RunFolder, is_too_long
 from ..host.run_folders import loras_output, run_root
+from .fields import Fields, read_fields, shown
+from .json_text import json_bytes, parse_json
 from .live import live_run
 
-RUN_ID = re.compile(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", re.ASCII)
+RUN_ID = regex(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", ASCII)
 MAX_BODY_BYTES = 1 << 20
 READ_BYTES = 1 << 16
-"""Read at once; a larger body is parsed outside the event loop."""
+PARSED_AT_ONCE = 1 << 12
+"""Bytes; a larger body is parsed outside the event loop."""
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENOENT, errno.ELOOP)
+"""What a request names is not what it must be, or goes meanwhile."""
 
+_PARSER = ThreadPoolExecutor(1, thread_name_prefix="lora-bakery-body")
+"""Of its own, so that large bodies hold up only each other."""
 _WORKERS = ThreadPoolExecutor(3, thread_name_prefix="lora-bakery-page")
 """Few: each takes its turn with the event loop and with the training thread, and all wait for Python's lock."""
 
@@ -31,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def json_errors(handler: Handler) -> Handler:
-    """ValueError becomes status 400, LookupError 404, `Changed` 409, OSError 500, each with `{"error": text}`."""
+    """ValueError becomes status 400, LookupError 404, `Changed` 409, OSError see `_disk_error`: `{"error": text}`."""
 
     @functools.wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -44,10 +52,23 @@ def json_errors(handler: Handler) -> Handler:
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         except OSError as error:
-            # Only the reason: the text of an OSError holds the path on this machine.
-            return web.json_response({"error": error.strerror or "the disk could not be read or written"}, status=500)
+            return _disk_error(error)
 
     return answer
+
+
+def _disk_error(error: OSError) -> web.Response:
+    """400 where the names that were sent are at fault, 403 where the folder may not be changed, else 500.
+
+    Only the reason is said: the text of an OSError holds the path on this machine.
+    """
+    if is_too_long(error):
+        return web.json_response({"error": "a name is too long for this disk; shorten it"}, status=400)
+    reason = error.strerror or "the disk could not be read or written"
+    if error.errno in IN_THE_WAY:
+        return web.json_response({"error": f"{reason}: a file or folder of that name is in the way"}, status=400)
+    status = 403 if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else 500
+    return web.json_response({"error": reason}, status=status)
 
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -57,65 +78,48 @@ async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 async def json_answer(function: Callable[..., Any], *arguments: Any) -> web.Response:
     """What `function` returns, computed and written as JSON outside the event loop."""
-    text = await in_thread(lambda: json.dumps(function(*arguments), allow_nan=False))
-    return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
+    body = await in_thread(lambda: json_bytes(function(*arguments)))
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
 
-async def read_body(request: web.Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """The JSON object that was sent; empty where nothing was.
+async def read_body(request: web.Request, fields: Fields, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The fields of the JSON object that was sent; an empty body is an object without fields.
+
+    The content type is asked for even then: a page of another site can send no JSON without asking first.
 
     Raises:
-        ValueError: It is no JSON object, not declared as JSON, or larger than `max_bytes`.
+        ValueError: It is not declared as JSON, no JSON object, larger than `max_bytes`, or not what the fields want.
     """
-    if not request.can_read_body:
-        return {}
     if request.content_type != "application/json":
         raise ValueError(f"the content type must be application/json, got {request.content_type[:60]!r}")
-    parts = list[bytes]()
-    size = 0
-    while more := await request.content.read(min(max_bytes + 1 - size, READ_BYTES)):
-        parts.append(more)
-        size += len(more)
-        if size > max_bytes:
+    raw = bytearray()
+    while more := await request.content.read(READ_BYTES):
+        raw += more
+        if len(raw) > max_bytes:
             raise ValueError(f"the body must be at most {max_bytes} bytes")
-    raw = b"".join(parts)
-    try:
-        body = json.loads(raw or b"{}") if size < READ_BYTES else await in_thread(json.loads, raw)
-    except (ValueError, RecursionError):
-        raise ValueError("the body must be JSON") from None
+    if len(raw) <= PARSED_AT_ONCE:
+        return _object(raw, fields)
+    return await asyncio.get_running_loop().run_in_executor(_PARSER, _object, raw, fields)
+
+
+def _object(raw: bytearray, fields: Fields) -> dict[str, Any]:
+    body = parse_json(raw) if raw else {}
     if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object")
-    return body
+        raise ValueError(f"the body must be a JSON object, got {shown(body)}")
+    return read_fields(fields, body)
 
 
-def text_of(body: dict[str, Any], name: str, max_length: int, default: str | None = None) -> str:
-    """A text of the body.
-
-    Raises:
-        ValueError: It is missing, no text or too long.
-    """
-    value = body.get(name, default)
-    if not isinstance(value, str) or len(value) > max_length:
-        raise ValueError(f"{name} must be a text of at most {max_length} characters")
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
-        raise ValueError(f"{name} must be valid Unicode")
-    return value
-
-
-def number_of(
-    body: dict[str, Any], name: str, low: float, high: float, default: float | None = None, *, is_whole: bool = False
-) -> float:
-    """A number of the body in low..high; an int where `is_whole`.
+def read_query(request: web.Request, fields: Fields) -> dict[str, Any]:
+    """The fields of the query; others in it, such as those against caching, are not read.
 
     Raises:
-        ValueError: It is missing, no number or out of range.
+        ValueError: One is there twice, or is not what the fields want.
     """
-    value = body.get(name, default)
-    kinds = int if is_whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        kind = "a whole number" if is_whole else "a number"
-        raise ValueError(f"{name} must be {kind} from {low:g} to {high:g}")
-    return value
+    twice = next((name for name in fields if len(request.query.getall(name, [])) > 1), None)
+    if twice:
+        raise ValueError(f"{twice} must be there once")
+    return read_fields(fields, dict(request.query), is_open=True)
 
 
 def find_run(request: web.Request) -> RunFolder:

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from ....training.compare.store import (
     COMPARISON_ID,
+    MAX_VOTES,
     PICTURE_FILE,
     Comparison,
     comparison_view,
@@ -27,9 +28,18 @@ from ....training.compare.store import (
 from ....training.compare.voting import add_vote, change_choice, replace_votes, take_back_vote
 from ....training.files.changed import Changed
 from ..host.run_folders import comparisons_folder
+from .fields import OPTIONAL, Field, list_of, or_null, whole
 from .routes import picture_response
 from .routes_checks import in_thread, is_below, json_answer, json_errors, read_body
 
+CELL = whole(0, 9999)
+VOTE = list_of(CELL, 2, 2)
+VOTES = {
+    "add": Field(VOTE, OPTIONAL),
+    "take_back": Field(VOTE, OPTIONAL),
+    "votes": Field(list_of(VOTE, 0, MAX_VOTES), OPTIONAL),
+}
+CHOICE = {"cell": Field(or_null(CELL)), "based_on": Field(or_null(CELL), OPTIONAL)}
 VOTE_CHANGES = {"add": add_vote, "take_back": take_back_vote, "votes": replace_votes}
 
 
@@ -70,20 +80,18 @@ def _picture_path(request: web.Request) -> Path:
 @json_errors
 async def post_votes(request: web.Request) -> web.StreamResponse:
     """Keeps the votes."""
-    body = await read_body(request)
-    name = next((name for name in VOTE_CHANGES if isinstance(body.get(name), list)), None)
-    if name is None:
-        raise ValueError("add or take_back must be [winner, loser], or votes a list of them")
+    body = await read_body(request, VOTES)
+    if len(body) != 1:
+        raise ValueError(f"exactly one of {', '.join(VOTES)} must be there, got {', '.join(body) or 'none'}")
+    ((name, votes),) = body.items()
     change = VOTE_CHANGES[name]
-    return await json_answer(_change, request, lambda folder, comparison: change(folder, comparison, body[name]))
+    return await json_answer(_change, request, lambda folder, comparison: change(folder, comparison, votes))
 
 
 @json_errors
 async def post_choice(request: web.Request) -> web.StreamResponse:
     """Keeps the choice."""
-    body = await read_body(request)
-    if "cell" not in body:
-        raise ValueError("cell must be a number or null")
+    body = await read_body(request, CHOICE)
     return await json_answer(_change, request, lambda folder, comparison: change_choice(folder, comparison, body))
 
 

@@ -40,27 +40,61 @@ from ....training.data.folder import image_extensions
 from ....training.data.marks import MARKS
 from ....training.data.thumbnail import thumbnail
 from ..host.folders import input_folder, safe_join
+from .fields import Field, by_name, digits, flag, line, list_of, one_of, or_empty, or_null, path, record, text, word
 from .picture_prompt import prompt_of_picture
-from .routes import PICTURE_HEADERS, thumbnail_size
-from .routes_checks import in_thread, json_answer, json_errors, read_body, text_of
+from .routes import PICTURE_HEADERS, THUMBNAIL_SIZES
+from .routes_checks import in_thread, json_answer, json_errors, read_body, read_query
 
-MAX_NAME, MAX_CAPTION, MAX_TAG = 500, 20_000, 500
+MAX_NAME, MAX_CAPTION, MAX_TAG, MAX_VERSION = 500, 20_000, 500, 100
 MAX_CAPTIONS, MAX_KEPT = 200_000, 500
 MAX_EDIT_BYTES = 64 << 20
 """Of captions or names; taking back what was done to a large folder sends them all."""
-SOURCES = ("output", "temp", "input")
 ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
+
+FOLDER, IMAGE = path(MAX_NAME), path(MAX_NAME, takes_backslash=True)
+MARK = or_null(one_of(*MARKS))
+SOURCE = {
+    "folder": Field(FOLDER),
+    "caption_extension": Field(word(MAX_NAME), ".txt"),
+    "metadata": Field(or_empty(FOLDER), ""),
+}
+EDIT = {**SOURCE, "with_images": Field(flag, False)}
+CAPTIONS = {
+    **EDIT,
+    "captions": Field(by_name(IMAGE, text(MAX_CAPTION), 1, MAX_CAPTIONS)),
+    "versions": Field(by_name(IMAGE, text(MAX_VERSION), 0, MAX_CAPTIONS), {}),
+}
+TAG = {**EDIT, "tag": Field(line(MAX_TAG)), "new": Field(line(MAX_TAG, is_empty_ok=True), "")}
+EXCLUDE = {**EDIT, "name": Field(IMAGE), "is_excluded": Field(flag)}
+MARK_FIELDS = {
+    **EDIT,
+    "marks": Field(by_name(IMAGE, MARK, 1, MAX_CAPTIONS)),
+    "based_on": Field(by_name(IMAGE, MARK, 0, MAX_CAPTIONS), {}),
+}
+REMOVE = {**EDIT, "names": Field(list_of(IMAGE, 1, MAX_CAPTIONS)), "is_removed": Field(flag)}
+GENERATED = {
+    "filename": Field(IMAGE),
+    "subfolder": Field(or_empty(FOLDER), ""),
+    "type": Field(one_of("output", "temp", "input"), "output"),
+}
+KEEP = {
+    **SOURCE,
+    "images": Field(list_of(record(GENERATED), 1, MAX_KEPT)),
+    "caption": Field(text(MAX_CAPTION), ""),
+}
+PICTURE = {"folder": Field(FOLDER), "name": Field(IMAGE), "size": Field(digits(*THUMBNAIL_SIZES), 128)}
+PROMPT = {**GENERATED, "node": Field(text(MAX_NAME), "")}
 
 
 @json_errors
 async def get_dataset(request: web.Request) -> web.StreamResponse:
     """Images, captions and tags of a folder; `exists` is false where there is none yet."""
-    return await json_answer(_listing, dict(request.query))
+    return await json_answer(_listing, read_query(request, SOURCE))
 
 
 def _listing(query: dict[str, str]) -> dict[str, Any]:
-    name = query.get("folder", "")
-    folder = input_folder(name)
+    name = query["folder"]
+    folder = input_folder(name, is_exact=True)
     about = {"folder": name, "exists": folder.is_dir(), "formats": sorted(image_extensions())}
     if not about["exists"]:
         return {**about, "images": [], "tags": [], "total": 0, "problems": []}
@@ -74,96 +108,69 @@ def _listing(query: dict[str, str]) -> dict[str, Any]:
 @json_errors
 async def get_picture(request: web.Request) -> web.StreamResponse:
     """A thumbnail as JPEG."""
-    size = thumbnail_size(request.query.get("size", "128"))
-    path = await in_thread(lambda: image_path(_folder(request.query), request.query.get("name", "")))
-    body = await in_thread(thumbnail, path, size)
+    query = read_query(request, PICTURE)
+    body = await in_thread(lambda: thumbnail(image_path(_folder(query), query["name"]), query["size"]))
     return web.Response(body=body, headers=PICTURE_HEADERS, content_type="image/jpeg")
 
 
 @json_errors
 async def get_prompt(request: web.Request) -> web.StreamResponse:
     """The positive prompt that a generated picture carries; empty where it carries none."""
-    query = dict(request.query)
-    return await json_answer(lambda: {"prompt": prompt_of_picture(_generated(query), query.get("node", ""))})
+    query = read_query(request, PROMPT)
+    return await json_answer(lambda: {"prompt": prompt_of_picture(_generated(query), query["node"])})
 
 
 @json_errors
 async def post_captions(request: web.Request) -> web.StreamResponse:
     """Writes captions."""
-    body = await read_body(request, MAX_EDIT_BYTES)
-    return await json_answer(_edit, body, _captions)
+    return await json_answer(_edit, await read_body(request, CAPTIONS, MAX_EDIT_BYTES), _captions)
 
 
 def _captions(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    captions, versions = body.get("captions"), body.get("versions", {})
-    if not isinstance(captions, dict) or not 0 < len(captions) <= MAX_CAPTIONS:
-        raise ValueError(f"captions must be an object of 1 to {MAX_CAPTIONS} texts by image name")
-    if not isinstance(versions, dict):
-        raise ValueError("versions must be an object of texts by image name")
-    checked = {name: text_of(captions, name, MAX_CAPTION) for name in captions}
-    return {"before": save_captions(folder, checked, rules, versions)}, list(checked)
+    return {"before": save_captions(folder, body["captions"], rules, body["versions"])}, list(body["captions"])
 
 
 @json_errors
 async def post_tag(request: web.Request) -> web.StreamResponse:
     """Renames or removes a tag everywhere."""
-    return await json_answer(_edit, await read_body(request), _tag)
+    return await json_answer(_edit, await read_body(request, TAG), _tag)
 
 
 def _tag(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    tag, new = text_of(body, "tag", MAX_TAG).strip(), text_of(body, "new", MAX_TAG, "").strip()
-    if not tag or "\n" in tag + new:
-        raise ValueError("tag must be a text on one line, and not empty")
-    before = edit_tag(folder, tag, new, rules)
+    before = edit_tag(folder, body["tag"], body["new"], rules)
     return {"before": before}, list(before)
 
 
 @json_errors
 async def post_exclude(request: web.Request) -> web.StreamResponse:
     """Leaves an image out of training, or puts it back."""
-    return await json_answer(_edit, await read_body(request), _exclude)
+    return await json_answer(_edit, await read_body(request, EXCLUDE), _exclude)
 
 
 def _exclude(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    name, is_excluded = text_of(body, "name", MAX_NAME), body.get("is_excluded")
-    if not isinstance(is_excluded, bool):
-        raise ValueError("is_excluded must be true or false")
-    moved = set_excluded(folder, name, is_excluded, rules)
+    moved = set_excluded(folder, body["name"], body["is_excluded"], rules)
     return {"name": moved}, [moved]
 
 
 @json_errors
 async def post_mark(request: web.Request) -> web.StreamResponse:
     """Marks images as regularization or validation images, or as neither."""
-    return await json_answer(_edit, await read_body(request, MAX_EDIT_BYTES), _mark)
+    return await json_answer(_edit, await read_body(request, MARK_FIELDS, MAX_EDIT_BYTES), _mark)
 
 
 def _mark(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    marks, based_on = body.get("marks"), body.get("based_on", {})
-    if not isinstance(marks, dict) or not 0 < len(marks) <= MAX_CAPTIONS:
-        raise ValueError(f"marks must be an object of 1 to {MAX_CAPTIONS} marks by image name")
-    if not isinstance(based_on, dict):
-        raise ValueError("based_on must be an object of marks by image name")
-    if any(mark is not None and mark not in MARKS for mark in marks.values()):
-        raise ValueError(f"a mark must be {', '.join(MARKS)} or null")
-    return {"before": set_marks(folder, marks, based_on)}, list(marks)
+    return {"before": set_marks(folder, body["marks"], body["based_on"])}, list(body["marks"])
 
 
 @json_errors
 async def post_remove(request: web.Request) -> web.StreamResponse:
     """Takes added images back, or brings them back."""
-    return await json_answer(_edit, await read_body(request, MAX_EDIT_BYTES), _remove)
+    return await json_answer(_edit, await read_body(request, REMOVE, MAX_EDIT_BYTES), _remove)
 
 
 def _remove(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    names, is_removed = body.get("names"), body.get("is_removed")
-    if not isinstance(names, list) or not 0 < len(names) <= MAX_CAPTIONS:
-        raise ValueError(f"names must be a list of 1 to {MAX_CAPTIONS}")
-    if not isinstance(is_removed, bool):
-        raise ValueError("is_removed must be true or false")
-    checked = [text_of({"name": name}, "name", MAX_NAME) for name in names]
-    moved = set_removed(folder, checked, is_removed, rules)
-    return {"names": moved}, [] if is_removed else moved
+    moved = set_removed(folder, body["names"], body["is_removed"], rules)
+    return {"names": moved}, [] if body["is_removed"] else moved
 
 
 Edit = Callable[[Path, CaptionRules, dict[str, Any]], tuple[dict[str, Any], Sequence[str]]]
@@ -177,7 +184,7 @@ def _edit(body: dict[str, Any], edit: Edit) -> dict[str, Any]:
     except Changed as error:
         error.answer = {"images": _images(folder, error.names, rules)}
         raise
-    return {**answer, "images": _images(folder, names, rules)} if body.get("with_images") is True else answer
+    return {**answer, "images": _images(folder, names, rules)} if body["with_images"] else answer
 
 
 def _images(folder: Path, names: Sequence[str], rules: CaptionRules) -> list[dict[str, Any]]:
@@ -191,45 +198,39 @@ def _view(entry: Entry) -> dict[str, Any]:
 @json_errors
 async def post_keep(request: web.Request) -> web.StreamResponse:
     """Copies generated images into a dataset."""
-    body = await read_body(request)
-    images, caption = body.get("images"), text_of(body, "caption", MAX_CAPTION, "")
-    if not isinstance(images, list) or not 0 < len(images) <= MAX_KEPT:
-        raise ValueError(f"images must be a list of 1 to {MAX_KEPT}")
-    target = input_folder(text_of(body, "folder", MAX_NAME))
-    return await json_answer(
-        lambda: {"names": keep_files([_generated(image) for image in images], target, caption, _rules(body))}
-    )
+    body = await read_body(request, KEEP)
+    return await json_answer(_keep, body)
 
 
-def _folder(source: Any) -> Path:
+def _keep(body: dict[str, Any]) -> dict[str, Any]:
+    pictures = [_generated(image) for image in body["images"]]
+    return {"names": keep_files(pictures, input_folder(body["folder"], is_exact=True), body["caption"], _rules(body))}
+
+
+def _folder(source: dict[str, Any]) -> Path:
     """The folder a request names, which must be there."""
-    folder = input_folder(text_of(source, "folder", MAX_NAME))
+    folder = input_folder(source["folder"], is_exact=True)
     if not folder.is_dir():
         raise LookupError("there is no such folder below ComfyUI's input folder")
     return folder
 
 
-def _rules(source: Any) -> CaptionRules:
+def _rules(source: dict[str, Any]) -> CaptionRules:
     """Where Load Dataset finds the captions of the folder."""
-    metadata = text_of(source, "metadata", MAX_NAME, "").strip()
-    folder = text_of(source, "folder", MAX_NAME)
-    file = input_folder(f"{folder}/{metadata}") if metadata else None
-    return CaptionRules(text_of(source, "caption_extension", MAX_NAME, ".txt"), file)
+    folder, metadata = source["folder"], source["metadata"].strip()
+    file = input_folder(f"{folder}/{metadata}", is_exact=True) if metadata else None
+    return CaptionRules(source["caption_extension"], file)
 
 
-def _generated(image: Any) -> Path:
+def _generated(image: dict[str, str]) -> Path:
     """File of an image as ComfyUI's nodes name it."""
-    if not isinstance(image, dict):
-        raise ValueError("each image must be an object with filename, subfolder and type")
-    source = text_of(image, "type", 10, "output")
-    if source not in SOURCES:
-        raise ValueError(f"type must be one of {', '.join(SOURCES)}")
+    source, subfolder, filename = image["type"], image["subfolder"], image["filename"]
     root = Path(folder_paths.get_directory_by_type(source) or "")
-    subfolder, filename = text_of(image, "subfolder", MAX_NAME, ""), text_of(image, "filename", MAX_NAME)
-    path = safe_join(root, f"{subfolder}/{filename}" if subfolder else filename, f"ComfyUI's {source} folder")
-    if path.suffix.lower() not in image_extensions() or not path.is_file():
+    name = f"{subfolder}/{filename}" if subfolder else filename
+    found = safe_join(root, name, f"ComfyUI's {source} folder", is_exact=True)
+    if found.suffix.lower() not in image_extensions() or not found.is_file():
         raise LookupError(f"there is no image {filename[:80]!r}")
-    return path
+    return found
 
 
 ROUTES = (

@@ -20,10 +20,10 @@ def test_a_command_reaches_the_run_of_its_name_alone(site):  # noqa: F811
     other.private.mkdir(parents=True, exist_ok=True)
     other.record.write_text(site.folder.record.read_text())
     control = site.live.open_run(site.folder, "1")
-    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/stop?name=other%20name")
+    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/stop?name=other%20name", json={})
     assert (status, control.is_stopped) == (404, False)
     assert "other name" in json.loads(body)["error"]
-    assert one(site, "POST", f"/bakery/runs/{RUN}/stop")[0] == 200
+    assert one(site, "POST", f"/bakery/runs/{RUN}/stop", json={})[0] == 200
     assert control.is_stopped
     shutil.rmtree(other.root)
 

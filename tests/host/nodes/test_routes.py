@@ -107,9 +107,9 @@ def test_a_link_that_leads_outside_is_not_followed(site):
 
 
 def test_commands_reach_a_live_run_only(site, comfy):
-    assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
+    assert one(site, "POST", f"/bakery/runs/{RUN}/pause", json={})[0] == 404
     control = site.live.open_run(site.folder, "1")
-    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pause")
+    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/pause", json={})
     heard = {"state": "running", "waiting": ["pause"], "doing": ""}
     names = {"node": "1", "run": RUN, "name": NAME}
     kind, told = comfy.sent[-1]
@@ -119,17 +119,17 @@ def test_commands_reach_a_live_run_only(site, comfy):
     assert {key: told.get(key) for key in (*names, *heard)} == {**names, **heard}, "every page is told"
     for given in (answer, view):
         assert {key: given[key] for key in heard} == heard
-    one(site, "POST", f"/bakery/runs/{RUN}/resume")
+    one(site, "POST", f"/bakery/runs/{RUN}/resume", json={})
     assert not control.is_paused
     for command in ("save", "sample"):
-        assert one(site, "POST", f"/bakery/runs/{RUN}/{command}")[0] == 200
+        assert one(site, "POST", f"/bakery/runs/{RUN}/{command}", json={})[0] == 200
     assert one(site, "POST", f"/bakery/runs/{RUN}/rate", json={"factor": 0.5})[0] == 200
     assert one(site, "POST", f"/bakery/runs/{RUN}/try", json={"prompt": "<b>", "seed": 2**64 - 1})[0] == 200
     assert control.take() == (False, True, True, 0.5)
     (wanted,) = control.take_prompts()
     assert (wanted.prompt, wanted.seed, wanted.strength) == ("<b>", 2**64 - 1, 1.0)
     site.live.CloseRun(site.folder, site.events).on_end(SimpleNamespace(total_steps=1), SimpleNamespace(step=1), None)
-    assert one(site, "POST", f"/bakery/runs/{RUN}/pause")[0] == 404
+    assert one(site, "POST", f"/bakery/runs/{RUN}/pause", json={})[0] == 404
 
 
 def test_only_so_many_prompts_may_wait(site):

@@ -1,0 +1,22 @@
+"""JSON that other programs or people may have written."""
+
+import json
+from typing import Any
+
+
+def read_json(text: str | bytes) -> Any:
+    """What the text says.
+
+    Raises:
+        JSONDecodeError: It is no JSON, or nested without end; a ValueError.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("lists and objects are nested too deep", "", 0) from None
+    except json.JSONDecodeError:
+        raise
+    except UnicodeDecodeError:
+        raise json.JSONDecodeError("the file is not UTF-8", "", 0) from None
+    except ValueError:  # of Python's limit
+        raise json.JSONDecodeError("a number has thousands of digits", "", 0) from None
