@@ -4,8 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from comfy_api.latest import io
-
 from ...training.data.dataset import Dataset
 from ...training.kohya import KohyaDatasets, build_dataset, import_datasets, import_kohya, with_installed_optimizer
 from ...training.kohya.whole import names_dataset, without_dataset_options
@@ -13,6 +11,7 @@ from ...training.optimizers import check_optimizer
 from .. import sockets
 from ..comfy_bridge.host.folders import find_input_folder, input_folder
 from ..comfy_bridge.host.missing_output import missing_output
+from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
 from .datasets import DATASET_OUTPUT, folder_state, summary
 

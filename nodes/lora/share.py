@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from comfy_api.latest import io
 from torch import Tensor
 
 from ...training.data.images import pixels_HWC
@@ -16,6 +15,7 @@ from ...training.sharing.samples import Sample, draw_sheet, samples_of_run
 from ...training.sharing.share import Share, Words, write_share
 from ...training.tools.result_metadata import resized_metadata
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import loras_output, share_folder
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.page.progress import to_pil

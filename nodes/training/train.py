@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-
 from ...training.data.captions import CaptionMoment, process_caption
 from ...training.data.dataset import bracket_notes, without_draws
 from ...training.data.prepare import place_images

@@ -101,7 +101,7 @@ def run(node, values):
         return node.execute(**values)
 
 
-NUM_NODES = 32
+NUM_NODES = 36
 
 
 @pytest.mark.parametrize("index", range(NUM_NODES))
