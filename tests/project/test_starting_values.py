@@ -60,3 +60,17 @@ def test_the_chinese_page_has_the_same_numbers():
         for page in pages
     )
     assert english == chinese and len(english) == 6
+
+
+@pytest.mark.parametrize(
+    ("page", "guide", "subjects"),
+    [
+        ("BakeryTrain.md", "starting-values.md", r"character, [^|]*|style|concept"),
+        ("BakeryTrain/zh.md", "zh/starting-values.md", r"角色[^|]*|画风|概念"),
+    ],
+)
+def test_the_help_page_of_train_lora_has_the_numbers_of_the_table(page, guide, subjects):
+    """ComfyUI shows help pages by themselves, so this one cannot link to the table."""
+    row = re.compile(rf"^\| (?:{subjects}) \| [^|]* \| [^|]* \|", re.M)
+    shown = row.findall((ROOT / "js" / "docs" / page).read_text(encoding="utf-8"))
+    assert shown == row.findall((GUIDE / guide).read_text(encoding="utf-8")) and len(shown) == 4
