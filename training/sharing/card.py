@@ -74,7 +74,7 @@ def _facts(facts: CardFacts) -> list[tuple[str, str]]:
     told = facts.metadata
     trigger = told.get(TRIGGER_PHRASE, "")
     return [
-        ("File", f"{_code(facts.file)}, {facts.num_bytes / 1e6:.1f} MB, {_size(facts.network)}"),
+        ("File", f"{_code(facts.file)}, {_megabytes(facts.num_bytes)}, {_size(facts.network)}"),
         ("Base model", _base_model(told)),
         ("Trigger", _code(trigger) if trigger else "none"),
         ("Strength", _line(facts.strength)),
@@ -84,9 +84,14 @@ def _facts(facts: CardFacts) -> list[tuple[str, str]]:
     ]
 
 
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} KB"
+
+
 def _size(network: NetworkFacts) -> str:
     kernels = network.arguments.get("conv_dim")
-    rank = f"rank {network.rank}, alpha {network.alpha}" + (f", convolutions rank {kernels}" if kernels else "")
+    alpha = f"{network.alpha:g}" if isinstance(network.alpha, float) else network.alpha
+    rank = f"rank {network.rank}, alpha {alpha}" + (f", convolutions rank {kernels}" if kernels else "")
     return f"{network.algorithm} {rank}" + (" with DoRA" if "dora_wd" in network.arguments else "")
 
 

@@ -17,6 +17,7 @@ from ..run.view import preview_sets
 BACKGROUND, TEXT = (24, 24, 27), (235, 235, 235)
 GAP_PX, FONT_PX, CAPTION_LINES = 8, 16, 2
 MAX_COLUMNS = 3
+"""Of pictures at one strength."""
 SMALLEST_CELL_PX = 128
 """Smaller pictures are shown larger, by whole numbers."""
 
@@ -33,9 +34,9 @@ class Sample:
     """Seed, sampler and guidance in words."""
 
     def caption(self) -> str:
-        """What is written below it."""
-        strength = "" if self.strength is None else f"strength {self.strength:g}"
-        return " · ".join(part for part in (self.prompt, strength) if part)
+        """Strength and prompt, as written below it."""
+        strength = "" if self.strength is None else f"{self.strength:g}"
+        return " · ".join(part for part in (strength, self.prompt) if part)
 
 
 def samples_of_run(run: RunFolder, step: int) -> list[Sample]:
@@ -68,12 +69,13 @@ def _settings_text(path: Path) -> str:
 
 
 def draw_sheet(samples: Sequence[Sample]) -> Image.Image:
-    """All pictures with their captions, at most three side by side; at least one is needed."""
+    """All pictures, at least one, with their captions: a row a prompt where there are several strengths."""
     zoom = max(1, round(SMALLEST_CELL_PX / max(max(sample.picture.size) for sample in samples)))
     width = max(sample.picture.width for sample in samples) * zoom
     height = max(sample.picture.height for sample in samples) * zoom
     line_px = round(FONT_PX * 1.3)
-    columns = min(MAX_COLUMNS, len(samples))
+    num_strengths = len({sample.strength for sample in samples})
+    columns = num_strengths if num_strengths > 1 else min(MAX_COLUMNS, len(samples))
     cell = (width + GAP_PX, height + GAP_PX + CAPTION_LINES * line_px)
     size = (columns * cell[0] + GAP_PX, -(-len(samples) // columns) * cell[1] + GAP_PX)
     sheet, font = Image.new("RGB", size, BACKGROUND), font_of_size(FONT_PX)
