@@ -260,7 +260,7 @@ def test_a_step_picked_in_the_strip_is_given_out_at_the_next_queue(page, folder,
     page.evaluate("() => window.app.queuePrompt(0)")
     wait(page, f"{texts_of('BakeryPickStep')}.includes('picked: step 2')")
     assert any(
-        "step 2 is given out, as picked in the strip" in text
+        "step 2 is the output, as picked in the strip" in text
         for text in page.evaluate(f"() => {texts_of('BakeryTrain')}")
     )
     page.wait_for_timeout(300)

@@ -48,5 +48,5 @@ def test_a_name_in_many_hands(comfy_server, client):
     save_pick(folder, 2)
     result = client.run(training_graph(client, name, "set", learning_rate=7e-4, keep_last=1))
     assert set(folder.step_loras()) == {2, 6}
-    assert "step 2 is given out" in " ".join(result.outputs["5"]["text"])
+    assert "step 2 is the output" in " ".join(result.outputs["5"]["text"])
     assert load_lora(folder.latest_lora).metadata["ss_steps"] == "6"
