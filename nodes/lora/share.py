@@ -1,4 +1,4 @@
-"""A LoRA made ready for others: a folder with its file, pictures, a card and the workflow."""
+"""Share LoRA: a folder with a LoRA's file, pictures, a card and the workflow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from ..menu import TOOLS
 
 
 class BakeryShareLoRA(io.ComfyNode):
-    """A LoRA as a folder to hand on."""
+    """Writes a LoRA as a folder to share."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -94,7 +94,7 @@ def _lora(values: Mapping[str, Any]) -> tuple[LoraTensors, int | None]:
 
 
 def _samples(values: Mapping[str, Any]) -> list[Sample]:
-    """The connected pictures with their prompts; of more pictures than prompts the others have none."""
+    """The connected pictures with their prompts; pictures beyond the prompts have none."""
     pictures: Tensor | None = values.get("images")
     if pictures is None:
         return []

@@ -1,4 +1,4 @@
-"""The LoRAs that Compare LoRAs sets side by side: the base model, steps or rounds of a run, LoRAs of the graph."""
+"""The LoRAs to compare: the base model, steps or rounds of a run, LoRAs of the graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from .compare_inputs import MAX_LORAS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """One of the LoRAs compared; the base model where `load` is None."""
+    """One of the compared LoRAs; the base model if `load` is None."""
 
     label: str
     load: LoadLora | None
     key: str
     """Changes with its tensors."""
     step: int | None = None
-    """Of the run."""
+    """Step of the run."""
 
 
 def candidates(values: Mapping[str, Any]) -> list[Candidate]:

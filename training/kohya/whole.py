@@ -1,4 +1,4 @@
-"""A setup with its datasets: what is left to do when one node takes both over."""
+"""A setup together with its datasets, for a node that imports both."""
 
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ NAMES_IMAGES = ("train_data_dir", "reg_data_dir", "in_json", "datasets")
 
 
 def names_dataset(setup: KohyaSetup) -> bool:
-    """Whether the setup's own options name folders of images."""
+    """Whether the setup's own options name image folders."""
     return any(_option(line) in NAMES_IMAGES for line in (*setup.elsewhere, *setup.lost))
 
 
 def without_dataset_options(setup: KohyaSetup, datasets: KohyaDatasets) -> KohyaSetup:
-    """The setup's notes with the datasets' own in the place of what it says of options that these took over."""
+    """The setup's notes without those on dataset options, which the datasets' own notes replace."""
     of_setup = [line for line in setup.elsewhere if _option(line) not in {*COMMAND_OPTIONS, "dataset_config"}]
     of_data = [line for line in datasets.elsewhere if not line.endswith(": Import Kohya Setup")]
     lost = [line for line in setup.lost if _option(line) not in COMMAND_OPTIONS]

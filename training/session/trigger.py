@@ -1,4 +1,4 @@
-"""The trigger word is typed once, at the dataset: whatever else needs it takes it from there."""
+"""The trigger word is typed once, in the dataset; everything else that needs it takes it from there."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from ..run.folder import RunFolder
 from ..watch.previews import PreviewSettings
 
 PLACEHOLDER = "[trigger]"
-"""Stands for the trigger word in prompts."""
+"""Replaced by the trigger word in prompts."""
 
 
 def triggers_of(dataset: Dataset) -> tuple[str, ...]:
@@ -21,7 +21,7 @@ def triggers_of(dataset: Dataset) -> tuple[str, ...]:
 
 
 def objective_with_trigger(objective: ObjectiveSettings, dataset: Dataset) -> ObjectiveSettings:
-    """The objective with the dataset's trigger word where it needs one and names none.
+    """Fill in the dataset's trigger word if the objective needs one and has none.
 
     Raises:
         ValueError: The dataset has none, or more than one.
@@ -33,16 +33,16 @@ def objective_with_trigger(objective: ObjectiveSettings, dataset: Dataset) -> Ob
 
 
 def preview_with_trigger(preview: PreviewSettings, dataset: Dataset) -> PreviewSettings:
-    """The previews with the dataset's trigger word in the place of `[trigger]`; see `prompts_with_trigger`."""
+    """Replace `[trigger]` in the previews' prompts by the dataset's trigger word; see `prompts_with_trigger`."""
     prompts = prompts_with_trigger((*preview.prompts, preview.negative), triggers_of(dataset))
     return replace(preview, prompts=prompts[:-1], negative=prompts[-1])
 
 
 def prompts_with_trigger(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...]:
-    """Prompts with the trigger word in the place of `[trigger]`; without the placeholder they stay as they are.
+    """Replace `[trigger]` in prompts by the trigger word; prompts without it stay as they are.
 
     Raises:
-        ValueError: The placeholder stands in them and there is no trigger word, or more than one.
+        ValueError: A prompt has the placeholder, and there is no trigger word or more than one.
     """
     if not any(PLACEHOLDER in prompt for prompt in prompts):
         return tuple(prompts)
@@ -51,7 +51,7 @@ def prompts_with_trigger(prompts: Sequence[str], triggers: Sequence[str]) -> tup
 
 
 def trigger_of_run(run: RunFolder) -> str:
-    """The trigger word that the header of a run's LoRAs names; several, separated by commas; empty without any."""
+    """The trigger words in the header of a run's LoRAs, separated by commas; empty without any."""
     saved = run.step_loras()
     return load_metadata(saved[max(saved)]).get(TRIGGER_PHRASE, "") if saved else ""
 

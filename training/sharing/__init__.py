@@ -1,1 +1,1 @@
-"""A LoRA made ready for others: its file, pictures, a card that says how to use it, and the workflow."""
+"""Prepares a LoRA for sharing: its file, pictures, a card that says how to use it, and the workflow."""

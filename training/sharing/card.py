@@ -1,4 +1,4 @@
-"""The card beside a shared LoRA, in Markdown: what it is, how to use it, how it was made, what reads it."""
+"""The card of a shared LoRA, in Markdown: what it is, how to use it, how it was made, which programs read it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _NOTHING = ("", "None")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardFacts:
-    """What the card is written from."""
+    """The facts that the card is written from."""
 
     name: str
     file: str
@@ -35,18 +35,18 @@ class CardFacts:
     sha256: str
     network: NetworkFacts
     metadata: Mapping[str, str]
-    """Of the file."""
+    """Metadata of the file."""
     strength: str = ""
-    """Recommended, in the maker's words."""
+    """Recommended strength, in the author's words."""
     samples: Sequence[Sample] = ()
     sheet: str = ""
-    """File of the pictures; empty without any."""
+    """File of the sheet of pictures; empty without any."""
     workflow: str = ""
     """File of the workflow; empty without one."""
 
 
 def write_card(facts: CardFacts) -> str:
-    """The card. What is not known has no line; a license that is not stated is said to be so."""
+    """Write the card. Unknown facts have no line; a missing license is mentioned."""
     parts = [
         f"# {_line(facts.name)}",
         facts.metadata.get("modelspec.description", "").strip(),
@@ -62,7 +62,7 @@ def write_card(facts: CardFacts) -> str:
 
 
 def readers(network: NetworkFacts) -> str:
-    """Which programs read a file of this form. Only ComfyUI is tested; the others are told by their key names."""
+    """Programs that read a file of this form. Only ComfyUI is tested; for others the key names decide."""
     is_plain = network.algorithm in ("lora", "locon", "dylora") and "dora_wd" not in network.arguments
     if is_plain:
         return "ComfyUI. Its key names are kohya's, which Forge, A1111, diffusers and sd-scripts read too."
@@ -138,12 +138,12 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _line(text: str) -> str:
-    """Text of a person or a file on one line, its angle brackets no tags."""
+    """A text on one line, with its angle brackets escaped."""
     return " ".join(text.replace("<", "&lt;").split())
 
 
 def _code(text: str) -> str:
-    """Text as code: between more backticks than stand in it."""
+    """A text as code, between more backticks than it contains."""
     flat = " ".join(text.split())
     longest = max((len(run) for run in re.findall("`+", flat)), default=0)
     mark, space = "`" * (longest + 1), " " * (longest > 0)

@@ -1,4 +1,4 @@
-"""Pictures that show what a LoRA does: taken from a run's previews, laid out on a sheet, small for a header."""
+"""Pictures that show what a LoRA does: from a run's previews, on a sheet, and small in a header."""
 
 import base64
 import io
@@ -17,14 +17,14 @@ from ..run.view import preview_sets
 BACKGROUND, TEXT = (24, 24, 27), (235, 235, 235)
 GAP_PX, FONT_PX, CAPTION_LINES = 8, 16, 2
 MAX_COLUMNS = 3
-"""Of pictures at one strength."""
+"""Maximum number of columns of pictures at one strength."""
 SMALLEST_CELL_PX = 128
-"""Smaller pictures are shown larger, by whole numbers."""
+"""Smaller pictures are enlarged by whole numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One picture, and how it was drawn as far as that is known."""
+    """One picture, and how it was drawn as far as known."""
 
     picture: Image.Image
     prompt: str = ""
@@ -34,13 +34,13 @@ class Sample:
     """Seed, sampler and guidance in words."""
 
     def caption(self) -> str:
-        """Strength and prompt, as written below it."""
+        """Strength and prompt, as shown below it."""
         strength = "" if self.strength is None else f"{self.strength:g}"
         return " · ".join(part for part in (strength, self.prompt) if part)
 
 
 def samples_of_run(run: RunFolder, step: int) -> list[Sample]:
-    """The previews of a step as they were last drawn, one a prompt and strength; empty if none were at that step."""
+    """The last previews of a step, one per prompt and strength; empty if there are none."""
     found = next((one for one in preview_sets(run) if step in one["steps"]), None)
     if found is None:
         return []
@@ -69,7 +69,7 @@ def _settings_text(path: Path) -> str:
 
 
 def draw_sheet(samples: Sequence[Sample]) -> Image.Image:
-    """All pictures, at least one, with their captions: a row a prompt where there are several strengths."""
+    """All pictures (at least one) with their captions: a row per prompt if there are several strengths."""
     zoom = max(1, round(SMALLEST_CELL_PX / max(max(sample.picture.size) for sample in samples)))
     width = max(sample.picture.width for sample in samples) * zoom
     height = max(sample.picture.height for sample in samples) * zoom

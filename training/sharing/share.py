@@ -1,4 +1,4 @@
-"""Writes the folder that is shared: the LoRA's file, pictures, the card, and the workflow where it is wanted."""
+"""Writes the shared folder: the LoRA's file, pictures, the card, and the workflow if wanted."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ from .samples import Sample, data_url, draw_sheet
 
 CARD, NEW_CARD, SHEET, WORKFLOW = "README.md", "README.new.md", "pictures.png", "workflow.json"
 THUMBNAIL_PX, SAMPLE_PX, MAX_SAMPLES = 256, 192, 4
-"""Of the header's pictures; their number."""
+"""Sizes of the header's pictures, and their number."""
 _SIGNATURE = "<!-- written by LoRA Bakery: "
 _GRAPH = ("workflow", "prompt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words:
-    """What its maker says of a LoRA; empty leaves what the file says already."""
+    """The author's description of a LoRA; an empty entry keeps what the file has."""
 
     trigger: str = ""
     strength: str = ""
@@ -49,16 +49,16 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What is shared."""
+    """What to share."""
 
     name: str
-    """Of the folder and the files."""
+    """Name of the folder and the files."""
     tensors: Tensors
     metadata: Mapping[str, str]
     words: Words
     samples: Sequence[Sample] = ()
     graph: GraphFacts | None = None
-    """Written where the file holds no workflow of its own. None = no workflow is shared, its own is taken out."""
+    """Written if the file contains no workflow. None = share no workflow, and remove the file's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Shared:
     files: tuple[str, ...]
     card: str
     notes: tuple[str, ...]
-    """What its maker should know, a line each."""
+    """Notes for the author, a line each."""
 
 
 def write_share(folder: Path, share: Share) -> Shared:
-    """Writes all files; those of an earlier share that are no part of this one go. A card edited by hand stays.
+    """Write all files. Files of an earlier share that are not part of this one are removed; an edited card stays.
 
     Raises:
-        OSError: The disk is full or the folder not writable.
+        OSError: The disk is full or the folder is read-only.
     """
     file = folder / f"{share.name}.safetensors"
     metadata = save_lora(file, share.tensors, _header(share))
@@ -109,7 +109,7 @@ def _header(share: Share) -> dict[str, str]:
 
 
 def _write_pictures(folder: Path, share: Share) -> list[str]:
-    """The sheet, and the first picture under the name by which programs show it beside the file."""
+    """Write the sheet, and the first picture under the name by which programs show it beside the file."""
     cover = f"{share.name}.preview.png"
     if not share.samples:
         for name in (SHEET, cover):
@@ -125,7 +125,7 @@ def _png(picture: Image.Image) -> Callable[[Path], None]:
 
 
 def _write_workflow(folder: Path, metadata: Mapping[str, str]) -> str:
-    """Name of its file; empty where none is shared, and then an earlier one goes too."""
+    """Name of the workflow's file; empty if none is shared, and then an earlier one is removed."""
     if "workflow" not in metadata:
         (folder / WORKFLOW).unlink(missing_ok=True)
         return ""
@@ -134,7 +134,7 @@ def _write_workflow(folder: Path, metadata: Mapping[str, str]) -> str:
 
 
 def _write_card(folder: Path, text: str) -> str:
-    """Name of the card's file: another one where the card that is there was edited by hand."""
+    """Name of the card's file; another name if the existing card was edited by hand."""
     name = NEW_CARD if _is_edited(folder / CARD) else CARD
     write_text_atomic(folder / name, f"{text}\n{_SIGNATURE}{_digest(text)} -->\n")
     return name

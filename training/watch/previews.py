@@ -150,7 +150,7 @@ class Previewer(Callback):
         return state.step in (job.total_steps, self._end) or (every > 0 and state.step % every == 0)
 
     def _draw(self, step: int, job: TrainJob, state: TrainState, is_base: bool = False) -> None:
-        """`is_base`: the network is off, so that one picture a prompt stands for all strengths."""
+        """`is_base`: the network is off, so one picture per prompt serves for all strengths."""
         with self._control.busy("previews"):
             times = len(self.settings.strengths)
             rows = self.settings.rows()[:: times if is_base else 1]

@@ -1,4 +1,4 @@
-"""An output that could not be made: the graph runs, and what is connected to it says why it does not."""
+"""A placeholder for an output that could not be made: only nodes connected to it fail, with the reason."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 
 def missing_output(message: str) -> Any:
-    """Stands in an output's place; a node that is connected to it fails with the message, others run."""
+    """The placeholder; a node connected to it fails with the message, others run."""
     return ExecutionBlocker(message)
