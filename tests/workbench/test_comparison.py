@@ -99,7 +99,7 @@ def test_trains_scores_keeps_and_reports(comfy, pocket_checkpoint, tmp_path, mon
     page = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert "| lora | 0.001 |" in page and "| Prodigy | 1 |" in page and "regularization images" in page
     with Image.open(tmp_path / IMAGE) as picture:
-        assert picture.height > 4 * 64
+        assert picture.height >= 3 * 64
     assert "identity" in capsys.readouterr().out
 
 
