@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from comfy.model_management import InterruptProcessingException
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -36,14 +37,16 @@ class ShownPreviews:
 
     def __call__(self, step: int, pictures: Sequence[Tensor]) -> None:
         """Receive the pictures of a step, one per prompt."""
-        self._store.save(step, pictures)
-        self.step = step
         self._picture = sheet([list(pictures)])[0]
         self._progress.update(step, self._total_steps, self._picture)
+        self._store.save(step, pictures)
+        self.step = step
         self._events.send("sample", {"step": step, "set": self._store.key})
 
     def fail(self, step: int, error: Exception) -> None:
-        """Report that the pictures of a step are missing."""
+        """Report that the pictures of a step are missing; the cancel button, an Exception in older hosts, stays one."""
+        if isinstance(error, InterruptProcessingException):
+            raise error
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         self.failure = f"no preview at step {step}: {reason}"
         logging.warning("[LoRA Bakery] %s", self.failure)

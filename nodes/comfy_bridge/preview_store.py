@@ -1,6 +1,7 @@
 """Previews of a run on disk, and the sheet of previews that the node outputs."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,8 @@ class PreviewStore:
     def done(self) -> list[int]:
         """Steps with all pictures."""
         last = len(self.settings.rows()) - 1
-        return sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
+        steps = sorted(int(path.stem.split("-")[0][4:]) for path in self.folder.glob(f"step*-{last:02d}.png"))
+        return [step for step in steps if all(self.path(step, row).is_file() for row in range(last))]
 
     def path(self, step: int, row: int) -> Path:
         """Path of one picture."""
@@ -66,12 +68,17 @@ class PreviewStore:
 def preview_sheet(store: PreviewStore) -> Tensor:
     """(1, H, W, 3): a row per prompt and strength, a column per step; one gray pixel block if nothing was drawn.
 
-    Of many steps some are shown, evenly spread, including the first and the last.
+    Of many steps some are shown, evenly spread, including the first and the last; damaged pictures are left out.
     """
-    if not store.done():
-        return torch.full((1, 64, 64, 3), 0.5)
     steps = spread(store.done(), MAX_COLUMNS)
-    columns = [[narrowed(picture, MAX_SHEET_WIDTH_PX // len(steps)) for picture in store.load(step)] for step in steps]
+    columns: list[list[Tensor]] = []
+    for step in steps:
+        try:
+            columns.append([narrowed(picture, MAX_SHEET_WIDTH_PX // len(steps)) for picture in store.load(step)])
+        except OSError as error:
+            logging.warning("[LoRA Bakery] the preview of step %d cannot be read: %s", step, error)
+    if not columns:
+        return torch.full((1, 64, 64, 3), 0.5)
     return sheet([list(row) for row in zip(*columns, strict=True)])
 
 

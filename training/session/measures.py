@@ -1,5 +1,7 @@
 """Measurements at the end of a run; if they were canceled, the next queue makes up for them."""
 
+import logging
+
 from ..data.dataset import Dataset
 from ..data.prepared import PreparedDataset
 from ..loop.job import TrainState
@@ -46,5 +48,8 @@ def diagnosis_at_end(session: Session, hooks: Hooks, state: TrainState) -> Diagn
         return known if known and known.step == state.step else None
     diagnosis = diagnose(job, state, images, hooks.counting("measuring images"))
     if diagnosis is not None:
-        save_diagnosis(path, diagnosis)
+        try:
+            save_diagnosis(path, diagnosis)
+        except OSError as error:  # all is trained and saved: the node still shows the report
+            logging.warning("[LoRA Bakery] the report %s could not be saved: %s", path, error.strerror or error)
     return diagnosis

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from ..loop.job import Callback, StopTraining, TrainJob, TrainState
 from ..loop.rate_changes import with_change
 from ..loop.report import StepReport
 from ..run.saver import Saver
-from .control import RunControl, TryPrompt
-from .previews import Previewer
+from .control import RunControl
+from .previews import OnPicture, Previewer
 
 
 @dataclass
@@ -20,8 +18,8 @@ class ControlCallback(Callback):
     control: RunControl
     saver: Saver
     previewer: Previewer
-    on_picture: Callable[[TryPrompt, int, Tensor], None]
-    """Receives each requested picture: request, step, (H, W, 3) in 0..1."""
+    on_picture: OnPicture
+    """Receives each requested picture."""
     idle: Callable[[], None]
     """Called ten times a second while paused; raises to cancel."""
 
@@ -55,9 +53,7 @@ class ControlCallback(Callback):
                 self.saver.save(job, state)
         for wanted in self.control.take_prompts():
             with self.control.busy("try"):
-                picture = self.previewer.try_prompt(job, state, wanted)
-            if picture is not None:
-                self.on_picture(wanted, state.step, picture)
+                self.previewer.try_prompt(job, state, wanted, self.on_picture)
         if is_stopped:
             self.control.go("stopping")
             raise StopTraining

@@ -1,7 +1,8 @@
 """Preview pictures during training: what to sample and when. The host provides the sampler."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Protocol
@@ -80,6 +81,8 @@ class PreviewSampler(Protocol):
 
 OnPreview = Callable[[int, Sequence[Tensor]], None]
 """Called with the step and the pictures, one for each of `PreviewSettings.rows`."""
+OnPicture = Callable[[TryPrompt, int, Tensor], None]
+"""Called with a requested picture: request, step, (H, W, 3) in 0..1."""
 OnFailure = Callable[[int, Exception], None]
 """Called with step and what went wrong."""
 
@@ -112,7 +115,7 @@ class Previewer(Callback):
         self._done = set(done)
         self._end = end
         self.on_failure: OnFailure = _log_failure
-        """Called when pictures cannot be drawn; the run continues without them."""
+        """Called when pictures cannot be drawn or kept; the run continues without them."""
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Draw the base model, and the current step if it is due and not drawn with these settings yet."""
@@ -135,13 +138,12 @@ class Previewer(Callback):
         with final_weights(job, state):
             self._draw(state.step, job, state)
 
-    def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt) -> Tensor | None:
-        """Draw one picture of a typed prompt with the current network; (H, W, 3) in 0..1. None if it fails."""
+    def try_prompt(self, job: TrainJob, state: TrainState, wanted: TryPrompt, show: OnPicture) -> None:
+        """Draw one picture of a typed prompt with the current network, (H, W, 3) in 0..1, and show it."""
         job.network.train(False)
-        with final_weights(job, state):
-            rows, settings = [(wanted.prompt, wanted.strength)], replace(self.settings, seed=wanted.seed)
-            pictures = self._pictures(rows, settings, job, state)
-            return pictures[0] if pictures else None
+        rows, settings = [(wanted.prompt, wanted.strength)], replace(self.settings, seed=wanted.seed)
+        with final_weights(job, state), self._survived(state.step):
+            show(wanted, state.step, self._pictures(rows, settings, job, state)[0])
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         every = self.settings.every
@@ -151,27 +153,30 @@ class Previewer(Callback):
 
     def _draw(self, step: int, job: TrainJob, state: TrainState, is_base: bool = False) -> None:
         """`is_base`: the network is off, so one picture per prompt serves for all strengths."""
-        with self._control.busy("previews"):
+        with self._control.busy("previews"), self._survived(step):
+            self._done.add(step)
             times = len(self.settings.strengths)
             rows = self.settings.rows()[:: times if is_base else 1]
             pictures = self._pictures(rows, self.settings, job, state)
-            self._done.add(step)
-            if pictures:
-                self._on_preview(step, [picture for picture in pictures for _ in range(times if is_base else 1)])
+            self._on_preview(step, [picture for picture in pictures for _ in range(times if is_base else 1)])
 
-    def _pictures(
-        self, rows: Sequence[tuple[str, float]], settings: PreviewSettings, job: TrainJob, state: TrainState
-    ) -> list[Tensor]:
-        """All pictures or none. A failing picture, for instance for lack of GPU memory, must not end a run."""
-        before = job.network.strength
+    @contextmanager
+    def _survived(self, step: int) -> Generator[None]:
+        """Report what fails, instead of ending the run: a full GPU while sampling, a full disk while saving."""
         try:
-            return [self._picture(prompt, strength, settings, job, state) for prompt, strength in rows]
+            yield
         except StopTraining:
             raise
         except Exception as error:
             release(error)
-            self.on_failure(state.step, error)
-            return []
+            self.on_failure(step, error)
+
+    def _pictures(
+        self, rows: Sequence[tuple[str, float]], settings: PreviewSettings, job: TrainJob, state: TrainState
+    ) -> list[Tensor]:
+        before = job.network.strength
+        try:
+            return [self._picture(prompt, strength, settings, job, state) for prompt, strength in rows]
         finally:
             job.network.strength = before
 

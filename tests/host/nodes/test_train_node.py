@@ -1,13 +1,16 @@
 """Defaults of the Train node: previews of a run, their sheet, the checkpoint's name."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 import torch
 from pack.tests.support.toy_model import toy_request
+from pack.training.loop.job import TrainState
 from pack.training.loop.stages import Stage
 from pack.training.run.folder import RunFolder
-from pack.training.watch.previews import PreviewSettings
+from pack.training.watch.control import RunControl
+from pack.training.watch.previews import Previewer, PreviewSettings
 
 pytestmark = pytest.mark.comfy
 
@@ -44,6 +47,45 @@ def test_sheet_of_many_previews_stays_small_and_spans_the_run(comfy, tmp_path):
     assert len(shown) == 16
     assert (shown[0], shown[-1]) == (0, 50)
     assert {b - a for a, b in zip(shown, shown[1:], strict=False)} <= {3, 4}
+
+
+def test_a_sheet_is_made_of_the_pictures_that_can_be_read(comfy, tmp_path):
+    from pack.nodes.comfy_bridge.preview_store import PreviewStore, preview_sheet
+
+    sheet_of(tmp_path, [0, 10, 20, 50], 24)
+    store = PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a", "b")))
+    store.path(10, 1).write_bytes(b"half a picture")
+    store.path(20, 0).unlink()
+    assert store.done() == [0, 10, 50]
+    assert preview_sheet(store)[0, 0, ::24, 0].tolist() == pytest.approx([0.0, 1.0], abs=1 / 255)
+    for step in (0, 50):
+        store.path(step, 0).write_bytes(b"")
+    assert preview_sheet(store).shape == (1, 64, 64, 3)
+
+
+def test_previews_that_a_full_disk_refuses_are_shown_and_named(comfy, tmp_path, monkeypatch):
+    from pack.nodes.comfy_bridge import host_callbacks, preview_store
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = preview_store.PreviewStore(RunFolder(tmp_path, "run"), PreviewSettings(prompts=("a",)))
+    monkeypatch.setattr(preview_store, "write_atomic", full)
+    progress, events = SimpleNamespace(update=lambda *_: None), SimpleNamespace(send=lambda *_: None)
+    shown = host_callbacks.ShownPreviews(store, progress, events, 9)
+    previewer = Previewer(store.settings, lambda *_: torch.zeros(16, 16, 3), shown, RunControl(), end=3)
+    previewer.on_failure = shown.fail
+    previewer._draw(3, SimpleNamespace(network=SimpleNamespace(strength=1.0)), TrainState(step=3))
+    assert "step 3" in shown.failure and "No space" in shown.failure
+    assert shown.take_picture() is not None and shown.step == -1, "no LoRA is saved for pictures that nobody can pick"
+
+
+def test_cancel_while_drawing_is_no_failed_picture(comfy, tmp_path):
+    from comfy.model_management import InterruptProcessingException
+    from pack.nodes.comfy_bridge.host_callbacks import ShownPreviews
+
+    with pytest.raises(InterruptProcessingException):
+        ShownPreviews(None, None, None, 9).fail(3, InterruptProcessingException())
 
 
 def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):

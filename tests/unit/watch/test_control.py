@@ -45,9 +45,9 @@ class Heard:
     def keep_rates(self, state):
         self.log.append(state.rate_changes)
 
-    def try_prompt(self, job, state, wanted):
+    def try_prompt(self, job, state, wanted, show):
         """Black."""
-        return torch.zeros(8, 8, 3)
+        show(wanted, state.step, torch.zeros(8, 8, 3))
 
     def command_at(self, step, *command):
         return At(step, lambda job, state: self.control.command(*command))

@@ -1,5 +1,8 @@
 """When pictures are drawn, with which weights, and that the same is never drawn twice."""
 
+import errno
+from functools import partial
+
 import pytest
 import torch
 from pack.tests.support.toy_model import ToyBase, raising, run, toy_request
@@ -139,11 +142,15 @@ def test_every_prompt_is_drawn_at_every_strength_and_the_base_once(tmp_path):
 def test_a_typed_prompt_is_drawn_at_its_strength(tmp_path):
     drawn, seen = Drawn(every=0), {}
 
+    def keep(strength, wanted, step, picture):
+        seen[strength] = picture
+
     class Try(Callback):
         def on_step(self, job, state, report):
             if report.step == 3:
                 for strength in (0.0, 0.5, 1.0):
-                    seen[strength] = previewer.try_prompt(job, state, TryPrompt("red", 1, strength))
+                    show = partial(keep, strength)
+                    previewer.try_prompt(job, state, TryPrompt("red", 1, strength), show)
                 assert job.network.strength == 1.0
 
     previewer = drawn.previewer()
@@ -176,3 +183,37 @@ def test_a_picture_that_fails_is_left_out_and_the_run_goes_on(bad, tmp_path):
     assert run(request_of(tmp_path), previewer).step == 5
     assert failures == [(bad, "the card is full")]
     assert list(drawn.pictures) == [step for step in (0, 2, 4, 5) if step != bad]
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("bad", [0, 2, 5])
+def test_pictures_that_cannot_be_kept_are_left_out_and_the_run_goes_on(bad, tmp_path):
+    drawn, failures = Drawn(every=2), []
+
+    def keep(step, pictures):
+        if step == bad:
+            full_disk()
+        drawn.pictures[step] = pictures
+
+    previewer = Previewer(drawn.settings, drawn.sample, keep, RunControl())
+    previewer.on_failure = lambda step, error: failures.append((step, error.errno))
+    assert run(request_of(tmp_path), previewer).step == 5
+    assert failures == [(bad, errno.ENOSPC)]
+    assert list(drawn.pictures) == [step for step in (0, 2, 4, 5) if step != bad]
+
+
+def test_a_typed_prompt_that_cannot_be_shown_ends_no_run(tmp_path):
+    drawn, failures = Drawn(every=0), []
+    previewer = drawn.previewer()
+    previewer.on_failure = lambda step, error: failures.append((step, error.errno))
+
+    class Try(Callback):
+        def on_step(self, job, state, report):
+            if report.step == 3:
+                previewer.try_prompt(job, state, TryPrompt("red", 1, 0.5), full_disk)
+
+    assert run(request_of(tmp_path), previewer, Try()).step == 5
+    assert failures == [(3, errno.ENOSPC)]
