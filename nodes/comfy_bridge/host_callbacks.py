@@ -74,6 +74,7 @@ class HostProgress(Callback):
         self._bar: tqdm | None = None
         self._spill: str | None = None
         self._left_out = 0
+        self._is_scale_told = False
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Open the progress bars; for a new run, first test what the model predicts."""
@@ -90,6 +91,9 @@ class HostProgress(Callback):
             self._losses = [*self._losses[1 - SMOOTHING_STEPS :], report.loss]
         self._seconds = [*self._seconds[1 - SMOOTHING_STEPS :], report.seconds]
         smoothed = sum(self._losses) / max(1, len(self._losses))
+        if state.loss_scale is not None and not self._is_scale_told:
+            self._is_scale_told = True
+            self._warn_of(rescaled(job, state.loss_scale))
         assert self._bar is not None
         self._bar.update(1)
         self._bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
@@ -140,6 +144,14 @@ def contradiction(job: TrainJob) -> str:
     with job.network.disabled():
         likeness = likeness_to_noise(job.base, job.texts(captions[:1])[0])
     return prediction_warning(job.base.prediction_type, likeness)
+
+
+def rescaled(job: TrainJob, loss_scale: float) -> str:
+    """What an overflow of float16 changed."""
+    return (
+        f"float16 overflowed at the usual loss scale of {job.base.loss_scale:.0f}; training continues at "
+        f"{loss_scale:.0f}, with the same speed and result"
+    )
 
 
 def clock(seconds: float) -> str:

@@ -88,6 +88,8 @@ class TrainState:
     """False only while the weights are being changed."""
     left_out: int = 0
     """Consecutive steps, up to now, skipped because float16 gave no finite numbers."""
+    loss_scale: float | None = None
+    """Loss scale that the last steps needed; None = the base model's."""
     rate_changes: RateChanges = ()
     """Changes of the learning rate by hand; the run's record keeps them for resuming."""
 

@@ -9,23 +9,20 @@ import time
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from ..data.batch import Batch
-from ..devices import by_device
 from ..networks.weight_norms import NormReport, scale_weight_norms
-from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
-from ..objective.timesteps import draw_timesteps
+from ..objective.objective import LossResult
 from ..optimizers.build import effective_rates, set_rates
 from ..optimizers.schedules import schedule_multiplier
-from .batches import batch_at, epoch_at
+from .batches import epoch_at
+from .gradients import gradients
 from .job import Callback, NoNumber, StopTraining, TrainJob, TrainState
 from .out_of_memory import is_out_of_memory, release_step
-from .parallel import Part, add_up_gradients, joined, rows_of, share_of, to_list
+from .parallel import to_list
 from .report import SampleLoss, StepReport
 from .stage_optimizer import optimizer_for_stage
-from .stages import PlannedStage, stage_at
+from .stages import stage_at
 
 
 def train(job: TrainJob, state: TrainState, callbacks: Sequence[Callback]) -> TrainState:
@@ -76,8 +73,6 @@ def _end(
 
 MOST_LEFT_OUT = 3
 """Consecutive steps without finite numbers in float16 before training is given up."""
-RESCALE = 16.0
-"""Divisor of the loss scale when gradients overflow."""
 
 
 def train_step(job: TrainJob, state: TrainState) -> StepReport:
@@ -94,7 +89,7 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     set_rates(optimizer, multiplier * state.rate_factor)
 
     job.network.train(True)
-    results, grad_norm = gradients(job, state.step, planned)
+    results, grad_norm = gradients(job, state, planned)
     loss = sum(float(result.loss_B.mean()) for result, _ in results) / len(results)
     is_left_out = not math.isfinite(loss) or not math.isfinite(grad_norm)
     if is_left_out:
@@ -122,30 +117,6 @@ def train_step(job: TrainJob, state: TrainState) -> StepReport:
     )
 
 
-def gradients(job: TrainJob, step: int, planned: PlannedStage) -> tuple[list[tuple[LossResult, Batch]], float]:
-    """Losses of a step's batches and the norm of their gradients, which are clipped.
-
-    If the base model computes in fp16, the loss is scaled up. Gradients that overflow are computed again with a smaller
-    scale; each step starts with the full scale, so that it depends on nothing before it.
-    """
-    micro_steps = range(planned.stage.grad_accumulation_steps)
-    scale = job.base.loss_scale
-    while True:
-        parts = [_backward(job, step, micro, scale / len(micro_steps)) for micro in micro_steps]
-        add_up_gradients(job.ranks, [p for _, p in job.network.named_parameters() if p.requires_grad])
-        parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
-        _unscale(parameters, scale)
-        norm = clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf)
-        parts, grad_norm = _read(parts, norm)
-        results = joined(job.ranks, parts)
-        is_overflow = not math.isfinite(grad_norm) and _are_finite(results)  # no scale would help
-        if scale <= 1.0 or not is_overflow:
-            return results, grad_norm
-        for parameter in parameters:
-            parameter.grad = None
-        scale = max(1.0, scale / RESCALE)
-
-
 def _leave_out(job: TrainJob, state: TrainState, error: NoNumber) -> None:
     """Skip a step that overflowed float16, which single images can cause; weights and optimizer stay unchanged.
 
@@ -156,46 +127,6 @@ def _leave_out(job: TrainJob, state: TrainState, error: NoNumber) -> None:
         raise error
     state.left_out += 1
     state.step += 1
-
-
-def _unscale(parameters: Sequence[nn.Parameter], scale: float) -> None:
-    """Divide the gradients by the loss scale, in one kernel per device."""
-    if scale == 1.0:
-        return
-    for together in by_device(p.grad for p in parameters if p.grad is not None).values():
-        torch._foreach_mul_(together, 1.0 / scale)  # pyright: ignore
-
-
-def _are_finite(results: Sequence[tuple[LossResult, Batch]]) -> bool:
-    return all(bool(result.loss_B.isfinite().all()) for result, _ in results)
-
-
-def _read(parts: Sequence[Part], norm: Tensor) -> tuple[list[Part], float]:
-    """Read the losses and the norm in the only synchronization with the device per step."""
-    results = [part.result for part in parts if part.result is not None]
-    losses = [loss.detach() for result in results for loss in (result.loss_B, result.unweighted_B)]
-    numbers = iter(to_list(torch.cat([*(loss.to(norm.device) for loss in losses), norm.reshape(1)])))
-    read = iter([torch.tensor([next(numbers) for _ in range(len(loss))]) for loss in losses])
-    parts = [part if part.result is None else part.with_losses(next(read), next(read)) for part in parts]
-    return parts, next(numbers)
-
-
-def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:
-    whole = batch_at(job, step, micro)
-    share = share_of(job.ranks, len(whole.captions))
-    if not share.count:
-        return Part(None, share, whole)
-    batch = rows_of(whole, share)
-    job.network.begin(job.seed, step, micro, share)
-    texts = job.texts(captions_to_encode(batch.captions, job.objective))
-    draws = Draws(seed=job.seed, step=step, micro_step=micro, sample_offset=share.first)
-    num_timesteps = len(job.base.alphas_cumprod)
-    timestep_B = draw_timesteps(job.objective, draws, len(batch.captions), num_timesteps)
-    job.network.see_noise((timestep_B / num_timesteps).to(job.base.device))
-    result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
-    loss: Tensor = result.loss_B.mean() * (scale * share.weight)
-    loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    return Part(result, share, whole)
 
 
 def _update(job: TrainJob, state: TrainState, optimizer: torch.optim.Optimizer) -> NormReport | None:

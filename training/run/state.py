@@ -43,6 +43,8 @@ def save_state(path: Path, job: TrainJob, state: TrainState) -> None:
     """Write network, optimizer, EMA and position; equal states give equal bytes."""
     tensors = {f"network/{name}": p.detach() for name, p in job.network.named_parameters()}
     data: dict[str, Any] = {"step": state.step, "optimizer_stage": state.optimizer_stage}
+    if state.loss_scale is not None:
+        data["loss_scale"] = state.loss_scale
     if state.optimizer is not None:
         optimizer_tensors, data["optimizer"] = optimizer_state(state.optimizer)
         tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors.items()}
@@ -92,6 +94,7 @@ def restore(saved: SavedState, job: TrainJob, state: TrainState) -> None:
         if name in groups["network/"]:  # otherwise of a part that only a stage added since then trains
             parameter.data.copy_(groups["network/"][name])
     state.step = saved.step
+    state.loss_scale = saved.data.get("loss_scale")  # states of earlier versions have none
     if "optimizer" in saved.data:
         # the stage it was built for, so that a finished stage is not taken for the next one
         optimizer = optimizer_for_stage(job, state, max(saved.data["optimizer_stage"], 0))

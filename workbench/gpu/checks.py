@@ -13,10 +13,11 @@ import comfy.sample
 import torch
 from torch import Tensor
 
+from ...training.loop.gradients import gradients
 from ...training.loop.job import Callback, StopTraining, TrainJob, TrainState
 from ...training.loop.out_of_memory import is_out_of_memory
 from ...training.loop.report import StepReport
-from ...training.loop.trainer import gradients, train, train_step
+from ...training.loop.trainer import train, train_step
 from ...training.networks.settings import NetworkSettings
 from ...training.run.state import SavedState, load_state, restore, save_state
 from .card import GIB, Card
@@ -54,9 +55,9 @@ def first_gradients(work: Work, network: NetworkSettings) -> dict[str, Tensor]:
     """Gradients of step 1, on the CPU, before any update."""
     job = make_job(work, random_model(work), network, 1)
     _open_up(job)
-    with attached(job):
+    with attached(job) as state:
         job.network.train()
-        gradients(job, 0, job.stages[0])
+        gradients(job, state, job.stages[0])
         named = job.network.named_parameters()
         return {name: p.grad.float().cpu() for name, p in named if p.grad is not None}
 

@@ -88,6 +88,26 @@ def test_cancel_while_drawing_is_no_failed_picture(comfy, tmp_path):
         ShownPreviews(None, None, None, 9).fail(3, InterruptProcessingException())
 
 
+def test_a_lowered_loss_scale_is_said_once(comfy, caplog):
+    from pack.nodes.comfy_bridge.host_callbacks import HostProgress
+
+    lines = []
+    progress = SimpleNamespace(update=lambda *_: None, text=lines.append)
+    shown = SimpleNamespace(failure="", take_picture=lambda: None)
+    events, saver = SimpleNamespace(step=lambda *_: None), SimpleNamespace(saved_step=0)
+    job = SimpleNamespace(total_steps=9, base=SimpleNamespace(loss_scale=65536.0, device=torch.device("cpu")))
+    callback = HostProgress(progress, events, "a new run", saver, shown)
+    state = TrainState(step=5)
+    callback.on_start(job, state)
+    for step, scale in ((6, None), (7, 4096.0), (8, 256.0)):
+        state.step, state.loss_scale = step, scale
+        report = SimpleNamespace(step=step, loss=1.0, seconds=0.1, is_left_out=False)
+        callback.on_step(job, state, report)
+    callback.on_end(job, state, None)
+    assert ["4096" in line for line in lines] == [False, True, True], "it stays beside the figures"
+    assert [record.message.count("65536") for record in caplog.records] == [1]
+
+
 def test_name_of_the_checkpoint_where_the_host_knows_it(comfy):
     from pack.nodes.comfy_bridge.model.layer_checks import checkpoint_name
 

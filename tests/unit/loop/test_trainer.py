@@ -149,27 +149,6 @@ def test_stages_that_train_nothing_in_common(tmp_path):
     assert run(request_of(tmp_path, *stages, network=BOTH_PARTS)).step == 4
 
 
-class OverflowingBase(ToyBase):
-    """Like an fp16 model: its backward overflows above a scale."""
-
-    loss_scale = 2.0**16
-
-    def denoise(self, *arguments):
-        prediction = super().denoise(*arguments)
-        if prediction.requires_grad:
-            prediction.register_hook(lambda grad: torch.full_like(grad, torch.inf) if grad.abs().max() > 30 else grad)
-        return prediction
-
-
-def test_a_scaled_loss_gives_the_same_weights_also_where_it_overflows_at_first(tmp_path):
-    plain = run(request_of(tmp_path / "plain", Stage(steps=3, batch_size=2), optimizer=SGD)).tensors
-    request = request_of(tmp_path / "scaled", Stage(steps=3, batch_size=2), optimizer=SGD)
-    scaled = run(replace(request, base=OverflowingBase())).tensors
-    assert plain.keys() == scaled.keys()
-    for name, tensor in plain.items():
-        torch.testing.assert_close(scaled[name], tensor, rtol=1e-5, atol=1e-7)
-
-
 def test_samples_kept_as_base_are_named(tmp_path):
     dataset = combine([toy_dataset(), toy_dataset().with_role(True, 1.0)])
     objective = ObjectiveSettings(prior_preservation="regularization_images")
