@@ -1,8 +1,7 @@
 """Inputs of Train LoRA."""
 
-from comfy_api.latest import io
-
 from .. import sockets
+from ..comfy_bridge.host.node_api import io
 
 DEFAULT_NAME = "my_lora"
 
