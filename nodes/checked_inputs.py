@@ -1,4 +1,4 @@
-"""What a node's inputs may hold when it runs: ComfyUI checks a widget's value, but a link may bring anything."""
+"""Checks a node's inputs when it runs: ComfyUI checks a widget's value, but a link may bring anything."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from ..training.run.folder import RunFolder
 from ..training.watch.previews import PreviewSettings
 
 MAX_WHOLE = 2**31
-"""Of an input that declares no larger limit, as seeds do: a larger number counts no pixels, steps or ranks."""
+"""Limit of inputs that declare none, or a larger one as seeds do: no count of pixels, steps or ranks is larger."""
 LISTED_AT_RUN_TIME = frozenset({"folder", "lora_name"})
-"""Choices that are files or folders: a link may name one that the list leaves out, and the node looks for itself."""
+"""Choices that are files or folders: a link may name one that is not listed, and the node checks it itself."""
 MAX_DIGITS, MAX_LISTED = 30, 20
-"""Of what a message repeats."""
+"""Limits of what a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Values of one type of socket."""
+    """The values of one socket type."""
 
     wanted: str
     is_one: Callable[[Any], bool]
@@ -54,7 +54,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """False for NaN, infinity and whole numbers beyond every float."""
+    """False for NaN, infinity, and integers too large for a float."""
     try:
         return isinstance(value, Real) and isfinite(value)
     except OverflowError:
@@ -90,14 +90,14 @@ KINDS: Mapping[str, Kind] = {
     "BAKERY_RUN": Kind("a run of Train LoRA", lambda value: isinstance(value, RunFolder)),
     "LORA_MODEL": Kind("a LoRA: tensors by name", _is_tensors),
 }
-"""By the type's name in ComfyUI."""
+"""By ComfyUI's name of the type."""
 
 
 def check_inputs(inputs: list[Any], values: Mapping[str, Any], is_list: bool) -> dict[str, Any]:
-    """The values, whole numbers as `int`; None counts as nothing where an optional input has no default.
+    """The values, whole numbers as `int`; None means not given for an optional input without default.
 
     Raises:
-        ValueError: One is not what its input takes; names input, wanted, got.
+        ValueError: A value is invalid; names input, wanted, got.
     """
     checked = dict(values)
     for wanted in inputs:
@@ -120,7 +120,7 @@ def _checked(kind: Kind, wanted: Any, value: Any) -> Any:
     name = wanted.id
     try:
         is_right = kind.is_one(value)
-    except Exception as error:  # a foreign object may raise anything when it is looked at
+    except Exception as error:  # a foreign object may raise anything when it is inspected
         raise ValueError(f"{name} must be {kind.wanted}, got what cannot be read ({type(error).__name__})") from None
     if not is_right:
         raise ValueError(f"{name} must be {kind.wanted}, got {_shown(value)}")

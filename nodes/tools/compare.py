@@ -145,7 +145,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _scored_trigger(values: Mapping[str, Any]) -> str:
-    """As typed; where pictures are scored and nothing is typed, the run's."""
+    """The typed trigger word, else the run's if pictures are scored."""
     typed, run = values.get("trigger", "").strip(), values.get("run")
     return typed or (trigger_of_run(run) if run is not None and values.get("references") is not None else "")
 

@@ -1,14 +1,14 @@
-"""JSON that other programs or people may have written."""
+"""Reads JSON that other programs or users may have written."""
 
 import json
 from typing import Any
 
 
 def read_json(text: str | bytes) -> Any:
-    """What the text says.
+    """Parse JSON.
 
     Raises:
-        JSONDecodeError: It is no JSON, or nested without end; a ValueError.
+        JSONDecodeError: It is not JSON, or nested too deeply; a ValueError.
     """
     try:
         return json.loads(text)
@@ -18,5 +18,5 @@ def read_json(text: str | bytes) -> Any:
         raise
     except UnicodeDecodeError:
         raise json.JSONDecodeError("the file is not UTF-8", "", 0) from None
-    except ValueError:  # of Python's limit
+    except ValueError:  # Python's limit
         raise json.JSONDecodeError("a number has thousands of digits", "", 0) from None

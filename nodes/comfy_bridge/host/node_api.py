@@ -1,7 +1,7 @@
-"""ComfyUI's interface for nodes (V3) with one face for every version: what an older one does not know is left out.
+"""ComfyUI's interface for nodes (V3), the same for every version: what an older version lacks is left out.
 
-Missing are: before 0.10 `advanced` inputs and `search_aliases`, before 0.15 `ControlAfterGenerate`. Nodes look a little
-plainer there and work the same.
+Before 0.10, `advanced` inputs and `search_aliases` are missing; before 0.15, `ControlAfterGenerate`. Nodes look a
+little plainer there and work the same.
 """
 
 import inspect
@@ -20,21 +20,21 @@ PROBED = {"advanced": "Input", "search_aliases": "Schema"}
 
 
 def left_out(host: Any) -> list[str]:
-    """What this ComfyUI's interface lacks of what the pack uses."""
+    """The features of the pack that this ComfyUI's interface lacks."""
     missing = [word for word, owner in PROBED.items() if word not in inspect.signature(getattr(host, owner)).parameters]
     return missing + ["ControlAfterGenerate"] * (not hasattr(host, "ControlAfterGenerate"))
 
 
 def host_version() -> str:
-    """ComfyUI's, such as 0.30.0."""
+    """ComfyUI's version, such as 0.30.0."""
     return _version
 
 
 class OlderInterface:
-    """The same interface over an older one: its classes take every keyword, and drop those they do not know."""
+    """The interface over an older one: its classes accept every keyword and drop those that are unknown."""
 
     ControlAfterGenerate = SimpleNamespace(fixed=True)
-    """A bare yes there; the widget then starts as the page has it set."""
+    """A plain yes in older versions; the widget then starts with the page's setting."""
 
     def __init__(self, host: Any) -> None:
         self._host = host

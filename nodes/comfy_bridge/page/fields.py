@@ -1,6 +1,6 @@
-"""What the fields of a request may hold; each route declares its own. What does not fit is refused by name.
+"""Checks for the fields of requests; each route declares its own. Invalid values are refused by field name.
 
-A `Check` takes the field's name and value and gives the value, or raises ValueError.
+A `Check` takes the field's name and value and returns the value, or raises ValueError.
 """
 
 import os
@@ -14,7 +14,7 @@ from ..host.folders import MAX_NAME_BYTES
 
 REQUIRED: Final = object()
 OPTIONAL: Final = object()
-"""As a default: a field that is left out is not among those read."""
+"""As a default: a field that is missing is left out of the result."""
 _SHOWN = 40
 _CONTROL = regex(r"[\x00-\x1f\x7f]")
 
@@ -23,7 +23,7 @@ Check = Callable[[str, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a body or query, and what counts where it is left out."""
+    """A field of a body or query, and its default."""
 
     check: Check
     default: Any = REQUIRED
@@ -33,10 +33,10 @@ Fields = Mapping[str, Field]
 
 
 def read_fields(fields: Fields, sent: Mapping[str, Any], *, is_open: bool = False) -> dict[str, Any]:
-    """The declared fields, each checked, with defaults for those that are left out.
+    """Check the declared fields and fill in defaults.
 
     Raises:
-        ValueError: One is missing or does not fit; or there is another one, unless `is_open`.
+        ValueError: A field is missing or invalid, or unknown unless `is_open`.
     """
     if not is_open and (unknown := [name for name in sent if name not in fields]):
         known = ", ".join(fields) or "none"
@@ -48,12 +48,12 @@ def read_fields(fields: Fields, sent: Mapping[str, Any], *, is_open: bool = Fals
 
 
 def refuse(name: str, wanted: str, got: Any) -> NoReturn:
-    """Raises ValueError with field, wanted, got."""
+    """Raise ValueError with field, wanted, got."""
     raise ValueError(f"{name} must be {wanted}, got {shown(got)}")
 
 
 def shown(value: Any) -> str:
-    """A value for a message: short, and never a path of somebody's machine."""
+    """A value for a message: short, and never a path on someone's machine."""
     if value is REQUIRED:
         return "nothing"
     if isinstance(value, str):
@@ -65,7 +65,7 @@ def shown(value: Any) -> str:
 
 
 def text(longest: int) -> Check:
-    """A text of at most so many characters."""
+    """A text of at most `longest` characters."""
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or len(value) > longest:
@@ -78,7 +78,7 @@ def text(longest: int) -> Check:
 
 
 def line(longest: int, *, is_empty_ok: bool = False) -> Check:
-    """A text on one line without white space around it."""
+    """A text on one line without surrounding spaces."""
     whole = text(longest)
 
     def check(name: str, value: Any) -> str:
@@ -91,7 +91,7 @@ def line(longest: int, *, is_empty_ok: bool = False) -> Check:
 
 
 def word(longest: int) -> Check:
-    """A text that is no path, such as an ending of files."""
+    """A text that is not a path, such as a file ending."""
     inner = text(longest)
 
     def check(name: str, value: Any) -> str:
@@ -103,7 +103,7 @@ def word(longest: int) -> Check:
 
 
 def path(longest: int, *, takes_backslash: bool = False) -> Check:
-    """A name below a folder, exactly as it is written there: what a system would read as another name is refused."""
+    """A name below a folder, exactly as written there: names that a system would resolve differently are refused."""
     inner = text(longest)
 
     def check(name: str, value: Any) -> str:
@@ -165,7 +165,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def one_of(*known: str) -> Check:
-    """One of some words."""
+    """One of the given words."""
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in known:
@@ -185,7 +185,7 @@ def or_empty(inner: Check) -> Check:
 
 
 def or_null(inner: Check) -> Check:
-    """The same, or nothing."""
+    """The same, or null."""
 
     def check(name: str, value: Any) -> Any:
         return None if value is None else inner(name, value)
@@ -205,7 +205,7 @@ def list_of(item: Check, low: int, high: int) -> Check:
 
 
 def by_name(key: Check, item: Check, low: int, high: int) -> Check:
-    """An object of low..high items by names that pass `key`."""
+    """An object of low..high items whose names pass `key`."""
 
     def check(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not low <= len(value) <= high:
@@ -216,7 +216,7 @@ def by_name(key: Check, item: Check, low: int, high: int) -> Check:
 
 
 def record(fields: Fields) -> Check:
-    """An object with these fields; others in it are not read."""
+    """An object with these fields; others are ignored."""
 
     def check(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""JSON of requests and answers, read and written in pieces: Python's own does it in one, and holds every thread.
+"""Reads and writes JSON of requests and answers in pieces; Python's own functions block every thread until done.
 
-A body is limited while it is read, before anything is built of it: depth, lists and objects, characters of one text.
+A body is limited while it is read, before anything is built from it: depth, lists and objects, length of a text.
 """
 
 import json
@@ -9,12 +9,12 @@ from re import compile as regex
 from typing import Any
 
 MAX_DEPTH = 6
-"""Lists and objects in each other; no route wants more than three."""
+"""Maximum nesting of lists and objects; no route needs more than three."""
 MAX_CONTAINERS = 20_000
-"""Lists and objects in all; 10,000 votes are as many lists."""
+"""Maximum number of lists and objects; 10,000 votes are as many lists."""
 MAX_VALUES = 500_000
 MAX_TEXT = 150_000
-"""Characters of one text as it is written; a caption of 20,000 takes 120,000 where all of it is escaped."""
+"""Maximum characters of one text as written; a fully escaped caption of 20,000 takes 120,000."""
 PIECE = 256
 
 _SPACE = regex(r"[ \t\n\r]{0,10000}")
@@ -24,10 +24,10 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 def parse_json(raw: bytes | bytearray) -> Any:
-    """What the text says; any thread may run meanwhile.
+    """Parse JSON without blocking other threads.
 
     Raises:
-        ValueError: It is no JSON in UTF-8, names a field twice, or is beyond the limits above.
+        ValueError: It is not JSON in UTF-8, names a field twice, or exceeds the limits above.
     """
     try:
         text = raw.decode()
@@ -42,7 +42,7 @@ def parse_json(raw: bytes | bytearray) -> Any:
 
 
 class _Reader:
-    """A place in a text that is read."""
+    """A position in the text being read."""
 
     def __init__(self, text: str) -> None:
         self.text, self.place = text, 0
@@ -64,7 +64,7 @@ class _Reader:
         return is_there
 
     def value(self, depth: int) -> Any:
-        """The value that begins here, inside `depth` lists and objects."""
+        """The value that starts here, inside `depth` lists and objects."""
         self._num_values += 1
         if self._num_values > MAX_VALUES:
             raise ValueError(f"the body must hold at most {MAX_VALUES} values")
@@ -140,7 +140,7 @@ class _Reader:
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON of plain data without NaN; any thread may run meanwhile."""
+    """JSON of plain data without NaN, written without blocking other threads."""
     return "".join(_pieces(value, levels=3)).encode()
 
 

@@ -1,4 +1,4 @@
-"""HTTP routes of runs: look at one, steer one, its preview pictures.
+"""HTTP routes of runs: view a run, control it, and its preview pictures.
 
 ```
 GET  /bakery/runs?name=NAME                      ids of a name's runs, newest first
@@ -55,7 +55,7 @@ async def get_runs(request: web.Request) -> web.StreamResponse:
 def _runs_of(name: str) -> dict[str, Any]:
     try:
         root = run_root(name)
-    except ValueError:  # such as one that is being typed
+    except ValueError:  # such as a name that is being typed
         return {"name": name, "current": None, "runs": []}
     ids = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
     return {"name": name, "current": current_run(root) if ids else None,
@@ -64,18 +64,18 @@ def _runs_of(name: str) -> dict[str, Any]:
 
 @json_errors
 async def get_run(request: web.Request) -> web.StreamResponse:
-    """All that a page needs to show a run."""
+    """Everything that the page needs to show a run."""
     return await json_answer(_view, request)
 
 
 def _view(request: web.Request) -> dict[str, Any]:
     folder = find_run(request)
-    # The state first: figures that are newer than it do no harm, "paused" beside older ones would.
+    # State first: metrics newer than the state do no harm, but a newer state ("paused") beside older metrics would.
     return {**live_status(folder.run_id, folder.name), **run_view(folder), "file": _file_below_output(folder)}
 
 
 def _file_below_output(folder: RunFolder) -> str | None:
-    """The LoRA people load, as it lies below the host's output folder; None where it is of another run."""
+    """Path of the latest LoRA below the host's output folder; None if it belongs to another run."""
     if current_run(folder.root) != folder.run_id or not folder.latest_lora.is_file():
         return None
     return folder.latest_lora.relative_to(loras_output().parent).as_posix()
@@ -83,7 +83,7 @@ def _file_below_output(folder: RunFolder) -> str | None:
 
 @json_errors
 async def get_preview(request: web.Request) -> web.StreamResponse:
-    """A preview."""
+    """A preview picture."""
     return await picture_response(request, await in_thread(_preview_path, request))
 
 
@@ -98,7 +98,7 @@ def _preview_path(request: web.Request) -> Path:
 
 
 async def picture_response(request: web.Request, path: Path) -> web.StreamResponse:
-    """A picture as it lies on disk, or as JPEG with the longer side `?size=` pixels."""
+    """A picture as stored, or as JPEG with `?size=` pixels on the longer side."""
     size = read_query(request, SIZE)["size"]
     if size is None:
         return web.FileResponse(path, headers=PICTURE_HEADERS)
@@ -107,7 +107,7 @@ async def picture_response(request: web.Request, path: Path) -> web.StreamRespon
 
 @json_errors
 async def post_command(request: web.Request) -> web.StreamResponse:
-    """Steers a run that trains, or picks a step of any run."""
+    """Give a command to a training run, or pick a step of any run."""
     command: Any = request.match_info["command"]
     if command not in BODIES:
         raise LookupError(f"commands are {', '.join(BODIES)}")
@@ -116,7 +116,7 @@ async def post_command(request: web.Request) -> web.StreamResponse:
     if command == "pick":
         return await json_answer(_pick, folder, body)
     run = live_run(folder.run_id)
-    if run is None or run.folder.name != folder.name:  # equal runs of two names have one id
+    if run is None or run.folder.name != folder.name:  # equal runs of two names have the same id
         raise LookupError(f"run {folder.run_id} of {folder.name!r} is not training now")
     if command == "try":
         run.control.try_prompt(TryPrompt(**body))

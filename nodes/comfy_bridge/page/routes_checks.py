@@ -1,4 +1,4 @@
-"""Checks of what routes are sent, and answers in JSON. A handler raises; what it raised decides the status.
+"""Reads requests and writes JSON answers. A handler's exception decides the status.
 
 Text is only ever sent as JSON; the page shows it as text.
 """
@@ -26,14 +26,14 @@ RUN_ID = regex(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", ASCII)
 MAX_BODY_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 PARSED_AT_ONCE = 1 << 12
-"""Bytes; a larger body is parsed outside the event loop."""
+"""Bytes; larger bodies are parsed outside the event loop."""
 IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENOENT, errno.ELOOP)
-"""What a request names is not what it must be, or goes meanwhile."""
+"""Errors of a path that is not what the request needs, or disappears meanwhile."""
 
 _PARSER = ThreadPoolExecutor(1, thread_name_prefix="lora-bakery-body")
-"""Of its own, so that large bodies hold up only each other."""
+"""A separate thread, so that large bodies only delay each other."""
 _WORKERS = ThreadPoolExecutor(3, thread_name_prefix="lora-bakery-page")
-"""Few: each takes its turn with the event loop and with the training thread, and all wait for Python's lock."""
+"""Few, since each competes with the event loop and the training thread for Python's lock."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,9 +58,9 @@ def json_errors(handler: Handler) -> Handler:
 
 
 def _disk_error(error: OSError) -> web.Response:
-    """400 where the names that were sent are at fault, 403 where the folder may not be changed, else 500.
+    """400 if the request's names are at fault, 403 if the folder must not be changed, else 500.
 
-    Only the reason is said: the text of an OSError holds the path on this machine.
+    Only the reason is sent: the text of an OSError contains a path on this machine.
     """
     if is_too_long(error):
         return web.json_response({"error": "a name is too long for this disk; shorten it"}, status=400)
@@ -72,24 +72,24 @@ def _disk_error(error: OSError) -> web.Response:
 
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Runs what touches the disk outside the event loop."""
+    """Run what accesses the disk outside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_WORKERS, functools.partial(function, *arguments))
 
 
 async def json_answer(function: Callable[..., Any], *arguments: Any) -> web.Response:
-    """What `function` returns, computed and written as JSON outside the event loop."""
+    """The result of `function`, computed and written as JSON outside the event loop."""
     body = await in_thread(lambda: json_bytes(function(*arguments)))
     headers = {"Cache-Control": "no-store"}
     return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
 
 async def read_body(request: web.Request, fields: Fields, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """The fields of the JSON object that was sent; an empty body is an object without fields.
+    """The fields of the JSON object in the body; an empty body is an object without fields.
 
-    The content type is asked for even then: a page of another site can send no JSON without asking first.
+    The content type is required even then: a page of another site cannot send JSON without a preflight request.
 
     Raises:
-        ValueError: It is not declared as JSON, no JSON object, larger than `max_bytes`, or not what the fields want.
+        ValueError: It is not declared as JSON, not a JSON object, larger than `max_bytes`, or its fields are invalid.
     """
     if request.content_type != "application/json":
         raise ValueError(f"the content type must be application/json, got {request.content_type[:60]!r}")
@@ -111,10 +111,10 @@ def _object(raw: bytearray, fields: Fields) -> dict[str, Any]:
 
 
 def read_query(request: web.Request, fields: Fields) -> dict[str, Any]:
-    """The fields of the query; others in it, such as those against caching, are not read.
+    """The fields of the query; others, such as those against caching, are ignored.
 
     Raises:
-        ValueError: One is there twice, or is not what the fields want.
+        ValueError: A field occurs twice or is invalid.
     """
     twice = next((name for name in fields if len(request.query.getall(name, [])) > 1), None)
     if twice:
@@ -123,7 +123,7 @@ def read_query(request: web.Request, fields: Fields) -> dict[str, Any]:
 
 
 def find_run(request: web.Request) -> RunFolder:
-    """The run that a request names by `{id}` and, where two names have a run of that id, `?name=`. Reads the disk.
+    """The run of a request's `{id}` and, if two names have a run with that id, `?name=`. Reads the disk.
 
     Raises:
         ValueError: The id or name has another form.
@@ -144,5 +144,5 @@ def find_run(request: web.Request) -> RunFolder:
 
 
 def is_below(path: Path, folder: Path) -> bool:
-    """True if the path lies in the folder also once links are followed."""
+    """True if the path is in the folder even after following links."""
     return path.resolve().is_relative_to(folder.resolve())

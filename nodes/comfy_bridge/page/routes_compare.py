@@ -1,4 +1,4 @@
-"""HTTP routes of comparisons: look at one, vote on its pictures, choose one.
+"""HTTP routes of comparisons: view one, vote on its pictures, choose one.
 
 ```
 GET  /bakery/compare/{id}                 what it shows, votes and choice
@@ -8,8 +8,8 @@ POST /bakery/compare/{id}/votes   {add: [winner, loser]}            one vote mor
                                   {votes: [[winner, loser], ...]}   all votes, in place of those before
 POST /bakery/compare/{id}/choice  {cell, based_on}                  null takes it back
 ```
-The POSTs answer as the first GET does. Where a vote is gone, or another cell is chosen than `based_on` says if it says
-anything, status 409 comes with what is there now as `comparison`.
+The POSTs answer like the first GET. If a vote no longer exists, or the chosen cell is not `based_on` (if given), the
+answer is status 409 with the current state as `comparison`.
 """
 
 from pathlib import Path
@@ -79,7 +79,7 @@ def _picture_path(request: web.Request) -> Path:
 
 @json_errors
 async def post_votes(request: web.Request) -> web.StreamResponse:
-    """Keeps the votes."""
+    """Save the votes."""
     body = await read_body(request, VOTES)
     if len(body) != 1:
         raise ValueError(f"exactly one of {', '.join(VOTES)} must be there, got {', '.join(body) or 'none'}")
@@ -90,7 +90,7 @@ async def post_votes(request: web.Request) -> web.StreamResponse:
 
 @json_errors
 async def post_choice(request: web.Request) -> web.StreamResponse:
-    """Keeps the choice."""
+    """Save the choice."""
     body = await read_body(request, CHOICE)
     return await json_answer(_change, request, lambda folder, comparison: change_choice(folder, comparison, body))
 

@@ -1,4 +1,4 @@
-"""HTTP routes of datasets: look at a folder below ComfyUI's input folder, edit its captions, add generated images.
+"""HTTP routes of datasets: list a folder below ComfyUI's input folder, edit its captions, add generated images.
 
 ```
 GET  /bakery/dataset?folder=                     images, captions, tags with counts; problems, formats, total
@@ -11,9 +11,9 @@ POST /bakery/dataset/exclude  {folder, name, is_excluded}           answers {nam
 POST /bakery/dataset/remove   {folder, names, is_removed}           takes back what was added, or that; {names}
 POST /bakery/dataset/keep     {folder, images: [{filename, subfolder, type}], caption}   answers {names}
 ```
-All but the last two GETs take `caption_extension` and `metadata` as Load Dataset has them. `captions` takes `versions`
-({name: version of the listing}) and `mark` takes `based_on` ({name: mark}): where that is not so any more, nothing is
-written, and status 409 comes with the images as they are now. `with_images: true` adds the images that were changed.
+All except the last two GETs take Load Dataset's `caption_extension` and `metadata`. `captions` takes `versions`
+({name: version of the listing}) and `mark` takes `based_on` ({name: mark}): if these are outdated, nothing is written, and
+the answer is status 409 with the current images. `with_images: true` adds the changed images to the answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ from .routes_checks import in_thread, json_answer, json_errors, read_body, read_
 MAX_NAME, MAX_CAPTION, MAX_TAG, MAX_VERSION = 500, 20_000, 500, 100
 MAX_CAPTIONS, MAX_KEPT = 200_000, 500
 MAX_EDIT_BYTES = 64 << 20
-"""Of captions or names; taking back what was done to a large folder sends them all."""
+"""For captions or names; undoing an edit of a large folder sends them all."""
 ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
 
 FOLDER, IMAGE = path(MAX_NAME), path(MAX_NAME, takes_backslash=True)
@@ -88,7 +88,7 @@ PROMPT = {**GENERATED, "node": Field(text(MAX_NAME), "")}
 
 @json_errors
 async def get_dataset(request: web.Request) -> web.StreamResponse:
-    """Images, captions and tags of a folder; `exists` is false where there is none yet."""
+    """Images, captions and tags of a folder; `exists` is false if there is none yet."""
     return await json_answer(_listing, read_query(request, SOURCE))
 
 
@@ -115,14 +115,14 @@ async def get_picture(request: web.Request) -> web.StreamResponse:
 
 @json_errors
 async def get_prompt(request: web.Request) -> web.StreamResponse:
-    """The positive prompt that a generated picture carries; empty where it carries none."""
+    """The positive prompt in a generated picture; empty if there is none."""
     query = read_query(request, PROMPT)
     return await json_answer(lambda: {"prompt": prompt_of_picture(_generated(query), query["node"])})
 
 
 @json_errors
 async def post_captions(request: web.Request) -> web.StreamResponse:
-    """Writes captions."""
+    """Write captions."""
     return await json_answer(_edit, await read_body(request, CAPTIONS, MAX_EDIT_BYTES), _captions)
 
 
@@ -132,7 +132,7 @@ def _captions(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[
 
 @json_errors
 async def post_tag(request: web.Request) -> web.StreamResponse:
-    """Renames or removes a tag everywhere."""
+    """Rename or remove a tag everywhere."""
     return await json_answer(_edit, await read_body(request, TAG), _tag)
 
 
@@ -143,7 +143,7 @@ def _tag(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict[
 
 @json_errors
 async def post_exclude(request: web.Request) -> web.StreamResponse:
-    """Leaves an image out of training, or puts it back."""
+    """Exclude an image from training, or restore it."""
     return await json_answer(_edit, await read_body(request, EXCLUDE), _exclude)
 
 
@@ -154,7 +154,7 @@ def _exclude(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[d
 
 @json_errors
 async def post_mark(request: web.Request) -> web.StreamResponse:
-    """Marks images as regularization or validation images, or as neither."""
+    """Mark images as regularization or validation images, or as neither."""
     return await json_answer(_edit, await read_body(request, MARK_FIELDS, MAX_EDIT_BYTES), _mark)
 
 
@@ -164,7 +164,7 @@ def _mark(folder: Path, rules: CaptionRules, body: dict[str, Any]) -> tuple[dict
 
 @json_errors
 async def post_remove(request: web.Request) -> web.StreamResponse:
-    """Takes added images back, or brings them back."""
+    """Remove added images, or bring them back."""
     return await json_answer(_edit, await read_body(request, REMOVE, MAX_EDIT_BYTES), _remove)
 
 
@@ -177,7 +177,7 @@ Edit = Callable[[Path, CaptionRules, dict[str, Any]], tuple[dict[str, Any], Sequ
 
 
 def _edit(body: dict[str, Any], edit: Edit) -> dict[str, Any]:
-    """The answer of an edit, which gives it with the names of the images it has changed."""
+    """The answer to an edit: its result, and the changed images if requested."""
     folder, rules = _folder(body), _rules(body)
     try:
         answer, names = edit(folder, rules, body)
@@ -192,12 +192,12 @@ def _images(folder: Path, names: Sequence[str], rules: CaptionRules) -> list[dic
 
 
 def _view(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in ENTRY_FIELDS}  # asdict copies, ten times slower
+    return {name: getattr(entry, name) for name in ENTRY_FIELDS}  # asdict copies, which is ten times slower
 
 
 @json_errors
 async def post_keep(request: web.Request) -> web.StreamResponse:
-    """Copies generated images into a dataset."""
+    """Copy generated images into a dataset."""
     body = await read_body(request, KEEP)
     return await json_answer(_keep, body)
 
@@ -208,7 +208,7 @@ def _keep(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder(source: dict[str, Any]) -> Path:
-    """The folder a request names, which must be there."""
+    """The folder that a request names, which must exist."""
     folder = input_folder(source["folder"], is_exact=True)
     if not folder.is_dir():
         raise LookupError("there is no such folder below ComfyUI's input folder")
@@ -216,14 +216,14 @@ def _folder(source: dict[str, Any]) -> Path:
 
 
 def _rules(source: dict[str, Any]) -> CaptionRules:
-    """Where Load Dataset finds the captions of the folder."""
+    """Load Dataset's rules for the captions of the folder."""
     folder, metadata = source["folder"], source["metadata"].strip()
     file = input_folder(f"{folder}/{metadata}", is_exact=True) if metadata else None
     return CaptionRules(source["caption_extension"], file)
 
 
 def _generated(image: dict[str, str]) -> Path:
-    """File of an image as ComfyUI's nodes name it."""
+    """File of an image, in the form that ComfyUI's nodes use."""
     source, subfolder, filename = image["type"], image["subfolder"], image["filename"]
     root = Path(folder_paths.get_directory_by_type(source) or "")
     name = f"{subfolder}/{filename}" if subfolder else filename
