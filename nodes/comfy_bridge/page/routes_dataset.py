@@ -12,8 +12,8 @@ POST /bakery/dataset/remove   {folder, names, is_removed}           takes back w
 POST /bakery/dataset/keep     {folder, images: [{filename, subfolder, type}], caption}   answers {names}
 ```
 All except the last two GETs take Load Dataset's `caption_extension` and `metadata`. `captions` takes `versions`
-({name: version of the listing}) and `mark` takes `based_on` ({name: mark}): if these are outdated, nothing is written, and
-the answer is status 409 with the current images. `with_images: true` adds the changed images to the answer.
+({name: version of the listing}) and `mark` takes `based_on` ({name: mark}): if these are outdated, nothing is written,
+and the answer is status 409 with the current images. `with_images: true` adds the changed images to the answer.
 """
 
 from collections.abc import Callable, Sequence
