@@ -33,6 +33,13 @@ def sheet_of(tmp_path, steps, width):
     return preview_sheet(store)
 
 
+def test_previews_drawn_before_there_were_strengths_are_found_again(comfy, tmp_path):
+    from pack.nodes.comfy_bridge.preview_store import PreviewStore
+
+    asked = PreviewSettings(prompts=("fox", "cat"), width=64, height=64, cfg=7.0, sampler="euler")
+    assert PreviewStore(RunFolder(tmp_path, "run"), asked).key == "00f6fb4336a3"
+
+
 def test_sheet_of_few_previews_shows_all_as_they_are(comfy, tmp_path):
     sheet = sheet_of(tmp_path, [0, 10, 50], 24)
     assert sheet.shape == (1, 32, 72, 3)
