@@ -44,6 +44,10 @@ def test_magnitudes_of_rows_as_lycoris_writes_them(kind):
     wanted = changed * (rows / lengths) - module.weight
     torch.testing.assert_close(adapter.delta_weight(), wanted, rtol=1e-4, atol=1e-6)
     assert adapter.file_tensors()["dora_scale"].shape == rows.shape
+    x = torch.randn(INPUTS[kind])
+    output = adapter(x, module)
+    module.weight += wanted
+    torch.testing.assert_close(output, module(x), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -39,6 +39,15 @@ def test_presets(settings, count):
     assert len(paths(**settings)) == count
 
 
+def test_norms_of_text_encoders_are_left_as_they_are():
+    """No file format has keys for them."""
+    parts = tiny_parts()
+    parts["text_encoder"].text_model.encoder.layers[0].layer_norm1 = nn.LayerNorm(64)
+    settings = NetworkSettings(rank=4, parts=("text_encoder",), train_norms=True)
+    made = Network.create(parts, "sd15", settings, seed=0)
+    assert len(made.attachments) == 12
+
+
 def test_patterns_choose_by_path_or_key():
     assert all("attn2.to_k" in path for path in paths(include=("*attn2.to_k",)))
     assert paths(include=("lora_unet_mid_block*",)) == [path for path in paths() if path.startswith("middle_block")]
