@@ -113,6 +113,24 @@ def test_a_picked_step_keeps_its_header_through_the_tools(comfy, folder):
     shutil.rmtree(comfy.base / "output" / "share")
 
 
+def test_compare_draws_with_the_trigger_of_the_run(comfy, folder):
+    prompt = graph()
+    prompt["captions"] = node("BakeryCaptions", dataset=["dataset", 0], trigger="mia")
+    prompt["train"]["inputs"]["dataset"] = ["captions", 0]
+    inputs = {"model": ["checkpoint", 0], "clip": ["checkpoint", 1], "vae": ["checkpoint", 2], "run": ["train", 3]}
+    size = {"width": 64, "height": 64, "sampling_steps": 1, "num_steps": 1, "include_base": False}
+    prompt["compare"] = node("BakeryCompare", **inputs, **size, prompts="[trigger], sky", negative="no [trigger]")
+    ended = comfy.run_graph(prompt)
+    assert ended.status == "success", ended.error
+    kept = [path.read_text() for path in (comfy.base / "user").rglob("comparisons/*/*.json")]
+    assert any("mia, sky" in text for text in kept) and not any("[trigger]" in text for text in kept)
+    del prompt["captions"]
+    prompt["train"]["inputs"] |= {"dataset": ["dataset", 0], "name": f"{NAME}_plain"}
+    error = comfy.run_graph(prompt).error
+    shutil.rmtree(comfy.base / "output" / "loras" / f"{NAME}_plain")
+    assert "trigger word" in error and "none is set" in error
+
+
 def test_nothing_to_share_is_refused(comfy, folder):
     error = comfy.run_graph({"share": node("BakeryShareLoRA", name="none")}).error
     assert "connect the run of Train LoRA to run" in error

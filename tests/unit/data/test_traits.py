@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from pack.tests.unit.data.test_report import about, found, with_texts
 from pack.training.data.dataset import Dataset
+from pack.training.data.report import traits_of
 from pack.training.data.traits import is_trait
 
 BINDING = "instead of the trigger"
@@ -20,6 +21,11 @@ def captions(with_trait: int, of: int) -> list[str]:
 def test_traits_in_four_fifths_of_the_captions_are_named():
     (line,) = about(found(with_texts(captions(4, 5))), BINDING)
     assert "prune" in line and "red hair" in line and "scar on cheek" in line and "place" not in line
+
+
+def test_the_page_gets_the_traits_that_the_warning_names():
+    assert traits_of(with_texts(captions(4, 5)), "sd15") == ["red hair", "scar on cheek"]
+    assert traits_of(with_texts(captions(3, 5)), "sd15") == []
 
 
 @pytest.mark.parametrize(("with_trait", "of"), [(3, 5), (4, 4), (0, 8)])
