@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...training.data.buckets import BucketSettings
-from ...training.data.captions import CaptionSettings
+from ...training.data.captions import CaptionSettings, separator_settings
 from ...training.data.dataset import Dataset, bracket_notes, with_buckets, with_captions, with_tag_edits
 from ...training.data.edit_rules import parse_folds, parse_list, parse_pairs, parse_resolutions
 from ...training.data.tags import TagEdits
@@ -47,7 +47,8 @@ class BakeryCaptions(io.ComfyNode):
             order_by_frequency=values.pop("order_by_frequency", False),
         )
         replacements = parse_pairs("replacements", values.pop("replacements", ""))
-        settings = CaptionSettings(**values, replacements=replacements)
+        separator = separator_settings(values.pop("separator", CAPTIONS.separator))
+        settings = CaptionSettings(**values, **separator, replacements=replacements)
         edited = with_tag_edits(dataset, edits, settings.keep_tags_separator, settings.separator)
         captioned = with_captions(edited, settings)
         return io.NodeOutput(captioned, ui={"text": [summary(captioned), *bracket_notes(captioned)]})

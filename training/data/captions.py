@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -30,7 +31,7 @@ class CaptionSettings:
     suffix: str = ""
     """Text behind each caption, with a space between."""
     separator: str = ","
-    """What separates tags in the captions; joined captions always have ", "."""
+    """What separates tags in the captions."""
     shuffle_tags: bool = False
     """Tags in random order each time, except the kept ones."""
     keep_tags: int = 0
@@ -59,6 +60,8 @@ class CaptionSettings:
     """(text, other text), replaced in the finished caption."""
     caption_weights: bool = False
     """Round brackets are weights, as in prompts: `(tag)`, `(tag:1.3)`. Off: they are text, as taggers write them."""
+    keep_separator: bool = False
+    """Tags are joined with their own separator and a space, as in sd-scripts since June 2026. Off: with ", "."""
 
     def __post_init__(self) -> None:
         for name in ("tag_dropout", "caption_dropout"):
@@ -76,6 +79,16 @@ class CaptionSettings:
     def changes_tags(self) -> bool:
         """Whether captions are split and joined again for each sample."""
         return self.shuffle_tags or self.tag_dropout > 0 or self.tag_warmup_steps > 0
+
+    @property
+    def joiner(self) -> str:
+        """What stands between tags that are joined."""
+        return f"{self.separator.rstrip()} " if self.keep_separator else JOINER
+
+
+def separator_settings(separator: str) -> dict[str, Any]:
+    """`separator` and `keep_separator` of a new setup; commas are the default, by which runs are found again."""
+    return {"separator": separator, "keep_separator": separator.strip() != JOINER.strip()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +151,7 @@ def expand_wildcards(text: str, draws: torch.Generator) -> str:
 def finish_caption(text: str, settings: CaptionSettings) -> str:
     """Final changes, the same at every moment: secondary separator, trigger word, replacements, brackets."""
     if settings.secondary_separator:
-        text = JOINER.join(part.strip() for part in text.split(settings.secondary_separator))
+        text = settings.joiner.join(part.strip() for part in text.split(settings.secondary_separator))
     text = put_trigger_first(text, settings)
     for old, new in settings.replacements:
         text = text.replace(old, new)
@@ -153,10 +166,10 @@ def put_trigger_first(text: str, settings: CaptionSettings) -> str:
     tags = split_tags(text, settings.separator)
     if normal(trigger) in map(normal, tags):
         rest = [tag for tag in tags if normal(tag) != normal(trigger)]
-        return text if normal(tags[0]) == normal(trigger) else JOINER.join([trigger, *rest])
+        return text if normal(tags[0]) == normal(trigger) else settings.joiner.join([trigger, *rest])
     if re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", text, re.IGNORECASE):
         return text
-    return JOINER.join(part for part in (trigger, text) if part)
+    return settings.joiner.join(part for part in (trigger, text) if part)
 
 
 def _arrange_tags(text: str, settings: CaptionSettings, moment: CaptionMoment) -> str:
@@ -172,7 +185,7 @@ def _arrange_tags(text: str, settings: CaptionSettings, moment: CaptionMoment) -
     if settings.tag_dropout:
         draws = torch.rand(len(loose), generator=moment.generator("tag dropout"))
         loose = [tag for tag, draw in zip(loose, draws, strict=True) if float(draw) >= settings.tag_dropout]
-    return JOINER.join([*head, *loose, *tail])
+    return settings.joiner.join([*head, *loose, *tail])
 
 
 def divide_tags(text: str, settings: CaptionSettings) -> tuple[list[str], list[str], list[str]]:

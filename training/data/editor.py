@@ -8,6 +8,7 @@ Edits run one at a time. An edit that names the version it is based on is refuse
 """
 
 import functools
+import glob
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from ..files.atomic import copy_atomic, write_text_atomic
 from ..files.changed import Changed
+from .beside import masks_beside, renamed_mask
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .entries import EXCLUDED, REMOVED, Entry, list_entries, place_of, tag_counts, with_same_stem
 from .images import image_extensions
@@ -140,14 +142,22 @@ def set_removed(folder: Path, names: Sequence[str], is_removed: bool, rules: Cap
 
 
 def _move(folder: Path, path: Path, target: Path, rules: CaptionRules) -> str:
-    """Moves an image with its captions; returns its new name below the folder."""
+    """Moves an image with its captions and masks; returns its new name below the folder."""
     target.parent.mkdir(exist_ok=True)
     is_shared = len(with_same_stem(path)) > 1
+    for picture, mask in masks_beside(_pictures_beside(path)).items():
+        if picture == path and not is_shared:
+            mask.replace(renamed_mask(mask, target))
     for suffix in rules.suffixes:
         if path.with_suffix(suffix).is_file():
             _move_caption(path.with_suffix(suffix), target.with_suffix(suffix), is_shared, rules)
     path.replace(target)
     return target.relative_to(folder).as_posix()
+
+
+def _pictures_beside(path: Path) -> list[Path]:
+    extensions = image_extensions()
+    return sorted(one for one in path.parent.glob(f"{glob.escape(path.stem)}*") if one.suffix.lower() in extensions)
 
 
 def _move_caption(caption: Path, goal: Path, is_shared: bool, rules: CaptionRules) -> None:

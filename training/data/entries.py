@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .beside import masks_beside
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .folder import natural_key
 from .images import image_extensions
@@ -99,7 +100,8 @@ def place_of(path: Path, folder: Path) -> str:
 
 
 def _entries(folder: Path, reader: CaptionReader, marks: Mapping[str, Mark]) -> list[Entry]:
-    paths = sorted(_image_paths(folder), key=lambda path: natural_key(place_of(path, folder)))
+    files = list(_image_paths(folder))
+    paths = sorted({*files} - {*masks_beside(files).values()}, key=lambda path: natural_key(place_of(path, folder)))
     return [entry for path in paths if (entry := _entry(path, folder, reader, marks))]
 
 

@@ -6,12 +6,13 @@ epoch. Folders without a number, nested folders and images next to the folders a
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from re import compile as regex
 
+from .beside import masks_beside
 from .dataset import Dataset, Subset
 from .images import ImageFacts, ImageItem, image_extensions, inspect_file
 from .leftovers import counted, folder_notes, names, unmatched_notes
@@ -59,17 +60,20 @@ def scan_folder(
 ) -> Dataset:
     """Images in and below a folder with their captions, one subset for each `N_name` folder.
 
-    `repeats` multiplies the number in a folder's name. A caption comes from `metadata`, else from the text file beside
-    the image (an empty file counts), else it is `class_tokens`, else the name of its folder without the number.
-    `mask_folder` contains masks with the images' names. The dataset's notes list everything else in the folder. Marks
-    in `marks.json` make images regularization images, or hold them out for validation.
+    `repeats` multiplies the number in a folder's name. An image's caption is that of `metadata`, else that of the text
+    file beside it (blank if that is), else `class_tokens`, else the name of its folder without the number.
+    `mask_folder` holds masks under the images' names; masks beside the images count where it has none. Whatever else
+    is in the folder is named in the dataset's notes. Marks in `marks.json` make images regularization images, or hold
+    them out for validation.
 
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
-    found = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
+    files = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
+    beside = masks_beside(files)
+    found = [path for path in files if path not in set(beside.values())]
     paths = [path for path in found if _concept(path, folder).repeats > 0]
     facts, broken = _inspect_all(paths)
     if not facts:
@@ -79,24 +83,12 @@ def scan_folder(
     if class_tokens:
         captions |= dict.fromkeys(unnamed, (class_tokens,))
         unnamed = []
-    masks, broken_masks = _masks(mask_folder)
+    masks, broken_masks = _masks(mask_folder, folder, beside)
     marks = read_marks(folder)
     grouped: dict[tuple[_Concept, Mark | None], list[ImageItem]] = {}
     for path, fact in facts.items():
-        mask = masks.get(metadata_key(path, folder))
-        name = path.relative_to(folder).as_posix()
-        grouped.setdefault((_concept(path, folder), marks.get(name)), []).append(
-            ImageItem(
-                name=name,
-                source=path,
-                captions=captions[path],
-                width=fact.width,
-                height=fact.height,
-                content_hash=fact.content_hash,
-                mask=mask[0] if mask else None,
-                mask_hash=mask[1] if mask else "",
-            )
-        )
+        item = _item(path, folder, fact, captions[path], masks)
+        grouped.setdefault((_concept(path, folder), marks.get(item.name)), []).append(item)
     notes = [_unnamed_note(folder, unnamed, len(captions))] * bool(unnamed)
     notes += [f"skipped because they cannot be read: {names(broken + broken_masks)}"] * bool(broken + broken_masks)
     notes += _zero_note(folder, found, paths)
@@ -104,7 +96,8 @@ def scan_folder(
     notes += [] if metadata is None else unmatched_notes(f"entries in {metadata.name}", known, keys)
     notes += [] if mask_folder is None else unmatched_notes("masks", masks, keys)
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
-    apart = [path for path in (metadata, mask_folder) if path is not None]
+    notes += _beside_note(folder, beside, [mask for mask, _ in masks.values()])
+    apart = [*beside.values(), *(path for path in (metadata, mask_folder) if path is not None)]
     notes += folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart)
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
@@ -138,13 +131,33 @@ def _plain(error: OSError, path: Path) -> str:
     return str(error).replace(repr(str(path)), "the file").replace(str(path), "the file")
 
 
-def _masks(folder: Path | None) -> tuple[dict[str, tuple[Path, str]], list[str]]:
-    if folder is None:
-        return {}, []
-    if not folder.is_dir():
-        raise ValueError(f"there is no mask folder {folder.name!r}; create it, or leave mask_folder empty")
-    facts, broken = _inspect_all(list_images(folder))
-    return {metadata_key(path, folder): (path, fact.content_hash) for path, fact in facts.items()}, broken
+def _item(
+    path: Path, folder: Path, fact: ImageFacts, captions: tuple[str, ...], masks: Mapping[str, tuple[Path, str]]
+) -> ImageItem:
+    mask, mask_hash = masks.get(metadata_key(path, folder), (None, ""))
+    return ImageItem(
+        name=path.relative_to(folder).as_posix(),
+        source=path,
+        captions=captions,
+        width=fact.width,
+        height=fact.height,
+        content_hash=fact.content_hash,
+        mask=mask,
+        mask_hash=mask_hash,
+    )
+
+
+def _masks(
+    mask_folder: Path | None, folder: Path, beside: Mapping[Path, Path]
+) -> tuple[dict[str, tuple[Path, str]], list[str]]:
+    """File and hash of each image's mask by the image's key, and names of those that cannot be read."""
+    near = {metadata_key(image, folder): (mask, inspect_file(mask).content_hash) for image, mask in beside.items()}
+    if mask_folder is None:
+        return near, []
+    if not mask_folder.is_dir():
+        raise ValueError(f"there is no mask folder {mask_folder.name!r}; create it, or leave mask_folder empty")
+    facts, broken = _inspect_all(list_images(mask_folder))
+    return near | {metadata_key(path, mask_folder): (path, fact.content_hash) for path, fact in facts.items()}, broken
 
 
 def _captions(
@@ -171,6 +184,16 @@ def _captions(
 def _zero_note(folder: Path, found: Sequence[Path], used: Sequence[Path]) -> list[str]:
     left = [path.relative_to(folder).as_posix() for path in found if path not in set(used)]
     return [f"pictures left out because their folder's name says 0 repeats: {counted(left)}"] * bool(left)
+
+
+def _beside_note(folder: Path, beside: Mapping[Path, Path], used: Collection[Path]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for mask in beside.values():
+        text = "used as masks of the pictures beside them"
+        if mask not in used:
+            text = "masks beside pictures, not used because mask_folder has others"
+        groups.setdefault(text, []).append(mask.relative_to(folder).as_posix())
+    return [f"{text}: {counted(files)}" for text, files in groups.items()]
 
 
 def _concept(path: Path, folder: Path) -> _Concept:

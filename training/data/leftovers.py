@@ -1,18 +1,15 @@
 """Reports what is in a dataset's folder but not trained as it may seem, so that nothing is skipped silently."""
 
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from re import compile as regex
 
+from .beside import mask_like
 from .images import PICTURE_FORMATS, image_extensions
 from .marks import MARKS_FILE
 
 MAX_NAMES_SHOWN = 10
 _OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini", MARKS_FILE})
-_MASK = regex(r"(.+?)[-_. ]?mask(?:label)?s?", re.IGNORECASE)
-"""Names that tools give to masks beside their pictures: OneTrainer's is `NAME-masklabel.png`."""
 
 
 def folder_notes(
@@ -25,7 +22,7 @@ def folder_notes(
     """A line for each kind of file in the folder that is unused or looks meant for something else.
 
     `pictures` are those found in it, `captions` the text files that are read, `suffixes` the endings of such files in
-    lower case, `apart` files and folders that other notes cover: the metadata file, the masks' folder.
+    lower case, `apart` files and folders that other lines speak of: the metadata file, the masks.
     """
     links, files = _links_and_files(folder, apart)
     left = [path for path in files if path not in {*pictures, *captions}]
@@ -38,8 +35,8 @@ def folder_notes(
         "pictures of formats that are not read; save them as PNG, JPEG or WebP": unread,
         "caption files of no picture": [path for path in texts if path.with_suffix("") not in stems],
         "caption files beside another one that is read instead": [p for p in texts if p.with_suffix("") in stems],
-        "look like masks of pictures beside them and are trained as pictures; move them to a folder of their own, "
-        "named like the pictures, and give it as mask_folder": _mask_like(pictures, stems),
+        "are named like masks of pictures beside them but have other proportions or color, and are trained as "
+        "pictures; rename them, or give the masks a folder of their own as mask_folder": _trained_masks(pictures),
         "other files, not used": others,
     }
     return [_line(text, folder, paths) for text, paths in found.items() if paths]
@@ -85,6 +82,5 @@ def _visible(files: Sequence[str]) -> Iterator[str]:
     return (name for name in files if not name.startswith(".") and name.lower() not in _OF_THE_SYSTEM)
 
 
-def _mask_like(pictures: Collection[Path], stems: Collection[Path]) -> list[Path]:
-    found = ((path, _MASK.fullmatch(path.stem)) for path in pictures)
-    return [path for path, match in found if match and path.with_name(match[1]) in stems]
+def _trained_masks(pictures: Collection[Path]) -> list[Path]:
+    return list(dict.fromkeys(path for _, path in mask_like(pictures)))

@@ -49,7 +49,7 @@ def place_dataset(
         raise ValueError("the dataset must have training images, got regularization images only")
     entries = place_images(dataset, family)
     source = LatentSource(encode_images, encoder_id, cache_dir)
-    return PreparedDataset(entries, source, (*dataset.notes, *_cost_notes(dataset)))
+    return PreparedDataset(entries, source)
 
 
 def place_images(dataset: Dataset, family: ModelFamily) -> list[Entry]:
@@ -79,14 +79,6 @@ def _with_grids(dataset: Dataset, family: ModelFamily) -> Iterator[tuple[Subset,
         items.setdefault(subset.buckets, []).extend(subset.items)
     grids = {settings: bucket_grid(settings, members, family) for settings, members in items.items()}
     return ((subset, grids[subset.buckets]) for subset in dataset.subsets)
-
-
-def _cost_notes(dataset: Dataset) -> list[str]:
-    if not any(subset.buckets.random_crop for subset in dataset.subsets):
-        return []
-    return [
-        "random_crop: each image is read and encoded again in every step, so steps take longer and the VAE stays loaded"
-    ]
 
 
 def _ignore(done: int, total: int) -> None:

@@ -53,7 +53,7 @@ class Entry:
 class PreparedDataset:
     """The data that the trainer reads."""
 
-    def __init__(self, entries: Sequence[Entry], source: LatentSource, notes: Sequence[str] = ()) -> None:
+    def __init__(self, entries: Sequence[Entry], source: LatentSource) -> None:
         """The position of an entry names its random draws; `source` provides the latents."""
         self._entries = tuple(entries)
         self._source = source
@@ -62,8 +62,6 @@ class PreparedDataset:
         names = {entry.image_id: entry.item.name for entry in reversed(self._entries)}
         self.image_names: tuple[str, ...] = tuple(names[image_id] for image_id in sorted(names))
         """Name of each distinct image, by its index in `Batch.image_ids`."""
-        self.notes: tuple[str, ...] = tuple(notes)
-        """Notes for the user before training; each shown once."""
 
     def encode(self, on_progress: Progress) -> None:
         """Encode everything that is cached; otherwise `load` encodes sample by sample.

@@ -21,7 +21,6 @@ from .findings import (
 )
 from .prepare import place_images
 from .prepared import Entry
-from .tags import count_tags
 from .traits import binding_traits
 
 FURTHER_LINES = "captions of several lines, of which the first alone is trained without use_wildcards"
@@ -39,15 +38,6 @@ def describe(dataset: Dataset, family: ModelFamily) -> str:
         _section("Warnings", warnings(dataset, entries) or ["none"]),
     ]
     return "\n\n".join(sections)
-
-
-def tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Number of captions with each tag, by subset name; stored as `ss_tag_frequency` in a LoRA's file."""
-    frequency: dict[str, Counter[str]] = {}
-    for subset in dataset.subsets:
-        counts = count_tags((item.captions[0] for item in subset.items), subset.captions.separator)
-        frequency[subset.name] = frequency.get(subset.name, Counter()) | counts
-    return {name: dict(counts.most_common()) for name, counts in frequency.items()}
 
 
 def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
@@ -72,8 +62,8 @@ def further_lines_note(dataset: Dataset) -> list[str]:
 
 
 def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
-    """What is not trained of the images and captions, a line each; empty if everything is."""
-    return _left_out(dataset, place_images(dataset, family))
+    """What of the images and captions is not trained, and what costs time in every step, a line each."""
+    return [*_left_out(dataset, place_images(dataset, family)), *_cost_notes(dataset)]
 
 
 def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
@@ -85,6 +75,12 @@ def traits_of(dataset: Dataset, family: ModelFamily) -> list[str]:
     """All traits that the warnings name, each once."""
     found = binding_traits(unique_images(place_images(dataset, family)))
     return list(dict.fromkeys(tag for _, traits, _ in found for tag in traits))
+
+
+def _cost_notes(dataset: Dataset) -> list[str]:
+    if not any(subset.buckets.random_crop for subset in dataset.subsets):
+        return []
+    return ["random_crop: each image is read and encoded in every step, so steps take longer and the VAE stays loaded"]
 
 
 def _binding(traits: Sequence[str], subset: str, count: int) -> str:

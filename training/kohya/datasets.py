@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from ..data.buckets import BucketSettings
-from ..data.captions import CaptionSettings
+from ..data.captions import CaptionSettings, separator_settings
 from .dataset_tables import (
     BUCKET_OPTIONS,
     CAPTION_OPTIONS,
@@ -169,7 +169,7 @@ def _subset(values: Mapping[str, Any], notes: _Notes) -> KohyaSubset:
         caption_extension=options.text("caption_extension") or CAPTION_EXTENSION,
         metadata=options.text("metadata_file") or "",
         mask_folder=options.text("conditioning_data_dir") or "",
-        captions=CaptionSettings(**_take(options, (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS))),
+        captions=_captions(options),
         buckets=_buckets(options, values.get("resolution"), notes),
     )
     if subset.captions.caption_weights:
@@ -183,6 +183,11 @@ def _subset(values: Mapping[str, Any], notes: _Notes) -> KohyaSubset:
         else:
             notes.lost.append(f"{shown}: {WITHOUT_EQUIVALENT.get(name, 'no equivalent')}")
     return subset
+
+
+def _captions(options: Options) -> CaptionSettings:
+    taken = _take(options, (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS))
+    return CaptionSettings(**taken | separator_settings(taken.get("separator", CaptionSettings().separator)))
 
 
 def _buckets(options: Options, resolution: Any, notes: _Notes) -> BucketSettings:

@@ -90,13 +90,13 @@ def _changed(settings: Any, default: Any, table: Any) -> dict[str, Any]:
 
 
 def _mask_folder(items: list[ImageItem], name_folder: NameFolder) -> Mapping[str, str]:
-    masks = {item.mask.parent for item in items if isinstance(item.mask, Path)}
+    masks = {item.mask.parent for item in items if isinstance(item.mask, Path) and not _is_beside(item)}
     return {"conditioning_data_dir": name_folder(masks.pop())} if len(masks) == 1 else {}
 
 
 def _settings_lost(subset: Subset) -> list[str]:
-    """Settings of the captions and the subset that sd-scripts lacks."""
-    known = {field for _, field, _ in (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS)}
+    """Settings of the captions and the subset that sd-scripts does not have."""
+    known = {"keep_separator", *(field for _, field, _ in (*CAPTION_OPTIONS, *COMMAND_CAPTION_OPTIONS))}
     default = CaptionSettings()
     found = [
         f"{subset.name}: {field.name} of Captions: no equivalent"
@@ -107,7 +107,16 @@ def _settings_lost(subset: Subset) -> list[str]:
         found.append(f"{subset.name}: loss_weight {subset.loss_weight:g}: no equivalent")
     if any(item.mask is not None and not isinstance(item.mask, Path) for item in subset.items):
         found.append(f"{subset.name}: masks of the graph are in no folder")
+    if any(map(_is_beside, subset.items)):
+        found.append(
+            f"{subset.name}: masks beside their pictures would be trained as pictures; Save Dataset writes them apart"
+        )
     return found
+
+
+def _is_beside(item: ImageItem) -> bool:
+    """Whether the mask lies in the picture's own folder."""
+    return isinstance(item.mask, Path) and isinstance(item.source, Path) and item.mask.parent == item.source.parent
 
 
 def _files_lost(folder: Path, items: list[ImageItem]) -> list[str]:

@@ -11,6 +11,7 @@ from pack.training.data.captions import (
     CaptionSettings,
     possible_captions,
     process_caption,
+    separator_settings,
     why_captions_vary,
 )
 
@@ -34,9 +35,10 @@ def reference(captions, settings, shown=None):
     results = [""] if settings.caption_dropout else []
     for text in texts:
         for tags in _arrangements(text, settings, shown):
-            joined = tags if isinstance(tags, str) else ", ".join(tags)
+            between = f"{settings.separator} " if settings.keep_separator else ", "
+            joined = tags if isinstance(tags, str) else between.join(tags)
             if settings.secondary_separator:
-                joined = joined.replace(settings.secondary_separator, ", ")
+                joined = joined.replace(settings.secondary_separator, between)
             for old, new in settings.replacements:
                 joined = joined.replace(old, new)
             results.append(joined)
@@ -84,6 +86,8 @@ def _arrangements(text, settings, shown):
         (["one;;;two, three, four"], {"secondary_separator": ";;;", "shuffle_tags": True, "tag_dropout": 0.5}),
         (["a {red|green} cat, {x|y}", "second"], {"use_wildcards": True, "shuffle_tags": True}),
         (["a; b; c"], {"separator": ";", "shuffle_tags": True}),
+        (["a; b; c"], {"separator": ";", "shuffle_tags": True, "keep_separator": True}),
+        (["a| b| c"], {"separator": "|", "tag_dropout": 0.5, "keep_separator": True}),
         ([CAPTION], {"replacements": (("one", "1"), ("two, three", "23"))}),
     ],
 )
@@ -259,3 +263,18 @@ def test_captions_with_brackets_are_counted_with_how_they_are_read():
     assert "(d:1.2)" in describe_brackets(captions, False)
     assert "as weights" in describe_brackets(captions, True)
     assert describe_brackets(["c", r"f \(g\)"], False) == ""
+
+
+@pytest.mark.parametrize(("separator", "joiner"), [(",", ", "), (", ", ", "), (";", "; "), ("|", "| "), ("; ", "; ")])
+def test_a_new_setup_joins_with_its_own_separator(separator, joiner):
+    """Commas stay the default, by which the runs on disk are found."""
+    settings = CaptionSettings(**separator_settings(separator))
+    assert settings.joiner == joiner
+    assert settings.keep_separator == (joiner != ", ")
+
+
+def test_the_trigger_stands_before_the_separator_of_the_captions():
+    settings = CaptionSettings(**separator_settings(";"), trigger="mia")
+    moment = CaptionMoment(seed=0, epoch=0, image=0)
+    assert process_caption(["red hair; sky"], settings, moment) == "mia; red hair; sky"
+    assert process_caption(["sky; mia; red hair"], settings, moment) == "mia; sky; red hair"

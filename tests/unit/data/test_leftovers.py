@@ -2,11 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 from pack.tests.support.pictures import picture, save
-from pack.training.data.dataset import Dataset
+from pack.training.data.buckets import BucketSettings
+from pack.training.data.dataset import Dataset, with_buckets
+from pack.training.data.editor import set_excluded
+from pack.training.data.entries import list_entries
 from pack.training.data.export import write_dataset
 from pack.training.data.folder import scan_folder
+from pack.training.data.prepare import prepare
 
 
 @pytest.fixture
@@ -58,12 +64,62 @@ def test_linked_folders_are_named_and_not_entered(folder, tmp_path):
     assert any("linked folders" in note and "1 (link)" in note for note in dataset.notes)
 
 
-@pytest.mark.parametrize("name", ["a-masklabel.png", "a_mask.png", "a.mask.png", "a-MASK.png"])
-def test_masks_beside_pictures_are_named(folder, name):
-    save(folder / name, picture(6), "caption")
-    (note,) = scan_folder(folder).notes
-    assert "look like masks" in note
-    assert f": 1 ({name})" in note
+MASK_NAMES = ["a-masklabel.png", "a_mask.png", "a.mask.png", "a-MASK.jpg"]
+
+
+@pytest.mark.parametrize("name", MASK_NAMES)
+def test_masks_beside_pictures_are_used_as_masks(folder, name):
+    save(folder / name, picture(6)[..., 0])
+    dataset = scan_folder(folder)
+    items = {item.name: item for subset in dataset.subsets for item in subset.items}
+    assert set(items) == {"a.png", "b.png"}
+    assert items["a.png"].mask == folder / name and items["a.png"].mask_hash
+    assert items["b.png"].mask is None
+    (note,) = dataset.notes
+    assert "used as masks" in note and f": 1 ({name})" in note
+    assert [entry.name for entry in list_entries(folder)] == ["a.png", "b.png"], "the gallery shows pictures alone"
+
+
+@pytest.mark.parametrize("other", [picture(6), picture(6, 64, 32)[..., 0]], ids=["color", "proportions"])
+@pytest.mark.parametrize("name", MASK_NAMES)
+def test_pictures_named_like_masks_are_named(folder, name, other):
+    save(folder / name, other, "caption")
+    dataset = scan_folder(folder)
+    assert name in captions(dataset)
+    (note,) = dataset.notes
+    assert "trained as pictures" in note and f": 1 ({name})" in note
+
+
+def test_of_two_masks_the_folder_s_own_counts_and_the_other_is_named(folder, tmp_path):
+    save(folder / "a-masklabel.png", picture(6)[..., 0])
+    for name in "ab":
+        save(tmp_path / "masks" / f"{name}.png", picture(3)[..., 0])
+    dataset = scan_folder(folder, mask_folder=tmp_path / "masks")
+    assert {item.mask.parent for subset in dataset.subsets for item in subset.items} == {tmp_path / "masks"}
+    (note,) = dataset.notes
+    assert "not used" in note and "1 (a-masklabel.png)" in note
+
+
+def test_an_excluded_picture_takes_its_mask_along_and_brings_it_back(folder):
+    save(folder / "a-masklabel.png", picture(6)[..., 0])
+    name = set_excluded(folder, "a.png", is_excluded=True)
+    assert set(captions(scan_folder(folder))) == {"b.png"}
+    set_excluded(folder, name, is_excluded=False)
+    (masked,) = (item for subset in scan_folder(folder).subsets for item in subset.items if item.mask)
+    assert masked.name == "a.png"
+
+
+def test_a_mask_beside_a_picture_weighs_its_loss(folder):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = 255
+    save(folder / "a_mask.png", mask)
+    shown = with_buckets(scan_folder(folder), BucketSettings(resolution=64, bucket_step=64))
+    prepared = prepare(shown, lambda pixels: torch.zeros(len(pixels), 4, 8, 8), "sd15")
+    batch = prepared.load(prepared.epoch(2, 0, 0)[0], 0, 0, 0, 1)
+    whole = [bool((one == 1).all()) for one in batch.mask_B1HW]
+    assert sorted(whole) == [False, True]
+    (half,) = (one for one in batch.mask_B1HW if not (one == 1).all())
+    assert half[0, :, :4].eq(1).all() and half[0, :, 4:].eq(0).all()
 
 
 def test_a_picture_called_mask_is_one(folder):

@@ -11,7 +11,7 @@ from pack.training.data.findings import masked_out, unique_images
 from pack.training.data.folder import scan_folder
 from pack.training.data.gallery import draw_gallery
 from pack.training.data.prepare import place_images, prepare
-from pack.training.data.report import describe, tag_frequency, warnings
+from pack.training.data.report import dataset_notes, describe, warnings
 from PIL import Image
 
 
@@ -91,7 +91,6 @@ def test_tags_that_always_go_with_the_trigger():
 def test_tag_counts_equal_a_plain_count():
     texts = ["a, b, c", "b, c", "c", "c, c, d_e", "d e"]
     expected = Counter(tag for text in texts for tag in {t.strip().replace("_", " ") for t in text.split(",")})
-    assert tag_frequency(with_texts(texts)) == {"images": dict(expected)}
     report = describe(with_texts(texts), "sd15")
     assert all(f"{count:5}  {tag}" in report for tag, count in expected.items())
 
@@ -159,3 +158,9 @@ def test_what_the_bucket_cuts_off_and_further_lines_are_named():
     assert any(line.startswith("captions of several lines") and "1 (" in line for line in found(several))
     drawn = with_captions(several, CaptionSettings(use_wildcards=True))
     assert not about(found(drawn), "captions of several lines")
+
+
+def test_what_costs_time_in_every_step_is_told_before_training():
+    cropped = with_buckets(dataset([(512, 512)]), BucketSettings(resolution=256, random_crop=True))
+    assert any("random_crop" in note for note in dataset_notes(cropped, "sd15"))
+    assert not dataset_notes(dataset([(512, 512)]), "sd15")

@@ -229,6 +229,15 @@ def test_a_dataset_comes_back_from_its_config(folders):
     assert back.subsets[1].buckets == BucketSettings(resolution=(256, 384), min_bucket_size=128, max_bucket_size=768)
 
 
+@pytest.mark.parametrize("separator", [";", "|"])
+def test_captions_keep_their_own_separator(folders, separator):
+    config = {"datasets": [{"subsets": [{"image_dir": "mira", "caption_separator": separator}]}]}
+    captions = import_datasets(json.dumps(config)).subsets[0].captions
+    assert captions.joiner == f"{separator} "
+    (plain,) = import_datasets(json.dumps({"datasets": [{"subsets": [{"image_dir": "mira"}]}]})).subsets
+    assert plain.captions == CaptionSettings()
+
+
 def test_weights_in_captions_are_an_option_of_the_command_line_alone(folders):
     config = json.dumps({"datasets": [{"subsets": [{"image_dir": "mira"}]}]})
     plain, weighted = (import_datasets(config, command) for command in ("--seed=1", "--weighted_captions"))
