@@ -76,6 +76,8 @@ def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
     own = ["--disable-auto-launch", "--temp-directory", temporary]
     if "--database-url" not in options:
         own += ["--database-url", "sqlite:///:memory:"]
+    if knows(comfyui, "--disable-assets") and not {"--disable-assets", "--enable-assets"} & set(options):
+        own.append("--disable-assets")  # each process would look through all files
     if not is_first_process() and "--verbose" not in options:
         own += ["--verbose", "ERROR"]  # the first process prints it all
     if "--cpu" not in options and (card := own_card(options, os.environ)) is not None:
@@ -85,6 +87,14 @@ def start_arguments(comfyui: Path, options: list[str], temporary: str) -> None:
     # This folder's nodes/ would hide ComfyUI's nodes.py.
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(comfyui), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
+
+
+def knows(comfyui: Path, name: str) -> bool:
+    """Whether this ComfyUI has an option, which it would refuse otherwise."""
+    try:
+        return f'"{name}"' in (comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def own_card(options: Sequence[str], environment: Mapping[str, str]) -> str | None:

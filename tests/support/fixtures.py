@@ -14,6 +14,7 @@ import pytest
 from .idle import empty
 from .inprocess import HostModules, import_comfyui
 from .links import link_folder
+from .pages import page_arguments
 from .paths import POCKET_CHECKPOINT, ROOT, comfyui_folder
 from .server import ComfyServer, end_on_sigterm, make_base_folder
 
@@ -52,7 +53,7 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
     base = tmp_path_factory.mktemp("server")
     make_base_folder(base)
     link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
-    server = ComfyServer(comfyui_or_give_up(), base, extra_args=["--cache-classic"])
+    server = ComfyServer(comfyui_or_give_up(), base, extra_args=["--cache-classic", *page_arguments()])
     try:
         server.start()
         SHARED.append(server)

@@ -1,6 +1,7 @@
 """The host's LoRA loaders notice a file that was written again."""
 
 import asyncio
+import inspect
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,35 @@ async def _load_pack():
     from pack.nodes import comfy_entrypoint
 
     await (await comfy_entrypoint()).on_load()
+
+
+def test_each_patched_loader_is_one_of_the_host_and_is_patched(comfy, write):
+    from pack.nodes.comfy_bridge.host.fresh_loaders import LOADERS as PATCHED
+    from pack.nodes.comfy_bridge.host.fresh_loaders import FreshLora, file_of_loader, notices_changes
+
+    mappings = comfy.module("nodes").NODE_CLASS_MAPPINGS
+    for name in PATCHED:
+        assert name in mappings, "the host has renamed it"
+        assert isinstance(vars(mappings[name])["loaded_lora"], FreshLora)
+        assert mappings[name].IS_CHANGED is file_of_loader
+    assert all(map(notices_changes, LOADERS))
+
+
+def source(node):
+    try:
+        return inspect.getsource(node)
+    except (OSError, TypeError):
+        return ""
+
+
+def test_no_loader_of_the_host_keeps_a_lora_without_being_patched(comfy, write):
+    """Whatever takes a LoRA by name and keeps what it read; those that another version adds are found here."""
+    from pack.nodes.comfy_bridge.host.fresh_loaders import notices_changes
+
+    classes = comfy.module("nodes").NODE_CLASS_MAPPINGS.items()
+    keeping = [name for name, node in classes if not name.startswith("Bakery") and "self.loaded_lora" in source(node)]
+    assert "LoraLoader" in keeping
+    assert [name for name in keeping if not notices_changes(name)] == []
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -1,11 +1,30 @@
 """Which cards each process of `headless.py` sees."""
 
 import runpy
+import sys
 
 import pytest
 from pack.tests.support.paths import ROOT
 
-own_card = runpy.run_path(str(ROOT / "headless.py"))["own_card"]
+program = runpy.run_path(str(ROOT / "headless.py"))
+own_card = program["own_card"]
+
+
+@pytest.mark.parametrize(
+    ("parser", "options", "is_told"),
+    [
+        ('parser.add_argument("--disable-assets")', [], True),
+        ('parser.add_argument("--disable-assets")', ["--enable-assets"], False),
+        ('parser.add_argument("--enable-assets")', [], False),
+    ],
+)
+def test_assets_are_not_scanned_where_the_host_can_leave_them(tmp_path, monkeypatch, parser, options, is_told):
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "comfy" / "cli_args.py").write_text(parser, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    program["start_arguments"](tmp_path, options, str(tmp_path))
+    assert ("--disable-assets" in sys.argv) == is_told
 
 
 @pytest.mark.parametrize(
