@@ -18,7 +18,7 @@ ORIGINALS: Mapping[str, Mapping[str, tuple[object, object]]] = {
     "Adafactor": {"relative_step": (True, False), "scale_parameter": (True, False)},
     "Prodigy": {"use_bias_correction": (False, True)},
     "DAdaptAdam": {"decouple": (False, True)},
-    "DAdaptLion": {"weight_decouple": (True, False)},
+    "DAdaptLion": {"weight_decouple": (True, False), "betas": ("0.9,0.99", "0.9,0.999")},
     "DAdaptSGD": {"momentum": (0.0, 0.9)},
 }
 """Arguments whose defaults differ in an optimizer's own package, which sd-scripts uses: (there, here)."""

@@ -1,7 +1,7 @@
 """What each kind of base model needs: quality tags, preview settings, and deviations of its loss.
 
 Learning rates, rank and length follow from the subject, not from the checkpoint: nothing was found that says otherwise.
-Every number below is recommended by the model's makers, on the page named beside it.
+Numbers are recommended by the model's makers, on the page named beside them, unless they say otherwise.
 """
 
 from collections.abc import Mapping
@@ -35,9 +35,10 @@ PROFILES: Mapping[str, BaseProfile] = {
         family="sd15",
         captions="booru tags",
         quality="masterpiece, best quality",
-        pictures="cfg 5 to 7",
-        source="the community guide",
-        trap="models that descend from NovelAI's want CLIP Set Last Layer at -2, for training and pictures alike",
+        pictures="20 steps, cfg 7, this pack's own values; its makers name none",
+        source="https://blog.novelai.net/novelai-improvements-on-stable-diffusion-e10d38db82ac",
+        trap="NovelAI's model was trained on the last layer but one: it and what descends from it want CLIP Set Last "
+        "Layer at -2, for training and pictures alike",
     ),
     "SDXL base": BaseProfile(
         family="sdxl",
@@ -45,7 +46,7 @@ PROFILES: Mapping[str, BaseProfile] = {
         quality="none",
         pictures="50 steps, cfg 5",
         source="https://huggingface.co/docs/diffusers/api/pipelines/stable_diffusion/stable_diffusion_xl",
-        noise_offset=0.0357,
+        noise_offset=0.05,  # https://arxiv.org/abs/2307.01952 section 2.5
     ),
     "Illustrious": BaseProfile(
         family="sdxl",
@@ -66,7 +67,7 @@ PROFILES: Mapping[str, BaseProfile] = {
         captions="booru and e621 tags",
         quality="masterpiece, best quality, newest, absurdres, highres",
         pictures="Euler, 28 to 35 steps, cfg 4 to 5",
-        source="https://huggingface.co/Laxhar/NoobAI-XL-Vpred-v1.0",
+        source="https://huggingface.co/Laxhar/noobai-XL-Vpred-1.0",
         prediction="v_prediction",
         trap="a merge may load as epsilon and draw noise or burnt colors: put ModelSamplingDiscrete (v_prediction, "
         "zsnr on) between checkpoint and Train LoRA",

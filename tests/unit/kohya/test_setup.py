@@ -200,6 +200,7 @@ def steps_of(settings, reference, num_steps=50):
         ("DAdaptAdam", dadaptation.DAdaptAdam),
         ("DAdaptSGD", dadaptation.DAdaptSGD),
         ("DAdaptAdaGrad", dadaptation.DAdaptAdaGrad),
+        ("DAdaptLion", dadaptation.DAdaptLion),
     ],
 )
 def test_what_finds_its_rate_does_it_as_its_own_package_where_nothing_is_said(name, original, decay):
