@@ -7,7 +7,7 @@ from ...training.base_model import ModelFamily
 from ...training.data.buckets import NATIVE_RESOLUTION
 from ...training.data.dataset import Dataset
 from ...training.data.prepare import place_images
-from ...training.networks.algorithms import NAMES
+from ...training.networks.algorithms import OWN_NAMES
 from ...training.recipes import SUBJECTS, RecipeRequest, make_recipe
 from ...training.recipes.profiles import check_model
 from ...training.recipes.recipe import Recipe, for_prediction
@@ -171,7 +171,7 @@ def _machine_inputs() -> list[io.Input]:
 def _override_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
-            "algorithm", options=["auto", *NAMES], default=REQUEST.algorithm, optional=True,
+            "algorithm", options=["auto", *OWN_NAMES], default=REQUEST.algorithm, optional=True,
             advanced=True, tooltip="Use this algorithm instead; the notes say if it does not fit.",
         ),
         io.Int.Input(

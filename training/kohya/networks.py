@@ -9,9 +9,10 @@ from typing import Any, get_args
 
 from ..base_model import PartName
 from ..networks.block_weights import BlockWeights
+from ..networks.lycoris_arguments import PRESETS, module_class, takes
 from ..networks.settings import WITH_KERNELS, NetworkSettings
 from .options import Options
-from .tables import BLOCK_ARGS, LYCORIS, LYCORIS_PRESETS, NETWORK_ARGS
+from .tables import BLOCK_ARGS, LYCORIS, NETWORK_ARGS
 
 DEFAULT_RANK, DEFAULT_ALPHA = 4, 1.0
 """sd-scripts' defaults."""
@@ -19,6 +20,16 @@ ALL_PARTS: tuple[PartName, ...] = get_args(PartName)
 TEXT_PARTS: tuple[PartName, ...] = ("text_encoder", "text_encoder_2")
 LYCORIS_MODULE, LORA_MODULE, DYLORA_MODULE = "lycoris.kohya", "networks.lora", "networks.dylora"
 LORA_FA_MODULE = "networks.lora_fa"
+LIBRARY_ALONE = (
+    "use_tucker",
+    "use_cp",
+    "use_conv_cp",
+    "use_scalar",
+    "constraint",
+    "rescaled",
+    "unbalanced_factorization",
+)
+"""Arguments of LyCORIS that change what is trained and that no algorithm here has."""
 LYCORIS_ONLY = ("weight_decompose", "rank_stabilized", "train_norms")
 
 
@@ -51,7 +62,11 @@ def export_network(network: NetworkSettings, notes: list[str]) -> list[str]:
     arguments += _block_arguments(network.block_weights, notes)
     if network.dropout and module != LYCORIS_MODULE:
         words.append(f"--network_dropout={network.dropout:g}")
-    notes += [f"{name}: no equivalent" for name in ("include", "exclude", "train_bias") if getattr(network, name)]
+    notes += [
+        f"{name}: no equivalent"
+        for name in ("include", "exclude", "train_bias", "trigger_embedding")
+        if getattr(network, name)
+    ]
     words += _export_parts(network, notes)
     return [*words, *(["--network_args", *(f'"{argument}"' for argument in arguments)] if arguments else [])]
 
@@ -65,23 +80,43 @@ def _loose_conv(options: Options) -> dict[str, Any]:
 def _lycoris_kind(arguments: Options, rank: int, alpha: float, notes: list[str]) -> dict[str, Any]:
     """Algorithm, targets and size of convolutions for LyCORIS, whose defaults are those of the linear layers."""
     name, preset = (arguments.text("algo") or "lora").lower(), arguments.text("preset") or "full"
-    if name not in LYCORIS:
+    library = _by_library(name, arguments, notes)
+    if name not in LYCORIS and not library:
         notes.append(f"algo={name}: no equivalent, locon instead")
-    if preset not in LYCORIS_PRESETS:
+    if preset not in PRESETS:
         notes.append(f"preset={preset}: no equivalent, full instead; see targets, include, exclude")
-    algorithm, targets = LYCORIS.get(name, "locon"), LYCORIS_PRESETS.get(preset, "blocks")
+    algorithm, targets = LYCORIS.get(name, "locon"), PRESETS.get(preset, "blocks")
+    algorithm = "lycoris" if library else algorithm
     conv_rank, conv_alpha = arguments.integer("conv_dim"), arguments.number("conv_alpha")
     size = {"block_size": arguments.integer("block_size")} if "block_size" in arguments else {}
     if targets not in WITH_KERNELS:
         if conv_rank is not None or conv_alpha is not None:
             notes.append(f"conv_dim, conv_alpha: preset={preset} has no convolutions, in LyCORIS neither")
-        return {"algorithm": "lora" if algorithm == "locon" else algorithm, "targets": targets, **size}
+        return {"algorithm": "lora" if algorithm == "locon" else algorithm, "targets": targets, **size, **library}
     if conv_rank is not None and conv_alpha is None:
         conv_alpha = alpha
-    wide = {"conv_rank": conv_rank, "conv_alpha": conv_alpha, **size}
+    wide = {"conv_rank": conv_rank, "conv_alpha": conv_alpha, **size, **library}
     return {"algorithm": algorithm, **wide} if algorithm == "locon" else {
         "algorithm": algorithm, "targets": targets, **wide
     }  # fmt: skip
+
+
+def _by_library(name: str, arguments: Options, notes: list[str]) -> dict[str, Any]:
+    """What the installed LyCORIS is told where only it can train what is asked; empty where an algorithm here can."""
+    wanted = [own for own in LIBRARY_ALONE if own in arguments]
+    if name in LYCORIS and not wanted:
+        return {}
+    try:
+        module_class(name)
+        taken = [own for own in arguments.left_over() if takes(name, own)]
+    except ValueError as error:
+        notes.append(f"{', '.join(wanted)}: {error}") if wanted else None
+        return {}
+    text = " ".join([f"algo={name}", *(f"{own}={arguments.text(own)}" for own in taken)])
+    notes.append(f"{text}: trained by the installed LyCORIS, algorithm lycoris")
+    if "dropout" in arguments and "bypass_mode" not in taken:
+        notes.append(f"dropout={arguments.text('dropout')}: LyCORIS has it with bypass_mode=True alone, left out")
+    return {"lycoris_arguments": text}
 
 
 def _plain_kind(module: str, arguments: Options, notes: list[str]) -> dict[str, Any]:
@@ -131,8 +166,9 @@ def _kind_arguments(network: NetworkSettings, module: str, notes: list[str]) -> 
     """network_args for algorithm, targets and convolutions."""
     found: list[str] = []
     if module == LYCORIS_MODULE:
-        preset = next((name for name, targets in LYCORIS_PRESETS.items() if targets == network.preset), "full")
-        found += [f"algo={network.algorithm}", f"preset={preset}"]
+        preset = next((name for name, targets in PRESETS.items() if targets == network.preset), "full")
+        own = network.lycoris_arguments.split() or ["algo=lora"]
+        found += [*(own if network.algorithm == "lycoris" else [f"algo={network.algorithm}"]), f"preset={preset}"]
         if network.preset in ("all_linear", "all"):
             notes.append(f"targets {network.targets}: no equivalent, LyCORIS's full instead")
     if network.preset in WITH_KERNELS and network.algorithm != "lora":

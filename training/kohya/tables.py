@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..networks.algorithms import ALGORITHMS
-from ..networks.settings import TargetPreset
 from ..optimizers.schedules import ScheduleName
 
 Owner = Literal["network", "optimizer", "schedule", "objective", "stage"]
@@ -88,11 +87,6 @@ LYCORIS: Mapping[str, str] = {
     **{algorithm.lycoris: algorithm.name for algorithm in ALGORITHMS if algorithm.lycoris},
 }
 """LyCORIS's `algo`; its lora adapts convolutions, which is locon here."""
-LYCORIS_PRESETS: Mapping[str, TargetPreset] = {
-    "full": "blocks",
-    "attn-mlp": "attention_feed_forward",
-    "attn-only": "attention",
-}
 SCHEDULES: Mapping[str, ScheduleName] = {
     "constant": "constant",
     "constant_with_warmup": "constant",

@@ -17,6 +17,7 @@ _FILES = (
     "full",
     "oft",
     "boft",
+    "lycoris",
 )
 """Files of this folder whose `ALGORITHMS` can be trained, in the order of the node's list."""
 ALGORITHMS: tuple[Algorithm, ...] = tuple(
@@ -27,6 +28,8 @@ OTHER_FORMS: tuple[Form, ...] = (norm.FORM, full.REPLACED, bias.FORM)
 FORMS: tuple[Form, ...] = (*dict.fromkeys(algorithm.form for algorithm in ALGORITHMS), *OTHER_FORMS)
 """Every form. The first one that matches a module's tensors is its form."""
 NAMES: tuple[str, ...] = tuple(algorithm.name for algorithm in ALGORITHMS)
+OWN_NAMES: tuple[str, ...] = tuple(name for name in NAMES if name != "lycoris")
+"""Those of this pack's own code; the library's needs arguments."""
 TENSOR_NAMES: tuple[str, ...] = tuple(dict.fromkeys(["dora_scale", *(name for form in FORMS for name in form.tensors)]))
 """Every tensor suffix that files may use."""
 OPTIONS: frozenset[str] = frozenset[str]().union(*(algorithm.options for algorithm in ALGORITHMS))

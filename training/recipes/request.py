@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..base_model import ModelFamily
-from ..networks.algorithms import NAMES
+from ..networks.algorithms import OWN_NAMES
 from .profiles import PROFILES, BaseProfile
 from .subjects import Subject, find_subject
 
@@ -72,7 +72,7 @@ class RecipeRequest:
             ("family", self.family, get_args(ModelFamily)),
             ("rates", self.rates, get_args(Rates)),
             ("profile", self.profile, get_args(Profile)),
-            ("algorithm", self.algorithm, ("auto", *NAMES)),
+            ("algorithm", self.algorithm, ("auto", *OWN_NAMES)),
             ("text_encoder", self.text_encoder, get_args(TextEncoder)),
         ):
             if value not in choices:

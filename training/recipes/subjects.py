@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..networks.algorithms import NAMES
+from ..networks.algorithms import OWN_NAMES
 
 SubjectKind = Literal["character", "style", "concept", "vehicle"]
 
@@ -56,7 +56,7 @@ class Subject:
 _SIMPLE: tuple[str, ...] = ("lora", "locon", "tlora", "lokr", "loha")
 _HUMAN: tuple[str, ...] = ("lora", "locon", "tlora")
 _HARD: tuple[str, ...] = ("lora", "tlora")
-_BROAD: tuple[str, ...] = NAMES
+_BROAD: tuple[str, ...] = OWN_NAMES
 
 
 def _character(grade: str, sentence: str, ranks: tuple[int, int, int], fitting: tuple[str, ...]) -> Subject:

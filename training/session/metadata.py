@@ -15,6 +15,7 @@ from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.algorithms import find_algorithm
 from ..networks.facts import named, network_facts
+from ..networks.lycoris_arguments import parsed
 from ..networks.settings import WITH_KERNELS
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
@@ -53,6 +54,9 @@ def facts_of_network(session: Session) -> NetworkFacts:
     if settings.weight_decompose:
         arguments["dora_wd"] = True
     algorithm, module = named(find_algorithm(settings.algorithm), has_dora=settings.weight_decompose)
+    if settings.algorithm == "lycoris":
+        library = parsed(settings.lycoris_arguments)
+        algorithm, arguments = library.algo, {**arguments, **library.options}
     return NetworkFacts(
         algorithm=algorithm,
         module=module,

@@ -35,6 +35,8 @@ ALGORITHMS = {
     "full bias": {"algorithm": "full", "train_bias": True},
     "diag-oft": {"algorithm": "diag-oft"},
     "boft": {"algorithm": "boft"},
+    "lycoris": {"algorithm": "lycoris", "lycoris_arguments": "algo=locon use_scalar=True"},
+    "lycoris lokr": {"algorithm": "lycoris", "lycoris_arguments": "algo=lokr factor=2 decompose_both=True"},
 }
 LAYERS = {
     "linear": (lambda: nn.Linear(24, 32), (3, 5, 24)),

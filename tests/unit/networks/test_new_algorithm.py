@@ -8,7 +8,7 @@ from pathlib import Path
 from pack.tests.support.paths import ROOT
 
 HERE = ROOT / "tests" / "unit" / "networks" / "new_algorithm"
-LAST_LINE = '    "boft",\n'
+LAST_LINE = '    "lycoris",\n'
 
 
 def test_a_new_file_and_a_line_are_trained_saved_loaded_merged_resized_and_recognized(tmp_path: Path):
