@@ -68,11 +68,13 @@ class LoraBakery(ComfyExtension):
     """The pack as ComfyUI loads it."""
 
     async def on_load(self) -> None:
+        from .comfy_bridge.host.embeddings import find_embeddings
         from .comfy_bridge.host.fresh_loaders import keep_loaders_fresh
         from .comfy_bridge.page.routes_register import register
 
         register()
         keep_loaders_fresh()
+        find_embeddings()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Called by ComfyUI."""

@@ -80,6 +80,10 @@ class BaseModel(Protocol):
         """
         ...
 
+    def token_ids(self, part: PartName, text: str) -> list[int]:
+        """What a text encoder's table of embeddings is asked for, without beginning, end and padding."""
+        ...
+
     def denoise(
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
     ) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from ...training.base_model import PartName
 from ...training.networks.algorithms import NAMES
 from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
+from ...training.networks.lycoris_arguments import split_fields
 from ...training.networks.settings import NetworkSettings, TargetPreset
 from ...training.recipes.damping import describe_network_scale
 from .. import sockets
@@ -35,7 +36,14 @@ class BakeryNetwork(io.ComfyNode):
             "feed-forward layers is a good start. Higher ranks hold more detail; LyCORIS types suit styles and "
             "concepts.",
             search_aliases=["lora", "locon", "lycoris", "loha", "lokr", "dora", "rank", "network dim", "oft", "ia3"],
-            inputs=[*_size_inputs(), *_part_inputs(), *_form_inputs(), *_dropout_inputs(), *_pattern_inputs()],
+            inputs=[
+                *_size_inputs(),
+                *_part_inputs(),
+                *_form_inputs(),
+                *_dropout_inputs(),
+                *_pattern_inputs(),
+                *_text_inputs(),
+            ],
             outputs=[sockets.Network.Output(display_name="network", tooltip="For Train LoRA or Block Weights.")],
         )
 
@@ -46,14 +54,25 @@ class BakeryNetwork(io.ComfyNode):
         conv_rank, conv_alpha = values.pop("conv_rank", SAME_RANK), values.pop("conv_alpha", SAME_SCALE)
         for name in ("include", "exclude"):
             values[name] = tuple(values.get(name, "").replace(",", " ").split())
-        settings = NetworkSettings(
-            parts=parts,
-            conv_rank=None if conv_rank == SAME_RANK else conv_rank,
-            conv_alpha=None if conv_alpha < 0 else conv_alpha,
-            **values,
-        )
+        values["conv_rank"] = None if conv_rank == SAME_RANK else conv_rank
+        values["conv_alpha"] = None if conv_alpha < 0 else conv_alpha
+        settings = NetworkSettings(parts=parts, **with_lycoris(values))
         scale = describe_network_scale(settings)
         return io.NodeOutput(settings, ui={"text": [scale] if scale else []})
+
+
+def with_lycoris(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with what the arguments of LyCORIS say of the node's own inputs.
+
+    Raises:
+        ValueError: An input says something else, away from its default.
+    """
+    text, fields = split_fields(values.get("lycoris_arguments", ""))
+    for name, value in fields.items():
+        own = values.get(name, getattr(SETTINGS, name))
+        if own not in (value, getattr(SETTINGS, name)):
+            raise ValueError(f"{name} must be {value}, as lycoris_arguments says, or at its default, got {own}")
+    return {**values, **fields, "lycoris_arguments": text}
 
 
 def _size_inputs() -> list[io.Input]:
@@ -61,7 +80,8 @@ def _size_inputs() -> list[io.Input]:
         io.Combo.Input(
             "algorithm", options=list(NAMES), default=SETTINGS.algorithm,
             tooltip="lora: the safe choice for characters. locon: also trains convolutions. loha, lokr, glora: learn "
-            "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterwards.",
+            "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterwards. lycoris: any "
+            "algorithm of the installed LyCORIS, by lycoris_arguments.",
         ),
         io.Int.Input(
             "rank", default=SETTINGS.rank, min=1, max=100_000,
@@ -180,6 +200,23 @@ def _pattern_inputs() -> list[io.Input]:
         io.String.Input(
             "exclude", default="", optional=True, advanced=True,
             tooltip="Skip layers whose path or file key matches one of these patterns, such as *to_q.",
+        ),
+    ]  # fmt: skip
+
+
+def _text_inputs() -> list[io.Input]:
+    """Last: saved workflows hold values by place."""
+    return [
+        io.String.Input(
+            "lycoris_arguments", default=SETTINGS.lycoris_arguments, optional=True, advanced=True,
+            placeholder="algo=tlora preset=attn-mlp",
+            tooltip="lycoris: arguments of the installed LyCORIS as written for kohya. rank and alpha are those of "
+            "this node.",
+        ),
+        io.String.Input(
+            "trigger_embedding", default=SETTINGS.trigger_embedding, optional=True, advanced=True,
+            tooltip="Trigger word that gets vectors of its own in the text encoder (textual inversion), saved as an "
+            "embedding beside the LoRA. With all parts off it is trained alone.",
         ),
     ]  # fmt: skip
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ...training.data.captions import CaptionMoment, process_caption
 from ...training.data.dataset import bracket_notes, without_draws
 from ...training.data.prepare import place_images
@@ -10,7 +12,9 @@ from ...training.data.report import dataset_notes
 from ...training.files.lora_file import LoraTensors, load_lora, load_metadata
 from ...training.loop.stages import Stage, stage_optimizers
 from ...training.networks.settings import NetworkSettings
+from ...training.networks.trigger import carried_by
 from ...training.objective.settings import default_objective
+from ...training.objective.weight_notes import weight_notes
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.recipes.damping import describe_damping
 from ...training.run.folder import stops_state
@@ -23,6 +27,7 @@ from ...training.tools.strengths import Strengths
 from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
 from .. import sockets
+from ..comfy_bridge.host.embeddings import write_embedding
 from ..comfy_bridge.host.given_runs import given_state, note_given
 from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.host.run_folders import latent_cache_folder, loras_output, run_root
@@ -102,7 +107,8 @@ class BakeryTrain(io.ComfyNode):
         lora, picked = given_lora(result)
         model, clip = apply_lora(values["model"], values.get("clip"), dict(lora), Strengths())
         stale = stale_note(cls.hidden.prompt, request.root) if result.losses else ""
-        texts = (result.message, *notes, picked, stale, result.diagnosis and result.diagnosis.text())
+        embedding = write_embedding(lora, request.root.name)
+        texts = (result.message, *notes, picked, embedding, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
             model, clip, lora, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
             {"loss": list(result.losses)},
@@ -116,8 +122,12 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
         prediction_note(request.base.prediction_type, request.base.alphas_cumprod),
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
         *([] if request.start else damping_notes(request)),
+        *trigger_notes(request),
         *bracket_notes(trained_dataset(request)),
         *dataset_notes(trained_dataset(request), request.base.family),
+        *weight_notes(
+            request.objective, request.base.prediction_type, request.base.alphas_cumprod, trained_dataset(request)
+        ),
     ]
 
 
@@ -126,6 +136,27 @@ def damping_notes(request: TrainRequest) -> list[str]:
     optimizers = stage_optimizers(request.stages, request.optimizer)
     lines = dict.fromkeys(describe_damping(request.network, optimizer) for optimizer in optimizers)
     return [line for line in lines if line]
+
+
+def trigger_notes(request: TrainRequest) -> list[str]:
+    """What is to be said of a trigger word with an embedding of its own, and of one that a LoRA carries."""
+    word = request.network.trigger_embedding.strip()
+    carried = [] if request.start is None else list(carried_by(request.start.tensors))
+    if not word:
+        told = "lora carries an embedding, which is not trained on; set trigger_embedding to its word"
+        return [f"{told}: {name}" for name in carried]
+    captions = [item.captions[0] for subset in trained_dataset(request).subsets for item in subset.items]
+    triggers = {subset.captions.trigger.strip().lower() for subset in trained_dataset(request).subsets}
+    found = sum(word.lower() in caption.lower() for caption in captions)
+    if found or word.lower() in triggers:
+        return []
+    return [f"trigger_embedding {word!r} is in none of {len(captions)} captions, so nothing is learned for it"]
+
+
+def start_tensors(lora: Mapping[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """A LoRA to go on from under kohya's names, with the embedding that it carries."""
+    carried = carried_by(lora)
+    return carried if len(carried) == len(lora) else {**kohya_tensors(lora, model), **carried}
 
 
 def overruled_note(values: Mapping[str, Any]) -> str:
@@ -159,7 +190,7 @@ def _base_model(values: Mapping[str, Any]) -> ComfyBaseModel:
 
 def _request(base: ComfyBaseModel, values: Mapping[str, Any]) -> TrainRequest:
     """Inputs without a default may be missing; the others are always there."""
-    lora = None if values.get("lora") is None else kohya_tensors(values["lora"], base.model)
+    lora = None if values.get("lora") is None else start_tensors(values["lora"], base.model)
     return TrainRequest(
         base=base,
         base_key=f"{patcher_key(base.model)}:{clip_key(base.clip)}",

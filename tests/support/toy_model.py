@@ -83,6 +83,10 @@ class ToyBase:
         """The module's own."""
         return own_tensor(module, name)
 
+    def token_ids(self, part: PartName, text: str) -> list[int]:
+        """One for each word."""
+        return [int(token) for token in _tokens(text)[: len(text.split())]]
+
     def denoise(
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
     ) -> Tensor:

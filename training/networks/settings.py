@@ -41,10 +41,14 @@ class NetworkSettings:
     """LoKr: decompose the first factor too."""
     block_size: int = 4
     """DyLoRA: ranks trained together in one step; divides `rank` and `conv_rank`."""
+    lycoris_arguments: str = ""
+    """`lycoris`: what the library is told, `algo=loha use_tucker=True`. Empty = its `algo=lora`."""
     train_bias: bool = False
     """`full`: also train a change of the bias."""
     train_norms: bool = False
     """Also train the scale and shift of the U-Net's normalization layers."""
+    trigger_embedding: str = ""
+    """Word whose tokens get vectors of their own in the text encoders, whatever `parts` are. Empty = none."""
     dropout: float = 0.0
     """Chance that an activation between down and up is dropped, 0 to below 1. 0 = off."""
     rank_dropout: float = 0.0
@@ -52,7 +56,8 @@ class NetworkSettings:
     module_dropout: float = 0.0
     """Chance that a whole adapter is skipped in a step, 0 to below 1. 0 = off."""
     parts: tuple[PartName, ...] = ("unet",)
-    """Parts to adapt. `text_encoder_2` is skipped for model families without one."""
+    """Parts to adapt; none with `trigger_embedding` trains that alone. `text_encoder_2` is passed over where the model
+    family has none."""
     targets: TargetPreset = "attention_feed_forward"
     """Which layers; `attention_feed_forward` is kohya's default.
 
@@ -69,7 +74,8 @@ class NetworkSettings:
         """Refuse values that are out of range or cannot work together."""
         _one_of("algorithm", self.algorithm, NAMES)
         _one_of("targets", self.targets, get_args(TargetPreset))
-        if not self.parts or len(set(self.parts)) != len(self.parts):
+        is_empty = not self.parts and not self.trigger_embedding.strip()
+        if is_empty or len(set(self.parts)) != len(self.parts):
             raise ValueError(f"parts must name at least one part, each once, got {self.parts}")
         for part in self.parts:
             _one_of("parts", part, get_args(PartName))

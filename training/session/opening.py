@@ -12,7 +12,9 @@ from ..loop.job import TrainJob
 from ..loop.parallel import Ranks, check_batch_size
 from ..loop.stages import planned_stages
 from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
+from ..networks.build import Attachment
 from ..networks.network import Network
+from ..networks.trigger import carried_by, trigger_attachments
 from ..run.find import find_run
 from ..run.folder import check_name, check_names_fit
 from ..run.found import FoundRun
@@ -80,14 +82,24 @@ def job_of(request: TrainRequest, found: FoundRun, data: PlacedData, ranks: Rank
 
 def _network(request: TrainRequest, found: FoundRun) -> Network:
     base, tensors = request.base, _given_weights(request, found)
-    trained = without_frozen_parts(request).network
-    if tensors is None:
-        # chosen by the request's own network, whose patterns may name frozen parts
-        network = Network.create(base.parts(), base.family, request.network, request.seed, base.frozen_tensor)
-        network = network.of_parts(trained.parts)
-    else:
-        network = Network.from_tensors(base.parts(), base.family, tensors, trained, read=base.frozen_tensor)
-    return network.to_parts(base.device_of)
+    word, attachments = request.network.trigger_embedding.strip(), _attachments(request, tensors)
+    if word:
+        attachments = [*attachments, *trigger_attachments(base, word, tensors)]
+    return Network(attachments, without_frozen_parts(request).network).to_parts(base.device_of)
+
+
+def _attachments(request: TrainRequest, tensors: dict[str, Tensor] | None) -> list[Attachment]:
+    """Of the modules that are adapted, fresh or from a LoRA's tensors."""
+    base, trained = request.base, without_frozen_parts(request).network
+    if tensors is not None:
+        tensors = {key: tensor for key, tensor in tensors.items() if key not in carried_by(tensors)}
+    if tensors:
+        return Network.from_tensors(base.parts(), base.family, tensors, trained, read=base.frozen_tensor).attachments
+    if not request.network.parts:
+        return []
+    # Chosen by what was asked, whose patterns may name frozen parts.
+    network = Network.create(base.parts(), base.family, request.network, request.seed, base.frozen_tensor)
+    return network.of_parts(trained.parts).attachments
 
 
 def _given_weights(request: TrainRequest, found: FoundRun) -> dict[str, Tensor] | None:

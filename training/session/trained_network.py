@@ -33,6 +33,9 @@ def network_notes(asked: TrainRequest, network: Network) -> tuple[str, ...]:
     """What has no effect in the requested network, a line each."""
     frozen = [part for part in asked.network.parts if part not in trained_parts(asked)]
     rates = [f"{', '.join(frozen)}: learning rate 0 in every stage, not trained"] if frozen else []
+    optimizers = stage_optimizers(asked.stages, asked.optimizer)
+    if asked.network.trigger_embedding and not any(part_rate(own, "text_encoder") for own in optimizers):
+        rates.append("trigger_embedding: text_encoder_lr 0 in every stage, not trained")
     return (*rates, *idle_notes(asked.network, network))
 
 

@@ -111,11 +111,25 @@ FEW_IMAGES = tuple(
     for algorithm in ("lora", "tlora")
 )  # fmt: skip
 
+OWN_CHARACTERS = (CHARACTER, HARDER_CHARACTER, "quindle")
+NEW_TOKENS = tuple(
+    Contestant(name=f"{character}, {name}", network={"algorithm": "locon", **network}, character=character,
+               num_seeds=seeds)
+    for name, network, seeds in (
+        ("plain trigger", {}, 2),
+        ("trigger with an embedding", {"trigger_embedding": True}, 2),
+        ("embedding alone", {"trigger_embedding": True, "train_unet": False}, 1),
+    )
+    for character in OWN_CHARACTERS
+)  # fmt: skip
+"""`trigger_embedding` True stands for the character's own word."""
+
 GROUPS: Mapping[str, tuple[Contestant, ...]] = {
     "Algorithms": ALGORITHMS,
     "Optimizers": OPTIMIZERS,
     "Objectives": OBJECTIVES,
     "Rank": RANKS,
     "Few pictures": FEW_IMAGES,
+    "New tokens": NEW_TOKENS,
 }
 """Tables by title."""

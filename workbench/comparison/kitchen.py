@@ -60,6 +60,7 @@ class Kitchen:
         for contestant in FEW_IMAGES:
             copy_first(host.base / "input", contestant)
         self._pocket = PocketModel(*host.load_checkpoint(POCKET_CHECKPOINT))
+        self._pocket.clip.tokenizer.clip_l.embedding_directory = [str(host.base / "output" / "embeddings")]
         self._base_pictures: dict[str, Pictures] = {}
 
     def bake(self, trial: Trial) -> tuple[dict[str, Any], Pictures]:
@@ -78,7 +79,8 @@ class Kitchen:
             "held_out_loss": after / before,
             "file_bytes": file.stat().st_size,
         }
-        pictures = self._draw(trial.contestant.character, with_lora(self._host, self._pocket, file))
+        word = f"embedding:{trial.name}" if trial.contestant.network.get("trigger_embedding") else ""
+        pictures = self._draw(trial.contestant.character, with_lora(self._host, self._pocket, file), word)
         shutil.rmtree(root)
         result.update(self.score(trial.contestant.character, pictures))
         return result, pictures
@@ -94,9 +96,10 @@ class Kitchen:
             self._base_pictures[trigger] = self._draw(trigger, self._pocket)
         return self._base_pictures[trigger]
 
-    def _draw(self, trigger: str, pocket: PocketModel) -> Pictures:
+    def _draw(self, trigger: str, pocket: PocketModel, word: str = "") -> Pictures:
+        """Pictures of each prompt; `word` is written in place of the trigger."""
         prompts, count = list(prompts_to_score(CHARACTERS[trigger])), self._scale.num_pictures
-        captions = [prompt for prompt in prompts for _ in range(count)]
+        captions = [prompt.replace(trigger, word or trigger) for prompt in prompts for _ in range(count)]
         config = SamplerConfig(
             num_steps=self._scale.sampling_steps, cfg=CFG, seed=SEED, batch_size=len(captions)
         )  # fmt: skip

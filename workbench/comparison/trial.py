@@ -72,7 +72,7 @@ def training_graph(trial: Trial) -> Prompt:
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=POCKET_CHECKPOINT.name),
         "dataset": _node("BakeryLoadDataset", folder=trained_folder(contestant)),
         "held_out": _node("BakeryLoadDataset", folder=held_out_folder(contestant.character)),
-        "network": _node("BakeryNetwork", **contestant.network),
+        "network": _node("BakeryNetwork", **network_inputs(contestant)),
         "optimizer": _node("BakeryOptimizer", learning_rate=trial.rate, **contestant.optimizer),
         "objective": _node("BakeryObjective", **contestant.objective),
         # Without this node previews would be drawn on the way; it draws one, hardly, at the end.
@@ -93,6 +93,12 @@ def training_graph(trial: Trial) -> Prompt:
         graph["both"] = _node("BakeryCombineDatasets", dataset_1=["dataset", 0], dataset_2=["class", 0])
         graph["train"]["inputs"]["dataset"] = ["both", 0]
     return graph
+
+
+def network_inputs(contestant: Contestant) -> dict[str, Any]:
+    """Inputs of the network's node; the trigger word is the character's."""
+    named = {"trigger_embedding": contestant.character} if contestant.network.get("trigger_embedding") else {}
+    return {**contestant.network, **named}
 
 
 def _node(class_type: str, **inputs: Any) -> dict[str, Any]:

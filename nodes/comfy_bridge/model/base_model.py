@@ -30,7 +30,7 @@ from .model_facts import (
     signal_shares,
 )
 from .shared_weights import SharedWeights, weights_for_autograd
-from .text_training import differentiable_text_encoder, kept_loaded
+from .text_training import differentiable_text_encoder, kept_loaded, token_ids
 
 HALF_LOSS_SCALE = 2.0**16
 """Factor on the loss of fp16 models, the usual initial value of gradient scalers."""
@@ -122,6 +122,10 @@ class ComfyBaseModel:
     def frozen_tensor(self, module: nn.Module, name: str) -> Tensor:
         """A module's tensor with the patches of the graph's MODEL or CLIP."""
         return self._frozen(module, name)
+
+    def token_ids(self, part: PartName, text: str) -> list[int]:
+        """The host's tokens of a text, without beginning, end and padding."""
+        return token_ids(self.clip, part, text)
 
     def denoise(
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]

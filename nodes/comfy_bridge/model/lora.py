@@ -52,6 +52,8 @@ def apply_lora(
             other family.
     """
     family = family_of(model, clip)
+    if lora and all(map(is_ignored, lora)):  # an embedding alone, which prompts name
+        return None if model is None else model.clone(), None if clip is None else clip.clone()
     _check_family(lora, family)
     modules = _host_modules(lora, family, key_map(model, clip))
     for module in modules:

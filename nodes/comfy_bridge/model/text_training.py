@@ -11,6 +11,8 @@ from typing import Any
 from comfy.clip_model import CLIPLayer
 from torch import Tensor, nn
 
+from ....training.base_model import PartName
+
 
 def _out_of_place(layer: CLIPLayer) -> Callable[..., Tensor]:
     def forward(x: Tensor, mask: Tensor | None = None, optimized_attention: Any = None) -> Tensor:
@@ -31,6 +33,17 @@ def differentiable_text_encoder(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)
+
+
+def token_ids(clip: Any, part: PartName, text: str) -> list[int]:
+    """Tokens of a text for one encoder, without what the host puts before and behind it."""
+    tokenizer = getattr(clip.tokenizer, "clip_l" if part == "text_encoder" else "clip_g")
+    found: list[int] = []
+    for token, _ in tokenizer.tokenize_with_weights(text)[0][tokenizer.tokens_start :]:
+        if token == tokenizer.end_token:
+            break
+        found.append(int(token))
+    return found
 
 
 @contextmanager
