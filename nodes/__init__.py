@@ -7,6 +7,7 @@ from importlib import import_module
 from comfy_api.latest import ComfyExtension
 
 from .comfy_bridge.host.node_api import host_version, io
+from .menu import LEAD
 from .optional_defaults import with_optional_defaults
 
 MODULES = (
@@ -47,7 +48,8 @@ def load_nodes() -> list[type[io.ComfyNode]]:
             nodes += import_module(f".{name}", __name__).NODES
         except (ImportError, AttributeError) as error:
             logging.error("LoRA Bakery: the nodes of %s are missing: %s", name, why_missing(error))
-    return [with_optional_defaults(node) for node in nodes]
+    leading_first = sorted(nodes, key=lambda node: node.GET_SCHEMA().category != LEAD)
+    return [with_optional_defaults(node) for node in leading_first]
 
 
 def why_missing(error: ImportError | AttributeError) -> str:

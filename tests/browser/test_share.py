@@ -1,0 +1,35 @@
+"""The button of Share LoRA writes the folder, and runs nothing of the graph that it does not need."""
+
+import time
+
+import pytest
+import torch
+from pack.tests.browser.page import TIMEOUT_S, show_nodes
+from pack.tests.support.patience import time_limit
+from pack.training.files.lora_file import load_lora, save_lora
+
+pytestmark = pytest.mark.browser
+
+MODULE = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+SHARE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryShareLoRA')"
+
+
+def test_the_button_writes_the_folder_alone(page, server):
+    tensors = {f"{MODULE}.lora_down.weight": torch.ones(4, 320), f"{MODULE}.lora_up.weight": torch.ones(320, 4)}
+    save_lora(server.output / "loras" / "mira.safetensors", tensors, {"modelspec.trigger_phrase": "mira"})
+    show_nodes(
+        page,
+        [
+            ["BakeryLoadLoRA", [20, 40], {"lora_name": "mira.safetensors"}],
+            ["BakeryShareLoRA", [460, 40], {"license": "CC0"}],
+            ["BakerySaveLoRA", [900, 40], {"filename_prefix": "not_wanted"}],
+        ],
+        [[0, 0, 1, "lora"], [0, 0, 2, "lora"]],
+    )
+    page.evaluate(f"() => {SHARE}.widgets.find((widget) => widget.type === 'button').callback()")
+    folder, ends = server.output / "share" / "mira", time.monotonic() + time_limit(TIMEOUT_S)
+    while not (folder / "README.md").exists():
+        assert time.monotonic() < ends, "nothing was written"
+        page.wait_for_timeout(200)
+    assert load_lora(folder / "mira.safetensors").metadata["modelspec.license"] == "CC0"
+    assert not list((server.output / "loras").glob("not_wanted*"))
