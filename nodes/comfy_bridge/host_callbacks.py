@@ -106,7 +106,8 @@ class HostProgress(Callback):
                 logging.warning("[LoRA Bakery] %s", self._spill)
         line = f"step {report.step}/{job.total_steps} · loss {smoothed:.4f} · {rate:.2f} it/s · {clock(left_s)} left"
         lost = f"{self._left_out} steps left out: float16 overflowed" if self._left_out else ""
-        self._progress.text(" · ".join(filter(None, [line, self._opening, lost, self._previews.failure, self._spill])))
+        notes = [self._opening, *self._saver.told, lost, self._previews.failure, self._spill]
+        self._progress.text(" · ".join(filter(None, [line, *notes])))
         if not report.is_left_out:
             self._events.step(report, smoothed, rate, left_s, self._saver.saved_step)
         self._progress.update(report.step, job.total_steps, self._previews.take_picture())

@@ -10,7 +10,7 @@ from pack.training.loop.job import Callback
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run.folder import RunFolder, name_folder
-from pack.training.run.saver import SaveSettings
+from pack.training.run.saver import Saver, SaveSettings
 from pack.training.session.request import Hooks, Session, TrainRequest, TrainResult
 from pack.training.session.session import run_training
 
@@ -45,9 +45,17 @@ class Person:
         return replace(toy_request(self.loras, **settings), root=name_folder(self.loras, name))
 
     def queue(
-        self, name: str = "mira", *callbacks: Callback, cancel_at: str = "", steps: int = 6, **changes: object
+        self,
+        name: str = "mira",
+        *callbacks: Callback | Callable[[Saver], Callback],
+        cancel_at: str = "",
+        steps: int = 6,
+        **changes: object,
     ) -> TrainResult:
-        """Queues the graph; `cancel_at` is the beginning of what the node shows when cancel is pressed."""
+        """Queues the graph; `cancel_at` is the beginning of what the node shows when cancel is pressed.
+
+        A callback that acts on the run is given as a function of its saver.
+        """
         self.messages = []
         hooks = ToyHooks(callbacks, self.messages)
         result = run_training(self.request(name, steps, **changes), canceling(hooks.hooks(), cancel_at))

@@ -162,7 +162,7 @@ def toy_request(root: Path, steps: int = 8, **changes: object) -> TrainRequest:
 class ToyHooks:
     """Hooks that remember what they hear."""
 
-    callbacks: tuple[Callback, ...] = ()
+    callbacks: tuple[Callback | Callable[[Saver], Callback], ...] = ()
     messages: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
@@ -172,7 +172,7 @@ class ToyHooks:
 
         def add(session: Session, saver: Saver) -> Sequence[Callback]:
             self.sessions.append(session)
-            return self.callbacks
+            return [one if isinstance(one, Callback) else one(saver) for one in self.callbacks]
 
         return Hooks(
             notify=self.messages.append,
@@ -183,8 +183,13 @@ class ToyHooks:
 
 
 def _toy_metadata(session: Session, state: TrainState) -> dict[str, str]:
-    run, epoch = session.found.folder.run_id, epoch_at(session.job, state.step)
-    return {"ss_steps": str(state.step), "ss_epoch": str(epoch), "ss_session_id": run}
+    folder, epoch = session.found.folder, epoch_at(session.job, state.step)
+    return {
+        "ss_steps": str(state.step),
+        "ss_epoch": str(epoch),
+        "ss_session_id": folder.run_id,
+        "ss_output_name": folder.name,
+    }
 
 
 class SteeredHooks(ToyHooks):

@@ -3,13 +3,17 @@
 Only users delete; nothing here does.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..loop.job import TrainJob
 from .folder import RunFolder, current_run, lora_files, run_ids
-from .saver import STATES_KEPT, SaveSettings
+from .retention import STATES_KEPT
+from .saver import SaveSettings
 
+WORTH_TELLING = 100e6
+"""Bytes that may be freed from which on the node says so."""
 MOMENTS = 2
 """Numbers that a typical optimizer keeps per weight; some keep fewer."""
 
@@ -20,6 +24,8 @@ class DiskUse:
 
     loras: int
     """What users see: the latest LoRA and the kept steps."""
+    aside: int
+    """LoRAs beside them under other names: what was set aside, and what users put there."""
     current: int
     """Private folder of the run they belong to: states, metrics, pictures."""
     earlier: dict[str, int]
@@ -28,7 +34,12 @@ class DiskUse:
     @property
     def total(self) -> int:
         """Sum of all."""
-        return self.loras + self.current + sum(self.earlier.values())
+        return self.loras + self.current + self.freeable
+
+    @property
+    def freeable(self) -> int:
+        """What does not belong to the current run."""
+        return self.aside + sum(self.earlier.values())
 
 
 def disk_use(root: Path) -> DiskUse:
@@ -36,7 +47,8 @@ def disk_use(root: Path) -> DiskUse:
     owner = current_run(root)
     sizes = {run_id: _size(RunFolder(root, run_id).private) for run_id in run_ids(root)}
     loras = sum(path.stat().st_size for path in lora_files(root, root.name))
-    return DiskUse(loras=loras, current=sizes.pop(owner or "", 0), earlier=sizes)
+    everything = sum(path.stat().st_size for path in root.glob("*.safetensors"))
+    return DiskUse(loras=loras, aside=everything - loras, current=sizes.pop(owner or "", 0), earlier=sizes)
 
 
 def bytes_to_write(job: TrainJob, saving: SaveSettings, step: int) -> int:
@@ -52,11 +64,15 @@ def bytes_to_write(job: TrainJob, saving: SaveSettings, step: int) -> int:
 
 
 def disk_note(job: TrainJob, saving: SaveSettings, root: Path, step: int) -> str:
-    """A note for the node: what a run will write, and what earlier runs of the name occupy."""
-    earlier = sum(disk_use(root).earlier.values())
-    held = f"; earlier runs of {root.name} hold {_mb(earlier)} in {root.name}/.run" if earlier > 100e6 else ""
+    """A note for the node: what a run will write, whether that fits, and what of the name may be deleted."""
+    use, needed, free = disk_use(root), bytes_to_write(job, saving, step), shutil.disk_usage(root).free
     limit = "" if saving.keep_last else ", all kept steps (keep_last 0) among it"
-    return f"will write about {_mb(bytes_to_write(job, saving, step))}{limit}{held}"
+    room = f"; only {_mb(free)} are free on the disk" if free < needed else ""
+    held = ""
+    if use.freeable > WORTH_TELLING:
+        places = ["earlier runs in .run"] * bool(use.earlier) + [f"LoRAs beside {root.name}"] * bool(use.aside)
+        held = f"; {' and '.join(places)} hold {_mb(use.freeable)} in {root.name}, which may be deleted"
+    return f"will write about {_mb(needed)}{limit}{room}{held}"
 
 
 def _mb(size: float) -> str:

@@ -1,6 +1,5 @@
 """Finds the run on disk that the wanted run continues, or starts a new one."""
 
-import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from .folder import RunFolder, is_stopped_at, run_ids
 from .found import FindSettings, FoundRun
 from .identity import RunKey, continue_segments, is_prefix
 from .lock import locked
-from .name import adopt_files, repair
+from .name import adopt_files, repair, run_of
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 from .take_over import copy_run, same_elsewhere
@@ -33,8 +32,9 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     Raises:
         Unreadable: A record or state exists but the system refuses to read it now.
     """
-    notes = tuple(filter(None, [adopt_files(root), repair(root)]))
-    run = replace(_found(root, key, settings), notes=notes)
+    mended = filter(None, [adopt_files(root), repair(root)])
+    run = _found(root, key, settings)
+    run = replace(run, notes=(*run.notes, *mended))
     if not run.is_kept_step:
         save_record(run.folder.record, replace(run.record, description=description))
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
@@ -62,8 +62,9 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     exactly = replace(settings, on_more_steps="stretch")
     if branch := _branched(folders, key, exactly):
         return branch
-    copy, steered = _of_another_name(root, key, exactly)
-    return copy or replace(begun or _new_run(root, key), steered=steered)
+    copy, refused = _of_another_name(root, key, exactly)
+    why_again = _states_are_gone(begun) if begun else _not_kept(folders, key, settings)
+    return copy or replace(begun or _new_run(root, key), notes=(*why_again, *refused))
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:
@@ -98,15 +99,40 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
 
 
 def _kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """The wanted step of a run that was trained further, if that step was kept."""
-    record = _record_of(folder, key, settings)
-    step = sum(stage.steps for stage in key.stages)
-    if record is None or not is_prefix(key.stages, record.segments) or step not in folder.step_loras():
+    """A run that was trained at least as far as is wanted, at the wanted step, if the LoRA of that was kept."""
+    record, step = _record_of(folder, key, settings), _num_steps(key)
+    if record is None or not is_prefix(key.stages, record.segments):
         return None
-    if step >= sum(segment.steps for segment in record.segments):
-        return None  # its last step: use the state, which is exact
-    record = replace(record, segments=key.stages)
-    return FoundRun(folder=folder, record=record, step=step, saved=load_state(folder.state(step)), is_kept_step=True)
+    is_end = step >= sum(segment.steps for segment in record.segments)
+    if is_end and folder.states():
+        return None  # the state decides, which is exact; people may have deleted all of them, though
+    lora = folder.step_loras().get(step)
+    if lora is None or run_of(lora, [folder.run_id]) is None:
+        return None
+    record, saved = replace(record, segments=key.stages), load_state(folder.state(step))
+    return FoundRun(folder=folder, record=record, step=step, saved=saved, is_kept_step=True, is_stateless=is_end)
+
+
+def _not_kept(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> list[str]:
+    """Why steps are trained again that a longer run of this name has been through."""
+    records = ((folder, _record_of(folder, key, settings)) for folder in folders)
+    longer = (
+        folder.run_id
+        for folder, record in records
+        if record and is_prefix(key.stages, record.segments) and max(folder.states(), default=0) > _num_steps(key)
+    )
+    run_id = next(longer, None)
+    return [f"run {run_id} was trained further, but its step {_num_steps(key)} was not kept"] if run_id else []
+
+
+def _states_are_gone(begun: FoundRun) -> list[str]:
+    """Why a run with LoRAs begins again; a single one is of a process that died within the first save."""
+    is_so = len(begun.folder.step_loras()) > 1 and not begun.folder.states()
+    return ["its states are gone from the disk, so it is trained again to the same weights"] if is_so else []
+
+
+def _num_steps(key: RunKey) -> int:
+    return sum(stage.steps for stage in key.stages)
 
 
 def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> FoundRun | None:
@@ -136,32 +162,42 @@ def _record_of(folder: RunFolder, key: RunKey, settings: FindSettings) -> RunRec
     return record
 
 
-def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, str]:
-    """(copy of a run under another name, name of a run not copied as its learning rate was changed by hand)."""
-    steered = ""
+def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, list[str]]:
+    """(copy of a run that was trained under another name, why others that are like it are not copied)."""
+    refused: list[str] = []
     for folder, record in same_elsewhere(root, key):
-        # A new name is also how to train without the changes made by hand.
-        if record.rate_changes:
-            steered = steered or folder.name
-        elif taken := _taken_over(root, folder, key, settings):
-            return taken, steered
-    return None, steered
+        step = max(folder.states(), default=0)
+        if not step or continue_segments(record.segments, step, key.stages, settings.on_more_steps) is None:
+            continue
+        taken, why = _taken_over(root, folder, key, settings)
+        if taken:
+            return taken, []
+        refused.append(f"{_place(root, folder)!r} is not copied: {why}")
+    return None, list(dict.fromkeys(refused))
 
 
-def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A copy of another name's run; None while that one is training, since its files change."""
+def _taken_over(root: Path, source: RunFolder, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, str]:
+    """(copy of another name's run, or why there is none)."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(source.root))
-        except (RuntimeError, OSError) as error:
-            logging.info("LoRA Bakery: nothing is copied from %r: %s", source.name, error)
-            return None
+        except RuntimeError:
+            return None, "it is being trained right now"  # its files come and go
+        except OSError as error:
+            return None, f"it cannot be opened ({error.strerror or error})"
         run = _continued(source, key, settings)
         if run is None or not run.step:
-            return None
+            return None, "its states are damaged"
+        if run.record.rate_changes:  # a new name is how to train without what was changed by hand
+            return None, "its learning rate was changed by hand"
         copy = _free_folder(root, source.run_id)
         copy_run(source, run.step, copy)
-        return replace(run, folder=copy, taken_from=source.name)
+        return replace(run, folder=copy, taken_from=_place(root, source)), ""
+
+
+def _place(root: Path, folder: RunFolder) -> str:
+    """The other run's name, with the folders it was moved into."""
+    return folder.root.relative_to(root.parent).as_posix()
 
 
 def _new_run(root: Path, key: RunKey) -> FoundRun:
@@ -182,8 +218,9 @@ def _free_folder(root: Path, run_id: str) -> RunFolder:
 def _may_begin_again(folder: RunFolder, key: RunKey) -> bool:
     """True for a run without states whose LoRAs, if any, the new run will write again."""
     record = load_record(folder.record)
-    is_same = record is not None and [s.key for s in record.segments] == [s.key for s in key.stages]
-    return is_same or not folder.step_loras()
+    if record is None or not folder.loras():
+        return not folder.loras()
+    return is_prefix(key.stages, record.segments) or is_prefix(record.segments, key.stages)
 
 
 def _has_something(folder: RunFolder) -> bool:

@@ -4,6 +4,7 @@
 <loras>/<name>/<name>.safetensors               the latest LoRA of the current run
 <loras>/<name>/<name>-step000200.safetensors    kept steps
 <loras>/<name>/.run/lock
+<loras>/<name>/.run/name                        the name that the files have, until people rename the folder
 <loras>/<name>/.run/<id>/run.json               identity, plan, rates changed by hand
 <loras>/<name>/.run/<id>/state-000200.state     exact state: safetensors that loaders do not list
 <loras>/<name>/.run/<id>/metrics.jsonl          one line a step
@@ -144,21 +145,34 @@ class RunFolder:
         return self.private / "report.wanted"
 
     @property
+    def pictures(self) -> Path:
+        """Contents of the pictures that it has trained, with those of the runs it goes on from; one a line."""
+        return self.private / "pictures"
+
+    @property
     def notes(self) -> tuple[Path, ...]:
-        """The files about the run besides its plan and states: metrics, report, stops, pick."""
+        """What is noted of the run beside its plan and state: figures, report, pictures, stops, pick."""
         names = (STOPS_FILE, PICK_FILE)
         return (
             self.metrics,
             self.base_losses,
             self.report,
             self.wanted_report,
+            self.pictures,
             *(self.private / name for name in names),
         )
 
     def step_loras(self) -> dict[int, Path]:
         """Kept LoRAs of this run by step, whether it owns its name or was replaced."""
-        home = self.root if current_run(self.root) == self.run_id else self.private
-        return step_files(home, self.name)
+        return step_files(self._home, self.name)
+
+    def loras(self) -> list[Path]:
+        """All of them, with the latest."""
+        return lora_files(self._home, self.name)
+
+    @property
+    def _home(self) -> Path:
+        return self.root if current_run(self.root) == self.run_id else self.private
 
 
 def step_files(folder: Path, name: str) -> dict[int, Path]:

@@ -40,14 +40,14 @@ class FoundRun:
     """Step of a later state on disk that cannot be read; 0 if there is none."""
     taken_from: str = ""
     """Name it was trained under before; empty if that is its own."""
-    steered: str = ""
-    """Name of a similar run that was not copied because its learning rate was changed by hand; empty for none."""
     is_kept_step: bool = False
     """True for a kept step of a run that was trained further; that run is not changed."""
+    is_stateless: bool = False
+    """True where that kept step is the run's last, whose states people deleted."""
     branched_from: str = ""
     """Id of the run of this name that the steps so far were copied from; empty for none."""
     notes: tuple[str, ...] = ()
-    """Problems found under the name and repaired, a sentence each."""
+    """Why a new run goes on from none that is like it; what was out of order under the name and is put right."""
 
     @property
     def total_steps(self) -> int:

@@ -1,23 +1,33 @@
 """Which run owns the LoRAs under a name, and how they change owner. `docs/reliability.md` has a table of all cases.
 
-A visible file is added, replaced by a newer step of its own run, or moved aside and reported; nothing else happens to
-it. Windows cannot always move a file that another program has open. Such a file is copied; the original is noted in the
-run's own folder and removed later.
+A file that people can see is added, replaced by a newer step of its own run, or set aside and named; nothing else.
+
+A file that another program has open cannot always be moved on Windows. It is copied then, and what stays behind is
+noted in the run's own folder and removed when it can be. What can be neither moved nor copied ends the save, which
+would overwrite it.
 """
 
 import filecmp
 import logging
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError
 
 from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
 from .folder import RunFolder, current_run, is_same_name, lora_files, run_ids, split_name, step_files
+from .latest import is_edited
+from .left import names_left, note_left, remove_left
+from .untold import add_untold
 
-LEFT_FILE = "left"
+NAME_FILE = "name"
 RUN_KEY = "ss_session_id"
 """Header entry of a LoRA with the id of the run that wrote it; LoRA tools remove it."""
+STEPS_KEY = "ss_steps"
+NAME_KEY = "ss_output_name"
+"""The name that a LoRA was written under."""
 
 
 def run_of(path: Path, ids: list[str]) -> str | None:
@@ -25,10 +35,11 @@ def run_of(path: Path, ids: list[str]) -> str | None:
     written = _written_by(path, ids)
     if written != "":
         return written
-    marked = current_run(path.parent)  # without an id in the header, name and content decide
-    steps = step_files(path.parent, path.parent.name).values()
-    is_theirs = path in steps or any(filecmp.cmp(path, step, shallow=False) for step in steps)
-    return marked if marked in ids and is_theirs else None
+    marked = current_run(path.parent)  # its header does not say: it goes by its step and its content
+    steps = step_files(path.parent, path.parent.name)
+    is_step = any(load_metadata(path).get(STEPS_KEY) == str(step) for step, its in steps.items() if its == path)
+    is_copy = any(filecmp.cmp(path, its, shallow=False) for its in steps.values() if its != path)
+    return marked if marked in ids and (is_step or is_copy) else None
 
 
 def _written_by(path: Path, ids: list[str]) -> str | None:
@@ -54,8 +65,13 @@ def owner(root: Path) -> str | None:
 
 
 def repair(root: Path) -> str:
-    """Write a missing or damaged marker again; returns a sentence about it, empty if nothing was wrong."""
+    """Writes a marker that is missing or damaged again; returns a sentence about it, empty where all is well.
+
+    One that names a run whose folder is gone is removed: a run that takes the same id did not write what lies here.
+    """
     found = owner(root)
+    if found is None:
+        _marker(root).unlink(missing_ok=True)
     if found is None or found == current_run(root):
         return ""
     write_text_atomic(_marker(root), found)
@@ -63,137 +79,139 @@ def repair(root: Path) -> str:
 
 
 def adopt_files(root: Path) -> str:
-    """Rename LoRAs after their folder, if a user renamed or copied it; returns a sentence."""
+    """Names the LoRAs of runs after their folder again, where people renamed or copied it; returns a sentence.
+
+    A file that has another name than its folder had was renamed by itself, to keep it, and stays.
+    """
+    note = root / ".run" / NAME_FILE
+    was = note.read_text(encoding="utf-8") if note.is_file() else ""
+    if was == root.name:
+        return ""
     ids, before = run_ids(root), set[str]()
     for folder in (root, *(RunFolder(root, run_id).private for run_id in ids)):
         for path in sorted(folder.glob("*.safetensors")):
             name, step = split_name(path)
-            if is_same_name(name, root.name) or _written_by(path, ids) is None:
-                continue
             target = folder / f"{root.name}{step}.safetensors"
-            if not target.exists() and _move(path, target):
+            if is_same_name(name, root.name) or target.exists() or _written_by(path, ids) is None:
+                continue
+            named = was or load_metadata(path).get(NAME_KEY, "")
+            if is_same_name(name, named) and _move(path, target):
                 before.add(name)
+    write_text_atomic(note, root.name)
     if not before:
         return ""
     return f"files named after {', '.join(sorted(before))} were renamed after their folder, {root.name}"
 
 
-def take_name(folder: RunFolder) -> list[str]:
-    """Give the visible names to a run and report what changed. Called by the first save of a session.
+def take_name(folder: RunFolder) -> tuple[str, ...]:
+    """Gives the visible names to a run, and says what that changed. For the first save of a session.
 
     LoRAs of other runs move into those runs' folders; files that no run wrote get another visible name. The marker
     changes while no other run's LoRA is in the top folder, so a process that dies in between leaves no LoRA assigned to
-    the wrong run; the next call completes the move. A file that cannot be moved does not end the run.
+    run; the next call finishes the move.
+
+    Raises:
+        OSError: A LoRA that the run would overwrite can be neither moved nor copied.
     """
     root = folder.root
     before = owner(root)
-    strangers = {name for note in _notes(root, before) for name in _remove_left(root, note.parent)}
-    told = _set_aside(root, folder.run_id, strangers)
-    told += _send_home(root, folder.run_id, strangers)
+    strangers = remove_left(root, before)
+    aside, home = _making_way(folder, strangers)
+    told = add_untold(root, [*map(_aside_told, aside), *_home_told(root, home)])
+    for move in (*aside, *home):
+        _give_way(move)
+    for changed in {root, *(move.target.parent for move in home)}:
+        sync_folder(changed)  # the moves are on the disk before the marker is
     if current_run(root) != folder.run_id:
         write_text_atomic(_marker(root), folder.run_id)
     for path in lora_files(folder.private, root.name):
         if not (root / path.name).exists():  # otherwise it is newer, or another run's and removed by a later call
             _move(path, root / path.name)
-    _note_left(folder.private, [])
-    return told
+    note_left(folder.private, [])
+    return _set_edited_aside(folder) or told
 
 
-def _set_aside(root: Path, run_id: str, skipped: set[str]) -> list[str]:
-    """Rename visible LoRAs that no run here wrote; a restarted run did not write those with its own id."""
-    ids = [known for known in run_ids(root) if known != run_id or current_run(root) == run_id]
-    foreign = [p for p in lora_files(root, root.name) if p.name not in skipped and run_of(p, ids) is None]
-    if not foreign:
-        return []
-    number = next(n for n in range(1, 10_000) if not any(root.glob(f"{_aside(root.name, n)}*")))
-    told: list[str] = []
-    for path in foreign:
-        target = root / path.name.replace(root.name, _aside(root.name, number), 1)
-        if _move(path, target):
-            told.append(f"{path.name} was not written by a run that is still here; it is kept as {target.name}")
-    sync_folder(root)
-    return told
+class _Move(NamedTuple):
+    path: Path
+    target: Path
 
 
-def _aside(name: str, number: int) -> str:
-    return f"{name}-earlier-{number}"
-
-
-def _send_home(root: Path, run_id: str, skipped: set[str]) -> list[str]:
-    """Move the visible LoRAs of other runs into their own folders."""
-    ids = run_ids(root)
-    moved: dict[str, list[Path]] = {}
+def _making_way(folder: RunFolder, skipped: set[str]) -> tuple[list[_Move], list[_Move]]:
+    """(what no run here wrote gets another name, LoRAs of other runs move into the folders of these)."""
+    root, ids, name = folder.root, run_ids(folder.root), _free_name(folder.root)
+    is_owner = current_run(root) == folder.run_id
+    aside: list[_Move] = []
+    home: list[_Move] = []
     for path in lora_files(root, root.name):
         whose = run_of(path, ids)
-        if path.name in skipped or whose in (None, run_id):
+        if path.name in skipped or (whose == folder.run_id and is_owner):
             continue
-        home = RunFolder(root, whose).private
-        home.mkdir(parents=True, exist_ok=True)
-        if not _move(path, home / path.name):
-            _note_left(home, [*_left(home), path.name])
-        moved.setdefault(whose, []).append(path)
-    for whose in moved:
-        sync_folder(RunFolder(root, whose).private)
-    sync_folder(root)  # the moves must be on the disk before the marker
-    return [_sent(root, whose, paths) for whose, paths in moved.items()]
+        if whose is None or whose == folder.run_id:  # a run that begins again did not write those of its own id
+            aside.append(_Move(path, root / f"{name}{split_name(path)[1]}.safetensors"))
+        else:
+            home.append(_Move(path, RunFolder(root, whose).private / path.name))
+    return aside, home
 
 
-def _sent(root: Path, run_id: str, paths: list[Path]) -> str:
-    last = max(step_files(RunFolder(root, run_id).private, root.name), default=0)
-    return (
-        f"the LoRA that {root.name} held before (run {run_id}, step {last}) is kept in {root.name}/.run/{run_id}; "
-        "queue its settings again to have it back"
-    )
+def _free_name(root: Path) -> str:
+    taken = [path.name.casefold() for path in root.iterdir()]
+    names = (f"{root.name}-earlier-{number}" for number in count(1))
+    return next(name for name in names if not any(other.startswith(name.casefold()) for other in taken))
+
+
+def _set_edited_aside(folder: RunFolder) -> tuple[str, ...]:
+    """Renames the run's latest LoRA where another program changed it, which saving undoes; all that is to be told."""
+    if not is_edited(folder):
+        return ()
+    latest, target = folder.latest_lora, folder.root / f"{_free_name(folder.root)}.safetensors"
+    told = add_untold(folder.root, [f"{latest.name} was changed by another program; it is kept as {target.name}"])
+    _move(latest, target)
+    sync_folder(folder.root)
+    return told
+
+
+def _give_way(move: _Move) -> None:
+    home = move.target.parent
+    if home == move.path.parent:
+        _move(*move)
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    if not _move(*move):
+        note_left(home, [*names_left(home), move.path.name])
+
+
+def _aside_told(move: _Move) -> str:
+    return f"{move.path.name} was not written by a run that is still here; it is kept as {move.target.name}"
+
+
+def _home_told(root: Path, moves: list[_Move]) -> list[str]:
+    """A sentence for each run whose LoRAs move."""
+    told: list[str] = []
+    for home in dict.fromkeys(move.target.parent for move in moves):
+        moved = {move.path for move in moves if move.target.parent == home}
+        steps = [step for step, path in step_files(root, root.name).items() if path in moved]
+        last = max([*steps, *step_files(home, root.name)], default=0)
+        told.append(
+            f"the LoRA that {root.name} held before (run {home.name}, step {last}) is kept in "
+            f"{root.name}/.run/{home.name}; queue its settings again to have it back"
+        )
+    return told
 
 
 def _marker(root: Path) -> Path:
     return root / ".run" / "current"
 
 
-def _notes(root: Path, before: str | None) -> list[Path]:
-    return [note for note in (root / ".run").glob(f"*/{LEFT_FILE}") if note.parent.name != before]
-
-
 def _move(path: Path, target: Path) -> bool:
-    """True if nothing is left at `path`."""
+    """True if nothing is left at `path`, False where it was copied.
+
+    Raises:
+        OSError: It can be neither moved nor copied.
+    """
     try:
         path.replace(target)
     except OSError as error:
         logging.warning("LoRA Bakery: %s cannot be moved and is copied: %s", path, error.strerror or error)
-        copy_or_warn(path, target)
+        copy_atomic(path, target)
         return False
     return True
-
-
-def copy_or_warn(path: Path, target: Path) -> None:
-    """Replace `target` by a copy in one step; log a warning if that is impossible."""
-    try:
-        copy_atomic(path, target)
-    except OSError as error:
-        logging.warning("LoRA Bakery: %s cannot be copied to %s: %s", path, target, error.strerror or error)
-
-
-def _remove_left(root: Path, home: Path) -> list[str]:
-    """Remove from the top folder what a run left there, except the current run's; returns the names that remain."""
-    still: list[str] = []
-    for name in _left(home):
-        here, kept = root / name, home / name
-        if here.is_file() and kept.is_file() and filecmp.cmp(here, kept, shallow=False):
-            try:
-                here.unlink()
-            except OSError:
-                still.append(name)
-    _note_left(home, still)
-    return still
-
-
-def _left(home: Path) -> list[str]:
-    note = home / LEFT_FILE
-    return note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
-
-
-def _note_left(home: Path, names: list[str]) -> None:
-    if names:
-        write_text_atomic(home / LEFT_FILE, "\n".join(names))
-    else:
-        (home / LEFT_FILE).unlink(missing_ok=True)

@@ -45,10 +45,14 @@ def forget_pick(folder: RunFolder) -> None:
 
 
 def load_pick(folder: RunFolder) -> Pick | None:
-    """The picked step, if its LoRA still exists."""
+    """The picked step, if there is one whose LoRA still exists.
+
+    Raises:
+        OSError: The file is there, but the system refuses to read it now.
+    """
     try:
         pick = Pick(**read_json((folder.private / PICK_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     return pick if pick.step in folder.step_loras() else None
 

@@ -9,7 +9,7 @@ tries again.
 
 import filecmp
 import logging
-from collections.abc import Callable, Generator, Set
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,20 +19,22 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..files.atomic import copy_atomic
 from ..files.lora_file import open_tensors, save_lora
 from ..files.types import lost
 from ..loop.final_weights import final_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
-from .folder import RunFolder, current_run
-from .metrics import append_line, append_metrics, best_step, sync_metrics
-from .name import copy_or_warn, take_name
-from .picks import load_pick
+from .found import FoundRun
+from .latest import note_latest
+from .metrics import append_line, append_metrics, sync_metrics
+from .name import take_name
+from .picks import shown
 from .record import load_record, save_record
+from .retention import drop_after, prune_loras, prune_states
 from .state import is_finite, save_state
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
-STATES_KEPT = 2
 
 
 class SaveFailed(RuntimeError):
@@ -72,15 +74,18 @@ class Saver(Callback):
     """Callback that saves a run. Comes before every callback that may end a run."""
 
     def __init__(
-        self, folder: RunFolder, settings: SaveSettings, metadata: Callable[[TrainState], dict[str, str]]
+        self, found: FoundRun, settings: SaveSettings, metadata: Callable[[TrainState], dict[str, str]]
     ) -> None:
         """`metadata` makes the header of a LoRA file from the state."""
-        self.folder = folder
+        self.folder = found.folder
+        self._found = found
         self.settings = settings
         self._metadata = metadata
         self.saved_step = -1
-        self.told: list[str] = []
-        """What taking over the name moved, a sentence each."""
+        self.told: tuple[str, ...] = ()
+        """What taking the name moved, a sentence each."""
+        self.good_step: Callable[[], int] = lambda: 0
+        """The latest step so far at which nothing looked wrong: from there a run that goes wrong can go on."""
         self.lost = ""
         """What the last file's number format cannot represent; empty if nothing was lost."""
         self._has_name = False
@@ -93,20 +98,35 @@ class Saver(Callback):
             return
         self._take_name(state.step)
         latest = self.folder.latest_lora
+        if self._found.is_kept_step:
+            self._restore_latest(state.step)
+            return
         is_right = _is_same(self.folder.step_lora(state.step), latest) and _dtype_of(latest) == self.settings.dtype
-        if is_right:
-            self._prune_loras(state.step)
-        else:
+        if not is_right:
             self.save(job, state)
+            return
+        gone = prune_loras(self.folder, state.step, self.settings.keep_last, self._good_step(job, state))
+        if gone:
+            self.told = (*self.told, f"keep_last {self.settings.keep_last} removed the LoRAs of steps {shown(gone)}")
 
     def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
         """True if a kept step of a longer run is wanted: the longer run's files stay."""
+        if self._found.is_kept_step:
+            return not self._found.is_stateless
         return state.step >= job.total_steps and state.step < max(self.folder.step_loras(), default=0)
+
+    def _restore_latest(self, step: int) -> None:
+        """Of a run without a state, which is not to get one: its weights were read from the LoRA."""
+        kept, latest = self.folder.step_lora(step), self.folder.latest_lora
+        if not _is_same(kept, latest):
+            with self._explained(step):
+                copy_atomic(kept, latest)
+                note_latest(self.folder)
 
     def _take_name(self, step: int) -> None:
         if not self._has_name:
             with self._explained(step):
-                self.told += take_name(self.folder)
+                self.told = take_name(self.folder)
             self._has_name = True
 
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
@@ -121,7 +141,7 @@ class Saver(Callback):
         """Save what was trained since the last save, unless it is useless."""
         if isinstance(error, TrainingDiverged):
             if error.good_step is not None:
-                self.go_back(error.good_step)
+                drop_after(self.folder, error.good_step)
         elif state.is_consistent and state.step != self.saved_step:
             self.save(job, state)
 
@@ -146,24 +166,20 @@ class Saver(Callback):
         with self._explained(state.step):
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
+            note_latest(self.folder)
             sync_metrics(self.folder.metrics)
             save_state(self.folder.state(state.step), job, state)
             self.saved_step = state.step
-            self._prune(state.step, {stage.end for stage in job.stages})
+            self._prune(job, state)
 
-    def go_back(self, good_step: int) -> None:
-        """Delete what was saved after a step; the latest LoRA becomes that of the last remaining one, if any."""
-        loras = self.folder.step_loras()
-        worthless = [path for step, path in loras.items() if step > good_step]
-        for path in [*worthless, *(path for step, path in self.folder.states().items() if step > good_step)]:
-            _delete(path)
-        left = [path for step, path in loras.items() if step <= good_step]
-        if not worthless or current_run(self.folder.root) != self.folder.run_id:
-            return
-        if left:
-            copy_or_warn(left[-1], self.folder.latest_lora)
-        else:
-            _delete(self.folder.latest_lora)
+    def _prune(self, job: TrainJob, state: TrainState) -> None:
+        good = self._good_step(job, state)
+        prune_states(self.folder, state.step, {stage.end for stage in job.stages}, good)
+        prune_loras(self.folder, state.step, self.settings.keep_last, good)
+
+    def _good_step(self, job: TrainJob, state: TrainState) -> int:
+        """0 at the end, when nothing can go wrong any more."""
+        return self.good_step() if state.step < job.total_steps else 0
 
     def note(self, line: dict[str, object]) -> None:
         """Append a line that is not a step to the metrics; it must have `step`."""
@@ -183,27 +199,6 @@ class Saver(Callback):
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         ends = (stage.end for stage in job.stages)
         return state.step % self.settings.save_every == 0 or state.step in ends
-
-    def _prune(self, step: int, stage_ends: Set[int]) -> None:
-        """Keep the newest states, and those at the ends of stages, where another next stage may start."""
-        states = self.folder.states()
-        # the state of a later step could not be read when this process started
-        newest = [saved for saved in states if saved <= step][-STATES_KEPT:]
-        for saved, path in states.items():
-            if saved not in newest and (saved > step or saved not in stage_ends):
-                _delete(path)
-        self._prune_loras(step)
-
-    def _prune_loras(self, step: int) -> None:
-        if not self.settings.keep_last:
-            return
-        # Those of later steps are written again by a run that resumed from an older state.
-        loras = {saved: path for saved, path in self.folder.step_loras().items() if saved <= step}
-        pick = load_pick(self.folder)
-        kept = {best_step(self.folder.metrics, loras), pick.step if pick else None}
-        for old in list(loras)[: -self.settings.keep_last]:
-            if old not in kept:
-                _delete(loras[old])
 
     @contextmanager
     def _explained(self, step: int) -> Generator[None]:
@@ -225,13 +220,6 @@ def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
         if not path.exists():  # in that case it is the folder that is read-only
             raise
         logging.warning("LoRA Bakery: %s is open elsewhere and stays as it was; a later save replaces it", path)
-
-
-def _delete(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        logging.info("LoRA Bakery: %s cannot be deleted now: %s", path, error.strerror or error)
 
 
 def _dtype_of(path: Path) -> torch.dtype | None:

@@ -15,8 +15,8 @@ _TITLES = ("ss_output_name", "modelspec.title")
 
 
 def same_elsewhere(root: Path, key: RunKey) -> list[tuple[RunFolder, RunRecord]]:
-    """Runs with this identity under other names beside `root`, those with the most steps first."""
-    paths = (path for path in root.parent.glob("*/.run/*/run.json") if not path.parents[2].samefile(root))
+    """Runs of this identity under other names beside `root` and in folders there, those with most steps first."""
+    paths = (path for path in root.parent.glob("*/**/.run/*/run.json") if not path.parents[2].samefile(root))
     found = ((RunFolder(path.parents[2], path.parent.name), load_record(path)) for path in paths)
     same = [(folder, record) for folder, record in found if record is not None and record.is_of(key)]
     return sorted(same, key=lambda run: max(run[0].states(), default=0), reverse=True)

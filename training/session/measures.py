@@ -7,6 +7,7 @@ from ..data.prepared import PreparedDataset
 from ..loop.job import TrainState
 from ..run.found import FoundRun
 from ..run.metrics import last_validated
+from ..run.pictures import trained_pictures
 from ..watch.diagnosis import Diagnosis, diagnose, load_diagnosis, num_images_worth_measuring, save_diagnosis
 from .request import Hooks, Measure, Session, TrainRequest
 
@@ -27,6 +28,19 @@ def owed_measures(request: TrainRequest, found: FoundRun) -> frozenset[Measure]:
 def set_id(held_out: Dataset) -> str:
     """Digest of a validation set's content."""
     return held_out.fingerprint()[:12]
+
+
+def held_out_notes(request: TrainRequest, found: FoundRun) -> list[str]:
+    """That images are held out now which decided the weights that the run goes on from."""
+    held_out = request.validation.dataset
+    pictures = held_out.pictures() if held_out is not None else set[str]()
+    trained = pictures & trained_pictures(found)
+    if not trained:
+        return []
+    return [
+        f"{len(trained)} of {len(pictures)} held-out images were trained before, in the run whose weights this one "
+        "goes on from: its validation loss is lower than that of images it never saw"
+    ]
 
 
 def diagnosed_images(session: Session) -> PreparedDataset | None:

@@ -45,12 +45,11 @@ def _what_is_done(found: FoundRun) -> str:
 
 
 def _origins(found: FoundRun) -> list[str]:
-    damaged, taken, steered, branch = found.damaged_step, found.taken_from, found.steered, found.branched_from
+    damaged, taken, branch = found.damaged_step, found.taken_from, found.branched_from
     told = {
         f"the state of step {damaged} on the disk is damaged": damaged,
         f"copied from {taken!r}, where it was trained": taken,
         f"its first {found.step} steps are those of run {branch}, which is kept": branch,
-        f"{steered!r} is not copied: its learning rate was changed by hand": steered,
     }
     return [text for text, is_so in told.items() if is_so]
 

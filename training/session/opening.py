@@ -35,7 +35,7 @@ def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
     check_name(request.root.name)
     request = hold_out(request)
     request = replace(request, objective=objective_with_trigger(request.objective, trained_dataset(request)))
-    with _explained(request.root):
+    with explained(request.root):
         check_names_fit(request.root)
     check_batch_size(ranks, (stage.batch_size for stage in request.stages))
     check_fits(request.network, request.saving.dtype)
@@ -56,7 +56,7 @@ def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> F
         "stages": [repr(stage) for stage in request.stages],
         "seed": request.seed,
     }
-    with _explained(request.root):
+    with explained(request.root):
         return ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
 
 
@@ -110,7 +110,12 @@ def _given_weights(request: TrainRequest, found: FoundRun) -> dict[str, Tensor] 
 
 
 @contextmanager
-def _explained(root: Path) -> Generator[None]:
+def explained(root: Path) -> Generator[None]:
+    """Inside, an error of the disk says what to do.
+
+    Raises:
+        SaveFailed: In place of an OSError.
+    """
     try:
         yield
     except OSError as error:

@@ -18,14 +18,16 @@ from ..loop.trainer import train
 from ..optimizers.ema import Ema
 from ..run.lock import locked
 from ..run.metrics import cut_metrics
+from ..run.pictures import note_pictures
 from ..run.saver import Saver
 from ..run.state import restore
+from ..run.untold import forget_told, untold
 from ..watch.explanation import without_numbers
 from .callbacks import Losses, Stay, session_callbacks
-from .measures import diagnosed_images, diagnosis_at_end, owed_measures
+from .measures import diagnosed_images, diagnosis_at_end, held_out_notes, owed_measures
 from .messages import closing_message, opening_text
-from .opening import checked, continued_or_new, job_of
-from .plan import place_data, place_validation
+from .opening import checked, continued_or_new, explained, job_of
+from .plan import place_data, place_validation, trained_dataset
 from .request import Hooks, Session, TrainRequest, TrainResult
 from .trained_network import network_notes, without_frozen_parts
 
@@ -51,7 +53,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
             validation=place_validation(request),
             started_at=datetime.now(timezone.utc),
             owed=owed_measures(request, found),
-            notes=network_notes(request, job.network),
+            notes=(*network_notes(request, job.network), *held_out_notes(request, found)),
         )
         del found  # the session releases its weights once they are loaded
         hooks.notify(opening_text(session))
@@ -70,7 +72,7 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
     )
     _load_weights(session, state)
     found = session.found
-    saver = Saver(found.folder, session.request.saving, lambda now: hooks.metadata(session, now))
+    saver = Saver(found, session.request.saving, lambda now: hooks.metadata(session, now))
     losses = Losses()
     try:
         train(job, state, [*session_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])])
@@ -80,14 +82,22 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
         if is_out_of_memory(error):
             raise _out_of_memory(session, state, max(saver.saved_step, 0)) from error
         raise
-    return TrainResult(
+    result = TrainResult(
         tensors=final_tensors(job, state),
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state, [*saver.told, *session.notes, *filter(None, [saver.lost])]),
+        message=closing_message(found, state, [*_told(saver), *session.notes, *filter(None, [saver.lost])]),
         diagnosis=diagnosis_at_end(session, hooks, state),
     )
+    if job.ranks.rank == 0:
+        forget_told(found.folder.root)
+    return result
+
+
+def _told(saver: Saver) -> list[str]:
+    """What was moved, also by queues before that were canceled."""
+    return list(dict.fromkeys([*untold(saver.folder.root), *saver.told]))
 
 
 def _load_weights(session: Session, state: TrainState) -> None:
@@ -107,12 +117,14 @@ def _load_weights(session: Session, state: TrainState) -> None:
 
 
 def _begin_figures(session: Session, step: int) -> None:
-    """Remove the metrics of steps to be trained again, and mark what is to be measured at the end."""
+    """Drops the figures of steps that will be trained again; notes what is trained and measured at the end."""
     folder = session.found.folder
-    for figures in (folder.metrics, folder.base_losses):
-        cut_metrics(figures, step)
-    if session.request.is_diagnosed:
-        folder.wanted_report.touch()
+    with explained(folder.root):
+        for figures in (folder.metrics, folder.base_losses):
+            cut_metrics(figures, step)
+        note_pictures(session.found, trained_dataset(session.request).pictures())
+        if session.request.is_diagnosed:
+            folder.wanted_report.touch()
 
 
 def _encode(session: Session, hooks: Hooks) -> None:

@@ -30,10 +30,17 @@ class DivergenceGuard(Callback):
         self._is_fresh = is_fresh
         self._judge = Judge(lambda step: ())
         self._asked: dict[int, list[float]] = {}
+        self._begun_at = 0
+
+    @property
+    def good_step(self) -> int:
+        """Latest step so far at which nothing looked wrong."""
+        return self._judge.good_step
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Judge the steps that were done before."""
         self._judge = Judge(lambda step: self._base_losses(job, step), is_fresh=self._is_fresh)
+        self._begun_at = state.step
         if state.step >= job.total_steps:
             return
         self._asked = {line["step"]: line["losses"] for line in read_metrics(self._folder.base_losses)}
@@ -48,7 +55,9 @@ class DivergenceGuard(Callback):
             return
         excess = self._judge.add(report.step, report.stage, report.samples, report.grad_norm)
         if excess is not None:
-            raise diverged(job, state, excess, self._folder)
+            # What a queue before this one ended with, somebody may use.
+            good_step = max(excess.good_step, self._begun_at)
+            raise diverged(job, state, replace(excess, good_step=good_step), self._folder)
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Release job and state: a cycle with them would keep network and optimizer in memory."""

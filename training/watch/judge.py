@@ -102,6 +102,11 @@ class Judge:
         self._next = 0
 
     @property
+    def good_step(self) -> int:
+        """Latest step so far at which nothing looked wrong; 0 = only the start."""
+        return self._good_step
+
+    @property
     def _level(self) -> float:
         """The reference that the network is compared with."""
         return fmean(self._begun) if self._begun else 0.0

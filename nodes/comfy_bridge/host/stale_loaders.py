@@ -45,27 +45,43 @@ def loaders_below(prompt: Mapping[str, object], root: Path) -> dict[str, bool]:
 
 
 def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root: Path) -> None:
-    """Refuse to train a run on top of its own LoRA: each queue would train again, on the result of the one before.
+    """Refuses to train a run on top of its own LoRA: each queue would train again, from what the one before left.
 
     Raises:
-        ValueError: The model or CLIP comes through a node that loads a file of the run.
+        ValueError: A node that the model, the CLIP or the LoRA of the Train node comes through loads a file of the run.
     """
-    links = [_inputs(prompt or {}, node_id).get(name) for name in ("model", "clip")]
-    seen: set[str] = set()
+    graph = prompt or {}
+    for name in ("model", "clip", "lora"):
+        source = _loader_above(graph, _inputs(graph, node_id).get(name), root)
+        if source is None:
+            continue
+        kind = f"{_part(graph, source, 'class_type')} ({source})"
+        if name == "lora":
+            raise ValueError(
+                f"lora: {kind} loads a LoRA of this run's own name, which the run replaces, so each queue would train "
+                "again from what the last one left. To train it further, disconnect lora and raise steps: the run goes "
+                f"on by itself. To begin another run from {root.name!r}, give that another name"
+            )
+        raise ValueError(
+            f"model: {kind} lays this run's own LoRA on it, so each queue would train on top of the last one. Connect "
+            "the checkpoint itself: the run goes on by itself. "
+            f"To train on top of {root.name!r}, give the new run another name"
+        )
+
+
+def _loader_above(prompt: Mapping[str, object], link: object, root: Path) -> str | None:
+    """Id of a node from which a link comes, however far, that loads a LoRA below a run's folder."""
+    links, seen = [link], set[str]()
     while links:
         link = links.pop()
         if not isinstance(link, list) or not link or str(link[0]) in seen:
             continue
         source = str(link[0])
         seen.add(source)
-        if _loads_below(prompt or {}, source, root):
-            kind = _part(prompt or {}, source, "class_type")
-            raise ValueError(
-                f"model: {kind} ({source}) applies this run's own LoRA, so each queue would "
-                "train on top of the last one. Connect the checkpoint itself: the run continues by itself. "
-                f"To train on top of {root.name!r}, give the new run another name"
-            )
-        links += _inputs(prompt or {}, source).values()
+        if _loads_below(prompt, source, root):
+            return source
+        links += _inputs(prompt, source).values()
+    return None
 
 
 def _inputs(prompt: Mapping[str, object], node_id: str) -> Mapping[str, object]:

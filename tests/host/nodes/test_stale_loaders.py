@@ -45,6 +45,18 @@ def test_its_own_lora_is_refused_however_it_is_reached(root, linked, name):
     assert list(loaders_below(prompt(name), root)) == ["LoraLoader (9:1)"]
 
 
+def test_its_own_lora_is_no_start(root):
+    from pack.nodes.comfy_bridge.host.stale_loaders import check_not_on_itself
+
+    graph = {
+        "2": {"class_type": "BakeryLoadLoRA", "inputs": {"lora_name": "own/own.safetensors"}},
+        "3": {"class_type": "BakeryTrain", "inputs": {"lora": ["2", 0], "name": "own"}},
+    }
+    with pytest.raises(ValueError, match=r"lora: BakeryLoadLoRA \(2\).*'own'"):
+        check_not_on_itself(graph, "3", root)
+    check_not_on_itself(graph, "3", root.parent / "other")
+
+
 def test_another_runs_lora_and_one_that_leads_elsewhere_are_not(root):
     from pack.nodes.comfy_bridge.host.stale_loaders import check_not_on_itself
 

@@ -124,7 +124,8 @@ def test_a_name_that_goes_on_from_its_own_weights_takes_no_other_run(request_):
 def test_a_run_that_is_being_trained_is_left_alone(request_):
     run(request_)
     with locked(request_.root):
-        assert run(named(request_, "meanwhile")).message == "new run of 4 steps"
+        told = run(named(request_, "meanwhile")).message
+    assert told == "new run of 4 steps; 'run' is not copied: it is being trained right now"
 
 
 def test_a_damaged_step_of_the_other_name_is_left_out(request_):

@@ -1,0 +1,36 @@
+"""The latest LoRA of a run as the run wrote it, to notice that another program changed it since."""
+
+import filecmp
+import zlib
+from pathlib import Path
+
+from ..files.atomic import write_text_atomic
+from .folder import RunFolder
+
+LATEST_FILE = "latest"
+
+
+def note_latest(folder: RunFolder) -> None:
+    """Notes the latest LoRA as the run's own."""
+    write_text_atomic(folder.private / LATEST_FILE, _checksum(folder.latest_lora))
+
+
+def is_edited(folder: RunFolder) -> bool:
+    """True where the visible latest LoRA is neither as the run wrote it nor one of its steps.
+
+    The notes of a process that died may be older than the file, which is a step then. Earlier versions noted nothing.
+    """
+    note, latest = folder.private / LATEST_FILE, folder.latest_lora
+    if not note.is_file() or not latest.is_file():
+        return False
+    if any(filecmp.cmp(path, latest, shallow=False) for path in reversed(folder.step_loras().values())):
+        return False
+    return note.read_text(encoding="utf-8") != _checksum(latest)
+
+
+def _checksum(path: Path) -> str:
+    value = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            value = zlib.crc32(piece, value)
+    return f"{value:08x}"

@@ -1,0 +1,25 @@
+"""Which pictures a run has trained, with those of the runs it goes on from: a held-out one among them tells little."""
+
+from collections.abc import Set
+
+from ..files.atomic import write_text_atomic
+from .folder import RunFolder
+from .found import FoundRun
+
+
+def trained_pictures(found: FoundRun) -> frozenset[str]:
+    """Contents of the pictures that decided the weights a run goes on from; runs of earlier versions noted none."""
+    parent, root = found.record.parent, found.folder.root
+    own = _noted(found.folder)
+    return own | _noted(RunFolder(root, parent.partition("@")[0])) if parent else own
+
+
+def note_pictures(found: FoundRun, pictures: Set[str]) -> None:
+    """Notes, before it trains, that a run trains these."""
+    lines = sorted(trained_pictures(found) | pictures)
+    write_text_atomic(found.folder.pictures, "\n".join(lines))
+
+
+def _noted(folder: RunFolder) -> frozenset[str]:
+    path = folder.pictures
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
