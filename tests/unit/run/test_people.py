@@ -1,20 +1,21 @@
 """A machine that plays people at the Train node: after everything they do, every LoRA they had is still theirs.
 
 Each sequence queues, changes inputs, cancels in every phase, kills, renames, copies and deletes. After each action all
-LoRAs that somebody was given are on the disk, whole, and say truly what they are; a queue that ends gives the bits of
-a run that was never disturbed; nothing is trained that is there. `LORA_BAKERY_SEQUENCES` is the number of sequences.
+LoRAs that people saw and did not delete are on the disk, whole, say truly what they are, and lie where people see them
+or where a message said; a queue that ends gives the bits of a run that was never disturbed; nothing is trained that is
+there. By day 100 sequences, with `--full` 2,000; `LORA_BAKERY_SEQUENCES` is the number of each of 20 parts,
+`LORA_BAKERY_SEED` the first of their seeds.
 """
 
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,102 +25,64 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from pack.tests.support.person import CONSTANT, OTHER_RATE, Canceled, Person
-from pack.tests.support.pictures import dataset
-from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
-from pack.tests.support.toy_runs import exit_code, forked
+from pack.tests.support.ledger import Ledger
+from pack.tests.support.moments import failing_read, failing_write
+from pack.tests.support.person import Canceled, Person
+from pack.tests.support.toy_model import raising
+from pack.tests.support.toy_runs import WriteMoments, exit_code, forked
+from pack.tests.support.wishes import USUAL, Wish
 from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import Callback, StopTraining
-from pack.training.loop.rate_changes import with_change
-from pack.training.loop.stages import Stage
-from pack.training.optimizers.schedules import ScheduleSettings
-from pack.training.run.folder import RunFolder, current_run, lora_files
+from pack.training.run.folder import RunFolder, current_run, note_stop, run_ids
 from pack.training.run.picks import save_pick
-from pack.training.run.saver import SaveSettings
-from pack.training.session.request import ValidationSettings
+from pack.training.run.saver import Saver
+from pack.training.watch.control import RunControl
+from pack.training.watch.control_callback import ControlCallback
 
-NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "25"))
-NAMES = ("mira", "nora")
-COSINE = replace(CONSTANT, schedule=ScheduleSettings(schedule="cosine"))
-PLANS = {
-    "4 steps": (Stage(steps=4, batch_size=2),),
-    "6 steps": (Stage(steps=6, batch_size=2),),
-    "two stages": (Stage(steps=4, batch_size=2), Stage(steps=2, batch_size=2, optimizer=OTHER_RATE)),
-    "another second stage": (Stage(steps=4, batch_size=2), Stage(steps=3, batch_size=1, optimizer=OTHER_RATE)),
-}
-OPTIMIZERS = {"constant": CONSTANT, "lower": OTHER_RATE, "cosine": COSINE}
-DATASETS = {"toy": toy_dataset, "other": other_dataset}
-BASES = {"toy": "toy", "another under its name": "other"}
-HELD_OUT = ValidationSettings(dataset=dataset([(64, 64)], first=50), every=2)
-PHASES = ("encoding images", "encoding captions", "step 1", "step 2", "step 5", "validating", "measuring images")
+NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "100"))
+FIRST_SEED = int(os.environ.get("LORA_BAKERY_SEED", "0"))
+PARTS = [0, *(pytest.param(part, marks=pytest.mark.full) for part in range(1, 20))]
+NAMES = st.sampled_from(["mira", "nora [2]"])
+WISHES = st.sampled_from(USUAL)
+STEPS = st.integers(1, 8)
+MOMENTS = st.integers(1, 40)
+PHASES = st.sampled_from(["encoding images", "encoding captions", "validating", "measuring images"])
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is asked for at the node."""
+class Pauses(ControlCallback):
+    """Pauses at a step; `then` is what people do meanwhile."""
 
-    plan: str = "4 steps"
-    optimizer: str = "constant"
-    data: str = "toy"
-    base: str = "toy"
-    is_measured: bool = False
-    """Held-out images and a report; they decide no weights."""
-
-    def changes(self) -> dict[str, object]:
-        """Fields of the request."""
-        return {
-            "stages": PLANS[self.plan],
-            "optimizer": OPTIMIZERS[self.optimizer],
-            "dataset": DATASETS[self.data](),
-            "base_key": BASES[self.base],
-            "is_diagnosed": self.is_measured,
-            "validation": HELD_OUT if self.is_measured else ValidationSettings(),
-            "on_more_steps": "stretch",  # steps under a schedule of their own have other bits, as asked
-        }
-
-
-WISHES = st.builds(
-    Wish,
-    plan=st.sampled_from(sorted(PLANS)),
-    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
-    data=st.sampled_from(sorted(DATASETS)),
-    base=st.sampled_from(sorted(BASES)),
-    is_measured=st.booleans(),
-)
-
-
-@cache
-def undisturbed(wish: Wish) -> dict[str, torch.Tensor]:
-    """What a run of these settings ends with when nothing happens to it."""
-    with tempfile.TemporaryDirectory() as folder:
-        return Person(Path(folder)).queue(**wish.changes()).tensors
-
-
-class FailsOnce(Callback):
-    """The disk refuses one save."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_step(self, job, state, report) -> None:
-        if state.step == 1:
-            raise OSError(28, "No space left on device", str(self.folder))
-
-
-class HalvesRate(Callback):
-    """Somebody presses the button after a step; the record of the run keeps it."""
-
-    def __init__(self, step: int) -> None:
+    def __init__(self, saver: Saver, step: int, then: Callable[[RunControl], None]) -> None:
+        control = RunControl()
+        super().__init__(control, saver, None, lambda *_: None, lambda: then(control))
         self.step = step
 
     def on_step(self, job, state, report) -> None:
         if state.step == self.step:
-            state.rate_changes = with_change(state.rate_changes, state.step, 0.5)
+            self.control.command("pause")
+        super().on_step(job, state, report)
 
 
-def refused(path, *_, **__):
-    """Opens nothing."""
-    raise PermissionError(13, "Permission denied", str(path))
+def go_on(control: RunControl) -> None:
+    control.command("resume")
+
+
+def halve_rate(control: RunControl) -> None:
+    control.command("rate", 0.5)
+    control.command("resume")
+
+
+def save_now(control: RunControl) -> None:
+    control.command("save")
+    control.command("resume")
+
+
+def cancel(control: RunControl) -> None:
+    raise Canceled
+
+
+def end_server(control: RunControl) -> None:
+    raise StopTraining
 
 
 class Dies(Callback):
@@ -134,193 +97,217 @@ class Dies(Callback):
 
 
 class People(RuleBasedStateMachine):
-    """Rules are what people do; the invariant is what must hold after each."""
+    """Rules are what people do; the invariants are what must hold after each."""
 
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="people-"))
         self.person = Person(self.folder / "loras")
-        self.given: dict[bytes, int] = {}
-        """LoRAs that somebody was given and did not delete: content -> steps."""
-        self.finished: dict[tuple[str, Wish], Path] = {}
-        """(name, wish) that was trained to its end -> folder of its name."""
-        self.is_steered = False
-        """Once a rate was changed by hand, or weights were taken from other data, bits are not the settings' own."""
+        self.ledger = Ledger(self.person.loras)
+        self.num_renamed = 0
 
     def teardown(self) -> None:
         shutil.rmtree(getattr(self, "folder", ""), ignore_errors=True)
 
-    def remember(self, folder: RunFolder) -> None:
-        for path in folder.step_loras().values():
-            self.given[path.read_bytes()] = int(load_lora(path).metadata["ss_steps"])
+    def root(self, name: str) -> Path:
+        return self.person.loras / name
 
-    @rule(name=st.sampled_from(NAMES), wish=WISHES)
-    def queue(self, name: str, wish: Wish) -> None:
-        """Queue and wait."""
-        wanted = replace(wish, is_measured=False)
-        is_there = (name, wanted) in self.finished and self.finished[name, wanted].is_dir()
-        result = self.person.queue(name, **wish.changes())
-        self.remember(result.folder)
-        for key, tensor in ({} if self.is_steered else undisturbed(wanted)).items():
-            assert torch.equal(result.tensors[key], tensor), f"{key} of {wish} has other bits: {result.message}"
-        if is_there and not self.is_steered:
-            assert not result.losses, f"{wish} was trained again: {result.message}"
-        self.finished[name, wanted] = self.person.loras / name
-
-    @rule(name=st.sampled_from(NAMES), wish=WISHES, phase=st.sampled_from(PHASES))
-    def cancel(self, name: str, wish: Wish, phase: str) -> None:
-        """Queue, then press cancel."""
-        callbacks = [raising(int(phase.split()[-1]), Canceled())] if "step" in phase else []
-        shown = "" if callbacks else phase
+    def queued(self, name: str, wish: Wish, *callbacks: object, **changes: object) -> None:
+        """Queues; what the node says is heard however it ends."""
+        kept = self.ledger.kept_steps(name)
         try:
-            result = self.person.queue(name, *callbacks, cancel_at=shown, **wish.changes())
-        except Canceled:
-            return
-        self.remember(result.folder)  # it was over before
-        self.finished[name, replace(wish, is_measured=False)] = self.person.loras / name
+            result = self.person.queue(name, *callbacks, **{**wish.changes(), **changes})
+        finally:
+            self.ledger.hear(self.person.messages)
+            self.ledger.see(wish)
+        self.ledger.check(name, wish, result, kept)
 
-    @rule(name=st.sampled_from(NAMES), wish=WISHES)
+    def tried(self, name: str, wish: Wish, *callbacks: object, **changes: object) -> None:
+        """Queues what may be canceled or fail."""
+        try:
+            self.queued(name, wish, *callbacks, **changes)
+        except (Canceled, OSError, RuntimeError) as error:
+            self.ledger.hear([str(error)])
+
+    def killed(self, name: str, wish: Wish, *callbacks: Callback, moment: int = 0) -> None:
+        """Queues in a process that dies, unless it has ended before."""
+        said = self.folder / "said"
+
+        def body() -> None:
+            WriteMoments(moment).install()
+            self.person.queue(name, *callbacks, **wish.changes())
+            said.write_text("\n".join(self.person.messages))
+
+        assert exit_code(forked(body)) in (0, 9, -9)
+        self.ledger.hear([said.read_text()] if said.is_file() else [])
+        self.ledger.see(wish, is_killed=True)
+
+    @rule(name=NAMES, wish=WISHES)
+    def queue(self, name: str, wish: Wish) -> None:
+        """And wait."""
+        self.queued(name, wish)
+
+    @rule(name=NAMES, wish=WISHES, keep_last=st.integers(1, 2))
+    def keep_few(self, name: str, wish: Wish, keep_last: int) -> None:
+        """Retention: older steps of this run may go, nothing else."""
+        self.queued(name, replace(wish, keep_last=keep_last))
+
+    @rule(name=NAMES, wish=WISHES, phase=PHASES)
+    def cancel_while(self, name: str, wish: Wish, phase: str) -> None:
+        """Before training and in measures."""
+        self.tried(name, wish, cancel_at=phase)
+
+    @rule(name=NAMES, wish=WISHES, step=STEPS)
+    def cancel_in_a_step(self, name: str, wish: Wish, step: int) -> None:
+        """Also in its preview, which comes behind the save."""
+        self.tried(name, wish, raising(step, Canceled()))
+
+    @rule(name=NAMES, wish=WISHES, moment=MOMENTS)
+    def interrupt_in_a_save(self, name: str, wish: Wish, moment: int) -> None:
+        """Ctrl-C in the terminal."""
+        with failing_write(moment, lambda path: Canceled()):
+            self.tried(name, wish)
+
+    @rule(name=NAMES, wish=WISHES, moment=MOMENTS)
+    def write_fails_once(self, name: str, wish: Wish, moment: int) -> None:
+        """The disk takes no more for a moment."""
+        with failing_write(moment, lambda path: OSError(28, "No space left on device", str(path))):
+            self.tried(name, wish)
+
+    @rule(name=NAMES, wish=WISHES, moment=st.integers(1, 20))
+    def read_fails_once(self, name: str, wish: Wish, moment: int) -> None:
+        """A virus scanner has a file open."""
+        with failing_read(moment):
+            self.tried(name, wish)
+
+    @rule(name=NAMES, wish=WISHES, step=STEPS)
+    def stop_and_keep(self, name: str, wish: Wish, step: int) -> None:
+        """The button; the next queue trains the rest."""
+        self.queued(name, wish, raising(step, StopTraining()))
+        run_id = current_run(self.root(name))
+        if run_id:
+            folder = RunFolder(self.root(name), run_id)
+            note_stop(folder, max(folder.states(), default=0))
+
+    @rule(name=NAMES, wish=WISHES)
+    def stay_stopped(self, name: str, wish: Wish) -> None:
+        """`after_stop` is stay."""
+        self.queued(name, wish, after_stop="stay")
+
+    @rule(name=NAMES, wish=WISHES, step=STEPS, then=st.sampled_from([go_on, halve_rate, save_now, cancel, end_server]))
+    def pause(self, name: str, wish: Wish, step: int, then: Callable[[RunControl], None]) -> None:
+        """And do something meanwhile."""
+        self.tried(name, wish, lambda saver: Pauses(saver, step, then))
+
+    @rule(name=NAMES, wish=WISHES)
     def go_on_with_other_data(self, name: str, wish: Wish) -> None:
         """`on_dataset_change` is continue."""
-        self.is_steered = True
-        self.remember(self.person.queue(name, **wish.changes(), on_dataset_change="continue").folder)
+        self.queued(name, wish, on_dataset_change="continue")
 
-    @rule(name=st.sampled_from(NAMES), wish=WISHES, step=st.integers(1, 4))
-    def change_rate_by_hand(self, name: str, wish: Wish, step: int) -> None:
-        """The button that halves it."""
-        self.is_steered = True
-        self.remember(self.person.queue(name, HalvesRate(step), **wish.changes()).folder)
-
-    @rule(name=st.sampled_from(NAMES), wish=WISHES)
-    def virus_scanner(self, name: str, wish: Wish) -> None:
-        """States cannot be read for a moment."""
-        before = self.contents()
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("pack.training.run.state.open_tensors", refused)
-            try:
-                self.remember(self.person.queue(name, **wish.changes()).folder)
-            except RuntimeError:
-                assert self.contents() == before
-
-    @rule(name=st.sampled_from(NAMES))
-    def delete_the_visible_lora(self, name: str) -> None:
-        """In the file manager; only that copy is gone."""
-        latest = self.person.loras / name / f"{name}.safetensors"
-        if latest.is_file():
-            content = latest.read_bytes()
-            latest.unlink()
-            if content not in self.contents():
-                self.given.pop(content, None)
-
-    @rule(name=st.sampled_from(NAMES), wish=WISHES, step=st.integers(1, 5))
-    def stop_and_keep(self, name: str, wish: Wish, step: int) -> None:
-        """Stop & keep."""
-        self.remember(self.person.queue(name, raising(step, StopTraining()), **wish.changes()).folder)
-
-    @rule(name=st.sampled_from(NAMES), wish=WISHES, step=st.integers(1, 6))
+    @rule(name=NAMES, wish=WISHES, step=STEPS)
     def kill(self, name: str, wish: Wish, step: int) -> None:
-        """The process dies after a step."""
-        code = exit_code(forked(lambda: self.person.queue(name, Dies(step), **wish.changes())))
-        assert code in (0, 9)
+        """Behind a step."""
+        self.killed(name, wish, Dies(step))
 
-    @rule(name=st.sampled_from(NAMES), wish=WISHES)
-    def full_disk(self, name: str, wish: Wish) -> None:
-        """A step fails by the disk."""
-        try:
-            self.remember(self.person.queue(name, FailsOnce(self.folder), **wish.changes()).folder)
-        except OSError:
-            return
+    @rule(name=NAMES, wish=WISHES, moment=MOMENTS)
+    def kill_in_a_write(self, name: str, wish: Wish, moment: int) -> None:
+        """In the middle of a file, before its flush, before its name."""
+        self.killed(name, wish, moment=moment)
 
-    @rule(name=st.sampled_from(NAMES), wish=WISHES, keep_last=st.integers(1, 2))
-    def keep_few(self, name: str, wish: Wish, keep_last: int) -> None:
-        """Retention is asked for: older steps of this run may go, nothing else."""
-        saving = SaveSettings(save_every=2, save_dtype="float32", keep_last=keep_last)
-        before = set(self.given)
-        result = self.person.queue(name, **wish.changes(), saving=saving)
-        there = self.contents()
-        for content in before - there:
-            assert self.given.pop(content) < max(result.folder.step_loras())
-        self.remember(result.folder)
-
-    @rule(name=st.sampled_from(NAMES))
+    @rule(name=NAMES)
     def pick(self, name: str) -> None:
-        """Pick the first saved step."""
-        root = self.person.loras / name
-        run_id = current_run(root)
-        if run_id and (steps := RunFolder(root, run_id).step_loras()):
-            save_pick(RunFolder(root, run_id), min(steps))
+        """The first saved step, in the strip."""
+        run_id = current_run(self.root(name))
+        if run_id and (steps := RunFolder(self.root(name), run_id).step_loras()):
+            save_pick(RunFolder(self.root(name), run_id), min(steps))
 
-    @rule(name=st.sampled_from(NAMES), damage=st.sampled_from(["", "gone", "unlink"]))
+    @rule(name=NAMES, damage=st.sampled_from(["", "gone", "unlink"]))
     def damage_marker(self, name: str, damage: str) -> None:
-        """The marker is lost or empty."""
-        marker = self.person.loras / name / ".run" / "current"
+        """It is lost, empty or wrong."""
+        marker = self.root(name) / ".run" / "current"
         if marker.is_file():
             marker.unlink() if damage == "unlink" else marker.write_text(damage)
 
-    @rule(name=st.sampled_from(NAMES))
-    def free_space(self, name: str) -> None:
-        """Delete `.run` and what lies in it; the visible files stay."""
-        private = self.person.loras / name / ".run"
-        visible = self.contents(without=private)
-        self.given = {content: steps for content, steps in self.given.items() if content in visible}
-        self.finished = {key: path for key, path in self.finished.items() if path != self.person.loras / name}
-        shutil.rmtree(private, ignore_errors=True)
+    @rule(name=NAMES, index=st.integers(0, 3))
+    def delete_a_lora(self, name: str, index: int) -> None:
+        """In the file manager; only that copy is gone."""
+        if (paths := self.ledger.visible(name)) and index < len(paths):
+            self.ledger.delete(paths[index])
 
-    @precondition(lambda self: not (self.person.loras / "nora").exists())
+    @rule(name=NAMES, index=st.integers(0, 3))
+    def rename_a_lora(self, name: str, index: int) -> None:
+        """To keep it."""
+        if (paths := self.ledger.visible(name)) and index < len(paths):
+            self.num_renamed += 1
+            paths[index].rename(paths[index].with_name(f"good {self.num_renamed}.safetensors"))
+
+    @rule(name=NAMES, index=st.integers(0, 3), header=st.sampled_from([{}, {"ss_session_id": "elsewhere"}]))
+    def put_a_foreign_lora(self, name: str, index: int, header: dict[str, str]) -> None:
+        """In place of one that is there."""
+        if (paths := self.ledger.visible(name)) and index < len(paths):
+            source = load_lora(paths[index])
+            self.ledger.delete(paths[index])
+            save_lora(paths[index], {key: tensor * 2 for key, tensor in source.tensors.items()}, header)
+            self.ledger.add_foreign(paths[index])
+
+    @rule(name=NAMES)
+    def edit_the_latest(self, name: str) -> None:
+        """With a tool that keeps its header."""
+        latest = self.root(name) / f"{name}.safetensors"
+        if latest.is_file():
+            source = load_lora(latest)
+            self.ledger.delete(latest)
+            save_lora(latest, source.tensors, {**source.metadata, "modelspec.description": "mine"})
+            self.ledger.add_foreign(latest)
+
+    @rule(name=NAMES)
+    def delete_states(self, name: str) -> None:
+        """They are the largest files."""
+        for path in self.root(name).glob(".run/*/*.state"):
+            path.unlink()
+
+    @rule(name=NAMES, index=st.integers(0, 2))
+    def delete_a_run(self, name: str, index: int) -> None:
+        """One folder in `.run`."""
+        if index < len(ids := sorted(run_ids(self.root(name)))):
+            self.ledger.delete(RunFolder(self.root(name), ids[index]).private)
+
+    @rule(name=NAMES, what=st.sampled_from([".run", "."]))
+    def delete_folder(self, name: str, what: str) -> None:
+        """`.run`, or all of the name."""
+        self.ledger.delete(self.root(name) / what)
+
+    @precondition(lambda self: not (self.person.loras / "nora [2]").exists())
     @rule(is_copied=st.booleans())
     def rename_or_copy_folder(self, is_copied: bool) -> None:
         """In the file manager."""
-        mira, nora = (self.person.loras / name for name in NAMES)
-        if not mira.exists():
-            return
-        shutil.copytree(mira, nora) if is_copied else mira.rename(nora)
-        moved = {("nora", wish): nora for (name, wish) in self.finished if name == "mira"}
-        kept = self.finished if is_copied else {key: path for key, path in self.finished.items() if key[0] != "mira"}
-        self.finished = {**kept, **moved}
-
-    @rule(name=st.sampled_from(NAMES))
-    def foreign_file(self, name: str) -> None:
-        """A file of another origin is put where the LoRA was."""
-        latest = self.person.loras / name / f"{name}.safetensors"
-        if latest.is_file():
-            source = load_lora(latest)
-            before = latest.read_bytes()
-            save_lora(latest, {key: tensor * 2 for key, tensor in source.tensors.items()}, {"ss_steps": "77"})
-            if before not in self.contents():  # people overwrote what they had put there
-                self.given.pop(before, None)
-            self.given[latest.read_bytes()] = 77
-
-    def contents(self, without: Path | None = None) -> set[bytes]:
-        found = self.person.loras.rglob("*.safetensors")
-        return {path.read_bytes() for path in found if without is None or without not in path.parents}
+        mira, nora = self.root("mira"), self.root("nora [2]")
+        if mira.exists():
+            shutil.copytree(mira, nora) if is_copied else mira.rename(nora)
+            self.ledger.move("mira", "nora [2]", is_copied=is_copied)
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        if not hasattr(self, "person"):
-            return
-        there = self.contents()
-        lost = sorted(steps for content, steps in self.given.items() if content not in there)
-        assert not lost, f"LoRAs after these steps are gone: {lost}"
+        if hasattr(self, "ledger"):
+            self.ledger.check_nothing_is_lost()
 
     @invariant()
-    def what_is_seen_is_whole(self) -> None:
-        if not hasattr(self, "person") or not self.person.loras.is_dir():
-            return
-        for root in self.person.loras.iterdir():
-            for path in lora_files(root, root.name):
-                assert all(bool(tensor.isfinite().all()) for tensor in load_lora(path).tensors.values())
+    def what_is_there_is_whole(self) -> None:
+        if hasattr(self, "ledger"):
+            self.ledger.check_files_are_whole()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_disk")
-def test_people():
+@pytest.mark.parametrize("part", PARTS)
+def test_people(part):
     run_state_machine_as_test(
-        People,
+        seed(FIRST_SEED + part)(People),
         settings=settings(
             max_examples=NUM_SEQUENCES,
             stateful_step_count=12,
             deadline=None,
-            derandomize=True,
+            database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
