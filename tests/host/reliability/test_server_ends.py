@@ -99,7 +99,6 @@ def test_terminated_saves_first(server):
     server.start()
 
 
-@pytest.mark.full
 def test_finished_returns_at_once_and_only_what_changed_is_done(server):
     client = server.client()
     assert message(client.run(training_graph(client, "finished", "set"))) == "new run of 6 steps"
@@ -132,7 +131,6 @@ def test_finished_returns_at_once_and_only_what_changed_is_done(server):
     assert message(more).startswith("continued from step 6 of 8")
 
 
-@pytest.mark.full
 def test_edited_caption_and_added_image_are_noticed(server):
     write_dataset(server.input / "edited")
     client = server.client()

@@ -1,52 +1,192 @@
-"""On the real host: what people do with a name, in an order that takes no LoRA away from them."""
+"""On the real host: what people do with a name, a test for each order; none takes a LoRA away from them."""
 
 import shutil
+import zlib
 
+import numpy as np
 import pytest
-from pack.tests.support.graphs import message, run_folder, training_graph, wait_until, write_dataset
+from pack.tests.support.graphs import message, node, run_folder, steps_done, training_graph, wait_until, write_dataset
 from pack.training.files.lora_file import load_lora
-from pack.training.run.picks import save_pick
+from pack.training.run.folder import current_run
+from PIL import Image
 
 pytestmark = pytest.mark.server
 
+NUM_SLOW = 120
+"""Pictures that take long enough to encode to be canceled meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def server(comfy_server, pocket_checkpoint):
+    write_dataset(comfy_server.input / "set")
+    write_dataset(comfy_server.input / "edited")
+    slow = comfy_server.input / "slow"
+    slow.mkdir(exist_ok=True)
+    for index in range(NUM_SLOW):
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC).save(slow / f"{index}.png")
+        (slow / f"{index}.txt").write_text("red creature")
+    return comfy_server
+
 
 @pytest.fixture
-def client(comfy_server, pocket_checkpoint):
-    write_dataset(comfy_server.input / "set")
-    return comfy_server.client()
+def client(server):
+    return server.client()
+
+
+STEP_ENDINGS = ("-step000002", "-step000004", "-step000006")
 
 
 def visible(server, name):
     return {path.name: path.read_bytes() for path in (server.output / "loras" / name).glob("*.safetensors")}
 
 
-def test_a_name_in_many_hands(comfy_server, client):
-    """Finished; another rate, canceled early; that rate to its end; `.run` deleted; a pick and few kept steps."""
-    name = "hands"
-    client.run(training_graph(client, name, "set"))
-    first, before = run_folder(comfy_server.output, name), visible(comfy_server, name)
+def everything(server, name):
+    return {path.read_bytes() for path in (server.output / "loras" / name).rglob("*.safetensors")}
 
-    other = training_graph(client, name, "set", learning_rate=3e-4, steps=200, save_every=200)
+
+def said(result):
+    assert result.status == "success", result.error
+    return " ".join(result.outputs["5"]["text"])
+
+
+def seed_of(name):
+    """The seed that `training_graph` gives a name."""
+    return zlib.crc32(name.encode())
+
+
+def command(client, folder, name, **content):
+    return client.post(f"/bakery/runs/{folder.run_id}/{name}?name={folder.name}", content)
+
+
+def test_another_rate_canceled_while_images_are_encoded(server, client):
+    name = "encoding"
+    client.run(training_graph(client, name, "set"))
+    before = visible(server, name)
+    with server.client() as watching:
+        queued = watching.queue(training_graph(client, name, "slow", learning_rate=3e-4))
+        watching.listener.wait_for(lambda e: e.type == "text" and "encoding images" in e.data["text"])
+        client.interrupt()
+        assert watching.wait(queued).status == "interrupted"
+    assert visible(server, name) == before
+    assert message(client.run(training_graph(client, name, "set", prompts="hat"))) == (
+        "already trained: 6 steps, nothing to do"
+    )
+
+
+def test_another_rate_canceled_after_its_first_save(server, client):
+    """The next queue says where the LoRA is that the canceled one moved."""
+    name = "canceled"
+    client.run(training_graph(client, name, "set"))
+    first, before = run_folder(server.output, name), visible(server, name)
+    other = training_graph(client, name, "set", learning_rate=3e-4, steps=200)
     queued = client.queue(other)
-    wait_until(lambda: run_folder(comfy_server.output, name).run_id != first.run_id)
+    wait_until(lambda: current_run(first.root) != first.run_id)
     client.interrupt()
     assert client.wait(queued).status == "interrupted"
-    kept = {path.name: path.read_bytes() for path in first.private.glob("*.safetensors")}
-    assert before.items() <= {**visible(comfy_server, name), **kept}.items()
+    assert set(before.values()) <= everything(server, name)
+    done = steps_done(server.output, name)
+    told = said(client.run(training_graph(client, name, "set", learning_rate=3e-4, steps=done + 1)))
+    assert f"continued from step {done} of {done + 1}" in told and first.run_id in told
+    assert message(client.run(training_graph(client, name, "set"))).startswith("already trained: 6 steps")
+    assert visible(server, name) == before
 
-    told = message(client.run(training_graph(client, name, "set", learning_rate=5e-4)))
-    assert first.run_id in told
-    assert {path.name: path.read_bytes() for path in first.private.glob("*.safetensors")} == before
 
-    shutil.rmtree(comfy_server.output / "loras" / name / ".run")
-    orphans = visible(comfy_server, name)
-    told = message(client.run(training_graph(client, name, "set", learning_rate=7e-4)))
-    assert set(orphans.values()) <= set(visible(comfy_server, name).values())
+def test_run_deleted_to_free_space(server, client):
+    name = "freed"
+    client.run(training_graph(client, name, "set"))
+    before = visible(server, name)
+    shutil.rmtree(server.output / "loras" / name / ".run")
+    told = said(client.run(training_graph(client, name, "set", learning_rate=7e-4)))
+    assert set(before.values()) <= set(visible(server, name).values())
     assert f"{name}-earlier-1.safetensors" in told
 
-    folder = run_folder(comfy_server.output, name)
-    save_pick(folder, 2)
-    result = client.run(training_graph(client, name, "set", learning_rate=7e-4, keep_last=1))
+
+def test_a_pick_and_few_kept_steps(server, client):
+    name = "picked"
+    client.run(training_graph(client, name, "set"))
+    folder = run_folder(server.output, name)
+    command(client, folder, "pick", step=2)
+    result = client.run(training_graph(client, name, "set", keep_last=1))
     assert set(folder.step_loras()) == {2, 6}
-    assert "step 2 is the output" in " ".join(result.outputs["5"]["text"])
-    assert load_lora(folder.latest_lora).metadata["ss_steps"] == "6"
+    assert "step 2 is given out" in said(result) and "keep_last 1" in said(result)
+    more = client.run(training_graph(client, name, "set", keep_last=1, steps=8))
+    assert set(folder.step_loras()) == {2, 8} and "step 2 is given out" in said(more)
+    renamed = client.run(training_graph(client, "picked elsewhere", "set", steps=8, seed=seed_of(name)))
+    assert "copied from 'picked'" in message(renamed) and "step 2 is given out" in said(renamed)
+
+
+def test_a_begun_run_hides_no_finished_one(server, client):
+    """A caption is edited; canceled before a step; then the weights are gone on from."""
+    name = "begun"
+    client.run(training_graph(client, name, "edited"))
+    first = run_folder(server.output, name)
+    (server.input / "edited" / "0.txt").write_text("blue creature")
+    for index in range(NUM_SLOW):
+        for ending in ("png", "txt"):
+            shutil.copy(server.input / "slow" / f"{index}.{ending}", server.input / "edited" / f"new {index}.{ending}")
+    with server.client() as watching:
+        queued = watching.queue(training_graph(client, name, "edited"))
+        watching.listener.wait_for(lambda e: e.type == "text" and "encoding images" in e.data["text"])
+        client.interrupt()
+        assert watching.wait(queued).status == "interrupted"
+    assert run_folder(server.output, name).run_id != first.run_id
+    told = message(client.run(training_graph(client, name, "edited", on_dataset_change="continue")))
+    assert f"from the weights of run {first.run_id}@6" in told
+
+
+def test_an_empty_marker(server, client):
+    name = "marker"
+    client.run(training_graph(client, name, "set"))
+    first, before = run_folder(server.output, name), visible(server, name)
+    (first.root / ".run" / "current").write_text("")
+    told = message(client.run(training_graph(client, name, "set", prompts="hat")))
+    assert told.startswith("already trained") and first.run_id in told
+    assert visible(server, name) == before
+
+
+def test_a_lora_to_start_from_without_a_network(server, client):
+    """The header says what the file holds, not what the Network node would have been."""
+    source = training_graph(client, "source", "set", steps=2)
+    source["6"] = node("BakeryNetwork", algorithm="lokr", rank=8)
+    source["5"]["inputs"]["network"] = ["6", 0]
+    client.run(source)
+    graph = training_graph(client, "started", "set", steps=2)
+    graph["6"] = node("BakeryLoadLoRA", lora_name="source/source.safetensors")
+    graph["5"]["inputs"]["lora"] = ["6", 0]
+    client.run(graph)
+    start, end = (load_lora(run_folder(server.output, name).latest_lora) for name in ("source", "started"))
+    assert "lokr" in end.metadata["ss_network_args"]
+    keys = ["ss_network_module", "ss_network_dim", "ss_network_alpha"]
+    assert {key: end.metadata[key] for key in keys} == {key: start.metadata[key] for key in keys}
+    own = training_graph(client, "started", "set", steps=2)
+    own["6"] = node("BakeryLoadLoRA", lora_name="started/started.safetensors")
+    own["5"]["inputs"]["lora"] = ["6", 0]
+    assert "lora: BakeryLoadLoRA (6)" in client.run(own).error
+
+
+def test_stop_and_keep_twice_at_one_step(server, client):
+    name = "twice"
+    graph = training_graph(client, name, "set", steps=200, save_every=200)
+    stops = []
+    for before in (0, 1):
+        queued = client.queue(graph)
+        wait_until(lambda least=before: steps_done(server.output, name) > max([least, *stops]))
+        command(client, run_folder(server.output, name), "stop")
+        result = client.wait(queued)
+        assert "5" not in result.cached_nodes
+        stops.append(max(run_folder(server.output, name).states()))
+    assert stops[0] < stops[1]
+
+
+def test_a_folder_renamed_and_copied_in_the_file_manager(server, client):
+    name, seed = "renamed", seed_of("renamed")
+    client.run(training_graph(client, name, "set"))
+    loras, before = server.output / "loras", set(visible(server, name).values())
+    (loras / name).rename(loras / "the new name")
+    shutil.copytree(loras / "the new name", loras / "a copy")
+    for now in ("the new name", "a copy"):
+        told = message(client.run(training_graph(client, now, "set", seed=seed)))
+        assert told.startswith("already trained") and name in told
+        assert set(visible(server, now)) == {f"{now}{end}.safetensors" for end in ("", *STEP_ENDINGS)}
+        assert before <= everything(server, now)
