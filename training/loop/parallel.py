@@ -67,6 +67,9 @@ class TorchRanks:
     def add_up(self, tensor: Tensor) -> None:
         """Sum over all processes. Raises RankLost if another process is gone."""
         try:
+            if tensor.device.type != "cpu":
+                # NCCL would wait for a process that is gone; the connections between CPUs break at once.
+                dist.all_reduce(torch.zeros(1))
             dist.all_reduce(tensor)
         except RuntimeError as error:
             raise self._lost() from error

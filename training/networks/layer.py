@@ -108,7 +108,7 @@ class Layer:
         if type(weight) is not Tensor and hasattr(weight, "_qdata"):
             weight = weight.dequantize()
         wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        return weight.to(device=device, dtype=wide)
+        return weight.to(device).to(wide)  # in this order: half the bytes, and the device converts them
 
     def bias_like(self, output: Tensor) -> Tensor | None:
         """The frozen bias in the dtype of an output, shaped to broadcast over it; None if there is none."""

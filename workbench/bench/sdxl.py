@@ -54,7 +54,7 @@ def count_model(case: Case, model: Any) -> dict[str, int]:
     with base.training(is_text_trained=False), LiveMeter([*known, *trained]) as meter:
         network.attach()
         network.train()
-        _prediction(case, base).square().mean().backward()
+        prediction(case, base).square().mean().backward()
         network.detach()
     weights_bytes, state = _bytes(known), _bytes(trained) * (1 + ADAM_MOMENTS)
     return {"weights": weights_bytes, "state": state, "peak": weights_bytes + state + meter.peak}
@@ -64,7 +64,8 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _prediction(case: Case, base: bridge.ComfyBaseModel) -> Tensor:
+def prediction(case: Case, base: bridge.ComfyBaseModel) -> Tensor:
+    """The U-Net's answer to inputs of a case's size, without numbers that mean anything."""
     text = TextConditioning(
         torch.zeros(TOKENS, case.layout.context_dim),
         torch.zeros(POOLED_WIDTH) if case.layout.family == "sdxl" else None,

@@ -31,6 +31,8 @@ class FrozenTensors:
         self._places = {
             id(module): (patcher, path) for patcher in patchers for path, module in patcher.model.named_modules()
         }
+        self._streamed_biases: dict[int, Tensor] = {}
+        """Small, and asked for in every pass: the host would stream the weight along."""
 
     @torch.no_grad()
     def __call__(self, module: nn.Module, name: str) -> Tensor:
@@ -39,10 +41,20 @@ class FrozenTensors:
         if is_product(module) and is_foreign(module):
             return _read(module, name, patcher)
         if patcher.model.current_weight_patches_uuid == patcher.patches_uuid:
-            tensor = _loaded(module, name, patcher.load_device)
+            tensor = self._loaded(module, name, patcher.load_device)
         else:
             tensor = _computed(patcher, f"{path}.{name}")
         return dequantized(module, tensor, torch.float32) if name == "weight" else tensor
+
+    def _loaded(self, module: Any, name: str, device: torch.device) -> Tensor:
+        is_patched = getattr(module, f"{name}_function", None) or getattr(module, f"{name}_lowvram_function", None)
+        if not _is_streamed(module, device):
+            return _as_computed(module, name, device) if is_patched else getattr(module, name)
+        if name == "weight":
+            return _as_computed(module, name, device)
+        if id(module) not in self._streamed_biases:
+            self._streamed_biases[id(module)] = _as_computed(module, name, device)
+        return self._streamed_biases[id(module)]
 
 
 def patched_weight(weight: Tensor, convert: Any, patches: list[Any], key: str) -> Tensor:
@@ -61,13 +73,18 @@ def _read(module: nn.Module, name: str, patcher: Any) -> Tensor:
     return (read_weight if name == "weight" else read_bias)(module, patcher.load_device)
 
 
-def _loaded(module: Any, name: str, device: torch.device) -> Tensor:
-    if not (getattr(module, f"{name}_function", None) or getattr(module, f"{name}_lowvram_function", None)):
-        return getattr(module, name)
+def _is_streamed(module: Any, device: torch.device) -> bool:
+    """Whether the host's dynamic VRAM brings the weight to the device for each pass; its own tensor is in a file."""
+    return hasattr(module, "_v") and module.weight.device != device
+
+
+def _as_computed(module: Any, name: str, device: torch.device) -> Tensor:
+    """A float32 copy on the device, with the patches that the host applies while the layer runs."""
     weight, bias, stream = cast_bias_weight(
         module, dtype=torch.float32, device=device, bias_dtype=torch.float32, offloadable=True
     )
-    kept = (weight if name == "weight" else bias).clone()
+    with torch.inference_mode(False):  # a bias is kept, and a preview may be the first to ask for it
+        kept = (weight if name == "weight" else bias).clone()
     uncast_bias_weight(module, weight, bias, stream)
     return kept
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from pack.tests.support.toy_model import At, ToyHooks, run, toy_dataset, toy_req
 from pack.tests.support.toy_runs import exit_code, forked, left_in
 from pack.training.data.dataset import Dataset
 from pack.training.loop.job import StopTraining
-from pack.training.loop.parallel import ALONE, TorchRanks, check_batch_size
+from pack.training.loop.parallel import ALONE, RankLost, TorchRanks, check_batch_size
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
@@ -149,6 +150,40 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(tmp_path, killed):
     shared = run(request)
     assert shared.step == 9
     assert all(torch.allclose(whole.tensors[n], shared.tensors[n], atol=TOLERANCE) for n in whole.tensors)
+
+
+@pytest.mark.parametrize("step", [0, 6])
+def test_a_failing_process_ends_the_other_which_keeps_every_step(tmp_path, step):
+    request, passes = toy_request(tmp_path, steps=9), []
+
+    def fail():
+        passes.append(1)
+        if dist.is_initialized() and dist.get_rank() == 1 and len(passes) == step + 1:
+            raise torch.OutOfMemoryError("this GPU is full")
+
+    request.base.on_denoise = fail
+    assert together(tmp_path, request) == [1, 1]
+    left = left_in(request.root)
+    assert (left.broken, left.steps_saved) == ((), step), "every finished step is saved, due or not"
+
+
+def test_a_process_that_is_gone_is_noticed_where_the_gpus_would_wait_for_it(tmp_path):
+    """Stands for NCCL: a sum on a device waits without end."""
+
+    def body(rank):
+        with group(tmp_path / "meeting", rank, 2) as ranks:
+            ranks.add_up(torch.zeros(1))
+            if rank == 1:
+                os._exit(3)
+            on_cpu = dist.all_reduce
+            dist.all_reduce = lambda tensor: on_cpu(tensor) if tensor.device.type == "cpu" else time.sleep(60)
+            with pytest.raises(RankLost):
+                ranks.add_up(torch.zeros(1, device="meta"))
+
+    started = time.monotonic()
+    children = [forked(lambda rank=rank: body(rank)) for rank in range(2)]
+    assert [exit_code(child) for child in children] == [0, 3]
+    assert time.monotonic() - started < 50
 
 
 def test_more_processes_than_samples_are_refused():
