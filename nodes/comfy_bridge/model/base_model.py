@@ -53,6 +53,13 @@ def compiled(denoiser: nn.Module, model: Any) -> Callable[..., Tensor]:
     return denoiser if options is None else optimized(denoiser, **options)
 
 
+def _dtype_of(model: Any) -> torch.dtype:
+    """What the host computes the U-Net in; before ComfyUI 0.13 it has no name for it."""
+    if hasattr(model, "get_dtype_inference"):
+        return model.get_dtype_inference()
+    return model.manual_cast_dtype or model.get_dtype()
+
+
 class ComfyBaseModel:
     """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
 
@@ -76,7 +83,7 @@ class ComfyBaseModel:
         refuse_opaque(self.device)
         self._denoiser: nn.Module = model.model.diffusion_model
         self._predict = compiled(self._denoiser, model)
-        self._dtype: torch.dtype = model.model.get_dtype_inference()
+        self._dtype: torch.dtype = _dtype_of(model.model)
         self._shared: SharedWeights | None = None
         self._is_text_trained = False
         self._frozen = FrozenTensors([model, *([] if clip is None else [clip.patcher])])
