@@ -1,7 +1,7 @@
 """The images of a folder as an editor shows them: with captions and marks, excluded ones included."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +79,22 @@ def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
 def entries_of(folder: Path, names: Sequence[str], rules: CaptionRules = DEFAULT_RULES) -> list[Entry]:
     """The named images as they are now, plus those that share their caption files; without deleted ones."""
     reader, marks = CaptionReader.of(folder, rules), _marks_or_none(folder)
-    paths = dict.fromkeys(path for name in names for path in with_same_stem(folder / name))
+    wanted = [folder / name for name in names]
+    beside = _by_stem({image.parent for image in wanted})
+    paths = dict.fromkeys(path for image in wanted for path in beside.get((image.parent, image.stem), ()))
     found = (_entry(path, folder, reader, marks) for path in paths)
     return [entry for entry in found if entry]
+
+
+def _by_stem(folders: Collection[Path]) -> Mapping[tuple[Path, str], list[Path]]:
+    """Images by folder and stem; each folder is listed once, however many images of it are wanted."""
+    extensions = image_extensions()
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.suffix.lower() in extensions:
+                found.setdefault((folder, path.stem), []).append(path)
+    return found
 
 
 def with_same_stem(image: Path) -> list[Path]:
