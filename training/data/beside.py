@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from re import compile as regex
 
 import numpy as np
 
 from .images import open_image
 
-_MASK = re.compile(r"(.+?)([-_. ]?mask(?:label)?s?)", re.IGNORECASE)
+_MASK = regex(r"(.+?)([-_. ]?mask(?:label)?s?)", re.IGNORECASE)
 MAX_COLOR = 8
 """Largest difference of a gray pixel's channels, of 255: JPEG does not keep them equal."""
 MAX_ASPECT_DIFFERENCE = 0.02

@@ -44,7 +44,7 @@ class LycorisAdapter(RebuiltAdapter):
         self.base_scale = float(getattr(module, "scale", 1.0))
         self.up_names = frozenset(name for name, _ in self.named_parameters() if ".lora_up." in name)
         self._start = [parameter.detach().clone() for parameter in self.parameters()]
-        module.eval()
+        module.train(False)
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """Frozen output plus the change; T-LoRA's of each sample with the ranks that its noise level leaves."""
@@ -74,7 +74,7 @@ class LycorisAdapter(RebuiltAdapter):
     def delta_weight(self) -> Tensor:
         """The library's change without its draws, (O, I, K, K)."""
         was_training = self.module.training
-        self.module.eval()
+        self.module.train(False)
         try:
             return self._change()
         finally:
