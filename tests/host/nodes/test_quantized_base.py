@@ -135,3 +135,19 @@ def test_pictures_and_weights_are_the_same_bits_after_training(comfy, tiny_sd15,
     trained(loaded.model, ATTENTION)
     assert are_identical(weights, loaded.model.model)
     assert torch.equal(before, picture(comfy, loaded))
+
+
+def test_what_smooths_the_input_is_in_the_weight(comfy):
+    """AWQ's `pre_quant_scale`, by which the host multiplies the input before the product: one number a column."""
+    from pack.nodes.comfy_bridge.model.plain_weights import plain_weights
+
+    torch.manual_seed(0)
+    layer = comfy.module("comfy.ops").manual_cast.Linear(6, 4)
+    layer.weight.data.normal_()
+    layer.bias.data.normal_()
+    layer.pre_quant_scale = torch.rand(6) + 0.5
+    x = torch.randn(3, 6)
+    with plain_weights(layer, x) as (weight, bias):
+        smoothed = torch.nn.functional.linear(x, weight, bias)
+    expected = torch.nn.functional.linear(x * layer.pre_quant_scale, layer.weight, layer.bias)
+    torch.testing.assert_close(smoothed, expected)
