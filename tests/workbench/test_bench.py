@@ -112,6 +112,15 @@ def test_counting_on_shapes_is_counting(level, memory, model):
     assert counted["state"] == 3 * paper.adapter_bytes(TINY, memory.workload(case))
 
 
+def test_a_step_launches_fewer_operations_than_a_plain_module(memory):
+    launches = importlib.import_module("pack.workbench.bench.launches")
+    ours, plain = (launches.count(TINY, CASE.latent, CASE.rank, name) for name in ("pack", "plain"))
+    for passes in ("forward", "backward"):
+        assert ours[passes] < plain[passes]
+    plain_one_by_one = plain["forward"] + plain["backward"] + plain["after, tensor by tensor"]
+    assert ours["forward"] + ours["backward"] + ours["after, lists"] < 0.6 * plain_one_by_one
+
+
 def test_meter_counts_storages_once_and_releases_them():
     known = torch.zeros(1000)
     with LiveMeter([known]) as meter:

@@ -77,9 +77,9 @@ class PlainLora(nn.Module):
         self._frozen, self.strength, self.scale = module.forward, 1.0, 1.0
         module.forward = self.forward
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """The layer's output and the change."""
-        return self._frozen(x) + self.up(self.down(x)) * self.strength * self.scale
+        return self._frozen(input) + self.up(self.down(input)) * self.strength * self.scale
 
 
 def main(arguments: list[str]) -> None:

@@ -1,4 +1,6 @@
-"""Starts a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start worker|memory|sdxl|previews`.
+"""Starts a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start NAME`.
+
+NAME is worker, memory, sdxl, launches or previews.
 
 ComfyUI's choice for GPUs, PyTorch's fused attention, is used on the CPU too.
 """

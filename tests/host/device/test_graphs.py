@@ -36,6 +36,7 @@ def test_every_algorithm_trains_unet_and_text_encoder(comfy, device, name):
     assert bytes_of_others(comfy, device) == 0
 
 
+@pytest.mark.full
 def test_sdxl_trains_with_both_text_encoders(comfy, device):
     graph = training_graph(comfy, "sdxl", "sdxl", network={"train_text_encoder": True, "targets": "blocks"})
     assert "3 steps" in trained(comfy, graph)
