@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 from pack.tests.support.ledger import Ledger
 from pack.tests.support.moments import failing_read, failing_write
+from pack.tests.support.pauses import Dies, Pauses, cancel, end_server, go_on, halve_rate, save_now
 from pack.tests.support.person import Canceled, Person
 from pack.tests.support.toy_model import raising
 from pack.tests.support.toy_runs import WriteMoments, exit_code, forked
@@ -35,9 +36,7 @@ from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import Callback, StopTraining
 from pack.training.run.folder import RunFolder, current_run, note_stop, run_ids
 from pack.training.run.picks import save_pick
-from pack.training.run.saver import Saver
 from pack.training.watch.control import RunControl
-from pack.training.watch.control_callback import ControlCallback
 
 NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "100"))
 FIRST_SEED = int(os.environ.get("LORA_BAKERY_SEED", "0"))
@@ -47,53 +46,6 @@ WISHES = st.sampled_from(USUAL)
 STEPS = st.integers(1, 8)
 MOMENTS = st.integers(1, 40)
 PHASES = st.sampled_from(["encoding images", "encoding captions", "validating", "measuring images"])
-
-
-class Pauses(ControlCallback):
-    """Pauses at a step; `then` is what people do meanwhile."""
-
-    def __init__(self, saver: Saver, step: int, then: Callable[[RunControl], None]) -> None:
-        control = RunControl()
-        super().__init__(control, saver, None, lambda *_: None, lambda: then(control))
-        self.step = step
-
-    def on_step(self, job, state, report) -> None:
-        if state.step == self.step:
-            self.control.command("pause")
-        super().on_step(job, state, report)
-
-
-def go_on(control: RunControl) -> None:
-    control.command("resume")
-
-
-def halve_rate(control: RunControl) -> None:
-    control.command("rate", 0.5)
-    control.command("resume")
-
-
-def save_now(control: RunControl) -> None:
-    control.command("save")
-    control.command("resume")
-
-
-def cancel(control: RunControl) -> None:
-    raise Canceled
-
-
-def end_server(control: RunControl) -> None:
-    raise StopTraining
-
-
-class Dies(Callback):
-    """The process is killed."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step(self, job, state, report) -> None:
-        if state.step == self.step:
-            os._exit(9)
 
 
 class People(RuleBasedStateMachine):
