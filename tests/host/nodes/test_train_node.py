@@ -101,7 +101,7 @@ def test_a_lowered_loss_scale_is_said_once(comfy, caplog):
     lines = []
     progress = SimpleNamespace(update=lambda *_: None, text=lines.append)
     shown = SimpleNamespace(failure="", take_picture=lambda: None)
-    events, saver = SimpleNamespace(step=lambda *_: None), SimpleNamespace(saved_step=0)
+    events, saver = SimpleNamespace(step=lambda *_: None), SimpleNamespace(saved_step=0, told=[])
     job = SimpleNamespace(total_steps=9, base=SimpleNamespace(loss_scale=65536.0, device=torch.device("cpu")))
     callback = HostProgress(progress, events, "a new run", saver, shown)
     state = TrainState(step=5)
