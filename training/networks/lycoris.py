@@ -25,7 +25,7 @@ from .layer import Layer
 from .lora import FORM
 from .lycoris_arguments import LycorisArguments, module_class, parsed
 from .lycoris_library import FrozenLayer, masked, placed, seeded, stand_in, weight_change
-from .rebuild import RebuiltAdapter, RebuiltLayer
+from .rebuild import RebuiltAdapter
 from .thin import NOTHING, is_alike, thin
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class LycorisAdapter(RebuiltAdapter):
         if self.is_bypass:
             with self._drawing(x.device), masked(noise, self.rank), placed(self.module, org_forward=base):
                 return self.module.bypass_forward(x, self.strength)
-        change = RebuiltLayer.apply(x, self.layer, lambda: self._drawn(noise), *self.parameters())
-        return base(x).add_(change, alpha=self.strength)
+        return self._with_delta(x, base, lambda: self._drawn(noise))
 
     def _drawn(self, noise: float | None) -> Tensor:
         with self._drawing(self._device), masked(noise, self.rank):

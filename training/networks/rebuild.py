@@ -69,7 +69,8 @@ class RebuiltAdapter(Adapter):
 
     def forward(self, x: Tensor, base: Forward) -> Tensor:
         """Frozen output plus the delta weight applied to x."""
-        if self.is_dropped:
-            return base(x)
-        change = RebuiltLayer.apply(x, self.layer, self.drawn_delta, *self.parameters())
+        return base(x) if self.is_dropped else self._with_delta(x, base, self.drawn_delta)
+
+    def _with_delta(self, x: Tensor, base: Forward, build: Callable[[], Tensor]) -> Tensor:
+        change = RebuiltLayer.apply(x, self.layer, build, *self.parameters())
         return base(x).add_(change, alpha=self.strength)
