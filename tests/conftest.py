@@ -27,7 +27,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from pack.tests.support.fixtures import (  # noqa: E402, F401
     _empty_folders,
-    browser,
+    chromium,
     comfy,
     comfy_server,
     pocket_checkpoint,

@@ -1,47 +1,126 @@
-"""The server without a tutorial over its page, and a page that must not complain of anything of ours."""
+"""The server without a tutorial over its page, and a page that must not complain of anything of ours.
+
+Tests share a page, since loading it takes longer than most of them. One that fails takes its page along, so that what
+it left open, half typed or switched does not fail the next ones.
+"""
 
 import contextlib
 import json
 import urllib.request
 
 import pytest
-from pack.tests.support.browser import open_comfyui
+from pack.tests.browser.page import settle, use_settings
+from pack.tests.support.browser import WithPage, open_comfyui
+from pack.tests.support.fixtures import SHARED, give_up
+from pack.tests.support.idle import empty
+from pack.tests.support.paths import CACHE
 from pack.tests.support.patience import time_limit
 from playwright.sync_api import Error
 
 ACTION_S = 30.0
 """What a click may take on an idle machine."""
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.ColorPalette": "dark",
+    "Comfy.Locale": "en",
+}
+"""What each test starts with."""
+NEWER_PAGE = CACHE / "page" / "comfyui_frontend_package" / "static"
+"""Where dev.py puts a later version of ComfyUI's page than the one that the host asks for."""
+PAGES = {"own": None, "newer": NEWER_PAGE}
+HAS_FAILED = pytest.StashKey[bool]()
+LEFT = """async () => {
+    const root = window.app.rootGraph ?? window.app.graph;
+    if (window.app.canvas.graph !== root) window.app.canvas.setGraph(root);
+    root.clear();
+    await new Promise((later) => setTimeout(later));
+    return [...document.querySelectorAll(".bakery-panel, .bakery-overlay")].map((each) => each.className);
+}"""
+
+
+def pytest_generate_tests(metafunc):
+    """Run tests marked `both_pages` on both, all of them with --full."""
+    is_wanted = metafunc.config.getoption("--full") or metafunc.definition.get_closest_marker("both_pages")
+    if is_wanted and "browser" in metafunc.fixturenames:
+        metafunc.parametrize("browser", list(PAGES.values()), ids=list(PAGES), indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Remember what has failed."""
+    report = yield
+    item.stash[HAS_FAILED] = item.stash.get(HAS_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def browser(chromium, request):
+    """Chromium with the page that the server has, or with the newer one."""
+    static = getattr(request, "param", None)
+    if static is not None and not static.is_dir():
+        give_up("HOST", "needs a newer page of ComfyUI: run `python dev.py test` once")
+    for server in SHARED:
+        empty(server)  # the same test ran with the other page
+    return WithPage(chromium, static)
 
 
 @pytest.fixture(scope="session")
 def server(comfy_server):
-    body = json.dumps(SETTINGS).encode()
-    request = urllib.request.Request(f"{comfy_server.url}/settings", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request).close()
+    put_settings(comfy_server)
     return comfy_server
 
 
+def put_settings(server):
+    """Have the server give these settings to pages that are opened from now on."""
+    body = json.dumps(SETTINGS).encode()
+    request = urllib.request.Request(f"{server.url}/settings", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
+
+
+class Tabs:
+    """A page of each version, opened when it is first asked for, and again after it was closed."""
+
+    def __init__(self):
+        self.pages = {}
+
+    def give(self, server, browser):
+        """The page; a fresh one where the last one is in disorder, or of a server that was started again."""
+        page = self.pages.get(browser.static)
+        if page is not None and (page.num_starts != server.num_starts or left_on(page)):
+            self.close(browser)
+        if browser.static not in self.pages:
+            put_settings(server)
+            self.pages[browser.static] = opened(server, browser)
+        return self.pages[browser.static]
+
+    def close(self, browser):
+        """Close the page, whatever state it is in."""
+        page = self.pages.pop(browser.static, None)
+        if page is not None:
+            with contextlib.suppress(Error):
+                page.context.close()
+
+
 @pytest.fixture(scope="session")
-def tabs(browser):
-    """The one page, in a list: loading it takes longer than most tests. It is closed before the browser ends."""
-    found = []
+def tabs(chromium):
+    """Closed before Chromium ends."""
+    found = Tabs()
     yield found
-    for page in found:
+    for page in found.pages.values():
         page.context.close()
 
 
 @pytest.fixture
-def tab(tabs, server, browser):
-    """The page, in a fresh profile where the last one is closed, in disorder or of a server that was started again."""
-    if tabs and (tabs[0].num_starts != server.num_starts or left_on(tabs[0])):
-        with contextlib.suppress(Error):
-            tabs[0].context.close()
-        tabs.clear()
-    if not tabs:
-        tabs.append(opened(server, browser))
-    tabs[0].set_default_timeout(time_limit(ACTION_S) * 1000)
-    return tabs[0]
+def tab(tabs, server, browser, request):
+    """The page, as if no other test had seen it."""
+    page = tabs.give(server, browser)
+    page.set_default_timeout(time_limit(ACTION_S) * 1000)
+    page.asked.clear()
+    yield page
+    if request.node.stash.get(HAS_FAILED, False) or not put_back(page):
+        tabs.close(browser)
 
 
 def opened(server, browser):
@@ -64,15 +143,27 @@ def page(tab):
     tab.complaints.clear()
     tab.problems.clear()
     yield tab
+    left = left_on(tab)
+    if tab.asked:
+        settle(tab)  # an answer that refuses would be a complaint in the next test
     assert tab.problems == []
     assert tab.complaints == []
-    assert left_on(tab) == [], "nothing may stay on the page when its node is gone"
+    assert left == [], "nothing may stay on the page when its node is gone"
+
+
+def put_back(page):
+    """Whether the page has the settings and the answers of the server again that tests start with."""
+    try:
+        page.unroute_all(behavior="ignoreErrors")
+        use_settings(page, SETTINGS)
+    except Error:
+        return False
+    return True
 
 
 def left_on(tab):
     """What of ours is still on the page once its canvas is empty, or why that cannot be said."""
     try:
-        tab.evaluate("() => window.app.graph.clear()")
-        return tab.locator(".bakery-panel, .bakery-overlay").evaluate_all("all => all.map((each) => each.className)")
+        return tab.evaluate(LEFT)
     except Error as error:
         return [str(error)]

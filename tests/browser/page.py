@@ -1,15 +1,20 @@
 """What the browser tests share: nodes on the canvas, waiting, screenshots."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+from pack.tests.support.browser import open_comfyui
 from pack.tests.support.paths import ROOT
-from pack.tests.support.patience import time_limit
+from pack.tests.support.patience import Deadline
 from PIL import Image
+from playwright.sync_api import TimeoutError
 
 IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
 """Write the pictures of docs/images again."""
 TIMEOUT_S = 240.0 if IS_WRITING_SCREENSHOTS else 120.0
+LOOK_AGAIN_MS = 4000
+"""A wait looks this often whether the machine has become slower, so that its limit grows meanwhile."""
 MAKE_NODES = """(nodes) => {
   const { graph, canvas } = window.app;
   graph.clear();
@@ -49,7 +54,56 @@ def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None 
 
 def wait(page: Any, condition: str, timeout_s: float = TIMEOUT_S) -> None:
     """Wait until a JavaScript expression is true, `timeout_s` seconds of an idle machine at most."""
-    page.wait_for_function(f"() => {condition}", timeout=time_limit(timeout_s) * 1000)
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            page.wait_for_function(f"() => {condition}", timeout=LOOK_AGAIN_MS)
+            return
+        except TimeoutError:
+            if deadline.is_over:
+                raise AssertionError(f"not within {timeout_s:.0f} s of an idle machine: {condition}") from None
+
+
+def until(page: Any, is_so: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until something holds outside the page, such as on the disk, while the page goes on; `what` is wanted."""
+    deadline = Deadline(timeout_s)
+    while not is_so():
+        assert not deadline.is_over, f"not within {timeout_s:.0f} s of an idle machine: {what}"
+        page.wait_for_timeout(50)
+
+
+def frames(page: Any, count: int = 3) -> None:
+    """Wait until the page has drawn so many times."""
+    page.evaluate(
+        "async count => { while (count--) await new Promise((drawn) => requestAnimationFrame(drawn)); }", count
+    )
+
+
+def settle(page: Any, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until nothing of ours is asked of the server any more, and what was answered is drawn."""
+    deadline, num_quiet = Deadline(timeout_s), 0
+    while num_quiet < 3:
+        frames(page)
+        num_quiet = 0 if page.asked else num_quiet + 1
+        assert not deadline.is_over, f"still asked: {[request.url for request in page.asked]}"
+
+
+def use_rendering(page: Any, is_new: bool) -> None:
+    """Draw nodes the new way (Nodes 2.0) or the classic one. Each test starts with the classic one."""
+    use_settings(page, {"Comfy.VueNodes.Enabled": is_new})
+    frames(page)
+
+
+def use_settings(page: Any, settings: dict[str, Any]) -> None:
+    """Change settings where they differ; the server has them when this returns."""
+    page.evaluate(
+        """async (settings) => {
+        const { setting } = window.app.extensionManager;
+        const changed = Object.entries(settings).filter(([name, value]) => setting.get(name) !== value);
+        for (const [name, value] of changed) await setting.set(name, value);
+    }""",
+        settings,
+    )
 
 
 def screenshot(page: Any, name: str, part: str | None = None) -> None:
@@ -65,6 +119,4 @@ def screenshot(page: Any, name: str, part: str | None = None) -> None:
 
 def open_again(browser: Any, server: Any) -> Any:
     """ComfyUI's page in a profile of its own, as another tab or a later day would show it."""
-    from pack.tests.support.browser import open_comfyui
-
     return open_comfyui(browser, server.url)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pack.tests.support.browser import load_workflow, open_comfyui, prompt_of
+from pack.tests.support.browser import load_workflow, prompt_of
 from pack.tests.support.paths import POCKET_CHECKPOINT, ROOT
 from pack.workbench.examples.blueprints import BLUEPRINTS
 from pack.workbench.examples.data import add_example_data
@@ -43,22 +43,14 @@ def is_ours(entry):
     return entry["source"] == "custom_node" and entry["info"]["node_pack"] == "custom_nodes.lora-bakery"
 
 
-@pytest.fixture
-def own_page(browser, server):
-    """A page that no other test sees: emptying the canvas leaves panels of nodes inside a subgraph on it."""
-    page = open_comfyui(browser, server.url)
-    yield page
-    page.context.close()
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_it_opens_and_runs(own_page, server, pocket_checkpoint, name):
+def test_it_opens_and_runs(page, server, pocket_checkpoint, name):
     add_example_data(server.input)
-    load_workflow(own_page, content(name))
-    shown = own_page.evaluate(CONNECT, POCKET_CHECKPOINT.name)
+    load_workflow(page, content(name))
+    shown = page.evaluate(CONNECT, POCKET_CHECKPOINT.name)
     assert shown["title"] == name
     assert {"folder", "trigger", "name"} <= set(shown["widgets"])
-    prompt = prompt_of(own_page)
+    prompt = prompt_of(page)
     kinds = [node["class_type"] for node in prompt.values()]
     assert kinds.count("BakeryTrain") == 1
     for node in prompt.values():
@@ -67,4 +59,4 @@ def test_it_opens_and_runs(own_page, server, pocket_checkpoint, name):
             node["inputs"].pop("stages", None)  # a recipe's plan is long
     result = server.client().run(prompt, timeout_s=300.0)
     assert result.status == "success", result.error
-    assert own_page.problems == []
+    assert page.problems == []

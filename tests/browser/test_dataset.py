@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from pack.tests.browser.page import screenshot, show_nodes, wait
+from pack.tests.browser.page import screenshot, settle, show_nodes, until, wait
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 
@@ -34,11 +34,7 @@ def caption(page, number):
 
 
 def until_file(page, path, text):
-    for _ in range(100):
-        if path.is_file() and path.read_text() == text:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{path.name}: {path.read_text()!r}, wanted {text!r}")
+    until(page, lambda: path.is_file() and path.read_text() == text, f"{path.name}: {text!r}")
 
 
 def test_what_the_node_found_is_read_on_it_until_something_changes(page, folder):
@@ -84,7 +80,7 @@ def test_a_folder_chosen_on_the_node_is_shown(page, server):
     (server.input / "zorblax_gallery" / "marks.json").write_text('{"validation": ["zorblax_02.png"]}')
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": "zorblax_gallery"}]])
     wait(page, "document.querySelectorAll('.bakery-image').length >= 10")
-    page.wait_for_timeout(500)
+    settle(page)
     screenshot(page, "dataset", ".bakery-dataset")
     page.locator(".bakery-tags button").nth(1).click()
     wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
@@ -130,7 +126,7 @@ def test_dropped_images_are_added_and_taken_back(page, folder):
     wait(page, "document.querySelectorAll('.bakery-image').length === 5")
     assert (folder / "dropped.png").read_bytes() == data
     drop(page, ["dropped.png"])  # the same again: it is there already, so there is nothing to take back
-    page.wait_for_timeout(500)
+    settle(page)
     undo(page)
     wait(page, "document.querySelectorAll('.bakery-image').length === 3")
     assert not (folder / "dropped.png").exists()
@@ -184,10 +180,8 @@ def test_what_the_server_refuses_is_said_and_stays_said(page, folder):
     wait(page, "!document.querySelector('.bakery-dataset .bakery-message').hidden")
     assert "marks.json must have the form" in message.inner_text()
     assert (folder / "marks.json").read_text() == "{"
-    for _ in range(100):  # the browser notes every answer that refuses: of the change, then of the folder read again
-        if len(page.complaints) >= 2:
-            break
-        page.wait_for_timeout(100)
+    settle(page)
+    assert page.complaints, "the browser notes every answer that refuses"
     page.complaints.clear()
 
 
@@ -232,7 +226,7 @@ def test_a_thousand_images_stay_fluid(page, server):
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": folder.name}]])
     wait(page, "/1000/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
     wait(page, "document.querySelector('.bakery-image img').naturalWidth > 0")
-    page.wait_for_timeout(500)
+    settle(page)
     assert len(asked) < 100, "thumbnails are loaded when they come into sight"
     times = page.evaluate("""async () => {
         const frame = () => new Promise(requestAnimationFrame);

@@ -1,11 +1,10 @@
 """Each example opens with no node over another and its note in full, in both renderings; a queued one stays so."""
 
 import json
-import urllib.request
 from itertools import combinations
 
 import pytest
-from pack.tests.browser.page import open_again, wait
+from pack.tests.browser.page import settle, use_rendering, wait
 from pack.tests.host.test_examples_run import FEW
 from pack.tests.support.browser import load_workflow
 from pack.tests.support.cases import chosen
@@ -53,32 +52,38 @@ ARE_PICTURES_SHOWN = """window.app.graph._nodes
     .every((node) => window.app.nodeOutputs[node.id]?.images?.length)"""
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "new"])
-def rendering(request, browser, server, pocket_checkpoint):
-    """A page in one of the two renderings, with all that the examples name."""
+@pytest.fixture(scope="module")
+def data(server, browser, pocket_checkpoint):
+    """All that the examples name."""
     add_example_data(server.input)
-    choose_rendering(server, is_new=request.param)
-    page = open_again(browser, server)
-    yield page, request.param
-    choose_rendering(server, is_new=False)
-    page.context.close()
 
 
-def choose_rendering(server, *, is_new):
-    body, kind = json.dumps({"Comfy.VueNodes.Enabled": is_new}).encode(), {"Content-Type": "application/json"}
-    urllib.request.urlopen(urllib.request.Request(f"{server.url}/settings", body, kind)).close()
+@pytest.fixture(params=[False, True], ids=["classic", "new"])
+def is_new(request, page, data):
+    """One of the two renderings."""
+    use_rendering(page, request.param)
+    return request.param
 
 
 def show(page, name):
     load_workflow(page, json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8")))
     page.evaluate(SHOW_ALL)
     wait(page, ARE_GALLERIES_FULL)
-    page.wait_for_timeout(1500)
+
+
+def final_boxes(page, is_new):
+    """Titles, places and sizes of the nodes once they stay: panels grow with what the server answers."""
+    seen = []
+    while len(seen) < 4 or seen[-4:] != [seen[-1]] * 4:
+        settle(page)
+        seen.append(page.evaluate(BOXES, is_new))
+        assert len(seen) < 200, "the nodes do not come to rest"
+    return seen[-1]
 
 
 def overlaps(page, is_new):
     """Pairs of nodes of which one lies over the other, titles included."""
-    boxes = page.evaluate(BOXES, is_new)
+    boxes = final_boxes(page, is_new)
     assert len(boxes) > 5
     return [(first[0], second[0]) for first, second in combinations(boxes, 2) if do_meet(first[1:], second[1:])]
 
@@ -92,8 +97,7 @@ EVERY_DAY = ("train_then_sample", "masked_training", "from_kohya", "small_model_
 
 
 @pytest.mark.parametrize("name", chosen(SHIPPED, EVERY_DAY))
-def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(rendering, name):
-    page, is_new = rendering
+def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(page, is_new, name):
     show(page, name)
     assert overlaps(page, is_new) == []
     page.evaluate(SHOW_NOTE)
@@ -103,20 +107,16 @@ def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(render
 
 
 @pytest.mark.parametrize("name", ["small_model_train_then_sample"])
-def test_none_does_once_it_has_run(rendering, name):
-    page, is_new = rendering
+def test_none_does_once_it_has_run(page, is_new, name):
     show(page, name)
     page.evaluate(QUEUE, FEW)
     wait(page, ARE_PICTURES_SHOWN)
     wait(page, "document.querySelectorAll('.bakery-training .bakery-cell').length > 0")
-    page.wait_for_timeout(1500)
     assert overlaps(page, is_new) == []
 
 
-def test_two_that_meet_are_found(rendering):
-    page, is_new = rendering
+def test_two_that_meet_are_found(page, is_new):
     show(page, "recipe")
     page.evaluate("() => { const [, , a, b] = window.app.graph._nodes; b.pos = [a.pos[0] + 40, a.pos[1] - 20]; }")
     page.evaluate(SHOW_ALL)
-    page.wait_for_timeout(500)
     assert overlaps(page, is_new) != []

@@ -3,7 +3,17 @@
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_S, open_again, screenshot, show_nodes, wait
+from pack.tests.browser.page import (
+    IS_WRITING_SCREENSHOTS,
+    TIMEOUT_S,
+    frames,
+    open_again,
+    screenshot,
+    settle,
+    show_nodes,
+    use_settings,
+    wait,
+)
 from pack.tests.support.patience import time_limit
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
@@ -22,7 +32,7 @@ TYPED = "red creature, sand background" if IS_WRITING_SCREENSHOTS else "zorblax 
 
 
 @pytest.fixture(scope="module")
-def folder(server):
+def folder(server, browser):
     folder = server.input / "live_zorblax"
     write_oc_dataset(folder, CHARACTERS["zorblax"])
     return folder
@@ -36,6 +46,8 @@ def show_saved_run(server, name, steps=3, previews=(0, 1, 2), prompts=("fox",)):
     place.mkdir(parents=True, exist_ok=True)
     write_record(private, [steps])
     (root / ".run" / "current").write_text(RUN)
+    for file in ("metrics.jsonl", "pick.json"):
+        (private / file).unlink(missing_ok=True)
     line = {"total_steps": steps, "epoch": 0, "grad_norm": 1.0, "learning_rates": {"unet": 1e-4}, "seconds": 0.1}
     lines = [{"step": step, "loss": 1 / step, **line} for step in range(1, steps + 1)]
     write_lines(private, lines)
@@ -224,7 +236,7 @@ def try_a_prompt(page):
     wait(page, "document.querySelector('.bakery-try-picture').src.startsWith('data:image/jpeg')")
     assert place(page) == before, "nothing is trained while paused"
     press(page, "Save now")
-    page.wait_for_timeout(500)
+    settle(page)
     top = page.locator(".bakery-training .bakery-buttons button").evaluate_all(
         "buttons => buttons.map((button) => button.getBoundingClientRect().top)"
     )
@@ -263,7 +275,6 @@ def test_a_step_picked_in_the_strip_is_given_out_at_the_next_queue(page, folder,
         "step 2 is the output, as picked in the strip" in text
         for text in page.evaluate(f"() => {texts_of('BakeryTrain')}")
     )
-    page.wait_for_timeout(300)
 
 
 @pytest.mark.slow
@@ -293,7 +304,6 @@ def test_rate_and_files_are_told_while_paused_and_after_stop(server, page, folde
         page, ".bakery-saved", f"saved: step {kept}, in ComfyUI's output folder as loras/told/told.safetensors"
     )
     assert (server.output / "loras/told/told.safetensors").is_file()
-    page.wait_for_timeout(300)
 
 
 @pytest.mark.slow
@@ -324,7 +334,6 @@ def test_that_stages_overrule_the_nodes_own_length_is_said(page, folder, pocket_
         wait(page, f"document.querySelector('.bakery-plan').hidden === {str(is_hidden).lower()}")
     page.evaluate(f"() => window.app.graph.remove({stage})")
     wait(page, "document.querySelector('.bakery-plan').hidden")
-    page.wait_for_timeout(300)
 
 
 def wait_for_text(page, part, text):
@@ -362,7 +371,7 @@ def compare_and_pick(page):
 
 def has_ink(page):
     """Whether the chart has more than its background."""
-    page.wait_for_timeout(200)
+    frames(page)
     return page.evaluate("""() => {
         const canvas = document.querySelector(".bakery-chart-canvas");
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -458,7 +467,7 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
 
 def has_color(page, name):
     """Whether a color of the theme is in the chart."""
-    page.wait_for_timeout(200)
+    frames(page)
     return page.evaluate(
         """name => {
         const canvas = document.querySelector(".bakery-chart-canvas");
@@ -508,6 +517,7 @@ TELL = """([name, run]) => window.app.api.dispatchEvent(new CustomEvent("bakery.
 TRAIN_NODE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain')"
 
 
+@pytest.mark.both_pages
 def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server, page):
     page.evaluate(COUNT)
     show_saved_run(server, "quiet")
@@ -516,18 +526,19 @@ def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server
     wait(page, "window.counts.draws > 0 && window.counts.watching === 2")
     page.evaluate(f"() => {{ {TRAIN_NODE}.collapse(true); window.app.canvas.setDirty(true, true); }}")
     wait(page, "document.querySelector('.bakery-training')?.offsetParent == null")
-    page.wait_for_timeout(200)
+    settle(page)
     page.evaluate("() => (window.counts.draws = 0)")
     page.evaluate(TELL, ["quiet", RUN])
-    page.wait_for_timeout(300)
+    settle(page)
     assert page.evaluate("() => window.counts.draws") == 0
     page.evaluate(f"() => {{ {TRAIN_NODE}.collapse(false); window.app.canvas.setDirty(true, true); }}")
     wait(page, "window.counts.draws > 0 && /^step 4 of 9/.test(document.querySelector('.bakery-status').textContent)")
 
+    settle(page)  # else what was asked before is heard of now
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/bakery/" in request.url else None)
     page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
-    page.wait_for_timeout(500)
+    settle(page)
     assert asked, "while it is there, it asks what a finished prompt left"
     page.evaluate(f"() => window.app.graph.remove({TRAIN_NODE})")
     wait(page, "document.querySelectorAll('.bakery-training').length === 0")
@@ -535,7 +546,7 @@ def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server
     asked.clear()
     page.evaluate(TELL, ["quiet", "ffffffffffff"])
     page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
-    page.wait_for_timeout(500)
+    settle(page)
     assert asked == []
     page.evaluate("() => window.undoCounts()")
 
@@ -592,7 +603,7 @@ def test_a_name_from_a_link_is_kept_for_a_reloaded_page(server, page):
         node, run, name: "linked_round_1", state: "ended", waiting: [], doing: "" } }))"""
     own = page.evaluate(f"() => String({TRAIN_NODE}.id)")
     page.evaluate(tell, [f"7:{own}", RUN])
-    page.wait_for_timeout(300)
+    settle(page)
     assert page.locator(".bakery-cell").count() == 0
     page.evaluate(tell, [own, RUN])
     wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
@@ -603,8 +614,7 @@ def test_a_name_from_a_link_is_kept_for_a_reloaded_page(server, page):
 @pytest.mark.parametrize(("palette", "is_new"), [("light", False), ("dark", True), ("light", True)])
 def test_both_renderings_and_themes(server, page, palette, is_new):
     show_saved_run(server, "looks", steps=40, previews=(0, 10, 20, 30, 40))
-    page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
-    page.evaluate("name => window.app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+    use_settings(page, {"Comfy.VueNodes.Enabled": is_new, "Comfy.ColorPalette": palette})
     show_node(page, "looks")
     wait(page, "document.querySelectorAll('.bakery-cell').length >= 3")
     assert has_ink(page)
@@ -615,6 +625,3 @@ def test_both_renderings_and_themes(server, page, palette, is_new):
     color = page.evaluate("() => getComputedStyle(document.querySelector('.bakery-training .bakery-status')).color")
     lightness = sum(int(part) for part in color.strip("rgba()").split(",")[:3]) / 3
     assert (lightness > 128) == (palette == "dark")
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
-    page.wait_for_timeout(300)

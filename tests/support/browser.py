@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .patience import time_limit
 
@@ -21,9 +22,11 @@ ARGUMENTS = [
 ]
 IS_READY = """() => {
     const workflow = window.app?.extensionManager?.workflow;
-    return Boolean(workflow?.activeWorkflow?.isLoaded && !workflow.isBusy && window.app.canvas && window.app.graph);
+    const hasOpened = workflow?.activeWorkflow?.isLoaded && !workflow.isBusy && window.app.canvas && window.app.graph;
+    return Boolean(hasOpened && window.LiteGraph?.registered_node_types.BakeryTrain);
 }"""
-"""The page has opened the workflow it starts with; one that is loaded earlier would be replaced by it."""
+"""The page knows the nodes and has opened the workflow it starts with, which would replace one loaded earlier."""
+ASKED = ("/bakery/", "/upload/")
 VIEWPORT = {"width": 1600, "height": 1000}
 
 
@@ -61,6 +64,32 @@ class Chromium:
             self._browser.close()
 
 
+class WithPage:
+    """A browser that shows ComfyUI's page from a folder of another version instead of the server's own.
+
+    Args:
+        browser: opens the profiles.
+        static: folder with the page's index.html; None for the server's own page.
+    """
+
+    def __init__(self, browser: Any, static: Path | None) -> None:
+        self._browser, self.static = browser, static
+
+    def new_context(self, **options: Any) -> Any:
+        """Open a fresh profile; what the folder does not hold comes from the server."""
+        context = self._browser.new_context(**options)
+        if self.static is not None:
+            context.route("**/*", self._answer)
+        return context
+
+    def _answer(self, route: Any) -> None:
+        path = Path(self.static or "") / (urlsplit(route.request.url).path.strip("/") or "index.html")
+        if route.request.method == "GET" and path.is_file():
+            route.fulfill(path=path)
+        else:
+            route.fallback()
+
+
 @contextmanager
 def launch_chromium(executable: str) -> Iterator[Chromium]:
     """Give a headless Chromium, and end it afterwards."""
@@ -76,13 +105,16 @@ def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     """Open ComfyUI in a fresh profile and wait until a graph can be loaded; returns the Playwright `Page`.
 
     `timeout_s` counts seconds of an idle machine. Requests that would leave this machine are refused. `page.problems`
-    collects uncaught errors of the page.
+    collects uncaught errors of the page, `page.asked` holds what the pack asks of the server and has no answer yet.
     """
     context = browser.new_context(viewport=VIEWPORT)
-    context.route("**/*", lambda route: route.continue_() if _is_local(route.request.url) else route.abort())
+    context.route("**/*", lambda route: route.fallback() if _is_local(route.request.url) else route.abort())
     page = context.new_page()
-    page.problems = []
+    page.problems, page.asked = [], set()
     page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: page.asked.add(request) if _is_ours(request.url) else None)
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: page.asked.discard(request))
     page.goto(url, timeout=time_limit(timeout_s) * 1000)
     page.wait_for_function(IS_READY, timeout=time_limit(timeout_s) * 1000)
     return page
@@ -100,3 +132,7 @@ def prompt_of(page: Any) -> dict[str, Any]:
 
 def _is_local(url: str) -> bool:
     return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+
+
+def _is_ours(url: str) -> bool:
+    return any(part in url for part in ASKED)

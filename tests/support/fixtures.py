@@ -80,15 +80,15 @@ def pocket_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """A headless Chromium, started again if it dies; mark the test `browser`."""
     from .browser import find_chromium, launch_chromium
 
     path = find_chromium()
     if path is None:
         give_up("CHROMIUM", "needs Chromium: install it, or run `python -m playwright install chromium` in .venv")
-    with launch_chromium(path) as chromium:
-        yield chromium
+    with launch_chromium(path) as launched:
+        yield launched
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .installation import NODE_FOLDER, set_up, set_up_node_packages
+from .installation import NODE_FOLDER, set_up, set_up_newer_page, set_up_node_packages
 from .steps import ROOT, TESTED, VENV, environment, is_quietly_ok, stage, succeeds, texts, venv_python
 
 ALIAS = ROOT / "tests" / "support" / "alias.py"
@@ -66,6 +66,8 @@ def checked(title: str, command: Sequence[str | Path]) -> bool:
 def test(options: argparse.Namespace, rest: list[str]) -> int:
     """Run everything that can fail; with arguments for pytest, only pytest."""
     host = set_up(options)
+    if not options.quick:
+        set_up_newer_page()
     os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
     os.environ.setdefault("LORA_BAKERY_REQUIRE_CHROMIUM", "1" if os.environ.get("CI") else "0")
     started = time.monotonic()

@@ -27,6 +27,9 @@ TORCHAUDIO = "torchaudio==2.11.0"
 """Installed without its dependencies: the host only imports it."""
 REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"]
 POCKET = CACHE / "models" / "checkpoints" / "pocket.safetensors"
+NEWER_PAGE = "comfyui-frontend-package==1.58.1"
+"""A later version of ComfyUI's page than the one that HOST_PACKAGE asks for; tests run on both."""
+PAGE_FOLDER = CACHE / "page"
 NODE_PACKAGES = ("typescript@5.9.3", "axe-core@4.11.0")
 """From the npm registry; neither depends on another package."""
 NODE_FOLDER = CACHE / "node"
@@ -142,6 +145,15 @@ def set_up_pocket_model(python: Path) -> None:
     POCKET.parent.mkdir(parents=True, exist_ok=True)
     run("Assemble the pocket model", [python, ROOT / "workbench" / "pocket", "assemble", POCKET])
     stamp.write_text(digest.hexdigest())
+
+
+def set_up_newer_page() -> None:
+    """Download a later version of ComfyUI's page into .cache/page; pip moves it there when it is complete."""
+    name, version = NEWER_PAGE.split("==")
+    if (PAGE_FOLDER / f"{name.replace('-', '_')}-{version}.dist-info").is_dir():
+        return
+    shutil.rmtree(PAGE_FOLDER, ignore_errors=True)
+    run("Download a newer page of ComfyUI", pip("install", "--no-deps", "--target", PAGE_FOLDER, NEWER_PAGE))
 
 
 def set_up_node_packages() -> None:
