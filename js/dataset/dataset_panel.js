@@ -5,7 +5,7 @@ import { element, focused, keepPlainKeys, setText } from "../shared/dom.js";
 import { filtered, markCounts, sharersOf } from "./dataset_model.js";
 import * as service from "./dataset_service.js";
 import { sessionOf } from "./dataset_session.js";
-import { matched, sorted } from "./dropped_files.js";
+import { FileAdder } from "./file_adder.js";
 import { ImageRow, MARKS } from "./image_row.js";
 import { RowList } from "./row_list.js";
 import { TagBar } from "./tag_bar.js";
@@ -38,8 +38,7 @@ export class DatasetPanel {
     this.onChange = onChange;
     this.status = element("div", { class: "bakery-status", role: "status", tabindex: -1 });
     this.undoButton = element("button", { type: "button", text: t("undo"), "aria-disabled": "true", onclick: () => this.#undo() });
-    this.files = element("input", { type: "file", multiple: true, accept: "image/*,.txt,.caption", hidden: true, onchange: () => this.#addChosen() });
-    this.addButton = element("button", { type: "button", class: "bakery-add", onclick: () => this.files.click() });
+    this.adder = new FileAdder(t, () => this.#session);
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.tags = new TagBar(t, { choose: () => this.#filter(), rename: (tag, name) => this.#rename(tag, name) });
@@ -50,10 +49,9 @@ export class DatasetPanel {
       "div",
       {
         class: "bakery bakery-panel bakery-dataset", role: "group", "aria-label": t("dataset"), onkeydown: keepPlainKeys,
-        ondragover: (event) => this.#dragOver(event), ondragleave: () => this.element.classList.remove("bakery-drop"),
-        ondrop: (event) => this.#drop(event), onpointerdown: () => this.#hold(),
+        ...this.adder.listeners, onpointerdown: () => this.#hold(),
       },
-      element("div", { class: "bakery-row" }, this.status, this.addButton, this.undoButton, this.files),
+      element("div", { class: "bakery-row" }, this.status, this.adder.button, this.undoButton, this.adder.input),
       this.message, this.notes, this.tags.list, this.tags.actions, this.list.element, this.hint,
     );
   }
@@ -67,12 +65,10 @@ export class DatasetPanel {
     if (session === this.#session && session) return;
     this.#leave();
     this.#session = session;
-    this.addButton.hidden = this.undoButton.hidden = !session;
+    this.undoButton.hidden = !session;
+    this.adder.show();
     if (!session) return this.#showNothing(why);
-    const place = { folder: `input/${session.source.folder}` };
-    setText(this.addButton, this.t("add_images", place));
-    this.addButton.title = this.t("add_images", place);
-    setText(this.hint, this.t("drop", place));
+    setText(this.hint, this.t("drop", { folder: `input/${session.source.folder}` }));
     this.#numEdits = session.numEdits;
     this.#unsubscribe = session.subscribe(() => this.#render());
     this.#render();
@@ -205,55 +201,5 @@ export class DatasetPanel {
 
   async #undo() {
     if (this.#session && !this.#session.history.isEmpty) await this.#session.undo();
-  }
-
-  /** @param {DragEvent} event */
-  #dragOver(event) {
-    if (!this.#session || !event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.element.classList.add("bakery-drop");
-  }
-
-  /** @param {DragEvent} event */
-  #drop(event) {
-    this.element.classList.remove("bakery-drop");
-    if (!this.#session) return;
-    const files = sorted([...(event.dataTransfer?.files ?? [])], this.#session.formats, this.#session.source.caption_extension);
-    if (!files.isOurs) return;
-    event.preventDefault();
-    event.stopPropagation(); // else ComfyUI looks for a workflow in the picture
-    void this.#add(files);
-  }
-
-  #addChosen() {
-    if (!this.#session) return;
-    const { formats, source } = this.#session;
-    const files = sorted([...(this.files.files ?? [])], formats, source.caption_extension);
-    this.files.value = "";
-    void this.#add(files);
-  }
-
-  /** All go into the folder that is shown, whatever is chosen meanwhile. @param {ReturnType<typeof sorted<File>>} files */
-  async #add({ images, captions, others }) {
-    const session = this.#session;
-    if (!session) return;
-    const complaints = others.length ? [this.t("not_read", { names: others.map(({ name }) => name).join(", "), formats: session.formats.join(" ") })] : [];
-    /** @type {Map<string, string>} */
-    const stored = new Map();
-    await session.add(async () => {
-      for (const file of images) {
-        const name = await service.upload(session.source.folder, file).catch(() => null);
-        if (name === null) complaints.push(this.t("upload_failed", { name: file.name }));
-        else stored.set(file.name, name);
-      }
-      const texts = await Promise.all(captions.map(async (file) => ({ name: file.name, text: (await file.text()).trim() })));
-      await session.finishAdding(new Set(stored.values()), (entries) => {
-        const found = matched(texts, stored, entries);
-        complaints.push(...found.homeless.map((name) => this.t("no_image_for", { name })));
-        return found.captions;
-      });
-    });
-    if (complaints.length) session.complain(complaints.join("\n"));
   }
 }

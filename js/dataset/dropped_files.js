@@ -17,10 +17,10 @@ export function split(name) {
  * @returns {{images: F[], captions: F[], others: F[], isOurs: boolean}} `isOurs`: some are meant for a dataset
  */
 export function sorted(files, formats, captionExtension) {
-  const endings = new Set([...CAPTION_ENDINGS, captionExtension.startsWith(".") ? captionExtension : `.${captionExtension}`]);
+  const endings = new Set([...CAPTION_ENDINGS, (captionExtension.startsWith(".") ? captionExtension : `.${captionExtension}`).toLowerCase()]);
   const ending = (/** @type {F} */ { name }) => split(name)[1].toLowerCase();
   const images = files.filter((file) => formats.includes(ending(file)));
-  const captions = files.filter((file) => endings.has(split(file.name)[1]));
+  const captions = files.filter((file) => endings.has(ending(file)));
   const others = files.filter((file) => !images.includes(file) && !captions.includes(file));
   return { images, captions, others, isOurs: images.length + captions.length > 0 || others.some(({ type }) => type.startsWith("image/")) };
 }

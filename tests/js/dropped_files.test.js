@@ -9,6 +9,7 @@ test("dropped files are images, captions, or told of", () => {
   const files = sorted([file("a.PNG"), file("a.tags"), file("b.txt"), file("c.gif", "image/gif"), file("notes.pdf")], [".png", ".jpg"], "tags");
   assert.deepEqual([names(files.images), names(files.captions), names(files.others)], [["a.PNG"], ["a.tags", "b.txt"], ["c.gif", "notes.pdf"]]);
   assert.ok(files.isOurs);
+  assert.deepEqual(names(sorted([file("A.TXT"), file("B.Tags")], [".png"], ".tags").captions), ["A.TXT", "B.Tags"], "in capitals too");
   assert.ok(sorted([file("c.gif", "image/gif")], [".png"], ".txt").isOurs, "an image that is not read is told of");
   assert.equal(sorted([file("workflow.json", "application/json")], [".png"], ".txt").isOurs, false, "that is for the page");
 });

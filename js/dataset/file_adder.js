@@ -1,0 +1,91 @@
+// @ts-check
+// Brings files that are dropped on the gallery, or chosen with its button, into the folder that it shows.
+
+import { element, setText } from "../shared/dom.js";
+import * as service from "./dataset_service.js";
+import { matched, sorted } from "./dropped_files.js";
+
+/** @typedef {import("./dataset_session.js").DatasetSession} DatasetSession */
+
+export class FileAdder {
+  /**
+   * @param {import("../shared/strings.js").Translate} t
+   * @param {() => DatasetSession | null} getSession the folder that is shown
+   */
+  constructor(t, getSession) {
+    this.t = t;
+    this.getSession = getSession;
+    this.input = element("input", { type: "file", multiple: true, accept: "image/*,.txt,.caption", hidden: true, onchange: () => this.#addChosen() });
+    this.button = element("button", { type: "button", class: "bakery-add", onclick: () => this.input.click() });
+    /** For the element that files are dropped on. @type {import("../shared/dom.js").Attributes} */
+    this.listeners = {
+      ondragover: (event) => this.#dragOver(event), ondrop: (event) => this.#drop(event),
+      ondragleave: ({ currentTarget }) => highlight(currentTarget, false),
+    };
+  }
+
+  /** Names the folder that is shown, if one is. */
+  show() {
+    const session = this.getSession();
+    this.button.hidden = !session;
+    const text = session ? this.t("add_images", { folder: `input/${session.source.folder}` }) : "";
+    setText(this.button, text);
+    this.button.title = text;
+  }
+
+  /** @param {DragEvent} event */
+  #dragOver(event) {
+    if (!this.getSession() || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    highlight(event.currentTarget, true);
+  }
+
+  /** @param {DragEvent} event */
+  #drop(event) {
+    highlight(event.currentTarget, false);
+    const session = this.getSession();
+    if (!session) return;
+    const files = sorted([...(event.dataTransfer?.files ?? [])], session.formats, session.source.caption_extension);
+    if (!files.isOurs) return;
+    event.preventDefault();
+    event.stopPropagation(); // else ComfyUI looks for a workflow in the picture
+    void this.#add(session, files);
+  }
+
+  #addChosen() {
+    const session = this.getSession();
+    if (!session) return;
+    const files = sorted([...(this.input.files ?? [])], session.formats, session.source.caption_extension);
+    this.input.value = "";
+    void this.#add(session, files);
+  }
+
+  /**
+   * All go into the folder that was shown, whatever is chosen meanwhile.
+   * @param {DatasetSession} session
+   * @param {ReturnType<typeof sorted<File>>} files
+   */
+  async #add(session, { images, captions, others }) {
+    const complaints = others.length ? [this.t("not_read", { names: others.map(({ name }) => name).join(", "), formats: session.formats.join(" ") })] : [];
+    /** @type {Map<string, string>} */
+    const stored = new Map();
+    await session.add(async () => {
+      for (const file of images) {
+        const name = await service.upload(session.source.folder, file).catch(() => null);
+        if (name === null) complaints.push(this.t("upload_failed", { name: file.name }));
+        else stored.set(file.name, name);
+      }
+      const texts = await Promise.all(captions.map(async (file) => ({ name: file.name, text: (await file.text()).trim() })));
+      await session.finishAdding(new Set(stored.values()), (entries) => {
+        const found = matched(texts, stored, entries);
+        complaints.push(...found.homeless.map((name) => this.t("no_image_for", { name })));
+        return found.captions;
+      });
+    });
+    if (complaints.length) session.complain(complaints.join("\n"));
+  }
+}
+
+/** @param {EventTarget | null} panel @param {boolean} isOver */
+const highlight = (panel, isOver) => panel instanceof Element && panel.classList.toggle("bakery-drop", isOver);
