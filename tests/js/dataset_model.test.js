@@ -9,6 +9,12 @@ test("captions are parted into tags as training parts them", () => {
   for (const [caption, tags] of TABLE) assert.deepEqual(tagsOf(caption), tags, caption);
 });
 
+test("a caption without open parentheses is parted as it is beside one that has some", () => {
+  for (const caption of ["_a,b_ , , C\\(d\\) e,_", " fox ,FOX,red_hair", "", ",", "a\\)b, \\(c"]) {
+    assert.deepEqual(tagsOf(caption), tagsOf(`${caption},(x, y)`).slice(0, -1), caption);
+  }
+});
+
 test("all chosen tags must be there", () => {
   const images = [{ caption: "fox, red hair" }, { caption: "fox" }, { caption: "cat" }];
   assert.equal(filtered(images, new Set(["fox"])).length, 2);

@@ -1,6 +1,7 @@
 """Editing a folder of images: nothing is lost, all can be taken back, nothing outside is touched."""
 
 import json
+import os
 import threading
 
 import pytest
@@ -319,3 +320,14 @@ def test_a_tag_is_renamed_in_more_images_than_a_page_shows(folder, quick_disk, m
     monkeypatch.setattr("pack.training.data.entries.MAX_ENTRIES", 2)
     assert len(read_listing(folder).entries) == 3
     assert sorted(edit_tag(folder, "fox", "cat")) == ["10.png", "2.png"]
+
+
+def test_the_images_of_an_edit_are_looked_up_in_one_listing(folder, monkeypatch):
+    """Else an edit of 5,000 captions lists their folder 5,000 times."""
+    names = [f"many{number}.png" for number in range(200)]
+    for name in names:
+        (folder / name).write_bytes((folder / "2.png").read_bytes())
+    calls, scandir = [], os.scandir
+    monkeypatch.setattr("os.scandir", lambda path: calls.append(path) or scandir(path))
+    assert len(entries_of(folder, names)) == 200
+    assert len(calls) <= 1
