@@ -4,6 +4,7 @@
 import { app } from "../shared/comfy.js";
 import { chain, growTo } from "../shared/dom.js";
 import { texts } from "../shared/language.js";
+import { endWith } from "../shared/lifetime.js";
 import { noteChange } from "../shared/undo.js";
 import { ComparePanel } from "./compare_panel.js";
 
@@ -35,6 +36,7 @@ function addPanel(node) {
     const id = node.properties[PROPERTY];
     if (/^[0-9a-f]{24}$/.test(id)) void panel.load(id);
   });
+  endWith(node, () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
 }
 

@@ -9,6 +9,7 @@ import { Refusal, steerRun } from "../shared/server.js";
 import { nextPair, ranking } from "./ranking.js";
 
 const THUMBNAIL = 192;
+const RETRY_MS = 5000;
 
 export class ComparePanel {
   /** @type {import("./compare_model.js").Comparison} set before anything is shown */
@@ -37,7 +38,7 @@ export class ComparePanel {
     this.message = element("div", { class: "bakery-message", role: "status" });
     this.title = element("div", { class: "bakery-compare-title" });
     this.body = element("div", { class: "bakery-compare-body", "data-capture-wheel": "true" });
-    this.rank = element("ol", { class: "bakery-rank", "aria-label": t("ranking"), hidden: true });
+    this.rank = element("ol", { class: "bakery-rank", "data-capture-wheel": "true", "aria-label": t("ranking"), hidden: true });
     this.element = element(
       "div", { class: "bakery bakery-panel bakery-compare", role: "group", "aria-label": t("compare_panel"), onkeydown: (event) => this.#onKey(event) },
       this.empty, element("div", { class: "bakery-row" }, this.voteButton, this.gridButton, this.chooseButton, this.undoButton, this.message),
@@ -48,13 +49,36 @@ export class ComparePanel {
   /** Shows a comparison by its id; nothing where the server does not have it (any more). @param {string} id */
   async load(id) {
     const request = ++this.#request;
-    const data = await getComparison(id).catch(() => null);
-    if (request !== this.#request || !data) return;
-    this.#data = data;
-    this.#focus = { column: 0, row: 0 };
-    this.empty.hidden = true;
-    this.#showGrid();
-    this.onShown();
+    try {
+      const data = await getComparison(id);
+      if (request !== this.#request) return;
+      this.#data = data;
+      this.#focus = { column: 0, row: 0 };
+      this.empty.hidden = true;
+      this.#showGrid();
+      this.onShown();
+    } catch (error) {
+      if (request === this.#request) this.#fail(id, /** @type {Error} */ (error));
+    }
+  }
+
+  /** Nothing of another comparison stays; an answer that failed is said and asked for again. @param {string} id @param {Error} error */
+  #fail(id, error) {
+    const [isGone, request] = [error instanceof Refusal && error.status === 404, this.#request];
+    if (this.#data?.id !== id) {
+      this.#large = null;
+      this.#arrange({});
+      this.body.replaceChildren();
+      this.empty.hidden = !isGone;
+    }
+    if (isGone) return;
+    setText(this.message, this.t("failed", { error: error.message }));
+    setTimeout(() => request === this.#request && void this.load(id), RETRY_MS);
+  }
+
+  /** The panel is of no use afterwards. */
+  remove() {
+    this.#request++;
   }
 
   /** @param {Record<string, boolean>} shown which buttons; @param {string} [title] */
@@ -207,7 +231,7 @@ export class ComparePanel {
     } else if (this.#large !== null && step !== undefined) {
       const count = this.#data.cells.length;
       this.#enlarge((this.#large + step + count) % count);
-    } else if (this.#large !== null && event.key === "Enter" && isInBody) void this.#choose();
+    } else if (this.#large !== null && event.key === "Enter" && isInBody && !event.repeat) void this.#choose();
     else if ((this.#large !== null || pair.length) && event.key === "Escape") this.#showGrid();
     else if (!isInBody || !this.#moveInGrid(event.key)) return keepPlainKeys(event);
     event.preventDefault();

@@ -63,7 +63,8 @@ function showSource(node, panel) {
   const known = folders.includes(undefined) ? [node.properties[PROPERTY]].filter(Boolean) : folders;
   if (known.length > 1) return panel.show(null, texts()("several_folders", { folders: known.join(", ") }));
   if (!known.length) return panel.show(null, texts()("folder_from_link"));
-  panel.show({ folder: String(known[0]), caption_extension: String(extensions[0] ?? ".txt"), metadata: String(metadata[0] ?? "") });
+  if ([extensions, metadata].some((values) => values.length > 1 || values.includes(undefined))) return panel.show(null, texts()("captions_unknown"));
+  panel.show({ folder: String(known[0]), caption_extension: String(extensions[0]), metadata: String(metadata[0]) });
 }
 
 /** The images that a node shows. @param {GraphNode} node @returns {import("../shared/comfy.js").ImageFile[]} */

@@ -19,6 +19,9 @@ import { History, inverse } from "./history.js";
  * @property {(source: Source, action: string, values: object) => Promise<any>} edit
  */
 
+/** Images whose tags the page counts anew after an edit; of more, the server tells them. */
+const MANY = 500;
+
 export class DatasetSession {
   /** @type {Entry[]} */
   entries = [];
@@ -98,6 +101,7 @@ export class DatasetSession {
 
   async #list() {
     const listing = await this.service.getDataset(this.source);
+    this.#followMoves(listing.images);
     this.entries = listing.images;
     this.total = listing.total;
     this.tags = new Map(listing.tags);
@@ -105,6 +109,16 @@ export class DatasetSession {
     this.problems = listing.problems;
     this.formats = listing.formats;
     this.isLoaded = true;
+  }
+
+  /** What another one left out, or put back, is the same image: what is typed of it stays. @param {Entry[]} images */
+  #followMoves(images) {
+    const names = new Set(images.map(({ name }) => name));
+    const gone = new Map(this.entries.filter(({ name }) => !names.has(name)).map(({ name, place }) => [place, name]));
+    for (const { name, place } of images) {
+      const old = gone.get(place);
+      if (old !== undefined) this.#rename(old, name);
+    }
   }
 
   /**
@@ -141,11 +155,13 @@ export class DatasetSession {
       const answer = await this.service.edit(this.source, action, values);
       this.numEdits++;
       if (action === "exclude") this.#rename(values.name, answer.name);
-      this.#take(answer.images);
-      if (action === "remove" || (action === "tag" && this.total > this.entries.length)) await this.#list();
+      const isLarge = answer.images.length > MANY || (action === "tag" && this.total > this.entries.length);
+      if (action === "remove" || isLarge) await this.#list();
+      else this.#take(answer.images);
       return answer;
     } catch (error) {
       if (error instanceof Refusal && error.answer.images) this.#take(error.answer.images);
+      else if (error instanceof Refusal) await this.#list().catch(() => {}); // such as an image that is not there any more
       throw error;
     }
   }

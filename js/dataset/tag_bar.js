@@ -20,7 +20,7 @@ export class TagBar {
   constructor(t, acts) {
     this.t = t;
     this.acts = acts;
-    this.list = element("div", { class: "bakery-tags", role: "group", "aria-label": t("tags") });
+    this.list = element("div", { class: "bakery-tags", role: "group", "data-capture-wheel": "true", "aria-label": t("tags") });
     this.name = element("input", { type: "text", maxlength: 500, "aria-label": t("new_tag"), class: "bakery-wide", onkeydown: keepKeys });
     const button = (/** @type {string} */ key, /** @type {() => void} */ onclick) => element("button", { type: "button", text: t(key), onclick });
     this.actions = element("div", { class: "bakery-row", hidden: true }, this.name,

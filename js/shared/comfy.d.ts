@@ -6,10 +6,12 @@ export interface Widget {
   serialize?: boolean;
   options?: { values?: unknown; getOptionLabel?: (value: string | null) => string };
   callback?: (value: any) => void;
+  onRemove?: () => void;
 }
 
 export interface Slot {
   name: string;
+  type?: string;
   link?: number | null;
   widget?: { name: string };
 }
@@ -49,7 +51,7 @@ export interface GraphNode {
   subgraph?: Graph;
   widgets?: Widget[];
   inputs?: Slot[];
-  outputs?: { name: string; links?: number[] | null }[];
+  outputs?: { name: string; type?: string; links?: number[] | null }[];
   pos: [number, number];
   connect?(slot: number, target: GraphNode, targetSlot: number): void;
   images?: ImageFile[];

@@ -80,10 +80,12 @@ export const focused = () => /** @type {HTMLElement | null} */ (document.activeE
 export const keepKeys = (event) => event.stopPropagation();
 
 /**
- * Keeps keys on a panel's buttons from the canvas (Delete, R); those with Ctrl or Cmd still reach the page.
+ * Keeps keys on a panel's buttons from the canvas (Delete, R); those with Ctrl or Cmd still reach the page. Enter that is
+ * held presses a button once.
  * @param {KeyboardEvent} event
  */
 export function keepPlainKeys(event) {
+  if (event.repeat && event.key === "Enter" && event.target instanceof HTMLButtonElement) event.preventDefault();
   if (!event.ctrlKey && !event.metaKey && event.key !== "Escape") event.stopPropagation();
 }
 

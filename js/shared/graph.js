@@ -10,6 +10,10 @@ import { app } from "./comfy.js";
 
 /** Id of the node that stands for a subgraph's inputs. */
 const SUBGRAPH_INPUT = -10;
+/** Modes of a node. */
+const [MUTED, BYPASSED] = [2, 4];
+/** What a link gives that nothing comes through: the widget behind it counts as if there were no link. */
+const NOTHING = Symbol("nothing");
 /** Nodes whose only widget is their output. */
 const GIVERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"];
 const MAX_DEPTH = 50;
@@ -41,14 +45,16 @@ export function isInGraph(node) {
  * @param {string} name
  * @returns {any[]} without duplicates; undefined among them is what only a run knows
  */
-export const valuesOf = (node, name) => [...new Set(valuesOfInput(node, name, 0))];
+export const valuesOf = (node, name) => [...new Set(valuesOfInput(node, name, 0).map((value) => (value === NOTHING ? undefined : value)))];
 
 /** @param {GraphNode} node @param {string} name @param {number} depth @returns {any[]} */
 function valuesOfInput(node, name, depth) {
   const input = node.inputs?.find((each) => each.name === name);
-  if (input?.link != null) return node.graph ? valuesBehind(node.graph, input.link, depth + 1) : [undefined];
   const widget = node.widgets?.find((each) => each.name === (input?.widget?.name ?? name));
-  return [widget?.value];
+  const own = widget ? widget.value : NOTHING;
+  if (input?.link == null) return [own];
+  if (!node.graph) return [undefined];
+  return valuesBehind(node.graph, input.link, depth + 1).map((value) => (value === NOTHING ? own : value));
 }
 
 /** @param {Graph} graph @param {number} id @param {number} depth @returns {any[]} */
@@ -64,6 +70,11 @@ function valuesBehind(graph, id, depth) {
 /** @param {GraphNode} origin @param {number} slot @param {number} depth @returns {any[]} */
 function valuesFrom(origin, slot, depth) {
   const kind = origin.comfyClass ?? origin.type ?? "";
+  if (origin.mode === MUTED) return [NOTHING];
+  if (origin.mode === BYPASSED) {
+    const link = bypassInput(origin, slot)?.link;
+    return link != null && origin.graph ? valuesBehind(origin.graph, link, depth) : [NOTHING];
+  }
   if (origin.subgraph) {
     const inside = origin.subgraph.outputs?.[slot]?.linkIds?.[0];
     return inside == null ? [undefined] : valuesBehind(origin.subgraph, inside, depth);
@@ -74,6 +85,16 @@ function valuesFrom(origin, slot, depth) {
   }
   const name = GIVERS.includes(kind) ? origin.widgets?.[0]?.name : undefined;
   return name === undefined ? [undefined] : valuesOfInput(origin, name, depth);
+}
+
+/**
+ * The input that a bypassed node passes on to an output: the one beside it, else the first of its type.
+ * @param {GraphNode} node
+ * @param {number} slot of the output
+ */
+function bypassInput({ inputs = [], outputs = [] }, slot) {
+  const fits = (/** @type {import("./comfy.js").Slot | undefined} */ input) => input !== undefined && input.type === outputs[slot]?.type;
+  return fits(inputs[slot]) ? inputs[slot] : inputs.find(fits);
 }
 
 /**

@@ -28,8 +28,10 @@ export function sweep() {
 /** @param {import("./comfy.js").GraphNode} node */
 function finish(node) {
   const end = living.get(node);
+  if (!end) return;
   living.delete(node);
-  end?.();
+  end();
+  for (const widget of node.widgets ?? []) widget.onRemove?.(); // the page keeps those of a subgraph that goes
 }
 
 /**

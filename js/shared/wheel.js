@@ -10,6 +10,6 @@ export function keepWheel() {
     const part = event.target instanceof Element ? event.target.closest(SCROLLED) : null;
     if (!part || event.ctrlKey || event.metaKey) return;
     event.stopPropagation();
-    if (part.scrollHeight <= part.clientHeight && !event.shiftKey) part.scrollLeft += event.deltaY; // nothing else to scroll
+    if (part.scrollHeight <= part.clientHeight + 1 && !event.shiftKey) part.scrollLeft += event.deltaY; // nothing else to scroll
   }, { capture: true, passive: true });
 }

@@ -15,7 +15,7 @@ export class PreviewOverlay {
   /**
    * @param {import("../shared/strings.js").Translate} t
    * @param {() => import("./run_model.js").Run | null} getRun
-   * @param {(step: number | null) => Promise<void>} onPick
+   * @param {(pick: {step: number | null, was?: number}) => Promise<void>} onPick `was`: only that step is taken back
    */
   constructor(t, getRun, onPick) {
     this.t = t;
@@ -140,7 +140,7 @@ export class PreviewOverlay {
     const [run, step] = [this.getRun(), this.#shown];
     if (!run || step === undefined || !run.loras.includes(step)) return;
     try {
-      await this.onPick(run.pick === step ? null : step);
+      await this.onPick(run.pick === step ? { step: null, was: step } : { step });
       setText(this.message, "");
     } catch (error) {
       setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
@@ -154,6 +154,7 @@ export class PreviewOverlay {
     const { target } = event;
     if (event.key === "Escape") return this.close();
     if (event.key === "Tab") return keepFocus(this.element, event);
+    if (event.key === "Enter" && event.repeat) return event.preventDefault(); // held, it would pick and take back in turn
     if (target instanceof HTMLSelectElement || !this.set) return;
     const isButton = target instanceof HTMLButtonElement;
     const place = move(this.position, event.key, this.set.steps.length, this.set.prompts.length);

@@ -45,7 +45,7 @@ export class TrainPanel {
     this.controls = new RunControls(t, (name, values) => this.#send(name, values));
     this.chart = new LossChart(t);
     this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
-    this.overlay = new PreviewOverlay(t, () => this.run, (step) => this.#send("pick", { step }));
+    this.overlay = new PreviewOverlay(t, () => this.run, (pick) => this.#send("pick", pick));
     this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
@@ -94,6 +94,7 @@ export class TrainPanel {
     this.name = name;
     this.run = null; // what is shown, and steered by the buttons, is of this name or nothing
     this.setNotes([]);
+    this.overlay.close();
     this.render();
     void this.load();
   }

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from pack.tests.browser.page import show_nodes, wait
+from pack.tests.browser.page import settle, show_nodes, use_rendering, wait
 from pack.tests.browser.test_compare import COMPARE, KEY
 from pack.tests.browser.test_compare import folder as comparison  # noqa: F401
 from pack.tests.browser.test_live import show_saved_run
+from pack.tests.browser.test_live_truth import answer_as
 from pack.tests.support.paths import ROOT
 from PIL import Image
 
@@ -34,12 +35,11 @@ def checked(page):
 
 @pytest.fixture(params=[False, True], ids=["classic", "nodes2"])
 def rendering(page, request):
-    page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", request.param)
-    yield request.param
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    page.wait_for_timeout(300)
+    use_rendering(page, request.param)
+    return request.param
 
 
+@pytest.mark.both_pages
 def test_the_gallery(page, server, checked, rendering):
     folder = server.input / "axe"
     folder.mkdir(exist_ok=True)
@@ -55,12 +55,36 @@ def test_the_gallery(page, server, checked, rendering):
     assert [name for name, *_ in checked(".bakery-dataset")] == ["select-name"], "what is wrong is found"
 
 
+@pytest.mark.both_pages
 def test_the_live_panel(page, server, checked, rendering):
     show_saved_run(server, "axe_run", steps=40, previews=(0, 10, 20, 30, 40), prompts=("fox", "cat"))
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": "axe_run"}]], top=350)
     wait(page, "document.querySelectorAll('.bakery-cell').length >= 6")
     assert json.dumps(checked(".bakery-training"), indent=1) == "[]"
     page.locator(".bakery-cell").first.click()
+    assert json.dumps(checked(".bakery-overlay"), indent=1) == "[]"
+    page.keyboard.press("Escape")
+
+
+def test_the_live_panel_while_it_trains(page, server, checked, rendering):
+    show_saved_run(server, "axe_paused", steps=4, previews=(0, 2, 4))
+    answer_as(page, "axe_paused", waiting=["resume", "stop", "try"], doing="sample")
+    show_nodes(page, [["BakeryTrain", [420, 60], {"name": "axe_paused"}]], top=350)
+    page.locator(".bakery-try").wait_for()
+    assert json.dumps(checked(".bakery-training"), indent=1) == "[]"
+
+
+def test_the_dialog_that_keeps_pictures(page, server, checked):
+    (server.input / "axe_kept").mkdir()
+    Image.new("RGB", (32, 32)).save(server.output / "axe.png")
+    show_nodes(page, [["PreviewImage", [480, 80], {}]])
+    page.evaluate("""() => {
+        const [node] = window.app.graph._nodes;
+        node.images = [{ filename: "axe.png", subfolder: "", type: "output" }];
+        const options = window.app.canvas.getNodeMenuOptions(node);
+        options.find((option) => option?.content === "Keep these for training").callback();
+    }""")
+    page.locator(".bakery-keep").wait_for()
     assert json.dumps(checked(".bakery-overlay"), indent=1) == "[]"
     page.keyboard.press("Escape")
 
@@ -78,7 +102,7 @@ def test_a_strip_wider_than_its_room_is_entered_and_left_by_the_keyboard(page, s
     show_saved_run(server, "axe_long", steps=400, previews=range(0, 400, 10), prompts=("fox", "cat"))
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": "axe_long"}]], top=350)
     wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
-    page.wait_for_timeout(300)
+    settle(page)
     assert page.locator(".bakery-cell[aria-label^='Step 0:']").count() == 0, "the newest are in sight"
     page.locator(".bakery-chart-canvas").focus()
     page.keyboard.press("Tab")
@@ -89,7 +113,7 @@ def test_a_strip_wider_than_its_room_is_entered_and_left_by_the_keyboard(page, s
     page.keyboard.press("ArrowDown")
     assert page.evaluate(label) == "Step 0: cat"
     page.evaluate("() => (document.querySelector('.bakery-strip').scrollLeft = 1e6)")
-    page.wait_for_timeout(300)
+    settle(page)
     assert page.evaluate(label) == "Step 0: cat", "a cell out of sight keeps the keyboard"
     rows = page.locator(".bakery-strip [role=row]")
     assert [rows.nth(row).locator("[role=gridcell]").count() > 0 for row in range(3)] == [False, True, True]

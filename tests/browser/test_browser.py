@@ -23,12 +23,14 @@ WORKFLOW = {
 }  # fmt: skip
 
 
+@pytest.mark.both_pages
 def test_page_opens_with_the_pack(page):
     known = page.evaluate("() => Object.keys(window.LiteGraph.registered_node_types)")
     assert "BakeryTrain" in known
     assert page.problems == []
 
 
+@pytest.mark.both_pages
 def test_page_and_converter_agree(page, server):
     load_workflow(page, WORKFLOW)
     queued = prompt_of(page)

@@ -4,7 +4,18 @@ import itertools
 import json
 
 import pytest
-from pack.tests.browser.page import IS_WRITING_SCREENSHOTS, TIMEOUT_S, open_again, screenshot, show_nodes, wait
+from pack.tests.browser.page import (
+    IS_WRITING_SCREENSHOTS,
+    TIMEOUT_S,
+    frames,
+    open_again,
+    screenshot,
+    settle,
+    show_nodes,
+    until,
+    use_rendering,
+    wait,
+)
 from pack.training.compare.layout import Cell
 from pack.training.compare.store import Comparison, save_comparison
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
@@ -77,10 +88,11 @@ def test_look_and_choose_a_cell(page, server, folder):
     assert not pick.exists()
 
 
+@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_keys_reach_every_cell_and_choose(page, folder, is_new):
     """Tab stops once in the grid; arrows move in it, Enter opens and then chooses, Escape leads back to the cell."""
-    page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
+    use_rendering(page, is_new)
     show_comparison(page)
     label = "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
     page.locator(".bakery-compare button", has_text="Vote blind").focus()
@@ -106,8 +118,6 @@ def test_keys_reach_every_cell_and_choose(page, folder, is_new):
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     assert page.evaluate(label).startswith("step 10 · fox"), "Tab comes back to where one was"
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    page.wait_for_timeout(300)
 
 
 def test_votes_are_blind_ranked_taken_back_and_kept(page, folder):
@@ -129,12 +139,9 @@ def test_votes_are_blind_ranked_taken_back_and_kept(page, folder):
 
 
 def until_votes(page, folder, count):
-    for _ in range(100):
-        path = folder / "votes.json"
-        if path.exists() and len(json.loads(path.read_text())) == count:
-            return page.wait_for_timeout(50)
-        page.wait_for_timeout(50)
-    raise AssertionError(f"no {count} votes")
+    path = folder / "votes.json"
+    until(page, lambda: path.exists() and len(json.loads(path.read_text())) == count, f"{count} votes")
+    settle(page)
 
 
 def test_pictures_votes_and_choice_are_there_after_a_reload(page, server, browser, folder):
@@ -155,9 +162,44 @@ def test_pictures_votes_and_choice_are_there_after_a_reload(page, server, browse
 def test_a_comparison_that_is_gone_leaves_the_hint(page):
     show_nodes(page, [["BakeryCompare", [420, 60], {}]], top=520)
     page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", "f" * 24)
-    page.wait_for_timeout(300)
+    settle(page)
     assert "The pictures appear here" in page.locator(".bakery-compare").inner_text()
     page.complaints.clear()  # the browser notes every answer that is not found
+
+
+def test_an_answer_that_failed_is_said_and_asked_for_again(page, folder):
+    show_nodes(page, [["BakeryCompare", [420, 60], {}]], top=520)
+    page.route(f"**/compare/{KEY}", lambda route: route.fulfill(status=500, json={"error": "the disk is gone"}))
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", KEY)
+    wait(page, "/the disk is gone/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")
+    assert page.locator(".bakery-compare .bakery-empty").is_hidden(), "nothing says that nothing was compared"
+    page.unroute_all(behavior="wait")
+    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+    assert page.locator(".bakery-compare .bakery-message").inner_text() == ""
+    page.complaints.clear()  # the browser notes every answer that refuses
+
+
+def test_nothing_of_one_comparison_stays_in_the_panel_of_another(page, folder):
+    show_comparison(page)
+    page.locator(".bakery-compare-cell").nth(3).click()
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", "f" * 24)
+    page.locator(".bakery-compare .bakery-empty").wait_for()
+    assert page.locator(".bakery-compare img").count() == 0
+    assert page.locator(".bakery-compare button:visible").count() == 0
+    page.complaints.clear()
+
+
+def test_enter_that_is_held_takes_one_vote_back(page, folder):
+    (folder / "votes.json").write_text(json.dumps([[4, 2], [4, 2], [4, 2]]))
+    show_comparison(page)
+    press(page, "Vote blind")
+    page.locator(".bakery-compare button", has_text="Undo vote").focus()
+    for _ in range(8):  # as the keyboard repeats it
+        page.keyboard.down("Enter")
+        settle(page)
+    page.keyboard.up("Enter")
+    settle(page)
+    assert len(json.loads((folder / "votes.json").read_text())) == 2
 
 
 def test_a_vote_that_was_not_kept_is_said_and_its_pair_stays(page, folder):
@@ -168,7 +210,7 @@ def test_a_vote_that_was_not_kept_is_said_and_its_pair_stays(page, folder):
     page.route("**/votes", lambda route: route.abort())
     page.locator(".bakery-pair button").first.click()
     wait(page, "/^Failed/.test(document.querySelector('.bakery-compare .bakery-message').textContent)")
-    page.wait_for_timeout(300)
+    settle(page)
     assert "Failed" in page.locator(".bakery-compare .bakery-message").inner_text()
     assert page.evaluate(shown) == before
     page.unroute_all(behavior="wait")
@@ -183,10 +225,10 @@ def test_a_key_that_is_held_is_one_vote(page, folder):
     press(page, "Vote blind")
     page.keyboard.down("ArrowLeft")
     for _ in range(15):  # as the keyboard repeats it
-        page.wait_for_timeout(40)
+        frames(page)
         page.keyboard.down("ArrowLeft")
     page.keyboard.up("ArrowLeft")
-    page.wait_for_timeout(500)
+    settle(page)
     assert len(json.loads((folder / "votes.json").read_text())) == 1
 
 
@@ -207,7 +249,7 @@ def test_votes_and_picks_of_another_tab_are_kept(page, server, folder):
     pick.write_text(json.dumps({"step": 10, "picked_at": 20}))  # picked in the strip since
     press(page, "Chosen")
     wait(page, "/Choose this/.test(document.querySelector('.bakery-compare').innerText)")
-    page.wait_for_timeout(300)
+    settle(page)
     assert not (folder / "choice.json").exists()
     assert json.loads(pick.read_text())["step"] == 10
     (folder / "choice.json").write_text("2")  # chosen in another tab
@@ -247,7 +289,7 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
     page.evaluate("() => window.app.queuePrompt(0)")
     wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 12", 5 * TIMEOUT_S)
     wait(page, "[...document.querySelectorAll('.bakery-compare-cell img')].every((image) => image.naturalWidth)")
-    page.wait_for_timeout(500)
+    settle(page)
     screenshot(page, "compare_node")
     page.locator(".bakery-compare-row", has_text=f"step {2 * every}").locator("button").first.click()
     press(page, "Choose this")
@@ -255,4 +297,3 @@ def test_steps_are_compared_and_one_chosen_for_the_next_queue(page, server, pock
     page.evaluate("() => window.app.queuePrompt(0)")
     told = f"(window.app.nodeOutputs[{COMPARE}.id]?.text ?? []).join(' ')"
     wait(page, f"{told}.includes('step {2 * every} is the output: chosen on this node')")
-    page.wait_for_timeout(300)

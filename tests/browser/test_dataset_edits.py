@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from pack.tests.browser.page import open_again, show_nodes, wait
+from pack.tests.browser.page import frames, open_again, settle, show_nodes, use_rendering, wait
 from pack.tests.browser.test_dataset import caption, show_dataset, until_file
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -26,7 +26,7 @@ def undo(page):
 @pytest.fixture
 def folder(server, request):
     """Four pictures with captions, in a folder of the test's own."""
-    folder = server.input / re.sub(r"\W", "_", request.node.name)[:60]
+    folder = server.input / re.sub(r"\W", "_", request.node.name)[-60:]
     folder.mkdir()
     for number, text in enumerate(("fox, day", "fox, night", "cat, day", "cat")):
         Image.new("RGB", (64, 48), (200, 60 * number, 40)).save(folder / f"{number}.png")
@@ -43,10 +43,9 @@ def slow(page):
         route.continue_()
 
     page.route(re.compile("/bakery/dataset/(captions|tag|mark|exclude)$"), answer)
-    yield
-    page.unroute_all(behavior="wait")
 
 
+@pytest.mark.both_pages
 def test_what_is_typed_while_a_save_is_answered_stays(page, folder, slow):
     show_dataset(page, folder)
     caption(page, 0).fill("fox, saved")
@@ -54,7 +53,7 @@ def test_what_is_typed_while_a_save_is_answered_stays(page, folder, slow):
     page.keyboard.press("End")
     page.keyboard.type(", typed", delay=60)
     until_file(page, folder / "0.txt", "fox, saved")
-    page.wait_for_timeout(600)
+    settle(page)
     page.keyboard.type(" on", delay=30)
     assert caption(page, 1).input_value() == "fox, night, typed on"
     assert page.evaluate(FOCUSED) == "Caption of 1.png"
@@ -81,14 +80,14 @@ def test_a_half_typed_name_and_the_click_after_typing_are_kept(page, folder, slo
     name.click()
     name.fill("half a na")
     until_file(page, folder / "0.txt", "fox, dusk")
-    page.wait_for_timeout(700)
+    settle(page)
     assert name.input_value() == "half a na"
     caption(page, 0).fill("no tag of it any more")
     button = page.locator(".bakery-image button").nth(1)
     box = button.bounding_box()
     page.mouse.move(box["x"] + 5, box["y"] + 5)
     page.mouse.down()  # the save is answered before the button is up
-    page.wait_for_timeout(1500)
+    settle(page)
     page.mouse.up()
     wait(page, "document.querySelectorAll('.bakery-excluded').length === 1")
     assert (folder / ".excluded" / "1.png").is_file()
@@ -110,13 +109,13 @@ def test_keys_never_reach_the_canvas_from_the_gallery(page, folder):
     wait(page, "document.querySelector('.bakery-dataset').contains(document.activeElement)")
     for key in ("Delete", "Backspace", "r"):
         page.keyboard.press(key)
-    page.wait_for_timeout(300)
+    frames(page)
     assert page.evaluate("() => window.app.graph._nodes.length") == 1
 
 
 def test_what_was_written_meanwhile_is_shown_beside_what_is_typed(page, folder):
     show_dataset(page, folder)
-    page.wait_for_timeout(700)  # the folder is read again when it comes into sight
+    settle(page)  # the folder is read again when it comes into sight
     (folder / "0.txt").write_text("from an editor outside")
     caption(page, 0).fill("typed here")
     caption(page, 0).blur()
@@ -133,9 +132,27 @@ def test_what_was_written_meanwhile_is_shown_beside_what_is_typed(page, folder):
     wait(page, "document.querySelector('.bakery-theirs')?.textContent === 'once more'")
     page.locator(".bakery-conflict button", has_text="Take that").click()
     assert caption(page, 0).input_value() == "once more"
-    page.wait_for_timeout(300)
+    settle(page)
     assert (folder / "0.txt").read_text() == "once more"
     page.complaints.clear()  # the browser notes every answer that refuses
+
+
+def test_what_is_typed_of_a_picture_that_another_leaves_out_stays(browser, server, page, folder):
+    other = open_again(browser, server)
+    for tab in (page, other):
+        show_dataset(tab, folder)
+        settle(tab)
+    caption(page, 0).fill("typed here")
+    other.locator(".bakery-image-actions button").first.click()
+    until_file(other, folder / ".excluded" / "0.txt", "fox, day")
+    caption(page, 0).blur()
+    wait(page, "document.querySelector('.bakery-theirs')?.textContent === 'fox, day'")
+    assert caption(page, 0).input_value() == "typed here"
+    assert caption(page, 0).get_attribute("aria-label") == "Caption of .excluded/0.png"
+    page.locator(".bakery-conflict button", has_text="Keep mine").click()
+    until_file(page, folder / ".excluded" / "0.txt", "typed here")
+    page.complaints.clear()  # the browser notes every answer that refuses
+    other.context.close()
 
 
 def test_undo_does_not_take_back_unseen_what_another_wrote(page, folder):
@@ -175,6 +192,7 @@ CHOOSE = """folder => {
 }"""
 
 
+@pytest.mark.both_pages
 def test_what_is_typed_goes_into_the_folder_it_was_shown_from(page, server, folder, slow):
     other = server.input / f"{folder.name}_other"
     other.mkdir()
@@ -252,6 +270,7 @@ def count(page, number):
     wait(page, f"document.querySelectorAll('.bakery-image').length === {number}")
 
 
+@pytest.mark.both_pages
 def test_dropped_captions_go_to_their_images_and_come_back(page, folder):
     show_dataset(page, folder)
     drop(page, [("0.txt", "text/plain", b"a new caption"), ("nobody.txt", "text/plain", b"x")])
@@ -311,11 +330,12 @@ def test_more_than_a_mebibyte_of_captions_is_taken_back(page, folder):
     until_file(page, folder / "0.txt", "fox, day")
 
 
+@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     for number in range(30):
         (folder / f"many{number}.png").write_bytes((folder / "0.png").read_bytes())
-    page.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
+    use_rendering(page, is_new)
     show_dataset(page, folder)
     count(page, 34)
     box = page.locator(".bakery-images").bounding_box()
@@ -323,8 +343,14 @@ def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     page.mouse.wheel(0, 200)
     wait(page, "document.querySelector('.bakery-images').scrollTop > 50")
     assert page.evaluate("() => window.app.canvas.ds.scale") == 1
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    page.wait_for_timeout(300)
+    (folder / "0.txt").write_text(", ".join(f"tag number {number}" for number in range(60)))
+    page.evaluate("() => window.app.graph._nodes[0].onExecuted({})")
+    wait(page, "document.querySelectorAll('.bakery-tags button').length > 50")
+    box = page.locator(".bakery-tags").bounding_box()
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.wheel(0, 60)
+    wait(page, "document.querySelector('.bakery-tags').scrollTop > 20")
+    assert page.evaluate("() => window.app.canvas.ds.scale") == 1
 
 
 def test_a_kept_picture_brings_the_prompt_it_was_made_from(page, server, folder):

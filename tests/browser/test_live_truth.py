@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from pack.tests.browser.page import wait
+from pack.tests.browser.page import frames, open_again, settle, wait
 from pack.tests.browser.test_live import RUN, TRAIN_NODE, show_node, show_saved_run
 from PIL import Image
 
@@ -19,6 +19,7 @@ TRIED = """([name, run, picture]) => window.app.api.dispatchEvent(new CustomEven
     name, run, node: null, step: 3, prompt: "fox", seed: 1, strength: 1, picture,
 } }))"""
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+STATUS = "document.querySelector('.bakery-training .bakery-status').textContent"
 MESSAGE = "[...document.querySelectorAll('.bakery-training .bakery-message')].find((each) => !each.hidden)?.textContent"
 
 
@@ -36,10 +37,11 @@ def answer_as(page, name, **status):
 @pytest.fixture(autouse=True)
 def plain(page):
     yield
-    page.unroute_all(behavior="wait")
-    page.complaints.clear()
+    settle(page)
+    page.complaints.clear()  # the browser notes every answer that refuses
 
 
+@pytest.mark.both_pages
 def test_the_step_on_the_screen_is_picked(page, server):
     show_saved_run(server, "truth_pick", steps=3, previews=(0, 1, 2))
     show_node(page, "truth_pick")
@@ -57,6 +59,48 @@ def test_the_step_on_the_screen_is_picked(page, server):
     pick = server.output / "loras" / "truth_pick" / ".run" / RUN / "pick.json"
     assert json.loads(pick.read_text())["step"] == 1
     assert "undo" in overlay.locator("button.bakery-primary").inner_text()
+    page.keyboard.press("Escape")
+
+
+def test_a_pick_is_shown_in_every_tab_and_not_taken_back_for_another(page, server, browser):
+    show_saved_run(server, "truth_tabs", steps=3, previews=(0, 1, 2))
+    pick = server.output / "loras" / "truth_tabs" / ".run" / RUN / "pick.json"
+    other = open_again(browser, server)
+    for tab in (page, other):
+        show_node(tab, "truth_tabs")
+        wait(tab, "document.querySelectorAll('.bakery-cell').length === 3")
+    pick_step(page, 1)
+    wait(other, f"/★ 1$/.test({STATUS})")
+    pick_step(other, 2)
+    wait(page, f"/★ 2$/.test({STATUS})")
+    pick.write_text(json.dumps({"step": 1, "picked_at": 3}))  # by another program, of which no page hears
+    page.locator(".bakery-cell").nth(2).click()
+    page.locator(".bakery-overlay button.bakery-primary").click()  # takes back step 2
+    wait(page, f"/★ 1$/.test({STATUS})")
+    assert json.loads(pick.read_text())["step"] == 1
+    page.keyboard.press("Escape")
+    other.context.close()
+
+
+def pick_step(page, step):
+    page.locator(".bakery-cell").nth(step).click()
+    page.locator(".bakery-overlay button.bakery-primary").click()
+    wait(page, f"/★ {step}$/.test({STATUS})")
+    page.keyboard.press("Escape")
+
+
+def test_enter_that_is_held_picks_once(page, server):
+    show_saved_run(server, "truth_held", steps=3, previews=(0, 1, 2))
+    show_node(page, "truth_held")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
+    page.locator(".bakery-cell").nth(1).click()
+    for focused, is_picked in ((".bakery-divider", True), ("button.bakery-primary", False)):
+        page.locator(f".bakery-overlay {focused}").focus()
+        for _ in range(5):  # as the keyboard repeats it
+            page.keyboard.down("Enter")
+            settle(page)
+        page.keyboard.up("Enter")
+        assert ("★ 1" in page.locator(".bakery-training .bakery-status").inner_text()) == is_picked
     page.keyboard.press("Escape")
 
 
@@ -105,7 +149,7 @@ def test_keys_on_a_button_are_not_the_canvas_s(page, server):
     page.locator(".bakery-chart button").focus()
     for key in ("Delete", "Backspace", "r"):
         page.keyboard.press(key)
-    page.wait_for_timeout(300)
+    frames(page)
     assert page.evaluate("() => window.app.graph._nodes.length") == 1
 
 

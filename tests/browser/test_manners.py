@@ -4,7 +4,9 @@ import io
 import re
 
 import pytest
-from pack.tests.browser.page import open_again, show_nodes, wait
+from pack.tests.browser.page import open_again, settle, show_nodes, use_rendering, use_settings, wait
+from pack.tests.browser.test_compare import COMPARE, KEY
+from pack.tests.browser.test_compare import folder as comparison  # noqa: F401
 from pack.tests.browser.test_live import RUN, show_saved_run
 from PIL import Image
 
@@ -25,7 +27,7 @@ KNOWN = re.compile(r"[0-9a-f]{32}|LoRA|lr|input|manners|\.png|Esc|fox|day|night"
 
 
 @pytest.fixture(scope="module")
-def folder(server):
+def folder(server, browser):
     show_saved_run(server, "manners", 40, (0, 20, 40))
     folder = server.input / "manners"
     folder.mkdir()
@@ -38,9 +40,8 @@ def folder(server):
 
 
 def set_and_open(browser, server, tab, **settings):
-    """A page with these settings, which are put back at its end by `restore`."""
-    for name, value in settings.items():
-        tab.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
+    """A page with these settings."""
+    use_settings(tab, settings)
     page = open_again(browser, server)
     page.route(re.compile(f"/bakery/runs/{RUN}\\?"), answer_as_paused)
     show_nodes(page, NODES)
@@ -57,18 +58,10 @@ def answer_as_paused(route):
     route.fulfill(response=answer, json={**answer.json(), **status})
 
 
-@pytest.fixture
-def restore(tab):
-    yield
-    for name, value in {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False}.items():
-        tab.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
-    tab.wait_for_timeout(300)
-
-
 @pytest.mark.parametrize("is_new", [False, True])
-def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, restore, is_new):
+def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, is_new):
     page = set_and_open(browser, server, tab, **{"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_new})
-    page.wait_for_timeout(500)
+    settle(page)
     texts = [text for text in page.evaluate(TEXTS) if text]
     assert len(texts) > 30
     english = [text for text in texts if re.search("[A-Za-z]{2}", KNOWN.sub("", text))]
@@ -87,7 +80,7 @@ def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, 
 
 
 @pytest.mark.parametrize("is_new", [False, True])
-def test_every_control_is_reached_by_tab(browser, server, tab, folder, restore, is_new):
+def test_every_control_is_reached_by_tab(browser, server, tab, folder, is_new):
     page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
     for panel, least in (("bakery-training", 11), ("bakery-dataset", 40)):
         controls = f".{panel} :is(button, input:not([type=file]), select, textarea, canvas):not(:disabled)"
@@ -111,8 +104,38 @@ def test_every_control_is_reached_by_tab(browser, server, tab, folder, restore, 
     page.context.close()
 
 
+SCROLLED = {".bakery-strip": "scrollLeft", ".bakery-images": "scrollTop", ".bakery-compare-body": "scrollTop"}
+
+
+@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
-def test_a_long_dataset_does_not_make_its_node_long(browser, server, tab, folder, restore, is_new):
+def test_the_wheel_scrolls_what_is_longer_than_its_room(page, server, folder, comparison, is_new):  # noqa: F811
+    """It does not zoom the canvas, whatever has the keyboard."""
+    use_rendering(page, is_new)
+    show_saved_run(server, "wheel", 400, range(0, 400, 10))
+    show_nodes(page, [
+        ["BakeryTrain", [40, -330], {"name": "wheel"}],
+        ["BakeryLoadDataset", [560, 20], {"folder": "manners"}],
+        ["BakeryCompare", [1060, 20], {}],
+    ])  # fmt: skip
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", KEY)
+    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+    wait(page, "document.querySelectorAll('.bakery-image').length === 60")
+    wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    page.evaluate("() => (document.querySelector('.bakery-compare-body').style.maxHeight = '120px')")  # else all fits
+    settle(page)
+    for part, direction in SCROLLED.items():
+        box = page.locator(part).bounding_box()
+        page.evaluate("part => { const e = document.querySelector(part); e.scrollTo(0, 0); }", part)
+        settle(page)
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.wheel(0, 150)
+        wait(page, f"document.querySelector('{part}').{direction} > 20")
+    assert page.evaluate("() => window.app.canvas.ds.scale") == 1
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_long_dataset_does_not_make_its_node_long(browser, server, tab, folder, is_new):
     page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
     box = page.locator(".bakery-dataset").bounding_box()
     row = page.locator(".bakery-image").first.bounding_box()

@@ -1,232 +1,143 @@
-"""A monkey at the gallery: whatever it does and in whatever order, the folders hold what it typed, where it typed it.
+"""Two tabs and a program outside play: whatever they do and in whatever order, all they wrote is where they wrote it.
 
-`LORA_BAKERY_MONKEY_S` is how long it plays, in seconds (60), `LORA_BAKERY_MONKEY_SEED` what it does (0).
+`LORA_BAKERY_MONKEY_S` is how long they play, in seconds; `LORA_BAKERY_MONKEY_SEED` what they do.
 """
 
-import copy
+import contextlib
 import json
 import os
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from pack.tests.browser.page import show_nodes, wait
-from pack.tests.browser.test_dataset_edits import CHOOSE, drop, png
-from pack.training.data.tags import TagEdits, edit_captions
+from pack.tests.browser.monkey import Player
+from pack.tests.browser.monkey_model import Picture, World, on_disk
+from pack.tests.browser.monkey_run import STEP_OF_LORA, Judge
+from pack.tests.browser.page import open_again, settle, show_nodes
+from pack.tests.browser.test_compare import KEY, LORAS, PROMPTS
+from pack.tests.browser.test_dataset_edits import png
+from pack.tests.browser.test_live import RUN, show_saved_run
+from pack.training.compare.layout import Cell
+from pack.training.compare.store import Comparison, save_comparison
 from PIL import Image
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
-SECONDS = float(os.environ.get("LORA_BAKERY_MONKEY_S", "60"))
+SECONDS = os.environ.get("LORA_BAKERY_MONKEY_S")
 SEED = int(os.environ.get("LORA_BAKERY_MONKEY_SEED", "0"))
-FOLDERS = ("monkey_a", "monkey_b")
-UNDO = "[...document.querySelectorAll('.bakery-dataset button')].find((each) => each.textContent === 'Undo')"
+REFUSED = ("400", "404", "409")
+"""What comes too late; the browser notes each such answer."""
 
 
-@dataclass
-class Picture:
-    caption: str
-    is_excluded: bool = False
-    mark: str | None = None
+@dataclass(frozen=True)
+class Files:
+    """Two folders of pictures, a run of three steps, a comparison of two of them."""
+
+    folders: tuple[Path, ...]
+    pick: Path
+    comparison: Path
 
 
-@dataclass
-class Monkey:
-    """Plays on a page and keeps what should be in the folders: pictures by stem, and what undo would bring back."""
-
-    page: object
-    draw: random.Random
-    folders: dict[str, dict[str, Picture]]
-    shown: str = FOLDERS[0]
-    steps: list[dict[str, Picture]] = field(default_factory=list)
-    count: int = 0
-    pending: int = 0
-    log: list[str] = field(default_factory=list)
-
-    @property
-    def pictures(self):
-        return self.folders[self.shown]
-
-    def listen(self):
-        def change(by):
-            def count(request):
-                if "/bakery/dataset" in request.url or "/upload/" in request.url:
-                    self.pending += by
-
-            return count
-
-        self.page.on("request", change(1))
-        self.page.on("requestfinished", change(-1))
-        self.page.on("requestfailed", change(-1))
-
-    def settle(self):
-        """Until nothing is asked of the server any more."""
-        quiet = 0
-        while quiet < 4:
-            self.page.wait_for_timeout(60)
-            quiet = quiet + 1 if self.pending <= 0 else 0
-
-    def remember(self):
-        self.steps.append(copy.deepcopy(self.pictures))
-
-    def text(self):
-        self.count += 1
-        tags = self.draw.sample(["fox", "cat", "day", "night", "hat"], 2)
-        return f"{tags[0]}, {tags[1]}, typed {self.count}"
-
-    def place(self, stem):
-        return sorted(self.pictures, key=lambda name: (not name.isdecimal(), name)).index(stem)
-
-    def type(self):
-        stem = self.draw.choice(list(self.pictures))
-        self.remember()
-        self.pictures[stem].caption = self.text()
-        row = self.page.locator(".bakery-image textarea").nth(self.place(stem))
-        row.fill(self.pictures[stem].caption)
-        if self.draw.random() < 0.5:
-            row.blur()  # else the next act takes the keyboard
-
-    def leave_out(self):
-        stem = self.draw.choice(list(self.pictures))
-        self.remember_typed()
-        self.remember()
-        self.pictures[stem].is_excluded ^= True
-        self.page.locator(".bakery-image-actions button").nth(self.place(stem)).click()
-        self.settle()
-
-    def mark(self):
-        trained = [stem for stem, picture in self.pictures.items() if not picture.is_excluded]
-        if not trained:
-            return
-        stem = self.draw.choice(trained)
-        self.remember_typed()
-        self.remember()
-        wanted = self.draw.choice([m for m in (None, "validation", "regularization") if m != self.pictures[stem].mark])
-        self.pictures[stem].mark = wanted
-        self.page.locator(".bakery-image select").nth(self.place(stem)).select_option(wanted or "")
-        self.settle()
-
-    def rename(self):
-        self.remember_typed()
-        old, new = self.draw.sample(["fox", "cat", "day", "night", "hat"], 2)
-        trained = {stem: p for stem, p in self.pictures.items() if not p.is_excluded}
-        before = [picture.caption for picture in trained.values()]
-        after = edit_captions(before, TagEdits(replace=((old, new),)))
-        button = self.page.locator(f".bakery-tags button[aria-pressed]:text-matches('^{old} \\\\d+$')")
-        if before == after or button.count() != 1:
-            return
-        self.remember()
-        for picture, caption in zip(trained.values(), after, strict=True):
-            picture.caption = caption
-        button.click()
-        self.page.locator(".bakery-dataset input[type=text]").fill(new)
-        self.page.locator(".bakery-dataset button", has_text="Rename everywhere").click()
-        self.settle()
-        for chosen in self.page.locator(".bakery-tags button[aria-pressed=true]").all():
-            chosen.click()
-
-    def drop_one(self):
-        self.remember_typed()
-        self.remember()
-        stem = f"new{len(self.log):04d}"
-        self.pictures[stem] = Picture(self.text())
-        caption = self.pictures[stem].caption.encode()
-        drop(self.page, [(f"{stem}.png", "image/png", png((self.count % 255, 0, 0))), (f"{stem}.txt", "", caption)])
-        self.settle()
-
-    def undo(self):
-        self.remember_typed()
-        if not self.steps:
-            return
-        self.folders[self.shown] = self.steps.pop()
-        wait(self.page, f"{UNDO}.getAttribute('aria-disabled') === 'false'")
-        self.page.evaluate(f"() => {UNDO}.click()")
-        self.settle()
-
-    def remember_typed(self):
-        """What was typed last is written before something else is done."""
-        self.page.evaluate("() => document.activeElement.blur()")
-        self.settle()
-
-    def switch_folder(self):
-        self.shown = FOLDERS[1 - FOLDERS.index(self.shown)]
-        self.steps.clear()
-        self.page.evaluate(CHOOSE, self.shown)
-        self.arrive()
-
-    def switch_rendering(self):
-        self.remember_typed()
-        self.page.evaluate("""() => {
-            const { setting } = window.app.extensionManager;
-            return setting.set("Comfy.VueNodes.Enabled", !setting.get("Comfy.VueNodes.Enabled"));
-        }""")
-        self.arrive()
-
-    def switch_workflow(self):
-        graph = self.page.evaluate("() => window.app.graph.serialize()")
-        self.page.evaluate("() => window.app.loadGraphData({ nodes: [], links: [], version: 0.4 })")
-        self.page.wait_for_timeout(self.draw.choice([0, 100, 600]))
-        self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-        self.steps.clear()
-        self.arrive()
-
-    def copy_node(self):
-        self.remember_typed()
-        self.page.evaluate("""() => {
-            const [node] = window.app.graph._nodes;
-            const copy = node.clone();
-            copy.pos = [node.pos[0] + 700, node.pos[1]];
-            window.app.graph.add(copy);
-        }""")
-        self.settle()
-        self.page.evaluate("() => window.app.graph.remove(window.app.graph._nodes[1])")
-        self.settle()
-
-    def arrive(self):
-        wait(self.page, f"document.querySelectorAll('.bakery-image').length === {len(self.pictures)}")
-        self.settle()
-
-    def play(self, seconds):
-        acts = [self.type] * 8 + [self.leave_out, self.mark, self.rename, self.drop_one, self.undo, self.undo]
-        acts += [self.switch_folder, self.switch_rendering, self.switch_workflow, self.copy_node]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            act = self.draw.choice(acts)
-            self.log.append(act.__name__)
-            act()
-
-
-def on_disk(folder):
-    """Pictures of a folder by stem, and marks, as the files say."""
-    marks = json.loads((folder / "marks.json").read_text()) if (folder / "marks.json").exists() else {}
-    by_name = {name: mark for mark, names in marks.items() for name in names}
-    found = {}
-    for place, is_excluded in ((folder, False), (folder / ".excluded", True)):
-        for path in place.glob("*.png"):
-            caption = path.with_suffix(".txt").read_text()
-            found[path.stem] = Picture(caption, is_excluded, by_name.get(path.name))
-    return found
-
-
-def test_whatever_is_done_nothing_is_lost_or_elsewhere(page, server):
-    for name in FOLDERS:
-        (server.input / name).mkdir()
+@pytest.fixture
+def files(server, seconds):
+    name = f"monkey_{seconds:.0f}"
+    folders = tuple(server.input / f"{name}_{part}" for part in "ab")
+    for folder in folders:
+        folder.mkdir()
         for number in range(6):
-            Image.new("RGB", (64, 48), (40 * number, 90, 60)).save(server.input / name / f"{number}.png")
-            (server.input / name / f"{number}.txt").write_text(f"fox, {name}, {number}")
-    folders = {name: on_disk(server.input / name) for name in FOLDERS}
-    monkey = Monkey(page, random.Random(SEED), folders)
-    monkey.listen()
-    show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": FOLDERS[0]}]])
-    monkey.arrive()
-    try:
-        monkey.play(SECONDS)
-        monkey.remember_typed()
-    finally:
-        print(f"seed {SEED}: {len(monkey.log)} acts, the last: {' '.join(monkey.log[-12:])}")
-    for name in FOLDERS:
-        assert on_disk(server.input / name) == monkey.folders[name], monkey.log[-12:]
-    assert page.locator(".bakery-conflict button").count() == 0
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    page.wait_for_timeout(300)
+            Image.new("RGB", (64, 48), (40 * number, 90, 60)).save(folder / f"{number}.png")
+            (folder / f"{number}.txt").write_text(f"fox, {folder.name}, {number}")
+    show_saved_run(server, name, steps=3, previews=(0, 1, 2, 3))
+    cells = tuple(Cell(lora, prompt, 0, 0) for lora in range(len(LORAS)) for prompt in range(len(PROMPTS)))
+    comparison = Comparison(
+        loras=LORAS, steps=STEP_OF_LORA, prompts=PROMPTS, strengths=(1.0,), text_strengths=(None,), run=(RUN, name),
+        cells=cells, scores=(0.2,) * 6, plain_scores=(0.2,) * 3, others_changed=(None, 0.1, 0.4),
+    )  # fmt: skip
+    place = server.base / "user" / "lora_bakery" / "comparisons" / KEY
+    for file in ("votes.json", "choice.json"):
+        (place / file).unlink(missing_ok=True)
+    save_comparison(place, comparison, [Image.new("RGB", (64, 64), (80 * cell.lora, 90, 9)) for cell in cells])
+    return Files(folders, server.output / "loras" / name / ".run" / RUN / "pick.json", place)
+
+
+def show(tab, files):
+    """A gallery, a run and a comparison side by side."""
+    nodes = [
+        ["BakeryLoadDataset", [80, 80], {"folder": files.folders[0].name}],
+        ["BakeryTrain", [560, -290], {"name": files.pick.parents[2].name}],
+        ["BakeryCompare", [1040, 80], {}],
+    ]
+    show_nodes(tab, nodes)
+
+
+class Outside:
+    """Another program: an editor, a tagger, a file manager."""
+
+    def __init__(self, folders, world, draw):
+        self.folders, self.world, self.draw = folders, world, draw
+
+    def write(self):
+        folder = self.draw.choice(self.folders)
+        stem, picture = self.draw.choice(list(self.world.folders[folder.name].items()))
+        picture.caption = self.world.text(self.draw)
+        (folder / (".excluded" if picture.is_excluded else "") / f"{stem}.txt").write_text(picture.caption)
+
+    def add(self):
+        folder, stem, text = self.draw.choice(self.folders), self.world.new_stem(), self.world.text(self.draw)
+        (folder / f"{stem}.txt").write_text(text)
+        (folder / f"{stem}.png").write_bytes(png((9, self.world.num_added % 255, 0)))
+        self.world.folders[folder.name][stem] = Picture(text)
+
+
+def play(players, judges, outside, draw, seconds, log):
+    """Let them act in turn, as chance will have it."""
+    acts = [act for act, count in Player.ACTS.items() for _ in range(count)]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        number = draw.randrange(2)
+        kind = draw.choices(["edit", "judge", "outside"], [12, 4, 2])[0]
+        if kind == "outside":
+            who, act = outside, draw.choice([Outside.write, Outside.write, Outside.add])
+        elif kind == "judge" and not players[number].is_inside:
+            who, act = judges[number], draw.choice(Judge.ACTS)
+            who.look()
+        else:
+            who, act = players[number], draw.choice(acts)
+        log.append(f"{number if who is not outside else 'outside'}:{act.__name__}")
+        act(who)
+
+
+@pytest.mark.both_pages
+@pytest.mark.parametrize("seconds", [20.0, pytest.param(120.0, marks=[pytest.mark.slow, pytest.mark.full])])
+def test_whatever_is_done_nothing_is_lost_or_elsewhere(page, browser, server, files, seconds):
+    draw, log = random.Random(SEED), []
+    world = World({folder.name: on_disk(folder) for folder in files.folders})
+    with contextlib.closing(open_again(browser, server).context) as context:
+        players = []
+        for tab in (page, context.pages[0]):
+            show(tab, files)
+            players.append(Player(tab, world, draw))
+        judges = [Judge(player) for player in players]
+        try:
+            play(players, judges, Outside(files.folders, world, draw), draw, float(SECONDS or seconds), log)
+            for player in players:
+                player.check()
+        finally:
+            print(f"seed {SEED}: {len(log)} acts, the last: {' '.join(log[-12:])}")
+        assert context.pages[0].problems == []
+    for folder in files.folders:
+        assert on_disk(folder) == world.folders[folder.name], log[-12:]
+        assert set(world.folders[folder.name]) <= {path.stem for path in folder.rglob("*.png")}
+    assert read(files.comparison / "votes.json", []) == world.votes
+    assert read(files.comparison / "choice.json", None) == world.choice
+    assert read(files.pick, {"step": None})["step"] == world.pick
+    settle(page)
+    assert [said for said in page.complaints if not any(status in said for status in REFUSED)] == []
+    page.complaints.clear()
+
+
+def read(path, default):
+    """What a file holds, or what there is where it is missing."""
+    return json.loads(path.read_text()) if path.exists() else default

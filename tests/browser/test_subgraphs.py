@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from pack.tests.browser.page import wait
+from pack.tests.browser.page import settle, until, use_rendering, wait
 from pack.tests.browser.test_live import COUNT, show_saved_run
 from pack.tests.support.browser import load_workflow, prompt_of
 from pack.tests.support.paths import ROOT
 from PIL import Image
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.both_pages]
 
 BLUEPRINT = json.loads((ROOT / "subgraphs" / "Train LoRA.json").read_text(encoding="utf-8"))
 ENTER = "() => { const [host] = window.app.rootGraph._nodes; window.app.canvas.openSubgraph(host.subgraph, host); }"
@@ -43,12 +43,9 @@ def enter(page, kind):
 
 
 @pytest.fixture
-def rendering(tab, is_new):
-    tab.evaluate("is => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is)", is_new)
-    yield is_new
-    tab.evaluate("() => window.app.loadGraphData({ nodes: [], links: [], version: 0.4 })")
-    tab.evaluate("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
-    tab.wait_for_timeout(300)
+def rendering(page, is_new):
+    use_rendering(page, is_new)
+    return is_new
 
 
 @pytest.mark.parametrize("is_new", [False, True])
@@ -67,10 +64,7 @@ def test_a_promoted_folder_is_the_one_that_is_shown_edited_and_sent(page, server
     field = page.locator(".bakery-image textarea")
     field.fill("edited")
     field.blur()
-    for _ in range(100):
-        if (other / "a.txt").read_text() == "edited":
-            break
-        page.wait_for_timeout(100)
+    until(page, lambda: (other / "a.txt").read_text() == "edited", "the caption of the folder that is trained")
     assert ((one / "a.txt").read_text(), (other / "a.txt").read_text()) == ("first", "edited")
 
 
@@ -116,10 +110,11 @@ def test_other_workflows_leave_nothing_that_listens_or_asks(page, server, render
         wait(page, "window.counts.watching > 0")
         load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
         wait(page, "window.counts.watching === 0")
+    settle(page)  # else what was asked before is heard of now
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/bakery/" in request.url else None)
     page.evaluate("() => window.app.api.dispatchEvent(new CustomEvent('execution_success', { detail: {} }))")
-    page.wait_for_timeout(700)
+    settle(page)
     assert asked == []
     page.evaluate("() => window.undoCounts()")
 
@@ -138,3 +133,34 @@ def test_a_subgraph_that_is_deleted_ends_its_panels(page, server, rendering):
     }""")
     wait(page, "window.counts.watching === 0")
     page.evaluate("() => window.undoCounts()")
+
+
+INSIDE = """kinds => {
+    const { graph, canvas } = window.app;
+    const nodes = kinds.map((kind, index) => {
+        const node = LiteGraph.createNode(kind);
+        node.pos = [60 + 500 * index, 40];
+        graph.add(node);
+        return node;
+    });
+    const { node: host, subgraph } = graph.convertToSubgraph(new Set(nodes));
+    canvas.openSubgraph(subgraph, host);
+    canvas.ds.scale = 1;
+    canvas.ds.offset = [0, 0];
+}"""
+PANELS = "document.querySelectorAll('.bakery-panel').length"
+LEAVE = {
+    "the canvas is emptied": "window.app.rootGraph.clear()",
+    "the subgraph is deleted": "window.app.rootGraph.remove(window.app.rootGraph._nodes[0])",
+    "another workflow comes": "window.app.loadGraphData({ nodes: [], links: [], version: 0.4 })",
+}
+
+
+@pytest.mark.parametrize("way", LEAVE)
+def test_no_panel_in_a_subgraph_outlives_it(page, server, way):
+    for _ in range(3):
+        page.evaluate(INSIDE, ["BakeryLoadDataset", "BakeryTrain", "BakeryCompare"])
+        wait(page, f"{PANELS} === 3")
+        page.evaluate("() => window.app.canvas.setGraph(window.app.rootGraph)")
+        page.evaluate(f"() => {{ {LEAVE[way]}; }}")
+        wait(page, f"{PANELS} === 0")

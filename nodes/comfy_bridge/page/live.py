@@ -70,8 +70,17 @@ def live_status(run_id: str, name: str) -> dict[str, Any]:
 
 def tell_heard(run: LiveRun) -> None:
     """Send pending commands to every page, before the training thread can carry them out."""
-    names = {"run": run.folder.run_id, "name": run.folder.name}
-    NodeProgress.event_of(run.node_id, "bakery.state", {**names, **status(run.control)})
+    _send_state(run.folder, run.node_id)
+
+
+def tell_picked(folder: RunFolder) -> None:
+    """Have every page that shows the run fetch it again: another step is picked, or none."""
+    _send_state(folder, None)
+
+
+def _send_state(folder: RunFolder, node_id: str | None) -> None:
+    names = {"run": folder.run_id, "name": folder.name}
+    NodeProgress.event_of(node_id, "bakery.state", {**names, **live_status(folder.run_id, folder.name)})
 
 
 @dataclass(frozen=True, slots=True)

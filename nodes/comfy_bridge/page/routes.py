@@ -22,7 +22,7 @@ from ....training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
 from ....training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from ..host.run_folders import loras_output, run_root
 from .fields import OPTIONAL, Field, Fields, digits, number, or_null, text, whole
-from .live import live_run, live_status, tell_heard
+from .live import live_run, live_status, tell_heard, tell_picked
 from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, read_body, read_query
 
 MAX_PROMPT_LENGTH = 4000
@@ -114,7 +114,9 @@ async def post_command(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, BODIES[command])
     folder: RunFolder = await in_thread(find_run, request)
     if command == "pick":
-        return await json_answer(_pick, folder, body)
+        answer = await json_answer(_pick, folder, body)
+        tell_picked(folder)
+        return answer
     run = live_run(folder.run_id)
     if run is None or run.folder.name != folder.name:  # equal runs of two names have the same id
         raise LookupError(f"run {folder.run_id} of {folder.name!r} is not training now")
