@@ -6,7 +6,6 @@ import pytest
 from pack.tests.browser.page import (
     IS_WRITING_SCREENSHOTS,
     TIMEOUT_S,
-    frames,
     open_again,
     screenshot,
     settle,
@@ -124,7 +123,7 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     page.evaluate("() => window.app.queuePrompt(0)")
     wait(page, f"document.querySelectorAll('.bakery-cell').length >= {12 if IS_WRITING_SCREENSHOTS else 4}")
     wait_for_state(page, "training")
-    assert has_ink(page)
+    wait(page, HAS_INK)
     press(page, "Pause")
     wait_for_state(page, "paused")
     try_a_prompt(page)
@@ -137,7 +136,7 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
     load_graph(second, page)
     wait(second, "document.querySelectorAll('.bakery-cell').length >= 4")
     assert "★" in status(second)
-    assert has_ink(second)
+    wait(second, HAS_INK)
     second.context.close()
 
 
@@ -369,14 +368,13 @@ def compare_and_pick(page):
     assert overlay.count() == 0
 
 
-def has_ink(page):
-    """Whether the chart has more than its background."""
-    frames(page)
-    return page.evaluate("""() => {
-        const canvas = document.querySelector(".bakery-chart-canvas");
-        const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        return pixels.some((value) => value > 0);
-    }""")
+HAS_INK = """(() => {
+    const canvas = document.querySelector(".bakery-chart-canvas");
+    if (!canvas?.width) return false;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value) => value > 0);
+})()"""
+"""Whether the chart has more than its background."""
 
 
 def test_ten_thousand_steps_and_a_thousand_previews_stay_few_in_the_page(server, page):
@@ -440,8 +438,8 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     wait(page, "window.drawn.includes('×0.5') && window.drawn.includes('stage 2')")
     legend = page.locator(".bakery-legend")
     wait(page, "/validation 0.3/.test(document.querySelector('.bakery-legend').textContent)")
-    assert has_color(page, "--bakery-validation")
-    assert has_color(page, "--bakery-line")
+    wait(page, has_color("--bakery-validation"))
+    wait(page, has_color("--bakery-line"))
 
     canvas = page.locator(".bakery-chart-canvas")
     box = canvas.bounding_box()
@@ -465,21 +463,20 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     page.evaluate("() => window.restore()")
 
 
-def has_color(page, name):
-    """Whether a color of the theme is in the chart."""
-    frames(page)
-    return page.evaluate(
-        """name => {
+def has_color(name):
+    """JavaScript: whether a color of the theme is in the chart."""
+    return (
+        """(() => {
         const canvas = document.querySelector(".bakery-chart-canvas");
-        const hex = getComputedStyle(canvas).getPropertyValue(name).trim();
+        const hex = getComputedStyle(canvas).getPropertyValue("NAME").trim();
         const wanted = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         for (let i = 0; i < data.length; i += 4) {
             if (data[i + 3] > 250 && wanted.every((value, k) => Math.abs(value - data[i + k]) < 3)) return true;
         }
         return false;
-    }""",
-        name,
+    })()"""
+        % name
     )
 
 
@@ -617,7 +614,7 @@ def test_both_renderings_and_themes(server, page, palette, is_new):
     use_settings(page, {"Comfy.VueNodes.Enabled": is_new, "Comfy.ColorPalette": palette})
     show_node(page, "looks")
     wait(page, "document.querySelectorAll('.bakery-cell').length >= 3")
-    assert has_ink(page)
+    wait(page, HAS_INK)
     box = page.locator(".bakery-training").bounding_box()
     cell = page.locator(".bakery-cell").first.bounding_box()
     assert box["height"] > 250
