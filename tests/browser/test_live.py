@@ -463,21 +463,21 @@ def test_chart_shows_validation_marks_values_and_a_log_scale(server, page):
     page.evaluate("() => window.restore()")
 
 
+COLOR = """(() => {
+    const canvas = document.querySelector(".bakery-chart-canvas");
+    const hex = getComputedStyle(canvas).getPropertyValue("NAME").trim();
+    const wanted = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4) {
+        if (data[i + 3] > 250 && wanted.every((value, k) => Math.abs(value - data[i + k]) < 3)) return true;
+    }
+    return false;
+})()"""
+
+
 def has_color(name):
     """JavaScript: whether a color of the theme is in the chart."""
-    return (
-        """(() => {
-        const canvas = document.querySelector(".bakery-chart-canvas");
-        const hex = getComputedStyle(canvas).getPropertyValue("NAME").trim();
-        const wanted = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
-        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        for (let i = 0; i < data.length; i += 4) {
-            if (data[i + 3] > 250 && wanted.every((value, k) => Math.abs(value - data[i + k]) < 3)) return true;
-        }
-        return false;
-    })()"""
-        % name
-    )
+    return COLOR.replace("NAME", name)
 
 
 COUNT = """() => {
