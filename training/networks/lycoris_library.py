@@ -58,7 +58,7 @@ def weight_change(module: Any, device: torch.device) -> Tensor:
         return weight
 
     with placed(module, org_forward=nothing, op=kept, bypass_mode=False):
-        change = module(torch.zeros(1, device=device))
+        change = module(torch.zeros(1, device=device, dtype=next(module.parameters()).dtype))
     return change if is_beside else change - module.org_module[0].weight
 
 
