@@ -63,7 +63,7 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     if branch := _branched(folders, key, exactly):
         return branch
     copy, refused = _of_another_name(root, key, exactly)
-    why_again = _states_are_gone(begun) if begun else _not_kept(folders, key, settings)
+    why_again = [] if begun else _not_kept(folders, key, settings)
     return copy or replace(begun or _new_run(root, key), notes=(*why_again, *refused))
 
 
@@ -125,10 +125,9 @@ def _not_kept(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> 
     return [f"run {run_id} was trained further, but its step {_num_steps(key)} was not kept"] if run_id else []
 
 
-def _states_are_gone(begun: FoundRun) -> list[str]:
-    """Why a run with LoRAs begins again; a single one is of a process that died within the first save."""
-    is_so = len(begun.folder.step_loras()) > 1 and not begun.folder.states()
-    return ["its states are gone from the disk, so it is trained again to the same weights"] if is_so else []
+def _states_are_gone(folder: RunFolder) -> bool:
+    """True if users deleted the states of a run; a single LoRA is of a process that died within the first save."""
+    return len(folder.step_loras()) > 1 and not folder.states()
 
 
 def _num_steps(key: RunKey) -> int:
@@ -220,6 +219,8 @@ def _may_begin_again(folder: RunFolder, key: RunKey) -> bool:
     record = load_record(folder.record)
     if record is None or not folder.loras():
         return not folder.loras()
+    if _states_are_gone(folder):
+        return False  # a rate changed by hand this time would give its steps other weights
     return is_prefix(key.stages, record.segments) or is_prefix(record.segments, key.stages)
 
 

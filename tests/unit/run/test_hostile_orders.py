@@ -172,6 +172,14 @@ def test_deleted_states_and_more_steps_end_as_an_undisturbed_run(person, alone):
     assert_equal(person.queue(steps=8).tensors, alone.queue(steps=8).tensors)
 
 
+def test_deleted_states_and_a_rate_changed_by_hand_overwrite_nothing(person):
+    person.queue()
+    before = set(person.files().values())
+    delete_states(person)
+    person.queue("mira", halve, steps=8)
+    assert before <= contents(person)
+
+
 def test_deleted_states_and_a_longer_schedule_overwrite_nothing(person):
     person.queue(optimizer=COSINE)
     before = set(person.files().values())
