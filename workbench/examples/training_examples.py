@@ -148,7 +148,7 @@ def from_kohya(canvas: Canvas) -> None:
     network, optimizer, objective, stages, notes, dataset = canvas.add(
         "BakeryImportKohya", 2, text=kohya_command(canvas), dataset_config=kohya_dataset(canvas)
     )
-    canvas.add("PreviewAny", 2, title="Which folder was read, what is set elsewhere, what is lost", source=notes)
+    canvas.add("PreviewAny", 2, title="What is set elsewhere, what is lost", source=notes)
     trained = train(
         canvas, 3, base, dataset, "zorblax_kohya", network=network, optimizer=optimizer, objective=objective,
         stages=stages, save_every=canvas.pick(250, 40), preview=preview(canvas, 1, prompts(canvas), every=40),
