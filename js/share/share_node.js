@@ -10,7 +10,8 @@ app.registerExtension({
   name: "LoRABakery.Share",
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
-    const button = node.addWidget("button", texts()("share"), null, () => app.queuePrompt(0, 1, [String(node.id)]));
-    button.serialize = false;
+    const share = () => app.queuePrompt(0, 1, [String(node.id)]);
+    const button = node.addWidget("button", texts()("share"), null, share, { serialize: false }); // not in the prompt
+    button.serialize = false; // nor in the workflow
   },
 });

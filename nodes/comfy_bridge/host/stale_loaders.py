@@ -63,7 +63,7 @@ def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root:
                 f"on by itself. To begin another run from {root.name!r}, give that another name"
             )
         raise ValueError(
-            f"model: {kind} lays this run's own LoRA on it, so each queue would train on top of the last one. Connect "
+            f"model: {kind} applies this run's own LoRA, so each queue would train on top of the last one. Connect "
             "the checkpoint itself: the run goes on by itself. "
             f"To train on top of {root.name!r}, give the new run another name"
         )

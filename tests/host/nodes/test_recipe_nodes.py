@@ -47,10 +47,11 @@ def test_images_of_a_dataset_are_counted_once_and_regularization_apart(comfy):
 
 
 def test_a_setup_goes_through_both_kohya_nodes(comfy):
-    from pack.nodes.training.kohya import BakeryExportKohya, BakeryImportKohya
+    from pack.nodes.dataset.kohya_import import BakeryImportKohya
+    from pack.nodes.training.kohya import BakeryExportKohya
 
     text = "--network_dim=8 --network_alpha=4 --learning_rate=0.0002 --max_train_steps=50 --keep_tokens=1"
-    *settings, notes = BakeryImportKohya.execute(text).args
+    *settings, notes, _ = BakeryImportKohya.execute(text).args
     assert "keep_tokens 1: Captions: keep_tags" in notes
     command, lost, _ = BakeryExportKohya.execute(*settings).args
     assert lost == "Nothing is lost."
@@ -59,7 +60,7 @@ def test_a_setup_goes_through_both_kohya_nodes(comfy):
 
 
 def test_what_no_optimizer_could_do_is_said_by_the_import_node(comfy):
-    from pack.nodes.training.kohya import BakeryImportKohya
+    from pack.nodes.dataset.kohya_import import BakeryImportKohya
 
     with pytest.raises(ValueError, match="Prodigy does not take strange"):
         BakeryImportKohya.execute("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args strange=1")

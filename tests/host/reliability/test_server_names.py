@@ -109,11 +109,11 @@ def test_a_pick_and_few_kept_steps(server, client):
     command(client, folder, "pick", step=2)
     result = client.run(training_graph(client, name, "set", keep_last=1))
     assert set(folder.step_loras()) == {2, 6}
-    assert "step 2 is given out" in said(result) and "keep_last 1" in said(result)
+    assert "step 2 is the output" in said(result) and "keep_last 1" in said(result)
     more = client.run(training_graph(client, name, "set", keep_last=1, steps=8))
-    assert set(folder.step_loras()) == {2, 8} and "step 2 is given out" in said(more)
+    assert set(folder.step_loras()) == {2, 8} and "step 2 is the output" in said(more)
     renamed = client.run(training_graph(client, "picked elsewhere", "set", steps=8, seed=seed_of(name)))
-    assert "copied from 'picked'" in message(renamed) and "step 2 is given out" in said(renamed)
+    assert "copied from 'picked'" in message(renamed) and "step 2 is the output" in said(renamed)
 
 
 def test_a_begun_run_hides_no_finished_one(server, client):
