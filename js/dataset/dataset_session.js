@@ -19,7 +19,7 @@ import { History, inverse } from "./history.js";
  * @property {(source: Source, action: string, values: object) => Promise<any>} edit
  */
 
-/** Images whose tags the page counts anew after an edit; of more, the server tells them. */
+/** Images whose tags the page counts again after an edit; of more, the server tells them. */
 const MANY = 500;
 
 export class DatasetSession {

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from .idle import empty
+from .idle import empty, empty_folders
 from .inprocess import HostModules, import_comfyui
 from .links import link_folder
 from .pages import page_arguments
@@ -20,6 +20,8 @@ from .server import ComfyServer, end_on_sigterm, make_base_folder
 
 SHARED: list[ComfyServer] = []
 """The server that tests of this process share, once one has asked for it."""
+IN_PROCESS: list[HostModules] = []
+"""ComfyUI in this process, once a test has asked for it."""
 
 
 def give_up(what: str, reason: str) -> NoReturn:
@@ -40,7 +42,8 @@ def comfyui_or_give_up() -> Path:
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
     """ComfyUI in this process; mark the test `comfy`."""
-    return import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui"))
+    IN_PROCESS.append(import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui")))
+    return IN_PROCESS[0]
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +68,10 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
 
 @pytest.fixture(scope="module", autouse=True)
 def _empty_folders() -> None:
-    """Start every file of tests on a shared server whose folders are empty."""
+    """Start every file of tests on a ComfyUI whose folders are empty, be it in this process or the shared server."""
+    for host in IN_PROCESS:
+        empty_folders(host.base)
+        host.module("folder_paths").filename_list_cache.clear()
     for server in SHARED:
         empty(server)
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from pathlib import Path
 
 from .client import ComfyClient
 from .patience import Deadline
@@ -36,10 +37,15 @@ def make_idle(server: ComfyServer, timeout_s: float = IDLE_WITHIN_S) -> str:
 def empty(server: ComfyServer) -> None:
     """Delete what tests brought in and what they trained, so that names mean nothing to the next file of tests."""
     make_idle(server)
-    for folder in (server.input, server.output, server.base / "temp"):
-        for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    empty_folders(server.base)
     ComfyClient(server.url).post("/test/forget_files")
+
+
+def empty_folders(base: Path) -> None:
+    """Delete what lies in the folders of a ComfyUI that tests write to."""
+    for folder in (base / "input", base / "output", base / "temp"):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def is_idle(client: ComfyClient) -> bool:

@@ -29,6 +29,8 @@ class _Concept:
     repeats: int
 
 
+LONGEST_EXTENSION = 40
+"""Characters of a caption file's ending; file systems take some 250 for a whole name."""
 TAGGER_PAGE = "docs/guide/captions.md"
 """Page that shows the graph with a tagger."""
 
@@ -69,8 +71,7 @@ def scan_folder(
     Raises:
         ValueError: The folder is missing or has no image that can be read or trained, or a caption file is not UTF-8.
     """
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
+    _check(folder, caption_extension, metadata)
     files = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
     beside = masks_beside(files)
     found = [path for path in files if path not in set(beside.values())]
@@ -158,6 +159,21 @@ def _masks(
         raise ValueError(f"there is no mask folder {mask_folder.name!r}; create it, or leave mask_folder empty")
     facts, broken = _inspect_all(list_images(mask_folder))
     return near | {metadata_key(path, mask_folder): (path, fact.content_hash) for path, fact in facts.items()}, broken
+
+
+def _check(folder: Path, extension: str, metadata: Path | None) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder.name!r}; put images into it, or choose another")
+    if len(extension) > LONGEST_EXTENSION:
+        raise ValueError(
+            f"caption_extension must be an ending such as '.txt' of at most {LONGEST_EXTENSION} characters, got "
+            f"{len(extension)}"
+        )
+    if metadata is not None and not metadata.is_file():
+        raise ValueError(
+            f"metadata must be a file in {folder.name!r}, got {metadata.name!r}, which is not there; leave it empty to "
+            "read the caption beside each image"
+        )
 
 
 def _captions(

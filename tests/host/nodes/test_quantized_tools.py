@@ -116,13 +116,13 @@ def test_a_lora_is_extracted_from_two_quantized_models(model):
 
 def test_a_model_with_a_lora_merged_in_predicts_what_the_patched_plain_one_does(comfy, unet, kind, model):
     """To what the layout rounds: the host packs a patched weight again."""
-    from pack.nodes.lora.merge import BakeryMergeIntoModel
+    from pack.nodes.lora.files import apply_inputs
 
     tensors = lora(model, size=0.1)
     plain = load_weights(comfy, plain_weights(unet, kind)).model
     with torch.inference_mode():
         strengths = {"unet_strength": 1.0, "text_encoder_strength": 1.0}
-        merged = BakeryMergeIntoModel.execute(model, None, tensors, **strengths).result[0]
+        merged = apply_inputs(model, None, tensors, **strengths)[0]
     text = TextConditioning(torch.randn(77, 768, generator=torch.Generator().manual_seed(2)))
     predictions = []
     for one in (merged, with_lora(plain, tensors), plain):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pack.tests.support.graphs import write_dataset
 
 pytestmark = pytest.mark.comfy
 DEEP = json.loads("[" * 500 + "]" * 500)
@@ -43,6 +44,7 @@ def rights(comfy, tiny_sd15, tmp_path_factory):
     from pack.training.run.folder import RunFolder
     from pack.training.watch.previews import PreviewSettings
 
+    write_dataset(comfy.base / "input" / "set")
     loaded = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
     layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
     lora = {f"{layer}.lora_down.weight": torch.ones(2, 320), f"{layer}.lora_up.weight": torch.ones(320, 2),
