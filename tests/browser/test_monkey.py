@@ -109,7 +109,6 @@ def play(players, judges, outside, draw, seconds, log):
         act(who)
 
 
-@pytest.mark.both_pages
 @pytest.mark.parametrize("seconds", [20.0, pytest.param(120.0, marks=[pytest.mark.slow, pytest.mark.full])])
 def test_whatever_is_done_nothing_is_lost_or_elsewhere(page, browser, server, files, seconds):
     draw, log = random.Random(SEED), []

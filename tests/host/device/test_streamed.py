@@ -56,7 +56,8 @@ def test_weights_that_stay_are_read_from_the_file_once(comfy, device, streaming,
     assert all(torch.isfinite(gradient).all() for gradient in trained.gradients.values())
 
 
-@pytest.mark.parametrize("name", chosen(NETWORKS, ["dora"]))
+@pytest.mark.full
+@pytest.mark.parametrize("name", NETWORKS)
 def test_weights_without_room_give_the_same_numbers(comfy, device, streaming, name):
     kept = steps_of(comfy, device, streaming, name, 1 << 40)[0]
     streamed, _, misses = steps_of(comfy, device, streaming, name, 0)

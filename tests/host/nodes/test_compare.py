@@ -150,6 +150,7 @@ def test_a_choice_on_the_node_changes_what_it_gives_out_and_nothing_is_drawn_aga
     assert len(drawn) == 12
 
 
+@pytest.mark.full
 def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
     """Each strength moves its own part only; both text encoders follow theirs."""
     from pack.nodes.comfy_bridge.compare import CellSampler

@@ -56,6 +56,7 @@ def source(node):
         return ""
 
 
+@pytest.mark.full
 def test_no_loader_of_the_host_keeps_a_lora_without_being_patched(comfy, write):
     """Whatever takes a LoRA by name and keeps what it read; those that another version adds are found here."""
     from pack.nodes.comfy_bridge.host.fresh_loaders import notices_changes

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from pack.tests.host.nodes.test_json_text import WORST
+from pack.tests.support.cases import chosen
 from PIL import Image
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
@@ -153,7 +154,7 @@ def told(kind, longest, status):
     assert longest < MOST_S
 
 
-@pytest.mark.parametrize("kind", HEAVY)
+@pytest.mark.parametrize("kind", chosen(HEAVY, ["all captions"]))
 def test_no_edit_of_a_large_folder_holds_the_loop(site, kind):
     action, values = HEAVY[kind]
     body = json.dumps({"folder": NAME, **values}).encode()

@@ -5,6 +5,7 @@ import gc
 import pytest
 import torch
 from pack.tests.host.nodes.test_bridge import SIZE, are_identical, base_model, bits, latents, picture
+from pack.tests.support.cases import chosen
 from pack.tests.support.quantized_models import (
     QUANTIZATIONS,
     UNET,
@@ -35,7 +36,11 @@ def plain(comfy, unet):
     return load_weights(comfy, unet)
 
 
-@pytest.fixture(scope="module", params=QUANTIZATIONS)
+EVERY_DAY = ("fp8", "nvfp4", "int8 rows", "w4a4")
+"""One of each way to pack; the others run with --full."""
+
+
+@pytest.fixture(scope="module", params=chosen(QUANTIZATIONS, EVERY_DAY))
 def kind(request):
     return QUANTIZATIONS[request.param]
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from pack.tests.support.cases import chosen
 from pack.training.files.lora_file import load_lora
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
@@ -82,7 +83,7 @@ def difference(one, two):
     return int(np.abs(one - two).max())
 
 
-@pytest.mark.parametrize("is_alone", [False, True], ids=["with a LoRA", "alone"])
+@pytest.mark.parametrize("is_alone", chosen([False, True], [False]), ids=["with a LoRA", "alone"])
 def test_the_preview_is_what_the_embedding_gives(comfy, graph, is_alone):
     name = f"trigger {'alone' if is_alone else 'with'}".replace(" ", "_")
     prompt = f"embedding:{name}, teal background"

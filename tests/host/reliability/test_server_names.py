@@ -74,6 +74,7 @@ def test_another_rate_canceled_while_images_are_encoded(server, client):
     )
 
 
+@pytest.mark.full
 def test_another_rate_canceled_after_its_first_save(server, client):
     """The next queue says where the LoRA is that the canceled one moved."""
     name = "canceled"
@@ -135,6 +136,7 @@ def test_a_begun_run_hides_no_finished_one(server, client):
     assert f"from the weights of run {first.run_id}@6" in told
 
 
+@pytest.mark.full
 def test_an_empty_marker(server, client):
     name = "marker"
     client.run(training_graph(client, name, "set"))
@@ -165,6 +167,7 @@ def test_a_lora_to_start_from_without_a_network(server, client):
     assert "lora: BakeryLoadLoRA (6)" in client.run(own).error
 
 
+@pytest.mark.full
 def test_stop_and_keep_twice_at_one_step(server, client):
     name = "twice"
     graph = training_graph(client, name, "set", steps=200, save_every=200)
