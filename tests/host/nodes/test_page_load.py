@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 from pack.tests.host.nodes.test_json_text import WORST
-from pack.tests.support.cases import chosen
 from PIL import Image
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
@@ -154,7 +153,8 @@ def told(kind, longest, status):
     assert longest < MOST_S
 
 
-@pytest.mark.parametrize("kind", chosen(HEAVY, ["all captions"]))
+@pytest.mark.full
+@pytest.mark.parametrize("kind", HEAVY)
 def test_no_edit_of_a_large_folder_holds_the_loop(site, kind):
     action, values = HEAVY[kind]
     body = json.dumps({"folder": NAME, **values}).encode()
@@ -162,6 +162,7 @@ def test_no_edit_of_a_large_folder_holds_the_loop(site, kind):
     told(kind, *asyncio.run(hold(site, "POST", f"/bakery/dataset/{action}", **options)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", WORST)
 def test_no_body_holds_the_loop(site, kind):
     body = b'{"folder": "x", "captions": ' + WORST[kind]
@@ -169,6 +170,7 @@ def test_no_body_holds_the_loop(site, kind):
     told(kind, *asyncio.run(hold(site, "POST", "/bakery/dataset/captions", **options)))
 
 
+@pytest.mark.full
 def test_no_large_picture_holds_the_loop(site, comfy):
     Image.new("RGBA", (7000, 5000), (9, 9, 9, 99)).save(comfy.base / "input" / NAME / "large.png", compress_level=1)
     path = f"/bakery/dataset/picture?folder={NAME}&name=large.png&size=512"
