@@ -59,7 +59,7 @@ export interface GraphNode {
   computeSize(): [number, number];
   setSize(size: [number, number]): void;
   setDirtyCanvas?(foreground: boolean, background?: boolean): void;
-  addWidget(type: string, name: string, value: unknown, callback: () => void): Widget;
+  addWidget(type: string, name: string, value: unknown, callback: () => void, options?: { serialize?: boolean }): Widget;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget;
   onConfigure?: (data: any) => void;
   onConnectionsChange?: (...change: any[]) => void;
