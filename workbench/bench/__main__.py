@@ -23,6 +23,7 @@ from ...tests.support.paths import CACHE
 from ..layouts import LAYOUTS, write_weights
 from .busy import measure_demo
 from .contest import Case
+from .page import measure_page
 from .plan import Comparison, comparisons
 from .report import comparison_table, machine, write_report
 from .rounds import ALIAS, compare
@@ -111,6 +112,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
         parts["quantized"] = _started("quantized")
         parts["tools"] = _started("tools")
         parts["busy"] = measure_demo
+        parts["page"] = measure_page
     return parts
 
 

@@ -12,6 +12,7 @@ from .busy import busy_table
 from .chart import Bar, bar_chart
 from .kinds import KINDS, REST
 from .meters import GIB, MIB
+from .page import page_section
 from .plan import BOUND, BOUND_WITH_PRODUCTS, CHECKPOINTING, PACK
 
 NOTES = Path(__file__).with_name("notes.md")
@@ -38,6 +39,7 @@ def write_report(results: Results, folder: Path) -> Path:
         _quantized(results),
         _previews(results),
         _busy(results),
+        page_section(dict(results["page"])) if "page" in results else "",
         _tools(results),
         _profile(results),
     ]

@@ -1,0 +1,237 @@
+"""What four pages cost a server that trains: its event loop, the training's steps, the pages' own frames.
+
+Each page shows a run of 10,000 steps with 1,000 previews that goes on, a dataset of 5,000 images and the run that is
+trained meanwhile. One scrolls and types.
+"""
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ...tests.support.browser import find_chromium, launch_chromium, open_comfyui
+from ...tests.support.client import ComfyClient
+from ...tests.support.graphs import training_graph, write_dataset
+from ...tests.support.links import link_folder
+from ...tests.support.long_run import RUN, metrics_line, write_large_dataset, write_long_run
+from ...tests.support.paths import CACHE, comfyui_folder
+from ...tests.support.server import ComfyServer, make_base_folder
+from ...training.run.folder import RunFolder, run_ids
+from ...training.run.metrics import read_metrics
+from . import page_trace
+
+NUM_STEPS, NUM_PREVIEWS, NUM_IMAGES, NUM_TABS = 10_000, 1_000, 5_000, 4
+TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 3
+"""Steps of each training, those that are not counted, and how often each way is measured, in turn."""
+LONG, DATASET = "page_long", "page_images"
+STEP_EVENTS_S, SAMPLE_EVENTS_S = 0.2, 2.0
+"""How often the long run tells of steps, and of pictures, for which every page asks for all of the run again."""
+SHOW = """([long, name, dataset]) => {
+  const { graph, canvas } = window.app;
+  graph.clear();
+  const put = (type, position, values) => {
+    const node = LiteGraph.createNode(type);
+    node.pos = position;
+    graph.add(node);
+    for (const [key, value] of Object.entries(values)) {
+      const widget = node.widgets.find((each) => each.name === key);
+      widget.value = value;
+      widget.callback?.(value);
+    }
+  };
+  put("BakeryTrain", [20, -330], { name: long });
+  put("BakeryTrain", [540, -330], { name });
+  put("BakeryLoadDataset", [1060, 20], { folder: dataset });
+  canvas.ds.scale = 1;
+  canvas.ds.offset = [0, 0];
+  canvas.setDirty(true, true);
+}"""
+ARE_FULL = f"""() => document.querySelectorAll('.bakery-cell').length > 0
+  && document.querySelector('.bakery-dataset .bakery-status').textContent.includes('{NUM_IMAGES}')"""
+SCROLL = """([part, by]) => { const list = document.querySelector(part); list.scrollBy(by, by); }"""
+
+
+def measure_page(_: Path) -> dict[str, Any]:
+    """Lateness of the loop, seconds of steps and tasks of the pages, without pages and with four."""
+    path = find_chromium()
+    if path is None:
+        raise RuntimeError(
+            "bench --only page needs Chromium; `python -m playwright install chromium` in .venv gets one"
+        )
+    with _server() as server, launch_chromium(path) as chromium:
+        found: dict[str, list[Any]] = {"alone": [], "watched": [], "alone late": [], "watched late": [], "tasks": []}
+        for number in range(ROUNDS):
+            _get(server, "/bench/late")
+            found["alone"] += _train(server, f"alone_{number}")
+            found["alone late"].append(_get(server, "/bench/late"))
+            name = f"watched_{number}"
+            with _tabs(server, chromium, name) as tabs:
+                _get(server, "/bench/late")
+                page_trace.start(tabs[0].context.browser)
+                found["watched"] += _train_watched(server, name, tabs)
+                found["tasks"] += page_trace.stop(tabs[0].context.browser)
+                found["watched late"].append(_get(server, "/bench/late"))
+    return _summary(found)
+
+
+def _summary(found: dict[str, list[Any]]) -> dict[str, Any]:
+    tasks: list[page_trace.Task] = found["tasks"]
+    ours = [task for task in tasks if task.is_ours]
+    return {
+        "step_ms": {way: _spread(found[way]) for way in ("alone", "watched")},
+        "late_ms": {
+            way: [
+                1000 * max(late["longest"][-1] for late in found[f"{way} late"]),
+                1000 * median(late["in_99"] for late in found[f"{way} late"]),
+            ]
+            for way in ("alone", "watched")
+        },
+        "task_ms": {
+            name: [max(task.ms for task in some), max(task.cpu_ms for task in some), len(some)]
+            for name, some in {"all": tasks, "with code of the pack": ours}.items()
+        },
+    }
+
+
+def _spread(seconds: list[float]) -> list[float]:
+    """Median, first and third quartile in milliseconds."""
+    ordered = sorted(seconds)
+    return [1000 * ordered[len(ordered) * share // 4] for share in (2, 1, 3)]
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[ComfyServer]:
+    comfyui = comfyui_folder()
+    assert comfyui is not None, "dev.py sets COMFYUI_PATH"
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="bench-page-") as base:
+        make_base_folder(Path(base))
+        link_folder(Path(base) / "custom_nodes" / "page_clock", Path(__file__).with_name("page_clock"))
+        server = ComfyServer(comfyui, Path(base))
+        write_long_run(server.output / "loras", LONG, NUM_STEPS, NUM_PREVIEWS)
+        write_large_dataset(server.input / DATASET, NUM_IMAGES)
+        write_dataset(server.input / "trained")
+        try:
+            server.start()
+            body = json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}).encode()
+            _post(server, "/settings", body)
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _tabs(server: ComfyServer, chromium: Any, name: str) -> Iterator[list[Any]]:
+    tabs = [open_comfyui(chromium, server.url) for _ in range(NUM_TABS)]
+    for tab in tabs:
+        tab.evaluate(SHOW, [LONG, name, DATASET])
+        tab.wait_for_function(ARE_FULL, timeout=300_000)
+    try:
+        yield tabs
+    finally:
+        for tab in tabs:
+            tab.context.close()
+
+
+def _train(server: ComfyServer, name: str) -> list[float]:
+    """Train; seconds of the steps after the first ones."""
+    client = server.client()
+    result = client.run(_graph(client, name), timeout_s=1200.0)
+    if result.status != "success":
+        raise RuntimeError(f"training failed: {result.error}")
+    root = server.output / "loras" / name
+    return [line["seconds"] for line in read_metrics(RunFolder(root, run_ids(root)[0]).metrics) if "seconds" in line][
+        WARM_UP:
+    ]
+
+
+def _graph(client: ComfyClient, name: str) -> Any:
+    return training_graph(client, name, "trained", steps=TRAINED_STEPS, save_every=TRAINED_STEPS)
+
+
+def _train_watched(server: ComfyServer, name: str, tabs: list[Any]) -> list[float]:
+    """Train while the long run goes on, and one page scrolls and types."""
+    is_over = threading.Event()
+    teller = threading.Thread(target=_tell, args=(server, is_over))
+    trainer_seconds = list[float]()
+    trainer = threading.Thread(target=lambda: trainer_seconds.extend(_train(server, name)))
+    teller.start()
+    trainer.start()
+    tab, number = tabs[0], 0
+    while trainer.is_alive():
+        number += 1
+        tab.evaluate(SCROLL, [".bakery-strip", 300 if number % 40 < 20 else -300])
+        tab.evaluate(SCROLL, [".bakery-images", 400 if number % 60 < 30 else -400])
+        if number % 5 == 0:
+            field = tab.locator(".bakery-image textarea:visible").nth(number % 3)
+            field.press_sequentially(f", typed {number}")
+            tab.evaluate("() => document.activeElement.blur()")
+        tab.wait_for_timeout(100)
+    is_over.set()
+    teller.join()
+    trainer.join()
+    return trainer_seconds
+
+
+def _tell(server: ComfyServer, is_over: threading.Event) -> None:
+    """The long run goes on: steps, and now and then pictures."""
+    folder = RunFolder(server.output / "loras" / LONG, RUN)
+    names = {"run": RUN, "name": LONG, "node": None}
+    step, told_at = NUM_STEPS, time.monotonic()
+    while not is_over.wait(STEP_EVENTS_S):
+        step += 1
+        with folder.metrics.open("a") as file:
+            file.write(metrics_line(step, 2 * NUM_STEPS))
+        figures = {
+            "learning_rates": {"unet": 1e-4},
+            "rate": 5.0,
+            "left": 9.0,
+            "epoch": 0,
+            "saved": 0,
+            "memory_gib": None,
+        }
+        data = {**names, **figures, "step": step, "total_steps": 2 * NUM_STEPS, "points": [[step, 1 / step]]}
+        _event(server, "bakery.step", data)
+        if time.monotonic() - told_at > SAMPLE_EVENTS_S:
+            told_at = time.monotonic()
+            _event(server, "bakery.sample", {**names, "step": step})
+
+
+def _event(server: ComfyServer, kind: str, data: dict[str, Any]) -> None:
+    _post(server, "/bench/event", json.dumps({"kind": kind, "data": data}).encode())
+
+
+def _post(server: ComfyServer, path: str, body: bytes) -> None:
+    request = urllib.request.Request(f"{server.url}{path}", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
+
+
+def _get(server: ComfyServer, path: str) -> Any:
+    with urllib.request.urlopen(f"{server.url}{path}") as answer:
+        return json.load(answer)
+
+
+def page_section(result: dict[str, Any]) -> str:
+    """The figures for docs/performance.md."""
+    steps, late = result["step_ms"], result["late_ms"]
+    rows = [
+        f"| {title} | {steps[way][0]:.0f} ({steps[way][1]:.0f} to {steps[way][2]:.0f}) | {late[way][0]:.0f} "
+        f"| {late[way][1]:.1f} |"
+        for way, title in (("alone", "no page"), ("watched", "four pages"))
+    ]
+    frames = [f"| {name} | {ms:.0f} | {cpu:.0f} | {count} |" for name, (ms, cpu, count) in result["task_ms"].items()]
+    return (
+        "## Pages that watch\n\n`--only page`\n\nFour pages on a server that trains the small model on the same "
+        f"processor. Each shows a run of {NUM_STEPS:,} steps with {NUM_PREVIEWS:,} previews that tells of a step five "
+        f"times a second and of new pictures every two seconds, a dataset of {NUM_IMAGES:,} images and the run that is "
+        f"trained; one scrolls and types. Training is measured {ROUNDS} times without pages and with them, in turn.\n\n"
+        "| | a step takes ms (quartiles) | the server's loop is late by at most ms | in 99 of 100 cases ms |\n"
+        "|---|---|---|---|\n" + "\n".join(rows) + "\n\nA task of a page's main thread holds up its next frame. The "
+        "longest ones, by Chromium's trace of all four pages:\n\n"
+        "| tasks | by the clock ms | processor time ms | tasks seen |\n|---|---|---|---|\n" + "\n".join(frames)
+    )
