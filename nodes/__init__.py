@@ -7,8 +7,8 @@ from importlib import import_module
 from comfy_api.latest import ComfyExtension
 
 from .comfy_bridge.host.node_api import host_version, io
+from .inputs.defaults import with_optional_defaults
 from .menu import LEAD
-from .optional_defaults import with_optional_defaults
 
 MODULES = (
     "dataset.datasets",

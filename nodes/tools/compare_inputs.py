@@ -4,7 +4,7 @@ from ...training.compare.layout import AXES
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.previews import SCHEDULERS
-from ..picture_inputs import guidance_inputs, size_inputs
+from ..inputs.pictures import guidance_inputs, size_inputs
 
 MAX_LORAS = 4
 

@@ -7,8 +7,8 @@ from ...training.watch.previews import PreviewSettings
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
 from ..comfy_bridge.previews import SCHEDULERS
+from ..inputs.pictures import guidance_inputs, size_inputs
 from ..menu import LEAD
-from ..picture_inputs import guidance_inputs, size_inputs
 
 
 class BakeryPreview(io.ComfyNode):

@@ -1,16 +1,14 @@
 """Every algorithm through the whole graph on the pocket model: preview, graph and saved file are one picture."""
 
-import copy
-
 import numpy as np
 import pytest
 from pack.tests.support.cases import chosen
+from pack.tests.support.sampled import CFG, SEED, STEPS, node, picture, run, sampling
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
-from PIL import Image
 
 pytestmark = pytest.mark.comfy
 
-PROMPT, SEED, STEPS, CFG = "zorblax, teal background", 5, 4, 3.0
+PROMPT = "zorblax, teal background"
 NETWORKS = {
     "lora": {"algorithm": "lora"},
     "locon": {"algorithm": "locon", "conv_rank": 4},
@@ -39,26 +37,6 @@ NETWORKS = {
 RATES = {"full": 1e-3, "ia3": 0.05}
 
 
-def node(class_type, **inputs):
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def sampling(tag, source):
-    """A core sampler on the first two outputs of a node."""
-    return {
-        f"text {tag}": node("CLIPTextEncode", clip=[source, 1], text=PROMPT),
-        f"none {tag}": node("CLIPTextEncode", clip=[source, 1], text=""),
-        f"latent {tag}": node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        f"sample {tag}": node(
-            "KSampler", model=[source, 0], positive=[f"text {tag}", 0], negative=[f"none {tag}", 0],
-            latent_image=[f"latent {tag}", 0], seed=SEED, steps=STEPS, cfg=CFG, sampler_name="euler",
-            scheduler="normal", denoise=1.0,
-        ),
-        f"decode {tag}": node("VAEDecode", samples=[f"sample {tag}", 0], vae=["checkpoint", 2]),
-        f"show {tag}": node("PreviewImage", images=[f"decode {tag}", 0]),
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def graph(comfy, pocket_checkpoint):
     """Everything but network and training."""
@@ -71,18 +49,6 @@ def graph(comfy, pocket_checkpoint):
             sampler="euler", scheduler="normal",
         ),
     }  # fmt: skip
-
-
-def run(comfy, graph):
-    result = comfy.run_graph(copy.deepcopy(graph))  # the host notes things in the prompt
-    assert result.status == "success", result.error
-    return result
-
-
-def picture(comfy, result, name):
-    (entry,) = result.outputs[name]["images"]
-    with Image.open(comfy.base / "temp" / entry["subfolder"] / entry["filename"]) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def difference(one, two):
@@ -106,8 +72,8 @@ def test_preview_graph_and_core_loader_draw_the_same(comfy, graph, name):
             name=lora, steps=3, batch_size=2, seed=1, save_every=3, save_dtype="float32",
         ),
         "show previews": node("PreviewImage", images=["train", 4]),
-        **sampling("base", "checkpoint"),
-        **sampling("graph", "train"),
+        **sampling("base", "checkpoint", PROMPT),
+        **sampling("graph", "train", PROMPT),
     }  # fmt: skip
     result = run(comfy, trained)
     previews = picture(comfy, result, "show previews")  # at step 0, then at step 3
@@ -118,7 +84,7 @@ def test_preview_graph_and_core_loader_draw_the_same(comfy, graph, name):
             "LoraLoader", model=["checkpoint", 0], clip=["checkpoint", 1], lora_name=f"{lora}/{lora}.safetensors",
             strength_model=1.0, strength_clip=1.0,
         ),
-        **sampling("file", "file"),
+        **sampling("file", "file", PROMPT),
     }  # fmt: skip
     from_file = picture(comfy, run(comfy, loaded), "show file")
     assert previews.shape == (64, 128, 3)

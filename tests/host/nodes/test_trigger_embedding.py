@@ -1,39 +1,17 @@
 """A trigger word with vectors of its own, through the graph: previews, the embedding's file and prompts agree."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from pack.tests.support.cases import chosen
+from pack.tests.support.sampled import CFG, SEED, STEPS, node, picture, run, sampling
 from pack.training.files.lora_file import load_lora
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
-from PIL import Image
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.comfy
 
-SEED, STEPS, CFG = 5, 4, 3.0
 WORD = "zorblax"
-
-
-def node(class_type, **inputs):
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def sampling(tag, source, prompt):
-    return {
-        f"text {tag}": node("CLIPTextEncode", clip=[source, 1], text=prompt),
-        f"none {tag}": node("CLIPTextEncode", clip=[source, 1], text=""),
-        f"latent {tag}": node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        f"sample {tag}": node(
-            "KSampler", model=[source, 0], positive=[f"text {tag}", 0], negative=[f"none {tag}", 0],
-            latent_image=[f"latent {tag}", 0], seed=SEED, steps=STEPS, cfg=CFG, sampler_name="euler",
-            scheduler="normal", denoise=1.0,
-        ),
-        f"decode {tag}": node("VAEDecode", samples=[f"sample {tag}", 0], vae=["checkpoint", 2]),
-        f"show {tag}": node("PreviewImage", images=[f"decode {tag}", 0]),
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +43,6 @@ def training(graph, name, *, steps=3, lora=None, **network):
         ),
         "previews": node("PreviewImage", images=["train", 4]),
     }  # fmt: skip
-
-
-def run(comfy, graph):
-    result = comfy.run_graph(copy.deepcopy(graph))
-    assert result.status == "success", result.error
-    return result
-
-
-def picture(comfy, result, name):
-    (entry,) = result.outputs[name]["images"]
-    with Image.open(comfy.base / "temp" / entry["subfolder"] / entry["filename"]) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def difference(one, two):

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .checked_inputs import check_inputs
-from .comfy_bridge.host.node_api import io
+from ..comfy_bridge.host.node_api import io
+from .checked import check_inputs
 
 
 def _has_default(wanted: io.Input) -> bool:

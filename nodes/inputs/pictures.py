@@ -1,8 +1,8 @@
 """Inputs shared by nodes that draw pictures of a model: size, guidance and sampler."""
 
-from ..training.watch.previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, AS_MODEL_SIZE
-from .comfy_bridge.host.node_api import io
-from .comfy_bridge.previews import SAMPLERS
+from ...training.watch.previews import AS_MODEL_CFG, AS_MODEL_SAMPLER, AS_MODEL_SIZE
+from ..comfy_bridge.host.node_api import io
+from ..comfy_bridge.previews import SAMPLERS
 
 MAX_SIDE = 4096
 

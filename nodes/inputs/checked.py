@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..training.data.dataset import Dataset
-from ..training.files.words import is_unicode, shown_name
-from ..training.loop.stages import Stage
-from ..training.networks.settings import NetworkSettings
-from ..training.objective.settings import ObjectiveSettings
-from ..training.optimizers.settings import OptimizerSettings
-from ..training.run.folder import RunFolder
-from ..training.watch.previews import PreviewSettings
+from ...training.data.dataset import Dataset
+from ...training.files.words import is_unicode, shown_name
+from ...training.loop.stages import Stage
+from ...training.networks.settings import NetworkSettings
+from ...training.objective.settings import ObjectiveSettings
+from ...training.optimizers.settings import OptimizerSettings
+from ...training.run.folder import RunFolder
+from ...training.watch.previews import PreviewSettings
 
 MAX_WHOLE = 2**31
 """Limit of inputs that declare none, or a larger one as seeds do: no count of pixels, steps or ranks is larger."""
