@@ -41,6 +41,16 @@ CONNECT = """(links) => {
   canvas.setDirty(true, true);
 }"""
 
+SEEN = """() => ({
+  panels: [...document.querySelectorAll(".bakery-panel")].map((panel) => panel.innerText.slice(0, 500)),
+  dialogs: [...document.querySelectorAll("[role=dialog], .p-toast-message")].map((box) => box.innerText.slice(0, 500)),
+  errors: window.app.lastNodeErrors,
+  error: window.app.lastExecutionError?.exception_message,
+  outputs: Object.fromEntries(Object.entries(window.app.nodeOutputs ?? {}).map(([id, output]) => [id, output?.text])),
+  types: Object.fromEntries((window.app.graph?._nodes ?? []).map((node) => [node.id, node.type])),
+})"""
+"""What a page shows when a wait has failed."""
+
 
 def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None = None, top: int = 0) -> None:
     """Put (type, position, widget values) on an empty canvas, then links (from, slot, to, input) by place in the list.
@@ -61,7 +71,10 @@ def wait(page: Any, condition: str, timeout_s: float = TIMEOUT_S) -> None:
             return
         except TimeoutError:
             if deadline.is_over:
-                raise AssertionError(f"not within {timeout_s:.0f} s of an idle machine: {condition}") from None
+                seen = page.evaluate(SEEN)
+                raise AssertionError(
+                    f"not within {timeout_s:.0f} s of an idle machine: {condition}; the page shows {seen}"
+                ) from None
 
 
 def until(page: Any, is_so: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:

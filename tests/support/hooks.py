@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from .fixtures import SHARED
+from .idle import what_was_said
 from .paths import CACHE
 from .schedule import ByHost, Stopwatch
 
@@ -86,5 +88,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
     """End what a failure says with the command that runs the test alone."""
     report = yield
     if report.failed:
+        for server in SHARED if item.get_closest_marker("server") or item.get_closest_marker("browser") else ():
+            report.sections.append(("what the server said last", what_was_said(server)))
         report.sections.append(("this test alone", f"python dev.py test {shlex.quote(item.nodeid)}"))
     return report

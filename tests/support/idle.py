@@ -54,6 +54,15 @@ def is_idle(client: ComfyClient) -> bool:
     return not queue["queue_running"] and not queue["queue_pending"]
 
 
+def what_was_said(server: ComfyServer, num_lines: int = 40) -> str:
+    """Return what the server does now and the end of its log, for a report of what failed."""
+    try:
+        does = _what_runs(ComfyClient(server.url, answer_s=5))
+    except OSError as error:
+        does = f"no answer: {error}"
+    return "\n".join([does, *server.log_text().splitlines()[-num_lines:]])
+
+
 def _what_runs(client: ComfyClient) -> str:
     queue = client.get("/queue")
     return f"{len(queue['queue_running'])} running, {len(queue['queue_pending'])} waiting"
