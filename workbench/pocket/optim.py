@@ -94,9 +94,14 @@ class MuonAdamW:
                 momentum.copy_(state[f"muon.{name}"])
         for name, parameter in self.others.items():
             prefix = f"adamw.{name}."
-            kept = {k.removeprefix(prefix): v.clone() for k, v in state.items() if k.startswith(prefix)}
+            kept = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if kept:
-                self.adamw.state[parameter] = kept
+                self.adamw.state[parameter] = {key: _laid_out_as(parameter, value) for key, value in kept.items()}
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy in the parameter's memory layout: the fused step goes through both by address, not by index."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
 
 
 def trapezoid(step: int, num_steps: int, warmup_steps: int, decay_share: float) -> float:
