@@ -30,13 +30,13 @@ UNET_SHAPE = {
 }
 
 
-def build_unet() -> nn.Module:
+def build_unet(shape: dict[str, object] = UNET_SHAPE) -> nn.Module:
     """ComfyUI's UNetModel in float32 with fresh weights drawn from torch's seed."""
     use_comfyui()
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-    unet = UNetModel(**UNET_SHAPE, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    unet = UNetModel(**shape, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
     initialize_unet(unet)
     return unet
 
@@ -63,12 +63,12 @@ def alphas_cumprod() -> Tensor:
 
 @torch.no_grad()
 def sample_latents(
-    unet: nn.Module, context: Tensor, empty: Tensor, *, seed: int = 0, num_steps: int = 20, cfg: float = 4.0
+    unet: nn.Module, context: Tensor, empty: Tensor, *, side: int = 8, num_steps: int = 20, cfg: float = 4.0
 ) -> Tensor:
-    """Latents (B, 4, 8, 8) by DDIM with guidance, for a look while pretraining; `empty` is (1, 77, 768)."""
+    """Latents (B, 4, side, side) by DDIM with guidance, for a look while pretraining; `empty` is (1, 77, 768)."""
     signal, count = alphas_cumprod(), len(context)
     both = torch.cat([context, empty.expand_as(context)])
-    x = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(count, 4, side, side, generator=torch.Generator().manual_seed(0))
     timesteps = torch.linspace(999, 0, num_steps + 1).long()
     for now, then in zip(timesteps[:-1], timesteps[1:], strict=True):
         with torch.autocast("cpu", torch.bfloat16):

@@ -14,7 +14,7 @@ import torch
 
 from .autoencoder import PocketVAE
 from .host import REPOSITORY
-from .train_unet import UNetConfig, train_unet
+from .train_unet import UNetConfig, UNetTraining, train_unet
 from .train_vae import VAEConfig, VAETraining, train_vae
 from .weights import load_unet, load_vae, save_unet, save_vae
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         return 0
     vae.load_state_dict(VAETraining(options.state, vae_config, None).vae.state_dict())
     start_unet = load_unet(options.weights) if options.go_on else None
-    save_unet(train_unet(options.state, unet_config, vae, start_unet), options.weights)
+    save_unet(train_unet(UNetTraining(options.state, unet_config, vae, start_unet)), options.weights)
     return 0
 
 

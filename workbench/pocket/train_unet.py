@@ -1,4 +1,4 @@
-"""Pretraining of the pocket U-Net on latents of captioned creatures.
+"""Pretraining of a U-Net on latents of a course's captioned pictures.
 
 Noise prediction with min-SNR weights (Hang et al. 2023, https://arxiv.org/abs/2303.09556), AdamW, and a moving
 average of the weights. Each step draws from (seed, step), so a continued run sees what an uninterrupted one sees.
@@ -12,21 +12,21 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
 from .autoencoder import PocketVAE
-from .captions import held_out_creatures, training_caption, training_creature
+from .course import CREATURES, Course
 from .denoiser import alphas_cumprod, build_unet, sample_latents
 from .optim import MuonAdamW, OptimizerConfig, trapezoid
 from .sheets import save_sheet
 from .state import load_state, save_state, write_atomically
-from .text import encode_captions
-from .world import Creature, describe, draw_creature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,24 +45,24 @@ class UNetConfig:
     save_every: int = 200
 
 
-def load_pictures(folder: Path, vae: PocketVAE, num_pictures: int, seed: int) -> tuple[list[Creature], Tensor]:
-    """Creatures and their latents (N, 4, 8, 8), encoded once and kept in `folder`."""
-    rng = random.Random(f"pictures-{seed}")
-    creatures = [training_creature(rng) for _ in range(num_pictures)]
+def load_pictures(folder: Path, vae: PocketVAE, course: Course, config: UNetConfig) -> tuple[list[Any], Tensor]:
+    """Examples and their latents (N, 4, H, W), encoded once and kept in `folder`."""
+    rng = random.Random(f"pictures-{config.seed}")
+    examples = [course.draw_example(rng) for _ in range(config.num_pictures)]
     encoder = b"".join(p.detach().float().numpy().tobytes() for p in vae.taesd_encoder.parameters())
-    key = hashlib.sha256(f"{num_pictures}-{seed}".encode() + encoder).hexdigest()[:16]
+    key = hashlib.sha256(f"{config.num_pictures}-{config.seed}".encode() + encoder).hexdigest()[:16]
     path = folder / f"latents_{key}.safetensors"
     if not path.exists():
-        write_atomically(path, {"latents": encode_creatures(vae, creatures)})
-    return creatures, load_file(path)["latents"]
+        write_atomically(path, {"latents": encode_pictures(vae, [course.picture(example) for example in examples])})
+    return examples, load_file(path)["latents"]
 
 
-def encode_creatures(vae: PocketVAE, creatures: list[Creature]) -> Tensor:
-    """Latents (N, 4, 8, 8) of their pictures."""
+def encode_pictures(vae: PocketVAE, pictures: list[Image.Image]) -> Tensor:
+    """Latents (N, 4, H, W) of RGB pictures."""
     latents = []
-    for start in range(0, len(creatures), 64):
-        pictures = np.stack([np.asarray(draw_creature(creature)) for creature in creatures[start : start + 64]])
-        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(255)
+    for start in range(0, len(pictures), 64):
+        stacked = np.stack([np.asarray(picture) for picture in pictures[start : start + 64]])
+        images = torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div(255)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             latents.append(vae.encode(images.contiguous(memory_format=torch.channels_last)).float())
     return torch.cat(latents).contiguous()
@@ -79,11 +79,16 @@ class UNetTraining:
     """The U-Net, its average, its optimizer, its pictures, and where they are kept."""
 
     def __init__(
-        self, folder: Path, config: UNetConfig, vae: PocketVAE, start: dict[str, Tensor] | None = None
+        self,
+        folder: Path,
+        config: UNetConfig,
+        vae: PocketVAE,
+        start: dict[str, Tensor] | None = None,
+        course: Course = CREATURES,
     ) -> None:
-        self.folder, self.config, self.vae, self.step = folder, config, vae, 0
+        self.folder, self.config, self.vae, self.course, self.step = folder, config, vae, course, 0
         torch.manual_seed(config.seed)
-        self.unet = build_unet()
+        self.unet = build_unet(course.unet_shape)
         if start is not None:
             self.unet.load_state_dict(start)
         self.unet = self.unet.to(memory_format=torch.channels_last)
@@ -92,7 +97,7 @@ class UNetTraining:
         self.optimizer = MuonAdamW(self.unet.named_parameters(), only_adamw)
         self.signal = alphas_cumprod()
         self._resume()
-        self.creatures, self.latents = load_pictures(folder, vae, config.num_pictures, config.seed)
+        self.examples, self.latents = load_pictures(folder, vae, course, config)
 
     def _resume(self) -> None:
         saved = load_state(self.folder / "unet_state.safetensors")
@@ -110,8 +115,8 @@ class UNetTraining:
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(self.folder / "unet_state.safetensors", self.step, groups)
-        context = encode_captions([describe(creature) for creature in held_out_creatures()[:24]])
-        latents = sample_latents(self.average, context, encode_captions([""]))
+        context = self.course.encode(self.course.preview_captions())
+        latents = sample_latents(self.average, context, self.course.encode([""]), side=self.course.latent_side)
         with torch.no_grad():
             save_sheet(self.folder / "unet.png", self.vae.decode(latents), columns=8)
 
@@ -119,8 +124,8 @@ class UNetTraining:
         """One step; its loss."""
         config, rng = self.config, random.Random(f"unet-{self.config.seed}-{self.step}")
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        picks = [rng.randrange(len(self.creatures)) for _ in range(config.batch_size)]
-        context = encode_captions([training_caption(self.creatures[pick], rng) for pick in picks])
+        picks = [rng.randrange(len(self.examples)) for _ in range(config.batch_size)]
+        context = self.course.encode([self.course.caption(self.examples[pick], rng) for pick in picks])
         timesteps = torch.randint(0, 1000, (config.batch_size,), generator=generator)
         latents = self.latents[picks]
         noise = torch.randn(latents.shape, generator=generator)
@@ -145,9 +150,9 @@ class UNetTraining:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.unet.parameters()), 1 - decay)
 
 
-def train_unet(folder: Path, config: UNetConfig, vae: PocketVAE, start: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """Trains, or goes on from the state in `folder`, to `num_steps`; the averaged weights."""
-    training, losses, started = UNetTraining(folder, config, vae, start), [], time.monotonic()
+def train_unet(training: UNetTraining) -> dict[str, Tensor]:
+    """Trains, from where the state in its folder ends, to `num_steps`; the averaged weights."""
+    config, losses, started = training.config, [], time.monotonic()
     while training.step < config.num_steps:
         losses.append(training.run_step())
         if training.step % 50 == 0:
