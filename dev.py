@@ -10,7 +10,7 @@
     python dev.py texts         write the tables of the help pages, list missing translations
     python dev.py sketches      draw what the recipe's grades mean, for its help page
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
-    python dev.py pretrain      train the small model that the demo and the tests use
+    python dev.py pretrain      train the small model that the demo and the tests use; pretrain 128: its successor
     python dev.py gpu           check the pack on this machine's GPU: gpu-report.md; --short: small models only
     python dev.py bench         measure speed and memory; bench -h tells how
     python dev.py compare       compare algorithms, optimizers and objectives; --quick: a few steps; --list, --only NAME
@@ -60,8 +60,10 @@ def run_module(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def pretrain(options: argparse.Namespace, rest: list[str]) -> int:
-    """Train the pocket model."""
+    """Train the pocket model, or the one of 128 pixels that is to follow it."""
     python = set_up(options, needs_model=False).python
+    if rest[:1] == ["128"]:
+        return 0 if succeeds([python, ALIAS, "pack.workbench.pocket128", "pretrain", *rest[1:]]) else 1
     return 0 if succeeds([python, ROOT / "workbench" / "pocket", "pretrain", *rest]) else 1
 
 
