@@ -76,7 +76,7 @@ def show_node(page, name):
 
 
 def show_graph(page, name, folder, steps=400, sampling_steps=SAMPLING_STEPS):
-    """Each name trains with a seed of its own: a step that another test's run has kept would be copied with its pick."""
+    """Each name trains with a seed of its own: a step that another test's run kept would be copied with its pick."""
     nodes = [
         ["CheckpointLoaderSimple", [20, 60], {"ckpt_name": "pocket.safetensors"}],
         ["BakeryLoadDataset", [-500, 60], {"folder": folder.name}],
