@@ -120,9 +120,25 @@ def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     return page
 
 
+LOAD = """async workflow => {
+    const root = () => window.app.rootGraph ?? window.app.graph;
+    for (let attempt = 0; attempt < 3; attempt++) {
+        await window.app.loadGraphData(workflow);
+        const { id } = root();
+        for (let frame = 0; frame < 3; frame++) await new Promise((drawn) => requestAnimationFrame(drawn));
+        if (root().id === id) return;
+    }
+    throw new Error("the page goes back to another workflow");
+}"""
+
+
 def load_workflow(page: Any, workflow: dict[str, Any]) -> None:
-    """Show a workflow, as opening its file would."""
-    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    """Show a workflow, as opening its file would.
+
+    The page follows its own address, which names the graph, a moment late, and on a busy machine may go back to what
+    was open before; so this looks whether the workflow has stayed, and opens it again otherwise.
+    """
+    page.evaluate(LOAD, workflow)
 
 
 def prompt_of(page: Any) -> dict[str, Any]:
