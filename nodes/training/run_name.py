@@ -1,6 +1,6 @@
 """The check of a run's name before a graph starts."""
 
-from ...training.run.folder import check_name
+from ...training.run.naming import check_name
 
 
 def accepted_name(name: str | None) -> bool | str:

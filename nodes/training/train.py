@@ -17,9 +17,9 @@ from ...training.objective.settings import default_objective
 from ...training.objective.weight_notes import weight_notes
 from ...training.optimizers.settings import OptimizerSettings
 from ...training.recipes.damping import describe_damping
-from ...training.run.folder import stops_state
 from ...training.run.picks import load_pick, picks_state
 from ...training.run.saver import SaveSettings
+from ...training.run.stops import stops_state
 from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
 from ...training.session.trigger import preview_with_trigger

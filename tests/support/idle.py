@@ -38,7 +38,6 @@ def empty(server: ComfyServer) -> None:
     """Delete what tests brought in and what they trained, so that names mean nothing to the next file of tests."""
     make_idle(server)
     empty_folders(server.base)
-    ComfyClient(server.url).post("/test/forget_files")
 
 
 def empty_folders(base: Path) -> None:

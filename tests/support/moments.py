@@ -10,10 +10,11 @@ from pack.training.run import state
 
 
 class AtMoment:
-    """Raises an error at the n-th call of what it counts, once."""
+    """Raises an error at the n-th call of what it counts, once or from then on."""
 
-    def __init__(self, number: int, error: Callable[[Path], BaseException]) -> None:
+    def __init__(self, number: int, error: Callable[[Path], BaseException], *, is_lasting: bool = False) -> None:
         self.number = number
+        self.is_lasting = is_lasting
         self.error = error
         self.count = 0
 
@@ -22,7 +23,7 @@ class AtMoment:
 
         def wrapped(path: Path, *arguments: object, **options: object) -> object:
             self.count += 1
-            if self.count == self.number:
+            if self.count == self.number or (self.is_lasting and self.count > self.number):
                 raise self.error(path)
             return function(path, *arguments, **options)
 
@@ -30,9 +31,11 @@ class AtMoment:
 
 
 @contextmanager
-def failing_write(number: int, error: Callable[[Path], BaseException]) -> Iterator[AtMoment]:
-    """Inside, the n-th flush or rename of a file fails."""
-    moment = AtMoment(number, error)
+def failing_write(
+    number: int, error: Callable[[Path], BaseException], *, is_lasting: bool = False
+) -> Iterator[AtMoment]:
+    """Inside, the n-th flush or rename of a file fails, or all from there on."""
+    moment = AtMoment(number, error, is_lasting=is_lasting)
     with pytest.MonkeyPatch.context() as patched:
         for name in ("_sync_file", "_replace"):
             patched.setattr(atomic, name, moment.counted(getattr(atomic, name)))

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pack.tests.support.toy_model import ToyBase, ToyHooks, toy_request
+import torch
+from pack.tests.support.toy_model import At, ToyBase, ToyHooks, toy_request
 from pack.training.files.lora_file import load_lora
-from pack.training.loop.job import Callback
+from pack.training.loop.job import Callback, TrainJob, TrainState
+from pack.training.loop.rate_changes import with_change
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.folder import RunFolder, name_folder
+from pack.training.run.folder import RunFolder
+from pack.training.run.naming import name_folder
 from pack.training.run.saver import Saver, SaveSettings
 from pack.training.session.request import Hooks, Session, TrainRequest, TrainResult
 from pack.training.session.session import run_training
+from torch import Tensor
 
 CONSTANT = OptimizerSettings(learning_rate=1e-2)
 OTHER_RATE = OptimizerSettings(learning_rate=3e-3)
@@ -78,6 +82,26 @@ class Person:
     def files(self, name: str = "mira") -> dict[str, bytes]:
         """The LoRAs people see."""
         return {path.name: path.read_bytes() for path in sorted((self.loras / name).glob("*.safetensors"))}
+
+    def contents(self) -> set[bytes]:
+        """All LoRAs that there are, seen or not."""
+        return {path.read_bytes() for path in self.loras.rglob("*.safetensors")}
+
+
+def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    """The same bits."""
+    assert set(a) == set(b)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def halve(saver: Saver) -> Callback:
+    """The button that halves the learning rate, after the first step."""
+
+    def press(job: TrainJob, state: TrainState) -> None:
+        state.rate_changes = with_change(state.rate_changes, state.step, 0.5)
+        saver.keep_rates(state)
+
+    return At(1, press)
 
 
 def canceling(hooks: Hooks, at: str) -> Hooks:

@@ -16,7 +16,7 @@ from typing import IO
 from .client import ComfyClient
 from .links import link_folder
 from .paths import CHECKPOINTS, ROOT
-from .patience import Deadline
+from .patience import Deadline, time_limit
 
 PACK_FOLDER_NAME = "lora-bakery"
 
@@ -149,6 +149,21 @@ class ComfyServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._forget()
+
+    def end(self, ends_with: signal.Signals, timeout_s: float = 60.0) -> None:
+        """End the process by a signal, and wait for it.
+
+        Args:
+            ends_with: the signal.
+            timeout_s: seconds of an idle machine.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended in time.
+        """
+        assert self._process is not None, "the server is not running"
+        self._process.send_signal(ends_with)
+        self._process.wait(time_limit(timeout_s))
         self._forget()
 
     def kill(self) -> None:

@@ -1,5 +1,6 @@
 """Writes files so that a reader never sees an incomplete one, however the process ends."""
 
+import errno
 import os
 import shutil
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 
 TEMPORARY_SUFFIX = ".bakery-tmp"
 
+_CANNOT_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
+"""Answers to the flush of a folder on drives that have no such call, as over SMB."""
 _REPLACE_ATTEMPTS = 10
 _REPLACE_WAIT_S = 0.2
 
@@ -104,11 +107,18 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk; Windows has no such call."""
+    """Flush the names in a folder to the disk, where the system and the drive can; Windows and some drives cannot.
+
+    Raises:
+        OSError: The disk failed.
+    """
     if is_windows():
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
     finally:
         os.close(descriptor)

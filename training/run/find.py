@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import remove_leftovers
-from .folder import RunFolder, is_stopped_at, run_ids
+from .folder import RunFolder, run_ids
 from .found import FindSettings, FoundRun
 from .identity import RunKey, continue_segments, is_prefix
 from .lock import locked
 from .name import adopt_files, repair, run_of
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
+from .stops import is_stopped_at
 from .take_over import copy_run, same_elsewhere
 
 
@@ -34,9 +35,9 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     """
     mended = filter(None, [adopt_files(root), repair(root)])
     run = _found(root, key, settings)
-    run = replace(run, notes=(*run.notes, *mended))
+    run = replace(run, notes=(*run.notes, *mended), record=replace(run.record, description=description))
     if not run.is_kept_step:
-        save_record(run.folder.record, replace(run.record, description=description))
+        save_record(run.folder.record, run.record)
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
         remove_leftovers(folder, older_than_s=0.0)
     return run

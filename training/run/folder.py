@@ -15,40 +15,18 @@
 ```
 """
 
-import errno
-import os
-import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from re import compile as regex
 
 from ..files.atomic import temporary_path
-from ..files.words import shown_name
+from .naming import is_same_name, is_too_long
 
-_FORBIDDEN = regex(r'[<>:"|?*\x00-\x1f\x7f\ud800-\udfff\\/]')
-_RESERVED = regex(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])( *\..*)?$", re.IGNORECASE)
-MAX_NAME_LENGTH = 100
 LONGEST_BELOW_ROOT = 90
 """Characters of a temporary preview's path below a run's root, `.run/<id>/previews/<set>/...`."""
 _STEP_FILE = regex(r"(.+)-step(\d+)\.safetensors")
 _STATE_FILE = regex(r"state-(\d+)\.state")
-
-
-def check_name(name: str) -> str:
-    """Return the name if it is valid as a folder and a file name on every system.
-
-    Raises ValueError otherwise, naming the character or word at fault.
-    """
-    found = _FORBIDDEN.search(name)
-    if found:
-        shown = shown_name(name)
-        raise ValueError(f"name must not contain {found.group()!r}, got {shown}; use letters, digits, space, - and _")
-    if not name.strip() or name != name.strip() or name.startswith(".") or name.endswith("."):
-        raise ValueError(f"name must not be empty or begin or end with a dot or space, got {name!r}")
-    if _RESERVED.match(name) or len(name) > MAX_NAME_LENGTH:
-        raise ValueError(f"name {name[:40]!r} cannot be a file name on Windows (reserved word or over 100 characters)")
-    return name
+STOPS_FILE, PICK_FILE = "stops", "pick.json"
 
 
 def check_names_fit(root: Path) -> None:
@@ -70,12 +48,6 @@ def check_names_fit(root: Path) -> None:
             f"name {root.name!r} is too long for the files of a run in {root.parent}; shorten it, or turn on long "
             "paths if this is Windows"
         ) from error
-
-
-def is_too_long(error: OSError) -> bool:
-    """True for the errors that mean a name or path is too long; Windows reports "not found"."""
-    is_windows = getattr(error, "winerror", None) in (3, 206) or (os.name == "nt" and error.errno == errno.ENOENT)
-    return is_windows or error.errno == errno.ENAMETOOLONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +163,6 @@ def split_name(path: Path) -> tuple[str, str]:
     return (match.group(1), path.stem[len(match.group(1)) :]) if match else (path.stem, "")
 
 
-def is_same_name(a: str, b: str) -> bool:
-    """True for names that are the same on some system: Windows and macOS ignore case, macOS decomposes letters."""
-    return unicodedata.normalize("NFC", a).casefold() == unicodedata.normalize("NFC", b).casefold()
-
-
-def name_folder(loras: Path, name: str) -> Path:
-    """`<loras>/<name>`, or the existing folder whose name differs only in Unicode form."""
-    folder = loras / name
-    if name.isascii() or folder.exists() or not loras.is_dir():
-        return folder
-    form = unicodedata.normalize("NFC", name)
-    same = (path for path in loras.iterdir() if unicodedata.normalize("NFC", path.name) == form)
-    return next(same, loras / form)
-
-
 def lora_files(folder: Path, name: str) -> list[Path]:
     """All LoRAs of a run in a folder: those of steps, then the latest."""
     latest = folder / f"{name}.safetensors"
@@ -220,31 +177,6 @@ class Unreadable(RuntimeError):
             f"{path} cannot be read now: {error.strerror or error}. Nothing was changed. Close what has it open (a "
             "virus scanner, a sync program), see that its drive is connected, then queue again."
         )
-
-
-STOPS_FILE, PICK_FILE = "stops", "pick.json"
-
-
-def note_stop(folder: RunFolder, step: int) -> None:
-    """Record that a user ended the run early and kept it, so that a host does not cache its result as final.
-
-    Each stop counts, even a second one at the same step: the node runs again then.
-    """
-    folder.private.mkdir(parents=True, exist_ok=True)
-    with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
-        file.write(f"{step}\n")
-
-
-def is_stopped_at(folder: RunFolder, step: int) -> bool:
-    """Whether a user ended the run at this step and kept it."""
-    path = folder.private / STOPS_FILE
-    return path.is_file() and str(step) in path.read_text(encoding="utf-8").split()
-
-
-def stops_state(root: Path) -> str:
-    """Changes whenever a run of the name is stopped early."""
-    found = ((path.parent.name, path.read_text(encoding="utf-8")) for path in root.glob(f".run/*/{STOPS_FILE}"))
-    return repr(sorted(found))
 
 
 def current_run(root: Path) -> str | None:

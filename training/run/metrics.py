@@ -21,7 +21,8 @@ def append_metrics(path: Path, report: StepReport) -> None:
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Append a line, which must have `step`."""
+    """Append a line, which must have `step`; creates the folder, which people may have moved meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(_text(line))
 

@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 
 from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
-from .folder import RunFolder, current_run, is_same_name, lora_files, run_ids, split_name, step_files
+from .folder import RunFolder, current_run, lora_files, run_ids, split_name, step_files
 from .latest import is_edited
 from .left import names_left, note_left, remove_left
+from .naming import is_same_name
 from .untold import add_untold
 
 NAME_FILE = "name"

@@ -28,8 +28,8 @@ from ..loop.report import StepReport
 from .found import FoundRun
 from .latest import note_latest
 from .metrics import append_line, append_metrics, sync_metrics
-from .name import take_name
 from .picks import shown
+from .place import Place
 from .record import load_record, save_record
 from .retention import drop_after, prune_loras, prune_states
 from .state import is_finite, save_state
@@ -82,13 +82,11 @@ class Saver(Callback):
         self.settings = settings
         self._metadata = metadata
         self.saved_step = -1
-        self.told: tuple[str, ...] = ()
-        """What taking the name moved, a sentence each."""
         self.good_step: Callable[[], int] = lambda: 0
         """The latest step so far at which nothing looked wrong: from there a run that goes wrong can go on."""
         self.lost = ""
         """What the last file's number format cannot represent; empty if nothing was lost."""
-        self._has_name = False
+        self._place = Place(found)
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Create the run's folder; rewrite LoRAs that do not match the state or the wanted format."""
@@ -96,7 +94,8 @@ class Saver(Callback):
         self.saved_step = state.step
         if not state.step or self._is_trained_further(job, state):
             return
-        self._take_name(state.step)
+        with self._explained(state.step):
+            self._place.take(state.step)
         latest = self.folder.latest_lora
         if self._found.is_kept_step:
             self._restore_latest(state.step)
@@ -107,7 +106,12 @@ class Saver(Callback):
             return
         gone = prune_loras(self.folder, state.step, self.settings.keep_last, self._good_step(job, state))
         if gone:
-            self.told = (*self.told, f"keep_last {self.settings.keep_last} removed the LoRAs of steps {shown(gone)}")
+            self._place.tell([f"keep_last {self.settings.keep_last} removed the LoRAs of steps {shown(gone)}"])
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was moved or removed, a sentence each."""
+        return self._place.told
 
     def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
         """True if a kept step of a longer run is wanted: the longer run's files stay."""
@@ -123,16 +127,11 @@ class Saver(Callback):
                 copy_atomic(kept, latest)
                 note_latest(self.folder)
 
-    def _take_name(self, step: int) -> None:
-        if not self._has_name:
-            with self._explained(step):
-                self.told = take_name(self.folder)
-            self._has_name = True
-
     def on_step(self, job: TrainJob, state: TrainState, report: StepReport) -> None:
         """Append the step's metrics; save if due and at the end of a stage."""
-        if not report.is_left_out:
-            with self._explained(state.step):
+        with self._explained(state.step):
+            self._place.keep(state)
+            if not report.is_left_out:
                 append_metrics(self.folder.metrics, report)
         if self._is_due(job, state):
             self.save(job, state)
@@ -142,8 +141,12 @@ class Saver(Callback):
         if isinstance(error, TrainingDiverged):
             if error.good_step is not None:
                 drop_after(self.folder, error.good_step)
-        elif state.is_consistent and state.step != self.saved_step:
+        elif state.is_consistent and (state.step != self.saved_step or self._is_lost(state)):
             self.save(job, state)
+
+    def _is_lost(self, state: TrainState) -> bool:
+        """True if what was saved was moved or deleted since."""
+        return state.step > 0 and not self._found.is_kept_step and self._place.is_gone()
 
     def save(self, job: TrainJob, state: TrainState) -> None:
         """Write LoRA and state of the current step, then delete what the rules no longer keep.
@@ -162,10 +165,12 @@ class Saver(Callback):
         has_zeros = not all(bool(tensor.any()) for tensor in tensors.values())
         self.lost = lost(final_tensors(job, state), tensors) if has_zeros else ""
         metadata = self._metadata(state)
-        self._take_name(state.step)
         with self._explained(state.step):
+            self._place.keep(state)
+            self._place.take(state.step)
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
+                self._place.wrote(path)
             note_latest(self.folder)
             sync_metrics(self.folder.metrics)
             save_state(self.folder.state(state.step), job, state)
@@ -191,9 +196,9 @@ class Saver(Callback):
         Raises:
             SaveFailed: The disk is full or the folder is read-only.
         """
-        record = load_record(self.folder.record)
-        assert record is not None, "the record of a run that trains was written when it was found"
         with self._explained(state.step):
+            self._place.keep(state)
+            record = load_record(self.folder.record) or self._found.record
             save_record(self.folder.record, replace(record, rate_changes=state.rate_changes))
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:

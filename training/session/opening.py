@@ -16,8 +16,9 @@ from ..networks.build import Attachment
 from ..networks.network import Network
 from ..networks.trigger import carried_by, trigger_attachments
 from ..run.find import find_run
-from ..run.folder import check_name, check_names_fit
+from ..run.folder import check_names_fit
 from ..run.found import FoundRun
+from ..run.naming import check_name
 from ..run.saver import SaveFailed
 from .plan import PlacedData, hold_out, run_key, trained_dataset
 from .request import TrainRequest

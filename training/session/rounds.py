@@ -15,7 +15,7 @@ from re import compile as regex
 
 from ..files.atomic import write_text_atomic
 from ..files.json_files import read_json
-from ..run.folder import MAX_NAME_LENGTH, check_name
+from ..run.naming import MAX_NAME_LENGTH, check_name
 
 _ROUND = regex(r"(.+)_round_(\d+)")
 _LONGEST_SUFFIX = len("_round_9999")

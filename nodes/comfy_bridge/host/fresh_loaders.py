@@ -9,7 +9,8 @@ once the file has changed.
 from importlib import import_module
 from typing import Any
 
-from .lora_folders import file_state, lora_state
+from ....training.files.file_state import file_state
+from .lora_folders import lora_state
 
 LOADERS = ("LoraLoader", "LoraLoaderBypass", "CreateHookLora")
 """The host's nodes that load a LoRA by name; their model-only variants are subclasses."""

@@ -5,10 +5,12 @@ from typing import Literal
 
 import folder_paths
 
+from ....training.files.file_state import file_state
 from ....training.files.lora_file import LoraTensors
 from ....training.files.words import shown_name
 from ....training.networks.foreign import load_kohya
 from .folders import safe_join
+from .gone_folders import forget_gone_folders
 
 SaveFolder = Literal["output/loras", "models/loras"]
 SAVE_FOLDERS: list[str] = ["output/loras", "models/loras"]
@@ -16,6 +18,7 @@ SAVE_FOLDERS: list[str] = ["output/loras", "models/loras"]
 
 def lora_names() -> list[str]:
     """Names of all LoRA files the host knows, including those of runs in output/loras; without hidden folders."""
+    forget_gone_folders()
     names = [name.replace("\\", "/") for name in folder_paths.get_filename_list("loras")]
     return [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
 
@@ -49,15 +52,6 @@ def lora_state(name: str) -> str:
     """Name and `file_state` of a LoRA file; empty if it is missing."""
     path = folder_paths.get_full_path("loras", name)
     return "" if path is None else f"{name}:{file_state(path)}"
-
-
-def file_state(path: str | Path) -> str:
-    """Changes whenever a file changes or is replaced: inode, modification time and size. Empty if it is missing."""
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return ""
-    return f"{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}"
 
 
 def new_lora_path(prefix: str, folder: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import folder_paths
 
 from ....training.data.cache_limit import limit_cache
-from ....training.run.folder import check_name, name_folder
+from ....training.run.naming import check_name, name_folder
 
 
 def loras_output() -> Path:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ....training.loop.job import Callback, TrainJob, TrainState
 from ....training.loop.report import StepReport
-from ....training.run.folder import RunFolder, note_stop
+from ....training.run.folder import RunFolder
+from ....training.run.stops import note_stop
 from ....training.watch.control import RunControl, TryPrompt
 from .progress import NodeProgress, memory_gib, to_pil
 

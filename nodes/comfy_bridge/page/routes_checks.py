@@ -16,7 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from ....training.files.changed import Changed
-from ....training.run.folder import RunFolder, is_too_long
+from ....training.run.folder import RunFolder
+from ....training.run.naming import is_too_long
 from ..host.run_folders import loras_output, run_root
 from .fields import Fields, read_fields, shown
 from .json_text import json_bytes, parse_json

@@ -1,10 +1,10 @@
 """On the real host: runs that are canceled, killed, terminated, queued again, or queued with changes."""
 
-import os
 import signal
 import time
 
 import pytest
+from pack.tests.support.cases import case
 from pack.tests.support.fixtures import comfyui_or_give_up
 from pack.tests.support.graphs import (
     message,
@@ -15,11 +15,10 @@ from pack.tests.support.graphs import (
     wait_until,
     write_dataset,
 )
-from pack.tests.support.patience import time_limit
 from pack.tests.support.server import ComfyServer
 from pack.training.files.lora_file import load_lora
-from pack.training.run.folder import is_stopped_at
 from pack.training.run.metrics import read_metrics
+from pack.training.run.stops import is_stopped_at
 
 pytestmark = pytest.mark.server
 
@@ -27,6 +26,8 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, pocket_checkpoint):
     """A server of this module's own, since it is killed."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, which processes inherit
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     found = ComfyServer(comfyui_or_give_up(), tmp_path_factory.mktemp("ends"))
     found.start()
     write_dataset(found.input / "set")
@@ -84,19 +85,33 @@ def test_killed_continues_with_the_bits_of_a_run_that_was_not(server):
     assert figures(killed) == figures(undisturbed)
 
 
-def test_terminated_saves_first(server):
+SERVER_ENDS = [
+    case(("run", signal.SIGTERM), is_everyday=False),
+    case(("pause", signal.SIGTERM), is_everyday=True),
+    case(("run", signal.SIGINT), is_everyday=True),
+    case(("pause", signal.SIGINT), is_everyday=False),
+]
+"""What the run does, and what ends the server."""
+
+
+@pytest.mark.parametrize(("doing", "ends_with"), SERVER_ENDS)
+def test_a_server_that_is_ended_saves_first(doing, ends_with, server):
     client = server.client()
-    client.queue(training_graph(client, "terminated", "set", steps=400, save_every=1000))
-    wait_until(lambda: steps_done(server.output, "terminated") >= 2)
-    os.kill(server._process.pid, signal.SIGTERM)
-    server._process.wait(time_limit(60))
-    assert server._process.returncode == -signal.SIGTERM
-    server._forget()
-    folder = run_folder(server.output, "terminated")
-    done = steps_done(server.output, "terminated")
+    name = f"{doing} {ends_with.name}"
+    graph = training_graph(client, name, "set", steps=400, save_every=1000)
+    client.queue(graph)
+    wait_until(lambda: steps_done(server.output, name) >= 2)
+    folder = run_folder(server.output, name)
+    if doing == "pause":
+        client.post(f"/bakery/runs/{folder.run_id}/pause?name={name.replace(' ', '%20')}")
+        wait_until(lambda: client.get("/bakery/runs", name=name)["runs"][0]["state"] == "paused")
+    server.end(ends_with)
+    done = steps_done(server.output, name)
     assert list(folder.states()) == [done]
     assert not is_stopped_at(folder, done)  # no user stopped it: it goes on whatever after_stop says
     server.start()
+    result = server.client().run(training_graph(server.client(), name, "set", steps=done + 1, save_every=1000))
+    assert message(result) == f"continued from step {done} of {done + 1}"
 
 
 def test_finished_returns_at_once_and_only_what_changed_is_done(server):

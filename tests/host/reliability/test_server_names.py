@@ -1,5 +1,6 @@
 """On the real host: what people do with a name, a test for each order; none takes a LoRA away from them."""
 
+import os
 import shutil
 import zlib
 
@@ -193,3 +194,28 @@ def test_a_folder_renamed_and_copied_in_the_file_manager(server, client):
         assert told.startswith("already trained") and name in told
         assert set(visible(server, now)) == {f"{now}{end}.safetensors" for end in ("", *STEP_ENDINGS)}
         assert before <= everything(server, now)
+
+
+def test_an_emptied_output_folder_hides_no_loader(server, client):
+    """Nor does a folder that is gone while the one above it has the same time, as on drives that count in seconds."""
+    loras, embeddings = server.output / "loras", server.output / "embeddings"
+
+    def listed():
+        found = client.object_info()["LoraLoader"]["input"]["required"]["lora_name"]
+        return {name for name in found[0] if name.startswith(("emptied", "gone"))}, "word" in client.get("/embeddings")
+
+    for path in (
+        loras / "emptied" / "a.safetensors",
+        loras / "gone" / "b.safetensors",
+        embeddings / "word.safetensors",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert listed() == ({"emptied/a.safetensors", "gone/b.safetensors"}, True)
+    time = loras.stat()
+    shutil.rmtree(loras / "gone")
+    os.utime(loras, ns=(time.st_atime_ns, time.st_mtime_ns))
+    assert listed() == ({"emptied/a.safetensors"}, True)
+    for folder in (loras, embeddings):
+        shutil.rmtree(folder)
+    assert listed() == (set(), False)

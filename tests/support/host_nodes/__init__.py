@@ -7,21 +7,11 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import folder_paths
 import torch
-from aiohttp import web
-from server import PromptServer
 from torch import Tensor
 
 TOO_MUCH = 1 << 50
 """Bytes: a petabyte, which no allocator gives."""
-
-
-@PromptServer.instance.routes.post("/test/forget_files")
-async def forget_files(_request: web.Request) -> web.Response:
-    """Forget the lists of models: the host cannot list a folder again once one below it is gone."""
-    folder_paths.filename_list_cache.clear()
-    return web.Response()
 
 
 class FailingForward:

@@ -1,9 +1,12 @@
 """A reader sees the old file or the new one; leftovers are known and go."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,22 @@ def test_data_is_on_the_disk_before_the_name_and_the_name_before_it_returns(tmp_
         monkeypatch.setattr(atomic, name, lambda *paths, name=name, own=own: (done.append(name), own(*paths))[1])
     write_atomic(tmp_path / "file.bin", lambda temporary: temporary.write_bytes(b"new"))
     assert done == ["_sync_file", "_replace", "sync_folder"]
+
+
+@pytest.mark.parametrize(("number", "is_written"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_drive_that_cannot_flush_folders_is_written_to(number, is_written, tmp_path: Path, monkeypatch):
+    """As over SMB; a disk that fails is another matter."""
+    flush = os.fsync
+
+    def refuse(descriptor: int):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with nullcontext() if is_written else pytest.raises(OSError, match=os.strerror(number)):
+        write_atomic(tmp_path / "file.bin", lambda temporary: temporary.write_bytes(b"new"))
+    assert names(tmp_path) == ["file.bin"]
 
 
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path):

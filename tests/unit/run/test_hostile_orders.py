@@ -7,59 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from pack.tests.support.moments import failing_write
-from pack.tests.support.person import CONSTANT, OTHER_RATE, Canceled, Person
-from pack.tests.support.toy_model import At, other_dataset, raising, toy_dataset
+from pack.tests.support.person import CONSTANT, OTHER_RATE, Canceled, assert_equal
+from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
 from pack.tests.support.wishes import COSINE, HELD_OUT, larger_dataset
 from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import StopTraining
-from pack.training.loop.rate_changes import with_change
 from pack.training.loop.stages import Stage
 from pack.training.run.disk import disk_use
-from pack.training.run.folder import RunFolder, run_ids
 from pack.training.run.lock import locked
-from pack.training.run.picks import save_pick
 from pack.training.run.saver import SaveFailed, SaveSettings
-from pack.training.watch.divergence import DivergenceGuard
-from pack.training.watch.judge import Excess, Judge
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
 FEW = SaveSettings(save_every=2, save_dtype="float32", keep_last=1)
-
-
-@pytest.fixture
-def person(tmp_path):
-    return Person(tmp_path / "loras")
-
-
-@pytest.fixture
-def alone(tmp_path):
-    """Somebody else, whose runs nothing happens to."""
-    return Person(tmp_path / "alone")
-
-
-def contents(person):
-    return {path.read_bytes() for path in person.loras.rglob("*.safetensors")}
-
-
-def delete_states(person, name="mira"):
-    for path in (person.loras / name).glob(".run/*/*.state"):
-        path.unlink()
-
-
-def assert_equal(a, b):
-    assert set(a) == set(b)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def halve(saver):
-    """The button, after the first step."""
-
-    def press(job, state):
-        state.rate_changes = with_change(state.rate_changes, state.step, 0.5)
-        saver.keep_rates(state)
-
-    return At(1, press)
 
 
 def test_what_is_set_aside_twice_gets_two_names(person):
@@ -69,7 +29,7 @@ def test_what_is_set_aside_twice_gets_two_names(person):
         person.queue(name, optimizer=optimizer)
         seen |= set(person.files(name).values())
         shutil.rmtree(person.loras / name / ".run")
-    assert seen <= contents(person)
+    assert seen <= person.contents()
 
 
 def test_what_is_set_aside_keeps_its_step_in_whatever_case_the_name_was_typed(person):
@@ -115,88 +75,8 @@ def test_a_lora_edited_in_place_is_not_overwritten(settings, person):
     edited = person.lora().read_bytes()
     person.queue(**settings)
     told = person.queue().message
-    assert edited in contents(person)
+    assert edited in person.contents()
     assert settings or "mira-earlier-1.safetensors" in told or edited in person.files().values()
-
-
-def test_steps_that_were_deleted_make_no_latest_lora_a_strange_one(person):
-    person.queue()
-    for path in (person.loras / "mira").glob("*-step*"):
-        path.unlink()
-    more = person.queue(steps=8)
-    assert set(person.files()) == {"mira.safetensors", "mira-step000006.safetensors", "mira-step000008.safetensors"}
-    assert "earlier" not in more.message
-
-
-def test_one_deleted_run_leaves_no_lora_to_be_overwritten(person):
-    """The next run of these settings has the same id, but not the rate that was halved by hand."""
-    once = SaveSettings(save_every=100, save_dtype="float32")
-    steered = person.queue("mira", halve, saving=once)
-    before = set(person.files().values())
-    shutil.rmtree(steered.folder.private)
-    result = person.queue(saving=once)
-    assert before <= contents(person)
-    assert "mira-earlier-1.safetensors" in result.message
-
-
-def test_deleted_states_train_nothing(person):
-    first = person.queue()
-    before = person.files()
-    delete_states(person)
-    again = person.queue()
-    assert again.losses == () and person.files() == before
-    assert_equal(again.tensors, first.tensors)
-
-
-def test_deleted_states_and_latest_lora_make_no_state_of_rounded_weights(person, alone):
-    first = person.queue(saving=SaveSettings(save_every=2))
-    delete_states(person)
-    person.lora().unlink()
-    person.queue(saving=SaveSettings(save_every=2))
-    assert not first.folder.states() and person.lora().read_bytes() == first.folder.step_lora(6).read_bytes()
-    assert_equal(person.queue(steps=8).tensors, alone.queue(steps=8).tensors)
-
-
-def test_fewer_steps_where_later_ones_were_deleted_replace_no_latest_lora(person):
-    person.queue(steps=8)
-    for step in (6, 8):
-        (person.loras / "mira" / f"mira-step{step:06d}.safetensors").unlink()
-    before = person.lora().read_bytes()
-    assert person.queue(steps=4).losses == ()
-    assert person.lora().read_bytes() == before
-
-
-def test_deleted_states_and_more_steps_end_as_an_undisturbed_run(person, alone):
-    person.queue()
-    delete_states(person)
-    assert_equal(person.queue(steps=8).tensors, alone.queue(steps=8).tensors)
-
-
-def test_deleted_states_and_a_rate_changed_by_hand_overwrite_nothing(person):
-    person.queue()
-    before = set(person.files().values())
-    delete_states(person)
-    person.queue("mira", halve, steps=8)
-    assert before <= contents(person)
-
-
-def test_deleted_states_and_a_longer_schedule_overwrite_nothing(person):
-    person.queue(optimizer=COSINE)
-    before = set(person.files().values())
-    delete_states(person)
-    person.queue(steps=8, optimizer=COSINE)
-    assert before <= contents(person)
-
-
-def test_a_run_of_which_the_latest_lora_is_left_gives_its_folder_to_no_other(person):
-    """No state and no step are left of it."""
-    person.queue()
-    delete_states(person)
-    for path in (person.loras / "mira").glob("*-step*"):
-        path.unlink()
-    before = set(person.files().values())
-    person.queue(optimizer=OTHER_RATE)
-    assert before <= contents(person)
 
 
 def test_a_foreign_file_in_place_of_a_step_is_not_given_out_for_it(person, alone):
@@ -205,7 +85,7 @@ def test_a_foreign_file_in_place_of_a_step_is_not_given_out_for_it(person, alone
     save_lora(step, load_lora(alone.queue(steps=4, seed=9).folder.latest_lora).tensors, {"ss_session_id": "elsewhere"})
     foreign = step.read_bytes()
     assert_equal(person.queue(steps=4).tensors, alone.queue(steps=4).tensors)
-    assert foreign in contents(person)
+    assert foreign in person.contents()
 
 
 def test_what_can_be_neither_moved_nor_copied_is_not_overwritten(person, monkeypatch):
@@ -247,59 +127,10 @@ def test_a_write_that_fails_once_hides_nothing_that_it_moved(moment, person):
         try:
             person.queue(optimizer=OTHER_RATE)
         except RuntimeError:
-            assert seen <= contents(person)
+            assert seen <= person.contents()
     told = person.queue(optimizer=OTHER_RATE).message
-    assert seen <= contents(person)
+    assert seen <= person.contents()
     assert person.files() == {} or first.folder.run_id in told or "already" in told
-
-
-def excess_at(monkeypatch, step, good_step):
-    """The judge finds an excess at a step."""
-    add = Judge.add
-
-    def found(self, at, *rest):
-        add(self, at, *rest)
-        return Excess(9.0, 24, good_step) if at == step else None
-
-    monkeypatch.setattr(Judge, "add", found)
-
-
-def test_a_finished_lora_stays_where_more_steps_diverge(person, monkeypatch):
-    """The judge may find that it went wrong before it was finished; people use it all the same."""
-    first = person.queue(steps=6)
-    before = set(person.files().values())
-    excess_at(monkeypatch, 9, good_step=3)
-    with pytest.raises(RuntimeError, match="step 6"):
-        person.queue(steps=12)
-    assert before <= contents(person)
-    assert person.lora().read_bytes() == first.folder.step_lora(6).read_bytes()
-    assert person.queue(steps=6).losses == ()
-
-
-def test_a_picked_step_stays_where_a_run_diverges(person, monkeypatch):
-    excess_at(monkeypatch, 9, good_step=3)
-    picked = At(7, lambda job, state: save_pick(person_folder(person), 6))
-    with pytest.raises(RuntimeError):
-        person.queue("mira", picked, steps=12)
-    assert set(person_folder(person).step_loras()) == {2, 6}
-
-
-def person_folder(person):
-    root = person.loras / "mira"
-    return RunFolder(root, run_ids(root)[0])
-
-
-def test_a_state_and_a_lora_of_the_last_good_step_are_kept(person, monkeypatch):
-    """However late it is noticed, and however few steps are to be kept."""
-    excess_at(monkeypatch, 11, good_step=3)
-    monkeypatch.setattr(DivergenceGuard, "good_step", property(lambda self: 3))
-    with pytest.raises(RuntimeError, match="stands at step 2"):
-        person.queue(steps=12, saving=FEW)
-    folder = person_folder(person)
-    assert list(folder.states()) == [2] and list(folder.step_loras()) == [2]
-    assert load_lora(person.lora()).metadata["ss_steps"] == "2"
-    monkeypatch.undo()
-    assert "continued from step 2" in person.queue(steps=12, saving=FEW).message
 
 
 def test_images_held_out_that_the_weights_were_trained_on_are_named(person):
@@ -358,13 +189,13 @@ def test_an_average_switched_on_and_off_keeps_both(person):
     person.queue(optimizer=replace(CONSTANT, ema_decay=0.9))
     average = set(person.files().values())
     assert person.queue().losses == ()
-    assert plain | average <= contents(person)
+    assert plain | average <= person.contents()
 
 
 def test_a_stop_and_other_data_lose_no_step(person):
     stopped = person.queue("mira", raising(3, StopTraining()))
     seen = set(person.files().values())
     person.queue(dataset=other_dataset())
-    assert seen <= contents(person)
+    assert seen <= person.contents()
     rest = person.queue(dataset=toy_dataset())
     assert rest.message.startswith("continued from step 3 of 6") and stopped.folder.run_id == rest.folder.run_id

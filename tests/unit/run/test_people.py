@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -34,8 +35,10 @@ from pack.tests.support.toy_runs import WriteMoments, exit_code, forked
 from pack.tests.support.wishes import USUAL, Wish
 from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.job import Callback, StopTraining
-from pack.training.run.folder import RunFolder, current_run, note_stop, run_ids
+from pack.training.run.folder import RunFolder, current_run, run_ids
 from pack.training.run.picks import save_pick
+from pack.training.run.saver import Saver
+from pack.training.run.stops import note_stop
 from pack.training.watch.control import RunControl
 
 NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "100"))
@@ -150,6 +153,46 @@ class People(RuleBasedStateMachine):
     def pause(self, name: str, wish: Wish, step: int, then: Callable[[RunControl], None]) -> None:
         """And do something meanwhile."""
         self.tried(name, wish, lambda saver: Pauses(saver, step, then))
+
+    @precondition(lambda self: not (self.person.loras / "nora [2]").exists())
+    @rule(wish=WISHES, step=STEPS)
+    def rename_folder_while_paused(self, wish: Wish, step: int) -> None:
+        """What is trained then is in a new one."""
+        mira, nora = self.root("mira"), self.root("nora [2]")
+
+        def act(control: RunControl) -> None:
+            self.ledger.see(Wish())
+            mira.rename(nora)
+            self.ledger.move("mira", "nora [2]", is_copied=False)
+            go_on(control)
+
+        self.tried("mira", wish, lambda saver: Pauses(saver, step, act))
+
+    @rule(name=NAMES, wish=WISHES, step=STEPS, what=st.sampled_from([".run", ".", ".run/current", "the run"]))
+    def delete_while_paused(self, name: str, wish: Wish, step: int, what: str) -> None:
+        """To free space."""
+
+        def act(control: RunControl, saver: Saver) -> None:
+            self.ledger.see(Wish())
+            self.ledger.delete(saver.folder.private if what == "the run" else self.root(name) / what)
+            go_on(control)
+
+        self.tried(name, wish, lambda saver: Pauses(saver, step, lambda control: act(control, saver)))
+
+    @rule(name=NAMES, wish=WISHES, step=STEPS, ahead=st.integers(0, 3), few=st.booleans())
+    def put_a_foreign_lora_while_paused(self, name: str, wish: Wish, step: int, ahead: int, few: bool) -> None:
+        """In place of the latest, or of a step that is still to come."""
+
+        def act(control: RunControl, saver: Saver) -> None:
+            self.ledger.see(Wish())
+            path = saver.folder.step_lora(step + ahead) if ahead else saver.folder.latest_lora
+            self.ledger.delete(path)
+            save_lora(path, {"a": torch.full((1,), float(step))}, {"ss_session_id": "elsewhere"})
+            self.ledger.add_foreign(path)
+            go_on(control)
+
+        wish = replace(wish, keep_last=1) if few else wish
+        self.tried(name, wish, lambda saver: Pauses(saver, step, lambda control: act(control, saver)))
 
     @rule(name=NAMES, wish=WISHES)
     def go_on_with_other_data(self, name: str, wish: Wish) -> None:

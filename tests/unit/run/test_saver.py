@@ -10,8 +10,9 @@ from pack.training.files.lora_file import load_lora
 from pack.training.loop.job import StopTraining
 from pack.training.loop.stages import Stage
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.folder import check_name, is_too_long, step_files
+from pack.training.run.folder import step_files
 from pack.training.run.metrics import best_step
+from pack.training.run.naming import check_name, is_too_long
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
 from pack.training.session.request import ValidationSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.tests.support.person import CONSTANT, OTHER_RATE, Person, steps_of
+from pack.tests.support.person import CONSTANT, OTHER_RATE, Person, assert_equal, steps_of
 from pack.tests.support.pictures import dataset
 from pack.tests.support.toy_model import At, other_dataset, raising, toy_dataset
 from pack.training.files.lora_file import load_lora
@@ -16,18 +16,14 @@ from pack.training.loop.job import StopTraining, TrainingDiverged
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.schedules import ScheduleSettings
-from pack.training.run.folder import current_run, note_stop, stops_state
+from pack.training.run.folder import current_run
 from pack.training.run.picks import chosen_step, save_pick
 from pack.training.run.saver import SaveSettings
+from pack.training.run.stops import note_stop, stops_state
 from pack.training.session.metadata import facts_of_network
 from pack.training.session.request import LoraStart, ValidationSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-
-
-@pytest.fixture
-def person(tmp_path):
-    return Person(tmp_path / "loras")
 
 
 def edited():
@@ -38,11 +34,6 @@ def edited():
         return replace(subset, items=tuple(items))
 
     return found.map(change)
-
-
-def assert_equal(a, b):
-    assert set(a) == set(b)
-    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_run_of_no_steps_changes_nothing(person):

@@ -13,8 +13,8 @@ from pack.training.loop.job import Callback, StopTraining, TrainingDiverged
 from pack.training.loop.out_of_memory import advice
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
-from pack.training.run.folder import note_stop, stops_state
 from pack.training.run.saver import SaveFailed
+from pack.training.run.stops import note_stop, stops_state
 from pack.training.session.session import run_training
 from pack.training.watch.control import RunControl
 from pack.training.watch.control_callback import ControlCallback

@@ -1,0 +1,27 @@
+"""Stops: the steps at which a user ended a run early and kept it."""
+
+from pathlib import Path
+
+from .folder import STOPS_FILE, RunFolder
+
+
+def note_stop(folder: RunFolder, step: int) -> None:
+    """Record that a user ended the run early and kept it, so that a host does not cache its result as final.
+
+    Each stop counts, even a second one at the same step: the node runs again then.
+    """
+    folder.private.mkdir(parents=True, exist_ok=True)
+    with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"{step}\n")
+
+
+def is_stopped_at(folder: RunFolder, step: int) -> bool:
+    """Whether a user ended the run at this step and kept it."""
+    path = folder.private / STOPS_FILE
+    return path.is_file() and str(step) in path.read_text(encoding="utf-8").split()
+
+
+def stops_state(root: Path) -> str:
+    """Changes whenever a run of the name is stopped early."""
+    found = ((path.parent.name, path.read_text(encoding="utf-8")) for path in root.glob(f".run/*/{STOPS_FILE}"))
+    return repr(sorted(found))
