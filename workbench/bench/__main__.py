@@ -110,6 +110,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
         for dtype in ("bf16", "fp8"):
             parts[f"sdxl {dtype}"] = _started("sdxl", dtype, "128")
         parts["quantized"] = _started("quantized")
+        parts["both ways"] = _started("both_ways")
         parts["tools"] = _started("tools")
         parts["busy"] = measure_demo
         parts["page"] = measure_page

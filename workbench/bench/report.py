@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .both_ways import both_ways_section
 from .busy import busy_table
 from .chart import Bar, bar_chart
 from .kinds import KINDS, REST
@@ -37,6 +38,7 @@ def write_report(results: Results, folder: Path) -> Path:
         _checkpointing(results),
         _sdxl(results),
         _quantized(results),
+        both_ways_section(dict(results["both ways"])) if "both ways" in results else "",
         _previews(results),
         _busy(results),
         page_section(dict(results["page"])) if "page" in results else "",

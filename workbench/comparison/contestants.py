@@ -31,6 +31,10 @@ class Contestant:
     character: str = CHARACTER
     has_class_images: bool = False
     """Regularization images of creatures in general beside the character's."""
+    has_masks: bool = False
+    """Masks of the character, as OneTrainer's are: white where it is."""
+    kind: str = ""
+    """What the model predicts, of `kinds.KINDS`; empty: the pocket model as it is, which predicts noise."""
     num_images: int = 0
     """Pictures of the character that are trained, the first of its dataset. 0 = all."""
     num_seeds: int = len(SEEDS)
@@ -111,6 +115,22 @@ FEW_IMAGES = tuple(
     for algorithm in ("lora", "tlora")
 )  # fmt: skip
 
+MASKS = tuple(
+    Contestant(name=name, has_masks=has_masks, objective=objective, rates=(2e-3,), num_images=1, num_seeds=2)
+    for name, has_masks, objective in (
+        ("one picture, no mask", False, {}),
+        ("its mask", True, {}),
+        ("its mask, 0.1 outside", True, {"unmasked_weight": 0.1}),
+        ("its mask, the base model outside", True, {"unmasked_prior_weight": 1.0}),
+    )
+)
+KINDS_OF_MODEL = tuple(
+    Contestant(name=name, kind=kind, objective=objective, rates=(2e-3,), num_seeds=2)
+    for name, kind, objective in (
+        ("noise", "", {}), ("v-prediction", "v_prediction", {}), ("rectified flow", "flow", PLAIN)
+    )
+)  # fmt: skip
+
 OWN_CHARACTERS = (CHARACTER, HARDER_CHARACTER, "quindle")
 NEW_TOKENS = tuple(
     Contestant(name=f"{character}, {name}", network={"algorithm": "locon", **network}, character=character,
@@ -130,6 +150,8 @@ GROUPS: Mapping[str, tuple[Contestant, ...]] = {
     "Objectives": OBJECTIVES,
     "Rank": RANKS,
     "Few pictures": FEW_IMAGES,
+    "Masks": MASKS,
+    "Kinds of model": KINDS_OF_MODEL,
     "New tokens": NEW_TOKENS,
 }
 """Tables by title."""

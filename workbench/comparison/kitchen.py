@@ -10,7 +10,6 @@ from typing import Any
 from PIL import Image
 
 from ...tests.support.inprocess import HostModules
-from ...tests.support.paths import POCKET_CHECKPOINT
 from ...training.data.folder import natural_key
 from ...training.run.metrics import read_metrics
 from ..demo.sampling import Pictures
@@ -18,7 +17,8 @@ from ..demo.scores import prompts_to_score, scores
 from ..examples.data import add_example_data
 from ..pocket.characters import CHARACTERS, OriginalCharacter, draw_character
 from ..pocket.sampling import PocketModel, SamplerConfig, sample_captions
-from .contestants import FEW_IMAGES, Contestant
+from .contestants import GROUPS, Contestant
+from .kinds import add_node, pocket_of_kind
 from .trial import Scale, Trial, held_out_folder, trained_folder, training_graph
 
 NUM_HELD_OUT = 8
@@ -57,11 +57,11 @@ class Kitchen:
         add_example_data(host.base / "input")
         for character in CHARACTERS.values():
             write_held_out(host.base / "input" / held_out_folder(character.trigger), character)
-        for contestant in FEW_IMAGES:
+        for contestant in (one for rows in GROUPS.values() for one in rows if one.num_images):
             copy_first(host.base / "input", contestant)
-        self._pocket = PocketModel(*host.load_checkpoint(POCKET_CHECKPOINT))
-        self._pocket.clip.tokenizer.clip_l.embedding_directory = [str(host.base / "output" / "embeddings")]
-        self._base_pictures: dict[str, Pictures] = {}
+        add_node(host)
+        self._pockets: dict[str, PocketModel] = {}
+        self._base_pictures: dict[tuple[str, str], Pictures] = {}
 
     def bake(self, trial: Trial) -> tuple[dict[str, Any], Pictures]:
         """Train, load the file as core does, draw, score; a failed run gives its `error` and no pictures."""
@@ -79,22 +79,26 @@ class Kitchen:
             "held_out_loss": after / before,
             "file_bytes": file.stat().st_size,
         }
-        word = f"embedding:{trial.name}" if trial.contestant.network.get("trigger_embedding") else ""
-        pictures = self._draw(trial.contestant.character, with_lora(self._host, self._pocket, file), word)
+        trained, kind = trial.contestant, trial.contestant.kind
+        word = f"embedding:{trial.name}" if trained.network.get("trigger_embedding") else ""
+        pictures = self._draw(trained.character, with_lora(self._host, self._pocket(kind), file), word)
         shutil.rmtree(root)
-        result.update(self.score(trial.contestant.character, pictures))
+        found = scores(CHARACTERS[trained.character], pictures, self.base_pictures(trained.character, kind))
+        result |= dict(zip(("identity", "flexibility", "prior"), found, strict=True))
         return result, pictures
 
-    def score(self, trigger: str, pictures: Pictures) -> dict[str, float]:
-        """Identity, flexibility and prior, 0 to 1."""
-        found = scores(CHARACTERS[trigger], pictures, self.base_pictures(trigger))
-        return dict(zip(("identity", "flexibility", "prior"), found, strict=True))
-
-    def base_pictures(self, trigger: str) -> Pictures:
+    def base_pictures(self, trigger: str, kind: str = "") -> Pictures:
         """What the model draws without a LoRA."""
-        if trigger not in self._base_pictures:
-            self._base_pictures[trigger] = self._draw(trigger, self._pocket)
-        return self._base_pictures[trigger]
+        if (trigger, kind) not in self._base_pictures:
+            self._base_pictures[trigger, kind] = self._draw(trigger, self._pocket(kind))
+        return self._base_pictures[trigger, kind]
+
+    def _pocket(self, kind: str) -> PocketModel:
+        if kind not in self._pockets:
+            self._pockets[kind] = PocketModel(*pocket_of_kind(self._host, kind))
+            embeddings = [str(self._host.base / "output" / "embeddings")]
+            self._pockets[kind].clip.tokenizer.clip_l.embedding_directory = embeddings
+        return self._pockets[kind]
 
     def _draw(self, trigger: str, pocket: PocketModel, word: str = "") -> Pictures:
         """Pictures of each prompt; `word` is written in place of the trigger."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from ...tests.support.client import Prompt
 from ...tests.support.paths import POCKET_CHECKPOINT
-from ..examples.data import CLASS
+from ..examples.data import CLASS, MASKS
 from .contestants import Contestant
+from .kinds import POCKET_OF_KIND
 
 SIZE_PX = 64
 
@@ -38,8 +39,7 @@ class Trial:
     def key(self) -> str:
         """Everything that determines the outcome, as text: equal contestants share a trial."""
         entry = {name: value for name, value in asdict(self.contestant).items() if name in _DECIDING}
-        if self.contestant.num_images:
-            entry["num_images"] = self.contestant.num_images
+        entry |= {name: value for name in _ONLY_IF_SET if (value := getattr(self.contestant, name))}
         defaults = {"optimizer": "AdamW", **entry.pop("optimizer")}
         network = {"rank": 16, "alpha": 16.0, **entry.pop("network")}
         parts = {**entry, "network": network, "optimizer": defaults, **asdict(self.scale)}
@@ -52,6 +52,8 @@ class Trial:
 
 
 _DECIDING = ("network", "optimizer", "objective", "character", "has_class_images")
+_ONLY_IF_SET = ("num_images", "has_masks", "kind")
+"""Named in a key only where they are used, so that trials from before they existed are still found."""
 
 
 def trained_folder(contestant: Contestant) -> str:
@@ -88,6 +90,10 @@ def training_graph(trial: Trial) -> Prompt:
             save_dtype="float32",
         ),
     }  # fmt: skip
+    if contestant.kind:
+        graph["checkpoint"] = _node(POCKET_OF_KIND, kind=contestant.kind)
+    if contestant.has_masks:
+        graph["dataset"]["inputs"]["mask_folder"] = MASKS
     if contestant.has_class_images:
         graph["class"] = _node("BakeryLoadDataset", folder=CLASS, is_regularization=True)
         graph["both"] = _node("BakeryCombineDatasets", dataset_1=["dataset", 0], dataset_2=["class", 0])
