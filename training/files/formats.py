@@ -15,7 +15,9 @@ from .types import cast, evened
 Tensors = dict[str, Tensor]
 
 _DOWN, _UP = "lora_down.weight", "lora_up.weight"
-_SD2_CONTEXT, _SDXL_CONTEXT = 1024, 2048
+_CONTEXTS: dict[int, ModelFamily] = {768: "sd15", 2048: "sdxl"}
+"""Width of the text that cross attention reads."""
+_OTHER_CONTEXTS = {1024: "SD2", 1280: "SDXL refiner"}
 
 
 def to_diffusers(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -60,13 +62,13 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
         ValueError: The file does not tell; the message asks for the family.
     """
     names = list(tensors)
-    if any(re.search(r"lora_te2_|lycoris_te2_|text_encoder_2|clip_g\.|lora_te1_", name) for name in names):
+    if any(re.search(r"lora_te2_|lycoris_te2_|text_encoder_2|clip_g\.", name) for name in names):
         return "sdxl"
     for name, tensor in tensors.items():
         if re.search(r"attn2[._](processor\.)?to_[kv][._](lora[._](down|A)|lora_linear_layer\.down|diff$)", name):
-            if tensor.shape[1] == _SD2_CONTEXT:
-                raise ValueError(f"{name}: belongs to a model of the SD2 family; SD1.5 and SDXL can be used here")
-            return "sdxl" if tensor.shape[1] == _SDXL_CONTEXT else "sd15"
+            return _family_by_context(name, tensor.shape[1])
+    if any("lora_te1_" in name for name in names):
+        return "sdxl"
     text = "\n".join(names)
     if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding|down_blocks[._]2[._]attentions.*ff", text):
         return "sdxl" if re.search(r"transformer_blocks[._][1-9]|label_emb|add_embedding", text) else "sd15"
@@ -75,6 +77,13 @@ def detect_family(tensors: Mapping[str, Tensor]) -> ModelFamily:
     if any(name.startswith("text_encoders.clip_l.") for name in names):
         return "sd15"  # ComfyUI's extractor: for SDXL it would have written the second encoder too
     raise ValueError("family: the file does not tell SD1.5 from SDXL; choose one of sd15, sdxl")
+
+
+def _family_by_context(name: str, width: int) -> ModelFamily:
+    if width not in _CONTEXTS:
+        other = f"the {_OTHER_CONTEXTS[width]} family" if width in _OTHER_CONTEXTS else f"text of width {width}"
+        raise ValueError(f"{name}: belongs to a model of {other}; SD1.5 and SDXL can be used here")
+    return _CONTEXTS[width]
 
 
 def known_family(tensors: Mapping[str, Tensor]) -> ModelFamily | None:

@@ -109,7 +109,25 @@ def load_lora(path: Path) -> LoraFile:
             tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
             return LoraFile(tensors, file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f"lora file: {path.name} is not a readable safetensors file ({error}); get it again") from None
+        raise ValueError(f"lora file: {path.name} {_what_it_is(path, error)}") from None
+
+
+_BEGINNINGS = (
+    (b"PK\x03\x04", "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors"),
+    (b"\x80", "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors"),
+    (b"<", "is a web page, not a LoRA: the download needs a login or another address; get it again"),
+    (b"version https://git-lfs", "is only a pointer of Git LFS, not the file; download the file itself"),
+)
+
+
+def _what_it_is(path: Path, error: SafetensorError) -> str:
+    """What lies under the name, where its beginning tells."""
+    with path.open("rb") as file:
+        beginning = file.read(32).lstrip()
+    if not path.stat().st_size:
+        return "is empty: the download or the disk failed; get it again"
+    found = [text for start, text in _BEGINNINGS if beginning.startswith(start)]
+    return found[0] if found else f"is not a readable safetensors file ({error}); get it again"
 
 
 def load_metadata(path: Path) -> dict[str, str]:

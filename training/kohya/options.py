@@ -13,7 +13,8 @@ class Options:
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         """Leaves out options that are switched off: empty texts, None, False."""
-        self._values = {name: value for name, value in values.items() if not _is_off(value)}
+        given = {name: _without_nothing(value) for name, value in values.items()}
+        self._values = {name: value for name, value in given.items() if not _is_off(value)}
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -103,6 +104,11 @@ def finite(name: str, text: str) -> float:
 def _written(value: Any) -> str:
     """A value of a table as text after the `=`."""
     return ",".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)
+
+
+def _without_nothing(value: Value) -> Value:
+    """A list without JSON's null, which is no value."""
+    return [one for one in cast(list[Any], value) if one is not None] if isinstance(value, list) else value
 
 
 def _is_off(value: Value) -> bool:

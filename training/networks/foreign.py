@@ -18,7 +18,7 @@ from ..files.lora_file import LoraFile, load_lora
 from ..files.names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, unet_name
 from . import loha
 from .algorithms import TENSOR_NAMES
-from .peft_alphas import ALPHA_METADATA, with_alphas
+from .peft_alphas import ALPHA_METADATA, no_alpha_note, peft_metadata, with_alphas
 
 _DOWN, _UP = "lora_down.weight", "lora_up.weight"
 _CORES = {"hada_t1", "hada_t2"}
@@ -37,14 +37,18 @@ _TEXT_ENCODER_PATHS = (
     (r"(?:text_encoders?[._])?clip_l\.(?:transformer\.)?", "lora_te1_"),
     (r"lycoris_te2_|lora_te2_|text_encoder_2\.", "lora_te2_"),
     (r"lycoris_te1_|lora_te1_", "lora_te1_"),
-    (r"lycoris_te_|lora_te_|text_encoder\.|(?=text_model[._])", "lora_te_"),
+    (r"lycoris_te_|lora_te_|text_encoder\.|(?:lycoris_)?(?=text_model[._])", "lora_te_"),
 )
-_UNET_PATHS = r"(?:diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
+_UNET_PATHS = r"(?:(?:model\.)?diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
 _UNET_START = regex(
     r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
     r"|time_embed|label_emb|add_embedding)"
 )
-_CHECKPOINT = regex(r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\.")
+_CHECKPOINT = regex(
+    r"(first_stage_model|cond_stage_model|conditioner\.embedders|model\.diffusion_model)\..*\.(weight|bias)$"
+)
+_WHOLE_MODEL = "a whole {}, not a LoRA (it holds {}); load it with {}"
+_OFT_OF_SD_SCRIPTS = regex(r"oft_(unet|te\d?)_")
 _UNKNOWN_ALGORITHM = "{}: of an algorithm that is not known here; convert the file with the tool that wrote it"
 _EMBEDDING = "bundle_emb."
 _IGNORED = regex(r"^(bundle_emb\.|lora_adapter_metadata)")
@@ -68,6 +72,7 @@ def to_kohya(
         raise ValueError("the file holds no tensors of a LoRA; get it again or choose another")
     for key, (module, suffix) in split.items():
         _check_known(module, suffix, key)
+        _check_numbers(key, suffix, tensors[key])
     family = family or detect_family({key: tensors[key] for key in split})
     plain = {key: _module_name(module, family) for key, (module, _) in split.items()}
     named = _unet_names(plain.values(), family)
@@ -85,11 +90,12 @@ def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
     """
     file = load_lora(path)
     try:
-        tensors = to_kohya(file.tensors, family, file.metadata)
+        metadata = peft_metadata(path, file.tensors, file.metadata)
+        tensors = to_kohya(file.tensors, family, metadata)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    metadata = {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA}
-    return LoraFile(tensors, metadata, ignored_note(file.tensors))
+    note = "; ".join(filter(None, [ignored_note(file.tensors), no_alpha_note(file.tensors, metadata)]))
+    return LoraFile(tensors, {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA}, note)
 
 
 def ignored_note(tensors: Mapping[str, Tensor]) -> str:
@@ -114,12 +120,14 @@ def split_key(key: str) -> tuple[str, str]:
     Raises:
         ValueError: It is no tensor of a LoRA.
     """
+    if _CHECKPOINT.match(key) and not re.search(r"lora|hada|lokr", key):
+        raise ValueError(_WHOLE_MODEL.format("checkpoint", key, "Load Checkpoint"))
+    if _OFT_OF_SD_SCRIPTS.match(key):
+        raise ValueError(_UNKNOWN_ALGORITHM.format(key))
     plain = re.sub(r"^(unet\.|text_encoder(?:_2)?\.)?base_model\.model\.", r"\1", key).replace(".processor.", ".")
     for pattern, suffix in _SUFFIXES:
         if found := re.search(pattern, plain):
             return plain[: found.start()], found.expand(suffix)
-    if _CHECKPOINT.match(key):
-        raise ValueError(f"a whole checkpoint, not a LoRA (it holds {key}); load it with Load Checkpoint")
     if _path(plain):
         raise ValueError(_UNKNOWN_ALGORITHM.format(key))
     raise ValueError(f"{key}: not a LoRA tensor known here; the file may belong to another kind of model")
@@ -138,6 +146,14 @@ def _check_known(module: str, suffix: str, key: str) -> None:
         dotted(path.replace(".", "_"))
     except ValueError:  # the suffix alone suggests (IA)3, but peft's `oft_R.weight` ends like this too
         raise ValueError(_UNKNOWN_ALGORITHM.format(key)) from None
+
+
+def _check_numbers(key: str, suffix: str, tensor: Tensor) -> None:
+    """Refuse a layer's whole weight, and numbers that need a scale which no program writes beside them."""
+    if suffix == "weight" and min([*tensor.shape[:2], tensor.ndim]) > 1:
+        raise ValueError(_WHOLE_MODEL.format("model", key, "Load Diffusion Model"))
+    if tensor.ndim > 1 and not tensor.dtype.is_floating_point:
+        raise ValueError(f"{key} holds whole numbers ({tensor.dtype}); get the file in float16 or float32")
 
 
 def _path(module: str) -> str:

@@ -299,6 +299,8 @@ def test_any_value_in_any_place_ends_in_settings_or_in_words():
         [[]],
         [{}],
         {"a": {"b": 1}},
+        [None],
+        [None, 2],
     ]
     names = [*(option.name for option in OPTIONS), *ELSEWHERE, "network_args", "optimizer_args", "optimizer_type",
              "network_dim", "network_alpha", "network_module", "lr_scheduler", "lr_warmup_steps", "max_train_steps",

@@ -1,4 +1,4 @@
-"""This pack's code and the installed LyCORIS's own modules train from one start, side by side, and arrive at one change."""
+"""This pack's code and LyCORIS's own modules train from one start, side by side, and arrive at one change."""
 
 import copy
 import importlib
@@ -47,8 +47,7 @@ RATE = {"full": 1e-3, "diag-oft": 1e-3, "boft": 1e-3}
 
 def ours(settings, layer):
     made = NetworkSettings(**{"rank": RANK, "alpha": ALPHA, **settings})
-    adapter = create_adapter(Target("unet", "to_k", "key", None, layer), made, None, torch.Generator().manual_seed(2))
-    return adapter
+    return create_adapter(Target("unet", "to_k", "key", None, layer), made, None, torch.Generator().manual_seed(2))
 
 
 def theirs(algorithm, options, layer):
