@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -22,6 +23,10 @@ HOST_RELEASES = {"1.0.0": "0.16.3", "2.3.1": "0.24.1", NEWEST: "0.30.0"}
 RELEASE = os.environ.get("LORA_BAKERY_HOST_RELEASE") or NEWEST
 """Which one to test with."""
 HOST = ROOT / ".host" / ("ComfyUI" if RELEASE == NEWEST else f"ComfyUI-{HOST_RELEASES.get(RELEASE, RELEASE)}")
+NEWEST_PACKAGES = ("comfy-kitchen", "comfy-aimdo", "transformers")
+"""What ComfyUI takes its kernels, its streamed weights and its tokenizers from; later versions come with later ones."""
+ARE_PACKAGES_NEWEST = os.environ.get("LORA_BAKERY_HOST_PACKAGES") == "newest"
+"""Whether to test with their newest versions instead of those that ComfyUI asks for."""
 TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
 TORCHAUDIO = "torchaudio==2.11.0"
 """Installed without its dependencies: the host only imports it."""
@@ -111,7 +116,16 @@ def unpack_host(archive: Path, target: Path) -> None:
 def requirements_key(comfyui: Path) -> str:
     """Return a digest of all that decides what is installed into .venv."""
     texts = [path.read_text(encoding="utf-8") for path in [*REQUIREMENTS, comfyui / "requirements.txt"]]
+    texts += [*NEWEST_PACKAGES] if ARE_PACKAGES_NEWEST else []
     return hashlib.sha256("\n".join([*TORCH, TORCHAUDIO, *texts]).encode()).hexdigest()
+
+
+def host_requirements(text: str, *, is_newest: bool) -> list[str]:
+    """What ComfyUI asks for, without PyTorch; with `is_newest` any version of the packages it is built with."""
+    lines = [line for line in text.splitlines() if line.strip() not in ("torch", "torchvision", "torchaudio")]
+    if not is_newest:
+        return lines
+    return [name if (name := re.split(r"[=<>~!]", line)[0].strip()) in NEWEST_PACKAGES else line for line in lines]
 
 
 def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
@@ -122,14 +136,15 @@ def set_up_packages(comfyui: Path, torch_index: str | None) -> None:
     CACHE.mkdir(exist_ok=True)
     constraints, host_list = CACHE / "constraints.txt", CACHE / "host-requirements.txt"
     constraints.write_text("\n".join(TORCH) + "\n")
-    lines = (comfyui / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.strip() not in ("torch", "torchvision", "torchaudio")]
+    asked = (comfyui / "requirements.txt").read_text(encoding="utf-8")
+    kept = host_requirements(asked, is_newest=ARE_PACKAGES_NEWEST)
     host_list.write_text("\n".join(kept) + "\n", encoding="utf-8")
     index = ["--index-url", torch_index] if torch_index else []
     run("Install PyTorch (the largest part)", pip("install", *index, *TORCH))
     run("Install torchaudio", pip("install", *index, "--no-deps", TORCHAUDIO))
     files = [part for path in [host_list, *REQUIREMENTS] for part in ("-r", path)]
-    run("Install what ComfyUI, the pack and the tests need", pip("install", "-c", constraints, *files))
+    newest = ["--upgrade"] if ARE_PACKAGES_NEWEST else []
+    run("Install what ComfyUI, the pack and the tests need", pip("install", *newest, "-c", constraints, *files))
     stamp.write_text(key)
 
 
