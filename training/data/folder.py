@@ -15,9 +15,10 @@ from re import compile as regex
 from .beside import masks_beside
 from .dataset import Dataset, Subset
 from .images import ImageFacts, ImageItem, image_extensions, inspect_file
-from .leftovers import counted, folder_notes, names, unmatched_notes
+from .leftovers import counted, folder_notes, names, unmatched_notes, unread_notes
+from .lookalikes import lookalike_notes
 from .marks import REGULARIZATION, VALIDATION, Mark, read_marks
-from .sidecars import caption_path, caption_suffixes, metadata_key, read_captions, read_metadata
+from .sidecars import caption_path, caption_suffixes, metadata_key, read_captions, read_metadata, twice_notes
 
 NUMBERED_FOLDER = regex(r"(\d+)_(.+)")
 """kohya's name of a concept's folder: repeats and name."""
@@ -81,6 +82,7 @@ def scan_folder(
         raise ValueError(_nothing_found(folder, len(paths)))
     known = {} if metadata is None else read_metadata(metadata)
     captions, unnamed = _captions(folder, list(facts), caption_extension, known)
+    captioned = captions.keys() - set(unnamed)
     if class_tokens:
         captions |= dict.fromkeys(unnamed, (class_tokens,))
         unnamed = []
@@ -95,11 +97,17 @@ def scan_folder(
     notes += _zero_note(folder, found, paths)
     keys = {metadata_key(path, folder) for path in paths}
     notes += [] if metadata is None else unmatched_notes(f"entries in {metadata.name}", known, keys)
-    notes += [] if mask_folder is None else unmatched_notes("masks", masks, keys)
+    notes += [] if metadata is None else twice_notes(metadata)
+    notes += (
+        [] if mask_folder is None else [*unmatched_notes("masks", masks, keys), *unread_notes("masks", mask_folder)]
+    )
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
-    notes += _beside_note(folder, beside, [mask for mask, _ in masks.values()])
     apart = [*beside.values(), *(path for path in (metadata, mask_folder) if path is not None)]
-    notes += folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart)
+    notes += [
+        *_beside_note(folder, beside, [mask for mask, _ in masks.values()]),
+        *folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart),
+        *lookalike_notes(folder, paths, captioned, {folder / name for name in marks}),
+    ]
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
         subset = Subset(

@@ -52,6 +52,13 @@ def unmatched_notes(what: str, keys: Collection[str], pictures: Collection[str])
     return notes
 
 
+def unread_notes(what: str, folder: Path) -> list[str]:
+    """A line on pictures below a folder of masks whose format is not read."""
+    _, files = _links_and_files(folder, ())
+    unread = [path for path in files if path.suffix.lower() in PICTURE_FORMATS - image_extensions()]
+    return [_line(f"{what} of formats that are not read; save them as PNG", folder, unread)] * bool(unread)
+
+
 def counted(found: Sequence[str]) -> str:
     """The number of entries, and the first few in order."""
     return f"{len(found)} ({names(sorted(found))})"

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ..files.json_files import read_json
 from ..files.words import is_unicode
 from .images import PICTURE_FORMATS
+from .leftovers import counted
 
 CAPTION_EXTENSIONS = (".txt", ".caption")
 NAME_FIELDS = ("file_name", "image_path", "path", "image")
@@ -77,6 +78,14 @@ def read_metadata(path: Path) -> dict[str, tuple[str, ...]]:
     if broken is not None:
         raise ValueError(f"{path.name}: {broken!r} or its caption holds half of a surrogate pair, which is no text")
     return {key: lines for key, lines in captions.items() if lines}
+
+
+def twice_notes(path: Path) -> list[str]:
+    """A line on images that the metadata file names more than once with other captions: the last one counts."""
+    first: dict[str, tuple[str, ...]] = {}
+    captions = ((_key(name, path.parent), _caption(fields)) for name, fields in _records(read_text(path)))
+    twice = sorted({key for key, lines in captions if first.setdefault(key, lines) != lines})
+    return [f"entries that {path.name} has twice, of which the last is used: {counted(twice)}"] * bool(twice)
 
 
 def metadata_key(image: Path, folder: Path) -> str:
