@@ -81,7 +81,7 @@ chart shows processor time, of all threads of a process, which sleep when idle: 
 clock's time, but hardly this. All have the same U-Net (random weights of the
 real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
 
-The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, as the host
+The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, as ComfyUI
 computes them, without adapters, loss or optimizer. This pack can be faster, since it computes the products of frozen
 linear layers in another way (see below); the bound with those products is a line of its own. Memory is the most that
 lived at once besides the loaded model, counted tensor by tensor.
@@ -232,7 +232,7 @@ def _previews(results: Results) -> str:
         return ""
     host, preview = results["previews"]["host"], results["previews"]["preview"]
     return (
-        f"## Previews\n\nTwo sampling steps of 256² with SD1.5: the host's sampler {host:.2f} s, a preview within "
+        f"## Previews\n\nTwo sampling steps of 256² with SD1.5: ComfyUI's sampler {host:.2f} s, a preview within "
         f"training, network attached, {preview:.2f} s: {preview / host:.2f} times. Nothing is loaded, copied or "
         "patched."
     )

