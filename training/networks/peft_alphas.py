@@ -46,7 +46,7 @@ def peft_metadata(path: Path, names: Iterable[str], metadata: Mapping[str, str])
     if ALPHA_METADATA in metadata or not _is_of_peft(names) or not config.is_file():
         return dict(metadata)
     try:
-        given = cast(Any, read_json(config.read_text(encoding="utf-8")))
+        given = read_json(config.read_text(encoding="utf-8"))
         own = {**given, "lora_alpha": given["lora_alpha"] if "lora_alpha" in given else given["alpha"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(
