@@ -6,9 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pack.workbench.pocket.denoiser import build_unet
+from pack.workbench.pocket.host import use_comfyui
+from pack.workbench.pocket128.course import FIGURES, training_caption
 from pack.workbench.pocket128.kept import keep_better_vae, kept_vae
 from pack.workbench.pocket128.pictures import Sources, find_stickers, held_out_pictures, training_crops
 from pack.workbench.pocket128.quality import decibels
+from pack.workbench.pocket128.text import encode_captions, text_encoder_weights
 from pack.workbench.pocket128.train_vae import VAEConfig, VAETraining, train_vae
 from pack.workbench.pocket128.world.captions import describe, tags
 from pack.workbench.pocket128.world.drawing import draw_figure
@@ -27,7 +31,7 @@ from pack.workbench.pocket128.world.figure import (
     random_figure,
 )
 
-FIGURES = [random_figure(random.Random(seed)) for seed in range(600)]
+SEEN = [random_figure(random.Random(seed)) for seed in range(600)]
 GIRL = Figure(
     kind="girl",
     color="tan",
@@ -47,12 +51,12 @@ def pixels(figure):
 
 def test_same_seed_draws_the_same_picture_and_caption():
     again = random_figure(random.Random(3))
-    assert describe(again) == describe(FIGURES[3])
-    assert np.array_equal(pixels(again), pixels(FIGURES[3]))
+    assert describe(again) == describe(SEEN[3])
+    assert np.array_equal(pixels(again), pixels(SEEN[3]))
 
 
 def test_every_word_comes_up_and_none_is_empty():
-    captions = [describe(figure) for figure in FIGURES]
+    captions = [describe(figure) for figure in SEEN]
     everything = " | ".join(captions)
     for word in (*KINDS, *EXPRESSIONS, *POSES, *CLOTHES, *HATS, *THINGS):
         assert word in everything, word
@@ -101,7 +105,7 @@ def test_colors_are_where_the_caption_says():
 
 
 def test_nothing_is_named_that_is_hidden():
-    for figure in FIGURES:
+    for figure in SEEN:
         named = tags(figure)
         assert (figure.expression in ("sleeping", "laughing")) != any(figure.eye_color in tag for tag in _eyes(named))
         assert figure.ground_color not in (figure.color, figure.cloth_color, figure.hair_color) or figure.scene
@@ -157,3 +161,46 @@ def test_only_better_weights_replace_the_kept_ones(tmp_path):
     assert not keep_better_vae(bad, tmp_path, num_pictures=1)
     kept = kept_vae(tmp_path)
     assert torch.equal(kept["taesd_decoder.19.bias"], good["taesd_decoder.19.bias"].half().float())
+
+
+def test_captions_of_training_are_full_mostly_and_sometimes_empty():
+    rng = random.Random(0)
+    captions = [training_caption(GIRL, rng) for _ in range(400)]
+    lengths = [len(caption.split(", ")) for caption in captions]
+    full = len(tags(GIRL)) + 1
+    assert 0.05 < captions.count("") / 400 < 0.16
+    assert 0.6 < lengths.count(full) / 400 < 0.8
+    assert len(set(captions)) > 200
+
+
+@pytest.mark.comfy
+def test_a_word_knows_the_color_before_it_in_the_host_too():
+    use_comfyui()
+    from comfy.sd1_clip import SDClipModel, SDTokenizer
+
+    captions = ["long red hair, blue dress", "long blue hair, red dress", "short red hair, blue dress"]
+    shortcut = encode_captions(captions)
+    clip, tokenizer = SDClipModel(device="cpu", dtype=torch.float32), SDTokenizer(embedding_directory=None)
+    clip.load_sd({name: weight.float() for name, weight in text_encoder_weights().items()})
+    tokens = [tokenizer.tokenize_with_weights(caption) for caption in captions]
+    of_host = torch.cat([clip.encode_token_weights(batch)[0] for batch in tokens])
+    for encoded in (shortcut, of_host):
+        hair, dress = encoded[:, 3], encoded[:, 6]
+        assert torch.cosine_similarity(hair[0], hair[1], 0) < 0.8
+        assert torch.cosine_similarity(dress[0], dress[1], 0) < 0.8
+        assert torch.cosine_similarity(hair[0], hair[2], 0) < 0.95
+    assert (of_host - shortcut).norm() / shortcut.norm() < 0.1
+
+
+@pytest.mark.comfy
+def test_the_host_takes_its_unet_for_sd15():
+    use_comfyui()
+    from comfy.model_detection import model_config_from_unet
+    from comfy.supported_models import SD15
+
+    weights = build_unet(FIGURES.unet_shape).state_dict()
+    config = model_config_from_unet(
+        {f"model.diffusion_model.{name}": w for name, w in weights.items()}, "model.diffusion_model."
+    )
+    assert isinstance(config, SD15)
+    assert sum(weight.numel() for weight in weights.values()) + 2 * 2_445_063 <= 45e6

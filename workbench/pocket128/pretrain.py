@@ -1,7 +1,7 @@
 """Pretrains the model of 128 pixels: the VAE, then the U-Net. Give the command again to go on after a stop.
 
-The VAE kept in the repository is replaced only by one that draws held-out pictures better. A U-Net
-learned on the latents of another VAE is better started over: remove its state and weights.
+Weights kept in the repository are replaced only by better ones: a VAE that draws held-out pictures truer, a U-Net with
+a lower loss on held-out figures. After a new VAE remove the U-Net's state: it was learned on other latents.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import torch
 
 from ..pocket.host import REPOSITORY
 from ..pocket.train_unet import UNetConfig, UNetTraining, train_unet
-from ..pocket.weights import UNET_FILE, load_unet, save_unet
 from .autoencoder import autoencoder_of
 from .course import FIGURES
-from .kept import WEIGHTS_FOLDER, keep_better_vae, kept_vae
+from .kept import WEIGHTS_FOLDER, keep_better_unet, keep_better_vae, kept_unet, kept_vae
 from .pictures import Sources, find_stickers
 from .train_vae import VAEConfig, VAETraining, train_vae
 
@@ -45,7 +44,7 @@ def pretrain_vae(options: argparse.Namespace) -> None:
 
 
 def pretrain_unet(options: argparse.Namespace) -> None:
-    """Trains the U-Net on the kept VAE's latents and keeps it.
+    """Trains the U-Net on the kept VAE's latents and keeps it if it is better than the kept one.
 
     Raises:
         ValueError: There is no VAE yet.
@@ -53,10 +52,8 @@ def pretrain_unet(options: argparse.Namespace) -> None:
     if (weights := kept_vae(options.weights)) is None:
         raise ValueError(f"{options.weights} holds no vae.safetensors; train it first: dev.py pretrain 128 --phase vae")
     config = UNetConfig(num_steps=options.unet_steps, num_pictures=options.unet_pictures)
-    has_start = options.go_on and (options.weights / UNET_FILE).exists()
-    start = load_unet(options.weights) if has_start else None
-    training = UNetTraining(options.state, config, autoencoder_of(weights), start, FIGURES)
-    save_unet(train_unet(training), options.weights)
+    vae, start = autoencoder_of(weights), kept_unet(options.weights) if options.go_on else None
+    keep_better_unet(train_unet(UNetTraining(options.state, config, vae, start, FIGURES)), options.weights, vae)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
