@@ -12,6 +12,7 @@ from pack.workbench.pocket128.course import FIGURES, training_caption
 from pack.workbench.pocket128.kept import keep_better_vae, kept_vae
 from pack.workbench.pocket128.pictures import Sources, find_stickers, held_out_pictures, training_crops
 from pack.workbench.pocket128.quality import decibels
+from pack.workbench.pocket128.sample import assemble
 from pack.workbench.pocket128.text import encode_captions, text_encoder_weights
 from pack.workbench.pocket128.train_vae import VAEConfig, VAETraining, train_vae
 from pack.workbench.pocket128.world.captions import describe, tags
@@ -204,3 +205,8 @@ def test_the_host_takes_its_unet_for_sd15():
     )
     assert isinstance(config, SD15)
     assert sum(weight.numel() for weight in weights.values()) + 2 * 2_445_063 <= 45e6
+
+
+def test_what_the_checkpoint_lacks_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"unet\.safetensors"):
+        assemble(tmp_path / "x.safetensors", tmp_path)

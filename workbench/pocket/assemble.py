@@ -25,6 +25,8 @@ from .weights import UNET_FILE, VAE_FILE, WEIGHTS_FOLDER, load_unet, load_vae
 CHECKPOINT = REPOSITORY / ".cache" / "pocket" / "pocket.safetensors"
 VAE_SCALE = 0.18215
 
+Tensors = dict[str, Tensor]
+
 
 def assemble(path: Path, weights: Path = WEIGHTS_FOLDER) -> Path:
     """Writes the checkpoint to `path` unless the one there was made from the same weights; `path`."""
@@ -50,13 +52,18 @@ def _is_current(path: Path, key: str) -> bool:
 
 
 def checkpoint_tensors(weights: Path) -> dict[str, Tensor]:
-    """All tensors of the checkpoint, float16, under the names of an SD1.5 file with a TAESD."""
-    vae = {name: torch.zeros_like(tensor) for name, tensor in PocketVAE().state_dict().items()} | load_vae(weights)
-    vae |= {"vae_scale": torch.tensor(VAE_SCALE), "vae_shift": torch.tensor(0.0)}
+    """All tensors of the checkpoint, float16."""
+    return pack_checkpoint(load_unet(weights), load_vae(weights), text_encoder_weights())
+
+
+def pack_checkpoint(unet: Tensors, vae: Tensors, text_encoder: Tensors, latent_scale: float = 1.0) -> Tensors:
+    """The parts in float16 under the names of an SD1.5 file with a TAESD; the U-Net's latents are the scaled ones."""
+    vae = {name: torch.zeros_like(tensor) for name, tensor in PocketVAE().state_dict().items()} | vae
+    vae |= {"vae_scale": torch.tensor(VAE_SCALE / latent_scale), "vae_shift": torch.tensor(0.0)}
     parts = {
-        "model.diffusion_model.": load_unet(weights),
+        "model.diffusion_model.": unet,
         "first_stage_model.": vae,
-        "cond_stage_model.transformer.": text_encoder_weights(),
+        "cond_stage_model.transformer.": text_encoder,
     }
     return {prefix + k: t.half().contiguous() for prefix, part in parts.items() for k, t in part.items()}
 

@@ -22,6 +22,8 @@ class Course:
 
     unet_shape: dict[str, object]
     latent_side: int
+    latent_scale: float = 1.0
+    """What the VAE's latents are multiplied by to have a standard deviation of about 1."""
     draw_example: Callable[[random.Random], Any]
     picture: Callable[[Any], Image.Image]
     caption: Callable[[Any, random.Random], str]

@@ -32,6 +32,8 @@ class SamplerConfig:
     scheduler: str = "normal"
     seed: int = 1
     batch_size: int = 32
+    latent_side: int = 8
+    """An eighth of the pictures' side."""
 
 
 def load_pocket(path: Path) -> PocketModel:
@@ -52,7 +54,7 @@ def load_pocket(path: Path) -> PocketModel:
 
 @torch.inference_mode()
 def sample_captions(pocket: PocketModel, captions: Sequence[str], config: SamplerConfig | None = None) -> np.ndarray:
-    """Pictures (N, 64, 64, 3) uint8, one for each caption; the same seed gives the same pictures."""
+    """Pictures (N, H, W, 3) uint8, one for each caption; the same seed gives the same pictures."""
     config = config or SamplerConfig()
     negative = _encode(pocket.clip, "")
     encoded = {caption: _encode(pocket.clip, caption) for caption in dict.fromkeys(captions)}
@@ -73,7 +75,7 @@ def _sample_batch(
 ) -> np.ndarray:
     import comfy.sample
 
-    empty = torch.zeros(len(context), 4, 8, 8)
+    empty = torch.zeros(len(context), 4, config.latent_side, config.latent_side)
     latents = comfy.sample.sample(
         pocket.model,
         comfy.sample.prepare_noise(empty, seed),

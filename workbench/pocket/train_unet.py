@@ -46,7 +46,7 @@ class UNetConfig:
 
 
 def load_pictures(folder: Path, vae: PocketVAE, course: Course, config: UNetConfig) -> tuple[list[Any], Tensor]:
-    """Examples and their latents (N, 4, H, W), encoded once and kept in `folder`."""
+    """Examples and their scaled latents (N, 4, H, W), encoded once and kept in `folder`."""
     rng = random.Random(f"pictures-{config.seed}")
     examples = [course.draw_example(rng) for _ in range(config.num_pictures)]
     encoder = b"".join(p.detach().float().numpy().tobytes() for p in vae.taesd_encoder.parameters())
@@ -54,7 +54,7 @@ def load_pictures(folder: Path, vae: PocketVAE, course: Course, config: UNetConf
     path = folder / f"latents_{key}.safetensors"
     if not path.exists():
         write_atomically(path, {"latents": encode_pictures(vae, [course.picture(example) for example in examples])})
-    return examples, load_file(path)["latents"]
+    return examples, course.latent_scale * load_file(path)["latents"]
 
 
 def encode_pictures(vae: PocketVAE, pictures: list[Image.Image]) -> Tensor:
@@ -118,7 +118,7 @@ class UNetTraining:
         context = self.course.encode(self.course.preview_captions())
         latents = sample_latents(self.average, context, self.course.encode([""]), side=self.course.latent_side)
         with torch.no_grad():
-            save_sheet(self.folder / "unet.png", self.vae.decode(latents), columns=8)
+            save_sheet(self.folder / "unet.png", self.vae.decode(latents / self.course.latent_scale), columns=8)
 
     def run_step(self) -> float:
         """One step; its loss."""

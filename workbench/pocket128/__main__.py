@@ -1,4 +1,4 @@
-"""Command line: `pretrain | measure | sheet`, each with --help; `dev.py pretrain 128` runs the first."""
+"""Command line: `pretrain | measure | sample | sheet`, each with --help; `dev.py pretrain 128` runs the first."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from collections.abc import Callable
 
 from .measure import main as measure
 from .pretrain import main as pretrain
+from .sample import main as sample
 from .sheet import main as sheet
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"pretrain": pretrain, "measure": measure, "sheet": sheet}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "pretrain": pretrain,
+    "measure": measure,
+    "sample": sample,
+    "sheet": sheet,
+}
 
 
 def main(arguments: list[str]) -> int:

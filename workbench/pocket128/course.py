@@ -37,6 +37,7 @@ def training_caption(figure: Figure, rng: random.Random) -> str:
 FIGURES = Course(
     unet_shape=TWO_LEVELS,
     latent_side=16,
+    latent_scale=2.0,
     draw_example=random_figure,
     picture=draw_figure,
     caption=training_caption,

@@ -62,7 +62,7 @@ def held_out_loss(weights: dict[str, Tensor], vae: Autoencoder, count: int = 64)
     unet = build_unet(FIGURES.unet_shape)
     unet.load_state_dict(weights)
     figures = held_out_figures()[:count]
-    latents = encode_pictures(vae, [FIGURES.picture(figure) for figure in figures])
+    latents = FIGURES.latent_scale * encode_pictures(vae, [FIGURES.picture(figure) for figure in figures])
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     context = FIGURES.encode([describe(figure) for figure in figures])
     timesteps = torch.linspace(0, 999, count).long()
