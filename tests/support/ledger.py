@@ -70,8 +70,10 @@ class Ledger:
             last = result.folder.step_loras().get(result.step)
             if last is not None:
                 self._finished[name, wish.weights] = last.read_bytes()
-        if result.step == max(result.folder.states(), default=0):
-            given = load_lora(result.folder.latest_lora).tensors
+        latest = result.folder.latest_lora
+        is_own = latest.is_file() and self._seen.get(latest.read_bytes()) != 0
+        if result.step == max(result.folder.states(), default=0) and is_own:
+            given = load_lora(latest).tensors
             assert all(torch.equal(given[key], tensor) for key, tensor in result.tensors.items())
 
     def add_foreign(self, path: Path) -> None:

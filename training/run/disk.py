@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..loop.job import TrainJob
-from .folder import RunFolder, current_run, lora_files, run_ids
+from .folder import current_run, lora_files
 from .retention import STATES_KEPT
 from .saver import SaveSettings
 
@@ -29,7 +29,7 @@ class DiskUse:
     current: int
     """Private folder of the run they belong to: states, metrics, pictures."""
     earlier: dict[str, int]
-    """Private folders of all other runs, by id. Each may be deleted; its LoRAs go with it."""
+    """Private folders of all other runs and of copies cut short, by id; each may be deleted with its LoRAs."""
 
     @property
     def total(self) -> int:
@@ -45,7 +45,7 @@ class DiskUse:
 def disk_use(root: Path) -> DiskUse:
     """Measure what exists under a name."""
     owner = current_run(root)
-    sizes = {run_id: _size(RunFolder(root, run_id).private) for run_id in run_ids(root)}
+    sizes = {path.name: _size(path) for path in (root / ".run").glob("*") if path.is_dir()}
     loras = sum(path.stat().st_size for path in lora_files(root, root.name))
     everything = sum(path.stat().st_size for path in root.glob("*.safetensors"))
     return DiskUse(loras=loras, aside=everything - loras, current=sizes.pop(owner or "", 0), earlier=sizes)

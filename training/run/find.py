@@ -10,7 +10,7 @@ from .folder import RunFolder, run_ids
 from .found import FindSettings, FoundRun
 from .identity import RunKey, continue_segments, is_prefix
 from .lock import locked
-from .name import adopt_files, repair, run_of
+from .name import adopt_files, is_own, repair
 from .record import RunRecord, load_record, save_record
 from .state import SavedState, load_state
 from .stops import is_stopped_at
@@ -108,7 +108,7 @@ def _kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     if is_end and folder.states():
         return None  # the state decides, which is exact; people may have deleted all of them, though
     lora = folder.step_loras().get(step)
-    if lora is None or run_of(lora, [folder.run_id]) is None:
+    if lora is None or not is_own(folder, lora):
         return None
     record, saved = replace(record, segments=key.stages), load_state(folder.state(step))
     return FoundRun(folder=folder, record=record, step=step, saved=saved, is_kept_step=True, is_stateless=is_end)

@@ -181,8 +181,19 @@ class Unreadable(RuntimeError):
 
 def current_run(root: Path) -> str | None:
     """Id of the run that owns the visible LoRAs."""
-    marker = root / ".run" / "current"
-    return marker.read_text(encoding="utf-8").strip() if marker.is_file() else None
+    return read_note(root / ".run" / "current").strip() or None
+
+
+def read_note(path: Path) -> str:
+    """Text of a small file of a name or run; empty if there is none, or one with bytes that are no text.
+
+    Raises:
+        OSError: The system refuses to read it now.
+    """
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
 
 
 def run_ids(root: Path) -> list[str]:

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 from ..files.atomic import write_text_atomic
-from .folder import RunFolder
+from .folder import RunFolder, read_note
 
 LATEST_FILE = "latest"
 
@@ -25,7 +25,7 @@ def is_edited(folder: RunFolder) -> bool:
         return False
     if any(filecmp.cmp(path, latest, shallow=False) for path in reversed(folder.step_loras().values())):
         return False
-    return note.read_text(encoding="utf-8") != _checksum(latest)
+    return read_note(note) != _checksum(latest)
 
 
 def _checksum(path: Path) -> str:

@@ -7,14 +7,14 @@ import filecmp
 from pathlib import Path
 
 from ..files.atomic import write_text_atomic
+from .folder import read_note
 
 LEFT_FILE = "left"
 
 
 def names_left(home: Path) -> list[str]:
     """Names that a run left in the top folder; `home` is its own folder."""
-    note = home / LEFT_FILE
-    return note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+    return read_note(home / LEFT_FILE).splitlines()
 
 
 def note_left(home: Path, names: list[str]) -> None:

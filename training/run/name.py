@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
-from .folder import RunFolder, current_run, lora_files, run_ids, split_name, step_files
+from .folder import RunFolder, current_run, lora_files, read_note, run_ids, split_name, step_files
 from .latest import is_edited
 from .left import names_left, note_left, remove_left
 from .naming import is_same_name
@@ -41,6 +41,13 @@ def run_of(path: Path, ids: list[str]) -> str | None:
     is_step = any(load_metadata(path).get(STEPS_KEY) == str(step) for step, its in steps.items() if its == path)
     is_copy = any(filecmp.cmp(path, its, shallow=False) for its in steps.values() if its != path)
     return marked if marked in ids and (is_step or is_copy) else None
+
+
+def is_own(folder: RunFolder, path: Path) -> bool:
+    """True if a run wrote the LoRA that lies where its own do; people may have put another one there."""
+    if path.parent == folder.private:
+        return _written_by(path, [folder.run_id]) is not None
+    return run_of(path, [folder.run_id]) is not None
 
 
 def _written_by(path: Path, ids: list[str]) -> str | None:
@@ -85,7 +92,7 @@ def adopt_files(root: Path) -> str:
     A file that has another name than its folder had was renamed by itself, to keep it, and stays.
     """
     note = root / ".run" / NAME_FILE
-    was = note.read_text(encoding="utf-8") if note.is_file() else ""
+    was = read_note(note)
     if was == root.name:
         return ""
     ids, before = run_ids(root), set[str]()

@@ -3,7 +3,7 @@
 from collections.abc import Set
 
 from ..files.atomic import write_text_atomic
-from .folder import RunFolder
+from .folder import RunFolder, read_note
 from .found import FoundRun
 
 
@@ -21,5 +21,4 @@ def note_pictures(found: FoundRun, pictures: Set[str]) -> None:
 
 
 def _noted(folder: RunFolder) -> frozenset[str]:
-    path = folder.pictures
-    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+    return frozenset(read_note(folder.pictures).split())

@@ -8,7 +8,7 @@ from ..files.atomic import copy_atomic
 from .folder import RunFolder, current_run
 from .latest import is_edited
 from .metrics import best_step
-from .name import run_of
+from .name import is_own
 from .picks import load_pick
 
 STATES_KEPT = 2
@@ -42,7 +42,7 @@ def prune_loras(folder: RunFolder, step: int, keep_last: int, good_step: int = 0
     except OSError as error:
         logging.warning("LoRA Bakery: no step of %s is deleted now: %s", folder.name, error)
         return []
-    gone = [old for old in list(loras)[:-keep_last] if old not in kept and _is_own(folder, loras[old])]
+    gone = [old for old in list(loras)[:-keep_last] if old not in kept and is_own(folder, loras[old])]
     for old in gone:
         _delete(loras[old])
     return gone
@@ -52,8 +52,8 @@ def drop_after(folder: RunFolder, good_step: int) -> None:
     """Drops what was saved after a step, but no pick; the latest LoRA becomes that of the last step up to there."""
     loras, states, picked = folder.step_loras(), folder.states(), _picked(folder)
     worthless = {step: path for step, path in loras.items() if step > good_step}
-    is_latest_own = not folder.latest_lora.exists() or (_is_own(folder, folder.latest_lora) and not is_edited(folder))
-    dropped = [path for step, path in worthless.items() if step != picked and _is_own(folder, path)]
+    is_latest_own = not folder.latest_lora.exists() or (is_own(folder, folder.latest_lora) and not is_edited(folder))
+    dropped = [path for step, path in worthless.items() if step != picked and is_own(folder, path)]
     for path in [*dropped, *(path for step, path in states.items() if step > good_step)]:
         _delete(path)
     if not worthless or current_run(folder.root) != folder.run_id or not is_latest_own:
@@ -63,11 +63,6 @@ def drop_after(folder: RunFolder, good_step: int) -> None:
         _copy_or_warn(left[-1], folder.latest_lora)
     else:
         _delete(folder.latest_lora)
-
-
-def _is_own(folder: RunFolder, path: Path) -> bool:
-    """False for what people put there while the run trains; a later first save sets it aside."""
-    return run_of(path, [folder.run_id]) is not None
 
 
 def _picked(folder: RunFolder) -> int | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .folder import STOPS_FILE, RunFolder
+from .folder import STOPS_FILE, RunFolder, read_note
 
 
 def note_stop(folder: RunFolder, step: int) -> None:
@@ -17,11 +17,10 @@ def note_stop(folder: RunFolder, step: int) -> None:
 
 def is_stopped_at(folder: RunFolder, step: int) -> bool:
     """Whether a user ended the run at this step and kept it."""
-    path = folder.private / STOPS_FILE
-    return path.is_file() and str(step) in path.read_text(encoding="utf-8").split()
+    return str(step) in read_note(folder.private / STOPS_FILE).split()
 
 
 def stops_state(root: Path) -> str:
     """Changes whenever a run of the name is stopped early."""
-    found = ((path.parent.name, path.read_text(encoding="utf-8")) for path in root.glob(f".run/*/{STOPS_FILE}"))
+    found = ((path.parent.name, read_note(path)) for path in root.glob(f".run/*/{STOPS_FILE}"))
     return repr(sorted(found))

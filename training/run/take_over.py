@@ -8,7 +8,7 @@ from ..files.atomic import copy_atomic
 from ..files.lora_file import load_lora, save_lora
 from .folder import RunFolder
 from .identity import RunKey
-from .name import RUN_KEY
+from .name import RUN_KEY, is_own
 from .record import RunRecord, load_record
 
 _TITLES = ("ss_output_name", "modelspec.title")
@@ -26,14 +26,14 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
     """Copy the state of a step and what led to it: LoRAs of earlier steps, metrics, report, pictures.
 
     The caller writes the record and the latest LoRA, and locks the source, whose files would change otherwise. A step's
-    LoRA that cannot be read is left out.
+    LoRA that cannot be read, or that the source did not write, is left out.
 
     Raises:
         OSError: A file cannot be read or written.
     """
     target.private.mkdir(parents=True, exist_ok=True)
     for saved, path in source.step_loras().items():
-        if saved <= step:
+        if saved <= step and is_own(source, path):
             _copy_lora(path, saved, source, target)
     for path in source.notes:
         if path.is_file():

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files.atomic import write_text_atomic
+from .folder import read_note
 
 UNTOLD_FILE = "untold"
 
 
 def untold(root: Path) -> tuple[str, ...]:
     """What is still to be told, a sentence each."""
-    path = _file(root)
-    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return tuple(read_note(_file(root)).splitlines())
 
 
 def add_untold(root: Path, sentences: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The start of a session: check the request, find or create its run, create its network."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..networks.trigger import carried_by, trigger_attachments
 from ..run.find import find_run
 from ..run.folder import check_names_fit
 from ..run.found import FoundRun
+from ..run.lock import locked
 from ..run.naming import check_name
 from ..run.saver import SaveFailed
 from .plan import PlacedData, hold_out, run_key, trained_dataset
@@ -41,6 +42,20 @@ def checked(request: TrainRequest, ranks: Ranks) -> TrainRequest:
     check_batch_size(ranks, (stage.batch_size for stage in request.stages))
     check_fits(request.network, request.saving.dtype)
     return request
+
+
+@contextmanager
+def held(root: Path) -> Generator[None]:
+    """Context in which no other process trains under this name.
+
+    Raises:
+        RuntimeError: Another one does.
+        SaveFailed: The folder is read-only.
+    """
+    with ExitStack() as stack:
+        with explained(root):
+            stack.enter_context(locked(root))
+        yield
 
 
 def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> FoundRun:

@@ -16,7 +16,6 @@ from ..loop.stages import stage_at
 from ..loop.texts import FrozenTexts, is_text_trained
 from ..loop.trainer import train
 from ..optimizers.ema import Ema
-from ..run.lock import locked
 from ..run.metrics import cut_metrics
 from ..run.pictures import note_pictures
 from ..run.saver import Saver
@@ -26,7 +25,7 @@ from ..watch.explanation import without_numbers
 from .callbacks import Losses, Stay, session_callbacks
 from .measures import diagnosed_images, diagnosis_at_end, held_out_notes, owed_measures
 from .messages import closing_message, opening_text
-from .opening import checked, continued_or_new, explained, job_of
+from .opening import checked, continued_or_new, explained, held, job_of
 from .plan import place_data, place_validation, trained_dataset
 from .request import Hooks, Session, TrainRequest, TrainResult
 from .trained_network import network_notes, without_frozen_parts
@@ -41,7 +40,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     """
     ranks = hooks.ranks
     request = checked(request, ranks)
-    with torch.inference_mode(False), nullcontext() if ranks.rank else locked(request.root):
+    with torch.inference_mode(False), nullcontext() if ranks.rank else held(request.root):
         data = place_data(request)
         found = continued_or_new(request, data, ranks)
         job = job_of(request, found, data, ranks)

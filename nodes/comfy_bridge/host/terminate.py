@@ -1,4 +1,4 @@
-"""Handles what ends the server (SIGTERM of a service, Ctrl+C) like Stop: the run is saved before the process ends."""
+"""Handles what ends the server (SIGTERM, Ctrl+C, a closed terminal) like Stop: the run is saved before it ends."""
 
 import asyncio
 import logging
@@ -11,6 +11,8 @@ from ....training.loop.job import Callback, StopTraining, TrainJob, TrainState
 from ....training.loop.report import StepReport
 
 USUAL = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+if hasattr(signal, "SIGHUP"):  # not on Windows, where closing the terminal cannot be held up
+    USUAL[signal.SIGHUP] = signal.SIG_DFL
 """Signals that are handled, and what happens at them otherwise; where something else does, they are left alone."""
 
 

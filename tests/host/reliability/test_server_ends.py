@@ -90,6 +90,7 @@ SERVER_ENDS = [
     case(("pause", signal.SIGTERM), is_everyday=True),
     case(("run", signal.SIGINT), is_everyday=True),
     case(("pause", signal.SIGINT), is_everyday=False),
+    case(("run", signal.SIGHUP), is_everyday=False),
 ]
 """What the run does, and what ends the server."""
 

@@ -30,3 +30,11 @@ def test_earlier_runs_are_counted_by_id(tmp_path):
     assert use.total == sum(path.stat().st_size for path in second.folder.root.rglob("*") if path.is_file()) - sum(
         path.stat().st_size for path in (second.folder.root / ".run").glob("*") if path.is_file()
     )
+
+
+def test_a_copy_that_was_cut_short_is_counted(tmp_path):
+    """A killed process left no record of it."""
+    left = tmp_path / "mira" / ".run" / "0123456789ab"
+    left.mkdir(parents=True)
+    (left / "mira-step000002.safetensors").write_bytes(b"1234")
+    assert disk_use(tmp_path / "mira").earlier == {"0123456789ab": 4}

@@ -115,6 +115,12 @@ def test_a_lora_put_there_meanwhile_is_not_overwritten(file, header, settings, p
     assert_equal(again.tensors, alone.queue(**settings).tensors)
 
 
+def test_a_foreign_step_is_not_copied_with_the_run(person):
+    put = At(2, lambda job, state: save_lora(person.loras / "mira" / "mira-step000003.safetensors", {}, FOREIGN))
+    person.queue("mira", put)
+    assert set(person.queue("nora").folder.step_loras()) == {2, 4, 6}
+
+
 def test_the_latest_lora_edited_meanwhile_is_kept(person):
     """By a tool that keeps its header."""
 

@@ -199,3 +199,30 @@ def test_a_stop_and_other_data_lose_no_step(person):
     assert seen <= person.contents()
     rest = person.queue(dataset=toy_dataset())
     assert rest.message.startswith("continued from step 3 of 6") and stopped.folder.run_id == rest.folder.run_id
+
+
+NOTES = ("current", "name", "untold", "ID/run.json", "ID/stops", "ID/pictures", "ID/latest", "ID/left", "ID/pick.json")
+FIGURES = ("ID/metrics.jsonl", "ID/base_losses.jsonl", "ID/report.json")
+
+
+@pytest.mark.parametrize("note", [*NOTES, *FIGURES])
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x80", bytes(64)], ids=["no text", "zeros"])
+def test_bytes_that_a_disk_left_in_a_note_end_no_queue(note, damage, person):
+    folder = person.queue().folder
+    before = person.contents()
+    (folder.root / ".run" / note.replace("ID", folder.run_id)).write_bytes(damage)
+    for settings in ({}, {"steps": 8}, {"optimizer": OTHER_RATE}):
+        person.queue(**settings)
+        assert before <= person.contents()
+
+
+@pytest.mark.parametrize("path", [".run", ".run/lock"])
+def test_what_is_no_run_folder_is_refused_in_words(path, person):
+    root = person.loras / "mira"
+    if path == ".run":
+        root.mkdir(parents=True)
+        (root / path).touch()
+    else:
+        (root / path).mkdir(parents=True)
+    with pytest.raises(SaveFailed, match="'mira'"):
+        person.queue()
