@@ -22,8 +22,8 @@ ROOM = {
     "SaveImage": PICTURE, "PreviewAny": (NODE_WIDTH, 160), "CheckpointSave": (360, 0),
 }  # fmt: skip
 """Least width of a node, and the height that it takes besides its rows for a panel, pictures or text."""
-NOTE_WIDTH, NOTE_FRAME, LINE_HEIGHT, LINE_LETTERS = 440, 60, 20, 52
-"""Of a note in Markdown; a Chinese letter counts as two."""
+NOTE_WIDTH, NOTE_FRAME, LINE_HEIGHT, LINE_LETTERS = 440, 80, 21, 46
+"""Of a note in Markdown, in the page that sets it largest (1.58); a Chinese letter counts as two."""
 
 
 def node_size(node_type: str, num_sockets: int, num_values: int, num_texts: int) -> list[int]:

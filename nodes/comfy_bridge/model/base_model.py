@@ -23,6 +23,8 @@ from .frozen_tensors import FrozenTensors
 from .layer_checks import check_layers, checkpoint_name, has_foreign_layers
 from .model_facts import (
     TORCH_COMPILE_KWARGS,
+    check_clip,
+    check_latents,
     model_family,
     model_times,
     prediction_type,
@@ -70,6 +72,8 @@ class ComfyBaseModel:
         self.clip = clip
         self.vae = vae
         self.family: ModelFamily = model_family(model)
+        if clip is not None:
+            check_clip(clip, self.family)
         for patcher in (model, *([] if clip is None else [clip.patcher])):
             refuse_bypass(patcher)
         automatic: Checkpointing = "on" if self.family == "sdxl" else "off"
@@ -188,7 +192,9 @@ class ComfyBaseModel:
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
         """Scaled latents, float32 on the CPU, (B, C, H, W), of pixels in 0..1."""
         with torch.inference_mode():
-            latents = self.model.model.process_latent_in(self.vae.encode(pixels_BHWC))
+            latents = self.vae.encode(pixels_BHWC)
+            check_latents(latents)
+            latents = self.model.model.process_latent_in(latents)
         self.reclaim()
         return latents.to("cpu", torch.float32).clone()
 

@@ -12,6 +12,11 @@ from ....training.base_model import ModelFamily, PredictionType
 from ....training.objective.schedule import flow_shares
 
 NUM_TIMESTEPS = 1000
+LATENT_CHANNELS = 4
+OTHER_CHANNELS = {8: "instruct-pix2pix", 9: "inpainting"}
+"""Models of these families with pictures beside the latents, by their input channels."""
+ENCODERS: dict[ModelFamily, tuple[str, ...]] = {"sd15": ("clip_l",), "sdxl": ("clip_l", "clip_g")}
+"""Text encoders that a family reads, as the host names them."""
 TORCH_COMPILE_KWARGS = "torch_compile_kwargs"
 """Where the host's TorchCompileModel stores its options, in the MODEL's."""
 COMPILE_WRAPPER = "torch.compile"
@@ -24,15 +29,48 @@ def model_family(model: Any) -> ModelFamily:
     Raises ValueError for every other family, naming it.
     """
     base, config = model.model, model.model.model_config.unet_config
-    if config.get("in_channels") == 4:
+    if config.get("in_channels") == LATENT_CHANNELS:
         if isinstance(base, comfy.model_base.SDXL):
             return "sdxl"
         if type(base) is comfy.model_base.BaseModel and config.get("context_dim") == 768:
             return "sd15"
+    name = f"{type(base).__name__} ({type(base.model_config).__name__})"
+    if kind := OTHER_CHANNELS.get(config.get("in_channels")):
+        raise ValueError(
+            f"model is an {kind} model ({name}, {config['in_channels']} input channels), which needs more pictures "
+            "than a dataset here has. Load the plain checkpoint of its family; a LoRA of that works on this model too."
+        )
     raise ValueError(
-        f"model is a {type(base).__name__} ({type(base.model_config).__name__}); this pack trains SD1.5 and SDXL "
-        "models. Load a checkpoint of one of these families."
+        f"model is a {name}; this pack trains SD1.5 and SDXL models. Load a checkpoint of one of these families."
     )
+
+
+def check_clip(clip: Any, family: ModelFamily) -> None:
+    """Refuse text encoders of another family, whose answers the U-Net cannot read.
+
+    Raises:
+        ValueError: Naming what they are.
+    """
+    stage = clip.cond_stage_model
+    found = [name for name in ENCODERS["sdxl"] if hasattr(stage, name)]
+    if tuple(found) != ENCODERS[family]:
+        raise ValueError(
+            f"clip is a {type(stage).__name__} with {' and '.join(found) or 'neither clip_l nor clip_g'}; the model is "
+            f"{family} and reads {' and '.join(ENCODERS[family])}. Connect the CLIP of the model's checkpoint."
+        )
+
+
+def check_latents(latents: Tensor) -> None:
+    """Refuse latents of a VAE that belongs to another kind of model.
+
+    Raises:
+        ValueError: They are not (B, 4, H, W).
+    """
+    if latents.ndim != 4 or latents.shape[1] != LATENT_CHANNELS:
+        raise ValueError(
+            f"vae gives latents of shape {tuple(latents.shape)}, the model reads {LATENT_CHANNELS} channels; connect the "
+            "VAE of the model's checkpoint"
+        )
 
 
 def known_prediction_type(model: Any) -> PredictionType | None:

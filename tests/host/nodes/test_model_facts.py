@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pack.tests.host.nodes.test_bridge import base_model
+from pack.tests.support.quantized_models import UNET, load_weights, read_weights
 
 pytestmark = pytest.mark.comfy
 
@@ -107,3 +108,31 @@ def test_what_it_predicts_is_said_as_the_sampling_was_patched(comfy, model):
         patched = mend.patch(model, "v_prediction", True)[0]
     assert "epsilon" in said(model) and "zero-terminal" not in said(model)
     assert "v_prediction" in said(patched) and "zero-terminal" in said(patched)
+
+
+@pytest.mark.parametrize("file", ["tiny_sd15", "tiny_sdxl"])
+@pytest.mark.parametrize(("channels", "kind"), [(9, "inpainting"), (8, "instruct-pix2pix")])
+def test_a_model_that_reads_more_than_latents_is_refused_as_what_it_is(comfy, request, file, channels, kind):
+    weights = read_weights(request.getfixturevalue(file), UNET)
+    name = next(name for name in weights if name.endswith("input_blocks.0.0.weight"))
+    weights[name] = torch.zeros(weights[name].shape[0], channels, 3, 3)
+    with pytest.raises(ValueError, match=rf"{kind} model .*{channels} input channels.*plain checkpoint"):
+        base_model((load_weights(comfy, weights).model, None, None))
+
+
+def test_text_encoders_of_another_family_are_refused_before_anything_is_encoded(comfy, tiny_sd15, tiny_sdxl):
+    small, large = (comfy.load_checkpoint(path, has_three_layer_clips=True) for path in (tiny_sd15, tiny_sdxl))
+    with pytest.raises(ValueError, match=r"clip .*clip_l and clip_g; the model is sd15 and reads clip_l\."):
+        base_model((small.model, large.clip, small.vae))
+    with pytest.raises(ValueError, match=r"clip .*with clip_l; the model is sdxl and reads clip_l and clip_g\."):
+        base_model((large.model, small.clip, large.vae))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 8, 8), (1, 4, 1, 8, 8)])
+def test_a_vae_of_another_kind_of_model_is_refused(comfy, model, shape):
+    class OtherVae:
+        def encode(self, pixels):
+            return torch.zeros(shape)
+
+    with pytest.raises(ValueError, match=r"vae gives latents of shape .* 4 channels"):
+        base_model((model, None, OtherVae())).encode_images(torch.zeros(1, 64, 64, 3))
