@@ -16,7 +16,7 @@ from ...training.networks.trigger import carried_by
 from ...training.objective.settings import default_objective
 from ...training.objective.weight_notes import weight_notes
 from ...training.optimizers.settings import OptimizerSettings
-from ...training.recipes.damping import describe_damping
+from ...training.recipes.damping import describe_damping, network_of_file
 from ...training.run.picks import load_pick, picks_state
 from ...training.run.saver import SaveSettings
 from ...training.run.stops import stops_state
@@ -121,7 +121,7 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
     return [
         prediction_note(request.base.prediction_type, request.base.alphas_cumprod),
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
-        *([] if request.start else damping_notes(request)),
+        *damping_notes(request),
         *trigger_notes(request),
         *bracket_notes(trained_dataset(request)),
         *dataset_notes(trained_dataset(request), request.base.family),
@@ -132,9 +132,14 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
 
 
 def damping_notes(request: TrainRequest) -> list[str]:
-    """What alpha / rank leaves of each stage's learning rate, if not all of it."""
+    """What alpha / rank, of the given LoRA if one is trained further, leaves of each stage's learning rate."""
+    network: NetworkSettings | None = request.network
+    if request.start:
+        network = network_of_file(dict(request.start.tensors), request.network.parts)
+    if network is None:
+        return []
     optimizers = stage_optimizers(request.stages, request.optimizer)
-    lines = dict.fromkeys(describe_damping(request.network, optimizer) for optimizer in optimizers)
+    lines = dict.fromkeys(describe_damping(network, optimizer) for optimizer in optimizers)
     return [line for line in lines if line]
 
 

@@ -68,8 +68,8 @@ def check_latents(latents: Tensor) -> None:
     """
     if latents.ndim != 4 or latents.shape[1] != LATENT_CHANNELS:
         raise ValueError(
-            f"vae gives latents of shape {tuple(latents.shape)}, the model reads {LATENT_CHANNELS} channels; connect the "
-            "VAE of the model's checkpoint"
+            f"vae gives latents of shape {tuple(latents.shape)}, the model reads {LATENT_CHANNELS} channels; connect "
+            "the VAE of the model's checkpoint"
         )
 
 

@@ -7,7 +7,13 @@ import torch
 from pack.tests.unit.optimizers.problem import WIDTH, regression
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers import OptimizerSettings, build_optimizer
-from pack.training.recipes.damping import describe_damping, describe_network_scale, effective_rate, is_weak
+from pack.training.recipes.damping import (
+    describe_damping,
+    describe_network_scale,
+    effective_rate,
+    is_weak,
+    network_of_file,
+)
 
 KOHYAS = NetworkSettings(rank=32, alpha=1.0)
 
@@ -67,3 +73,33 @@ def test_what_is_named_makes_up_for_it():
     assert damped < whole / 25
     assert grown(1e-4 * 32) == pytest.approx(whole, rel=0.1)
     assert grown(1e-4, "full") == pytest.approx(whole, rel=0.1)
+
+
+def test_convolutions_with_an_alpha_of_their_own_are_named():
+    network = NetworkSettings(algorithm="locon", rank=16, alpha=16.0, conv_rank=32, conv_alpha=1.0)
+    assert "k x k convolutions 0.0312" in describe_network_scale(network)
+    text = describe_damping(network, OptimizerSettings(learning_rate=1e-4))
+    assert "convolutions" in text and "next to nothing" in text and "conv_alpha 32" in text
+    assert not describe_damping(network, OptimizerSettings(optimizer="Prodigy", learning_rate=1.0))
+    assert not describe_damping(network, OptimizerSettings(learning_rate=1e-4, alpha_compensation="full"))
+    both = NetworkSettings(algorithm="locon", rank=32, alpha=1.0, conv_rank=8, conv_alpha=8.0)
+    text = describe_damping(both, OptimizerSettings(learning_rate=1e-4))
+    assert "0.0032" in text and "convolutions: effective rate 0.0001" in text
+    same = NetworkSettings(algorithm="locon", rank=16, alpha=16.0, conv_rank=8, conv_alpha=8.0)
+    assert not describe_network_scale(same) and not describe_damping(same, OptimizerSettings())
+
+
+def file_of(rank, alpha, name="lora_unet_down_blocks_0_attentions_0_proj_in"):
+    return {
+        f"{name}.lora_down.weight": torch.ones(rank, 8), f"{name}.lora_up.weight": torch.ones(8, rank),
+        f"{name}.alpha": torch.tensor(alpha),
+    }  # fmt: skip
+
+
+def test_a_lora_that_is_trained_further_has_its_own_scale():
+    found = network_of_file(file_of(32, 1.0), ("unet",))
+    assert (found.rank, found.alpha, found.parts) == (32, 1.0, ("unet",))
+    assert "next to nothing" in describe_damping(found, OptimizerSettings(learning_rate=1e-4))
+    other = "lora_unet_down_blocks_0_attentions_0_proj_out"
+    assert network_of_file({**file_of(32, 1.0), **file_of(4, 4.0, other)}, ("unet",)) is None
+    assert network_of_file(file_of(32, 0.0), ("unet",)) is None
