@@ -28,16 +28,7 @@ def saved(name: str) -> dict:
 
 
 @pytest.fixture
-def short_clips(comfy, monkeypatch):
-    """Lets ComfyUI's loader read the tiny checkpoints, whose text encoders have three layers."""
-    sd, layers = comfy.module("comfy.sd"), {"num_hidden_layers": 3}
-    load = sd.load_checkpoint_guess_config
-    options = {"clip_l_model_config": layers, "clip_g_model_config": layers}
-    monkeypatch.setattr(
-        sd,
-        "load_checkpoint_guess_config",
-        lambda *given, **named: load(*given, **named, te_model_options=dict(options)),
-    )
+def example_data(comfy):
     add_example_data(comfy.base / "input")
 
 
@@ -47,7 +38,7 @@ def short_clips(comfy, monkeypatch):
     "name",
     chosen([name for name in EXAMPLES if name not in NEEDS_A_FILE], EVERY_DAY),
 )
-def test_it_runs_on_another_checkpoint(comfy, short_clips, request, kind, name):
+def test_it_runs_on_another_checkpoint(comfy, example_data, request, kind, name):
     path = request.getfixturevalue(kind)
     prompt = cut_short(to_api(saved(name), comfy.object_info()))
     for node in prompt.values():

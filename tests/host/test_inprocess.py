@@ -13,7 +13,7 @@ pytestmark = pytest.mark.comfy
 )
 def test_tiny_checkpoint_is_detected_encodes_and_predicts(request, comfy, fixture, base_class, context_size):
     path: Path = request.getfixturevalue(fixture)
-    model, clip, vae = comfy.load_checkpoint(path, has_three_layer_clips=True)
+    model, clip, vae = comfy.load_checkpoint(path)
     assert base_class in {kind.__name__ for kind in type(model.model.model_config).__mro__}
     with torch.inference_mode():
         latents = vae.encode(torch.rand(1, 64, 64, 3))

@@ -5,7 +5,7 @@ LORA_BAKERY_REQUIRE_CHROMIUM=1 (set by dev.py in CI) they fail.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,10 +39,19 @@ def comfyui_or_give_up() -> Path:
     return folder
 
 
+def import_for_tests(tmp_path_factory: pytest.TempPathFactory, extra: Sequence[tuple[str, Any]] = ()) -> HostModules:
+    """Import ComfyUI into this process, with folders of its own and short text encoders."""
+    host = import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui"), extra)
+    from .host_nodes import load_short_text_encoders
+
+    load_short_text_encoders()
+    return host
+
+
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
-    """ComfyUI in this process; mark the test `comfy`."""
-    IN_PROCESS.append(import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui")))
+    """ComfyUI in this process, with three layers of every text encoder; mark the test `comfy`."""
+    IN_PROCESS.append(import_for_tests(tmp_path_factory))
     return IN_PROCESS[0]
 
 
@@ -99,7 +108,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def tiny_sd15(comfy: HostModules) -> Path:
-    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    """Checkpoint with random weights, which the host of these tests loads (`load_short_text_encoders`)."""
     from .tiny_models import tiny_sd15_path
 
     return tiny_sd15_path()
@@ -107,7 +116,7 @@ def tiny_sd15(comfy: HostModules) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_sdxl(comfy: HostModules) -> Path:
-    """Checkpoint with random weights, loaded with `comfy.load_checkpoint(path, has_three_layer_clips=True)`."""
+    """Checkpoint with random weights, which the host of these tests loads (`load_short_text_encoders`)."""
     from .tiny_models import tiny_sdxl_path
 
     return tiny_sdxl_path()

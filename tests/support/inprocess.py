@@ -15,8 +15,6 @@ from .client import Prompt, PromptResult
 from .paths import CHECKPOINTS
 from .server import make_base_folder
 
-THREE_LAYERS = {"num_hidden_layers": 3}
-
 
 class LoadedModels(NamedTuple):
     """What CheckpointLoaderSimple gives a graph."""
@@ -40,14 +38,11 @@ class HostModules:
         """Return a module of ComfyUI by its name, for instance `comfy.sd` or `nodes`."""
         return importlib.import_module(name)
 
-    def load_checkpoint(self, path: Path, *, has_three_layer_clips: bool = False) -> LoadedModels:
+    def load_checkpoint(self, path: Path) -> LoadedModels:
         """Load MODEL, CLIP and VAE of a checkpoint as the graph would, weights under inference mode."""
         torch = self.module("torch")
-        short = {"clip_l_model_config": THREE_LAYERS, "clip_g_model_config": THREE_LAYERS}
         with torch.inference_mode():
-            loaded = self.module("comfy.sd").load_checkpoint_guess_config(
-                str(path), te_model_options=dict(short) if has_three_layer_clips else {}
-            )
+            loaded = self.module("comfy.sd").load_checkpoint_guess_config(str(path))
         return LoadedModels(*loaded[:3])
 
     def object_info(self) -> dict[str, Any]:

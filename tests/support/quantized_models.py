@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .inprocess import THREE_LAYERS, HostModules, LoadedModels
+from .inprocess import HostModules, LoadedModels
 
 UNET = "model.diffusion_model."
 FP8_LARGEST = 448.0
@@ -105,13 +105,14 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, Tensor]:
 
 def load_weights(host: HostModules, weights: Mapping[str, Tensor]) -> LoadedModels:
     """MODEL, CLIP and VAE of a checkpoint's tensors, weights under inference mode; None for what they do not hold."""
-    options = {"clip_l_model_config": THREE_LAYERS, "clip_g_model_config": THREE_LAYERS}
+    from .host_nodes import THREE_LAYERS
+
     has_clip = any("transformer.text_model" in name for name in weights)
     has_vae = any(name.startswith("first_stage_model.") for name in weights)
     with torch.inference_mode():
         loaded = host.module("comfy.sd").load_state_dict_guess_config(
             {name: tensor.clone() for name, tensor in weights.items()},
-            output_clip=has_clip, output_vae=has_vae, te_model_options=options,
+            output_clip=has_clip, output_vae=has_vae, te_model_options=THREE_LAYERS,
         )  # fmt: skip
     return LoadedModels(*loaded[:3])
 

@@ -2,8 +2,8 @@
 
 Detection looks at shapes: SD1.5 needs 320 model channels and a context of 768, the SDXL family linear transformers,
 a context of 2048 and one of a few transformer depths (here Segmind Vega's, the smallest). Number of levels and residual
-blocks are free. The text encoders have three layers, the least that clip skip allows, so these files can only be loaded
-in process, with `HostModules.load_checkpoint(..., has_three_layer_clips=True)`. The VAE has the shape of TAESD.
+blocks are free. The text encoders have three layers, the least that clip skip allows, so only the hosts of the tests
+load these files (`load_short_text_encoders`). The VAE has the shape of TAESD.
 Needs ComfyUI on `sys.path`.
 """
 

@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pack.tests.support.fixtures import comfyui_or_give_up, give_up
-from pack.tests.support.inprocess import import_comfyui
+from pack.tests.support.fixtures import give_up, import_for_tests
 from pack.tests.support.second_device.build import compiler
 from pack.tests.support.second_device.other_process import IN_OTHER_PROCESS, Reports, write_report
 
@@ -49,7 +48,7 @@ def comfy(tmp_path_factory):
 
     device.install()
     settings = [("cpu", False), ("disable_pinned_memory", True)]
-    host = import_comfyui(comfyui_or_give_up(), tmp_path_factory.mktemp("comfyui"), settings)
+    host = import_for_tests(tmp_path_factory, settings)
     assert str(host.module("comfy.model_management").get_torch_device()) == device.DEVICE
     return host
 

@@ -21,7 +21,7 @@ def node(class_type: str, **inputs: object) -> dict[str, Any]:
 
 def load(comfy: HostModules, family: str) -> LoadedModels:
     """MODEL, CLIP and VAE of the small checkpoint of a family."""
-    return comfy.load_checkpoint(PATHS[family](), has_three_layer_clips=True)
+    return comfy.load_checkpoint(PATHS[family]())
 
 
 def write_pictures(comfy: HostModules, folder: str = "creatures") -> str:

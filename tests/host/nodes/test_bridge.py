@@ -18,7 +18,7 @@ SIZE = ImageSize((70, 80), (3, 5), (64, 64))
 
 @pytest.fixture(scope="module", params=["tiny_sd15", "tiny_sdxl"])
 def loaded(request, comfy):
-    return comfy.load_checkpoint(request.getfixturevalue(request.param), has_three_layer_clips=True)
+    return comfy.load_checkpoint(request.getfixturevalue(request.param))
 
 
 def base_model(loaded, **settings):
@@ -117,7 +117,7 @@ def test_checkpointing_gives_the_same_gradients(loaded, level):
 
 
 def test_a_model_of_the_hosts_compile_node_is_trained_compiled(comfy, tiny_sd15):
-    loaded = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    loaded = comfy.load_checkpoint(tiny_sd15)
     graphs = []
 
     def backend(graph, _inputs):

@@ -11,7 +11,7 @@ def test_training_reads_captions_at_the_layer_that_was_set(comfy, tiny_sd15, lay
     from pack.nodes.comfy_bridge.model.base_model import ComfyBaseModel
     from pack.nodes.comfy_bridge.model.model_facts import clip_skip
 
-    model, clip, vae = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    model, clip, vae = comfy.load_checkpoint(tiny_sd15)
     skipped = comfy.module("nodes").CLIPSetLastLayer().set_last_layer(clip, layer)[0]
     with torch.inference_mode():
         wanted = skipped.encode_from_tokens_scheduled(skipped.tokenize("a red cat"))[0][0]

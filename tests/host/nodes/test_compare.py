@@ -157,7 +157,7 @@ def test_unet_against_text_encoder_strengths_on_sdxl(comfy, tiny_sdxl):
     from pack.training.compare.layout import Cell
     from pack.training.watch.previews import PreviewSettings
 
-    models = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
+    models = comfy.load_checkpoint(tiny_sdxl)
     lora = random_lora(comfy, models)
     settings = PreviewSettings(prompts=("fox",), seed=5, width=64, height=64, steps=1, cfg=2.0, sampler="euler")
     cells = [Cell(*place) for place in itertools.product(range(2), [0], range(2), range(2))]

@@ -68,7 +68,7 @@ READ_AS_TRAINED = ("lora", "dora", "loha", "lokr", "glora", "full", "oft", "boft
 
 @pytest.fixture(scope="module")
 def models(comfy, tiny_sd15):
-    return comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    return comfy.load_checkpoint(tiny_sd15)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_baked_checkpoint_is_the_patched_model(comfy, models, node, tmp_path):
         model, clip=clip, vae=models.vae, filename_prefix="baked", output_dir=str(tmp_path)
     )
     (saved,) = tmp_path.glob("baked*.safetensors")
-    reloaded = comfy.load_checkpoint(saved, has_three_layer_clips=True)
+    reloaded = comfy.load_checkpoint(saved)
     for name, tensor in wanted.items():
         got = weights(reloaded.model, reloaded.clip)(name)
         torch.testing.assert_close(got, tensor, rtol=1e-3, atol=1e-6)

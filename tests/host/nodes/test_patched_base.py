@@ -14,7 +14,7 @@ RANK = 2
 
 @pytest.fixture(scope="module")
 def loaded(comfy, tiny_sd15):
-    return comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    return comfy.load_checkpoint(tiny_sd15)
 
 
 @pytest.fixture

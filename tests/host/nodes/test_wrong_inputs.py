@@ -45,7 +45,7 @@ def rights(comfy, tiny_sd15, tmp_path_factory):
     from pack.training.watch.previews import PreviewSettings
 
     write_dataset(comfy.base / "input" / "set")
-    loaded = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    loaded = comfy.load_checkpoint(tiny_sd15)
     layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
     lora = {f"{layer}.lora_down.weight": torch.ones(2, 320), f"{layer}.lora_up.weight": torch.ones(320, 2),
             f"{layer}.alpha": torch.tensor(2.0)}  # fmt: skip

@@ -80,7 +80,7 @@ def _parameters(loaded):
 
 
 def test_sd15_everything(comfy, tiny_sd15):
-    loaded = comfy.load_checkpoint(tiny_sd15, has_three_layer_clips=True)
+    loaded = comfy.load_checkpoint(tiny_sd15)
     parts = {
         "unet": loaded.model.model.diffusion_model,
         "text_encoder": loaded.clip.cond_stage_model.clip_l.transformer,
@@ -95,7 +95,7 @@ def test_sd15_everything(comfy, tiny_sd15):
 
 
 def test_sdxl_both_text_encoders(comfy, tiny_sdxl):
-    loaded = comfy.load_checkpoint(tiny_sdxl, has_three_layer_clips=True)
+    loaded = comfy.load_checkpoint(tiny_sdxl)
     parts = {
         "unet": loaded.model.model.diffusion_model,
         "text_encoder": loaded.clip.cond_stage_model.clip_l.transformer,
