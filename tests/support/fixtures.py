@@ -4,6 +4,7 @@ Where ComfyUI or Chromium is missing, tests that need it are skipped; with LORA_
 LORA_BAKERY_REQUIRE_CHROMIUM=1 (set by dev.py in CI) they fail.
 """
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,7 +46,14 @@ def import_for_tests(tmp_path_factory: pytest.TempPathFactory, extra: Sequence[t
     from .host_nodes import load_short_text_encoders
 
     load_short_text_encoders()
+    freeze()
     return host
+
+
+def freeze() -> None:
+    """Take what is there now as there for good: searching it again and again takes a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """How long a call keeps the other threads of its process waiting for the interpreter."""
 
-import gc
 import threading
 import time
 from collections.abc import Callable
+
+from .fixtures import freeze
 
 
 def longest_hold(act: Callable[[], object]) -> float:
@@ -27,13 +28,11 @@ def longest_hold(act: Callable[[], object]) -> float:
             holds.append(min(time.perf_counter() - start, time.process_time() - used))
 
     heart = threading.Thread(target=beat)
-    gc.collect()
-    gc.freeze()
+    freeze()
     heart.start()
     try:
         act()
     finally:
         is_over.set()
         heart.join()
-        gc.unfreeze()
     return max(holds)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from .fixtures import SHARED
+from .fixtures import SHARED, freeze
 from .idle import what_was_said
 from .paths import CACHE
 from .schedule import ByHost, Stopwatch
@@ -71,6 +71,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         extra = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=extra)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of tests out of every later collection of garbage."""
+    freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

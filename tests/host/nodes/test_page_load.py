@@ -1,13 +1,13 @@
 """Four tabs on a long run and a large dataset do not hold up the server: its loop is free within milliseconds."""
 
 import asyncio
-import gc
 import json
 import time
 from types import SimpleNamespace
 
 import pytest
 from pack.tests.host.nodes.test_json_text import WORST
+from pack.tests.support.fixtures import freeze
 from PIL import Image
 
 pytestmark = [pytest.mark.comfy, pytest.mark.full]  # times depend on what else the machine does
@@ -19,10 +19,7 @@ LONGEST_GAP_S = 0.1
 @pytest.fixture(autouse=True)
 def _settled_heap():
     """Python's search through all objects of ComfyUI and PyTorch stops every thread, whoever makes it due."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    freeze()
 
 
 @pytest.fixture
