@@ -19,7 +19,7 @@ pytestmark = pytest.mark.comfy
 KINDS = ("tiny_sd15", "tiny_sdxl")
 NEEDS_A_FILE = {"continue_a_lora": "a LoRA", "extract_from_a_fine_tune": "a second checkpoint"}
 """Examples of files that are not made here; test_examples_run.py runs them."""
-EVERY_DAY = ("recipe", "masked_training")
+EVERY_DAY = ("recipe",)
 """Each takes half a minute a model; the others run with --full."""
 
 

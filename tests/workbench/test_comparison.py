@@ -78,7 +78,7 @@ def test_recipes_hold_what_the_recipe_chooses_and_failures_are_in_their_table():
 @pytest.mark.comfy
 def test_trains_scores_keeps_and_reports(comfy, pocket_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comfy.server, "send_sync", comfy.server.send_sync)  # put back afterwards
-    contestants = [*chosen(["lora"]), *chosen(["Prodigy"]), *chosen(["regularization images"])]
+    contestants = [*chosen(["lora"]), *chosen(["regularization images"])]
     contestants = [Contestant(**{**as_inputs(one), "rates": one.rates[:1], "num_seeds": 1}) for one in contestants]
     shelf = Shelf(tmp_path / "kept")
     run(shelf, lambda: Kitchen(comfy, SCALE), contestants, SCALE)
@@ -97,7 +97,7 @@ def test_trains_scores_keeps_and_reports(comfy, pocket_checkpoint, tmp_path, mon
     run(Shelf(tmp_path / "kept"), no_kitchen, contestants, SCALE)
     write_report(Shelf(tmp_path / "kept"), SCALE, tmp_path)
     page = (tmp_path / PAGE).read_text(encoding="utf-8")
-    assert "| lora | 0.001 |" in page and "| Prodigy | 1 |" in page and "regularization images" in page
+    assert "| lora | 0.001 |" in page and "regularization images" in page
     with Image.open(tmp_path / IMAGE) as picture:
         assert picture.height >= 3 * 64
     assert "identity" in capsys.readouterr().out

@@ -55,8 +55,8 @@ def difference(one, two):
     return int(np.abs(one - two).max())
 
 
-EVERY_DAY = ("locon", "dora", "lokr", "boft norms")
-"""A product, one that needs the weight, one that other code of the host reads, and norms; all run with --full."""
+EVERY_DAY = ("dora", "lokr")
+"""One that needs the weight, and one that other code of the host reads; all run with --full."""
 
 
 @pytest.mark.parametrize("name", chosen(NETWORKS, EVERY_DAY))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pack.tests.host.nodes.test_bridge import base_model
 from pack.tests.host.nodes.test_quantized_base import EVERYTHING, trained
+from pack.tests.support.cases import chosen
 from pack.tests.support.quantized_models import UNET, load_weights, read_weights
 from pack.training.networks.network import Network
 from pack.training.networks.settings import NetworkSettings
@@ -50,7 +51,7 @@ def test_gradients_are_those_of_the_unpacked_model_and_no_weight_is_kept(loaded)
     assert held <= held_plain + 2**20
 
 
-@pytest.mark.parametrize("algorithm", ["dora", "diag-oft"])
+@pytest.mark.parametrize("algorithm", chosen(["dora", "diag-oft"], ["diag-oft"]))
 def test_algorithms_that_need_the_weight_get_it(loaded, algorithm):
     is_dora = algorithm == "dora"
     settings = NetworkSettings(

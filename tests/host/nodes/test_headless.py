@@ -86,6 +86,7 @@ def test_two_processes_train_a_workflow_that_one_finds_finished(base, tmp_path):
     assert max(float((one[name] - two[name]).abs().max()) for name in one) <= 1e-4
 
 
+@pytest.mark.full
 def test_what_cannot_be_trained_is_said(base):
     refused = headless(base, plan(batch_size=1), processes=2)
     assert refused.returncode != 0

@@ -1,6 +1,7 @@
 """Every option with every algorithm changes the trained bits, is refused, or is reported to have no effect."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ WHOLE = [
 ]
 
 
+@cache
 def trained(settings):
     """File tensors after three steps, and the notes on the settings."""
     unet = tiny_parts()["unet"]
