@@ -1,7 +1,8 @@
 """Deals test files to the processes of pytest-xdist: the longest first, a host only where it saves time.
 
-A file stays whole, so its fixtures are made once. What a file needs (a server, Chromium, ComfyUI in the process) takes
-up to half a minute to start, so a process goes on with files that need what it has started already.
+A file stays whole, so its fixtures are made once, and so does a folder whose tests share a process of their own. What a
+file needs (a server, Chromium, ComfyUI in the process) takes up to half a minute to start, so a process goes on with
+files that need what it has started already.
 """
 
 import json
@@ -16,13 +17,14 @@ from .paths import ROOT
 
 SECONDS = ROOT / "tests" / "seconds.json"
 """Measured by `python dev.py test --write-seconds`; a file that is missing there is guessed by its number of tests."""
+WHOLE_FOLDERS = ("tests/host/device",)
 SECONDS_A_TEST = {"browser": 4.0, "server": 4.0, "comfy": 0.5, "": 0.05}
 Needs = frozenset[str]
 
 
 @dataclass(frozen=True)
 class TestFile:
-    """A file of tests: what it needs, and about how long it takes alone."""
+    """A file of tests, or a folder of them that stays whole: what it needs, and about how long it takes alone."""
 
     __test__ = False
 
@@ -39,9 +41,11 @@ def needs_of(source: str) -> Needs:
 
 def describe(name: str, num_tests: int, known: Mapping[str, float]) -> TestFile:
     """Read what a file needs and estimate its seconds."""
-    needs = needs_of((ROOT / name).read_text(encoding="utf-8"))
+    path = ROOT / name
+    needs = needs_of("".join(file.read_text(encoding="utf-8") for file in [*path.glob("test_*.py")] or [path]))
     slowest = next((level for level in SECONDS_A_TEST if level in needs), "")
-    return TestFile(name, needs, known.get(name, num_tests * SECONDS_A_TEST[slowest]))
+    seconds = sum(known[file] for file in known if file == name or file.startswith(f"{name}/"))
+    return TestFile(name, needs, seconds or num_tests * SECONDS_A_TEST[slowest])
 
 
 def known_seconds() -> dict[str, float]:
@@ -81,7 +85,8 @@ class ByHost(LoadScopeScheduling):
         self.started: dict[Any, Needs] = {}
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::", 1)[0]
+        file = nodeid.split("::", 1)[0]
+        return next((folder for folder in WHOLE_FOLDERS if file.startswith(f"{folder}/")), file)
 
     def _assign_work_unit(self, node: Any) -> None:
         waiting = [describe(name, len(tests), self.known) for name, tests in self.workqueue.items()]

@@ -9,14 +9,13 @@ from pack.tests.support.fixtures import give_up, import_for_tests
 from pack.tests.support.second_device.build import compiler
 from pack.tests.support.second_device.other_process import IN_OTHER_PROCESS, Reports, write_report
 
-HERE = Path(__file__).resolve().parent
 IS_OTHER_PROCESS = IN_OTHER_PROCESS in os.environ
-reports = Reports()
+reports = Reports(Path(__file__).resolve().parent)
 
 
 def pytest_runtest_protocol(item, nextitem):
     """Runs the test in the process of the second device and tells here what came of it."""
-    if IS_OTHER_PROCESS or HERE not in item.path.parents:  # the hook hears of every folder's tests
+    if IS_OTHER_PROCESS or not reports.holds(item):  # the hook hears of every folder's tests
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in reports.of(item):

@@ -1,7 +1,7 @@
 """Tests that need the second device run in a pytest of their own: a process has one ComfyUI, for one kind of device.
 
-Whoever collects them sees ordinary tests: the first of a file that is due runs all of that file that were selected, in
-one process, and each reports as if it had run here.
+Whoever collects them sees ordinary tests: the first of a folder that is due runs all of that folder that were selected,
+in one process, and each reports as if it had run here.
 """
 
 import json
@@ -21,19 +21,29 @@ IN_OTHER_PROCESS = "LORA_BAKERY_DEVICE_REPORTS"
 
 
 class Reports:
-    """Reports of the other process by test, made at the first question."""
+    """Reports of the other process by test, made at the first question.
 
-    def __init__(self) -> None:
+    Args:
+        folder: the tests that run there lie below it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._found: dict[str, list[Any]] = {}
-        self._tails: dict[Path, str] = {}
+        self._tail: str | None = None
+
+    def holds(self, item: pytest.Item) -> bool:
+        """Whether a test is one of those."""
+        return self.folder in item.path.parents
 
     def of(self, item: pytest.Item) -> list[Any]:
         """Reports of a test; a failure where the process ended without one."""
-        if item.path not in self._tails:
-            self._run(item, [other.nodeid for other in item.session.items if other.path == item.path])
-        return self._found.get(item.nodeid) or [_lost(item, self._tails[item.path])]
+        if self._tail is None:
+            self._tail = self._run(item, [other.nodeid for other in item.session.items if self.holds(other)])
+        return self._found.get(item.nodeid) or [_lost(item, self._tail)]
 
-    def _run(self, item: pytest.Item, tests: list[str]) -> None:
+    def _run(self, item: pytest.Item, tests: list[str]) -> str:
+        """Run the tests, keep their reports, return the end of the output."""
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "reports.jsonl"
             path.touch()
@@ -43,10 +53,10 @@ class Reports:
                 cwd=ROOT, env={**own, IN_OTHER_PROCESS: str(path)}, capture_output=True, text=True, check=False,
             )  # fmt: skip
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        self._tails[item.path] = (done.stdout + done.stderr)[-5000:]
         for line in lines:
             report = item.config.hook.pytest_report_from_serializable(config=item.config, data=line)
             self._found.setdefault(report.nodeid, []).append(report)
+        return (done.stdout + done.stderr)[-5000:]
 
 
 def _flags(config: pytest.Config) -> list[str]:
