@@ -158,8 +158,8 @@ export class ComparePanel {
     const { id, choice, run, steps, cells } = this.#data;
     const index = /** @type {number} */ (this.#large);
     const isTaken = choice !== index;
-    await this.#attempt(async () => {
-      this.#data = await saveChoice(id, isTaken ? index : null, choice);
+    await this.#change(async () => {
+      this.#take(await saveChoice(id, isTaken ? index : null, choice));
       const step = steps[cells[index].lora];
       // Another step may have been picked on the run since: that pick stays.
       if (run && step !== null) await steerRun(run, "pick", isTaken ? { step } : { step: null, was: step });
@@ -184,21 +184,19 @@ export class ComparePanel {
   async #count(winner, loser) {
     const pictures = /** @type {NodeListOf<HTMLImageElement>} */ (this.body.querySelectorAll(".bakery-pair img"));
     const isSeen = Promise.all([...pictures].map((picture) => picture.decode()));
-    await this.#changeVotes(() => isSeen.then(() => addVote(this.#data.id, [winner, loser])));
+    await this.#changeVotes((id) => isSeen.then(() => addVote(id, [winner, loser])));
   }
 
   async #takeBack() {
     const last = this.#data.votes.at(-1);
-    if (last) await this.#changeVotes(() => takeBackVote(this.#data.id, last));
+    if (last) await this.#changeVotes((id) => takeBackVote(id, last));
   }
 
-  /** The next pair comes once the vote is kept; where it is not, that is said and the pair stays. @param {() => Promise<any>} change */
+  /** The next pair comes once the vote is kept; where it is not, that is said and the pair stays. @param {(id: string) => Promise<any>} change */
   async #changeVotes(change) {
-    if (this.#isSaving) return;
-    this.#isSaving = true;
-    const isDone = await this.#attempt(async () => (this.#data = await change()));
-    this.#isSaving = false;
-    if (isDone) this.#vote();
+    const { id } = this.#data;
+    const isDone = await this.#change(async () => this.#take(await change(id)));
+    if (isDone && this.#data.id === id) this.#vote();
   }
 
   #showRanking() {
@@ -208,17 +206,26 @@ export class ComparePanel {
     })));
   }
 
-  /** @param {() => Promise<any>} act @returns {Promise<boolean>} whether it worked */
-  async #attempt(act) {
+  /** An answer about a comparison that is not shown any more changes nothing. @param {import("./compare_model.js").Comparison} data */
+  #take(data) {
+    if (data.id === this.#data.id) this.#data = data;
+  }
+
+  /** One change at a time: the next one is based on what it leaves. @param {() => Promise<any>} act @returns {Promise<boolean>} whether it worked */
+  async #change(act) {
+    if (this.#isSaving) return false;
+    this.#isSaving = true;
+    const { id } = this.#data;
+    let message = "";
     try {
       await act();
-      setText(this.message, "");
-      return true;
     } catch (error) {
-      if (error instanceof Refusal && error.answer.comparison) this.#data = error.answer.comparison; // another tab was quicker
-      setText(this.message, this.t("failed", { error: /** @type {Error} */ (error).message }));
-      return false;
+      if (error instanceof Refusal && error.answer.comparison) this.#take(error.answer.comparison); // another tab was quicker
+      message = this.t("failed", { error: /** @type {Error} */ (error).message });
     }
+    this.#isSaving = false;
+    if (this.#data.id === id) setText(this.message, message);
+    return !message;
   }
 
   /** What a key does in the grid, beside a large picture, or in a vote. @param {KeyboardEvent} event */

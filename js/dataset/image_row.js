@@ -30,7 +30,7 @@ export class ImageRow {
     this.picture = element("img", { loading: "lazy", decoding: "async", onerror: () => this.#showUnreadable(), onload: () => (this.unreadable.hidden = true) });
     this.unreadable = element("div", { class: "bakery-problem", text: t("unreadable"), hidden: true });
     this.text = element("textarea", {
-      rows: 3, maxlength: 20000, placeholder: t("no_caption"), onblur: () => void this.save(), onchange: () => void this.save(), onkeydown: keepKeys,
+      rows: 3, maxlength: 20000, placeholder: t("no_caption"), onblur: () => this.#leave(), onchange: () => void this.save(), onkeydown: keepKeys,
     });
     this.excludeButton = element("button", { type: "button", class: "bakery-small", onclick: () => this.#exclude() });
     this.select = element("select", {
@@ -82,11 +82,18 @@ export class ImageRow {
     this.#showConflict();
   }
 
-  /** @param {Entry} entry */
+  /** What has the keyboard is not replaced; what is typed over it is then based on what stands there. @param {Entry} entry */
   #showCaption({ caption, version }) {
-    if (this.text.value !== caption && document.activeElement !== this.text) this.text.value = caption;
-    this.#base = { caption: document.activeElement === this.text ? this.text.value : caption, version };
+    if (this.text.value !== caption && document.activeElement === this.text) return;
+    this.text.value = caption;
+    this.#base = { caption, version };
     this.#sent = null;
+  }
+
+  /** What was typed is written; where nothing was, what came meanwhile is shown. */
+  #leave() {
+    if (this.isDirty) return void this.save();
+    if (this.#sent === null) this.#showCaption(this.entry);
   }
 
   #showPicture() {

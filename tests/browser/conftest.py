@@ -40,6 +40,15 @@ LEFT = """async () => {
 }"""
 
 
+CLOSE_OTHERS = """async () => {
+    const { workflow } = window.app.extensionManager;
+    const others = workflow.openWorkflows.filter((each) => each.path !== workflow.activeWorkflow?.path);
+    for (const each of others) await workflow.closeWorkflow(each);
+    return workflow.openWorkflows.length;
+}"""
+"""The page may go back to one of them: it finds workflows by an id that those of the tests share."""
+
+
 def pytest_generate_tests(metafunc):
     """Run tests marked `both_pages` on both, all of them with --full."""
     is_wanted = metafunc.config.getoption("--full") or metafunc.definition.get_closest_marker("both_pages")
@@ -156,6 +165,7 @@ def put_back(page):
     try:
         page.unroute_all(behavior="ignoreErrors")
         use_settings(page, SETTINGS)
+        page.evaluate(CLOSE_OTHERS)
     except Error:
         return False
     return True

@@ -31,8 +31,12 @@ class Judge:
         self.num_loads = self.player.num_loads
         self.page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", KEY)
         wait(self.page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
-        self.votes, self.choice = [list(vote) for vote in self.world.votes], self.world.choice
+        self.know()
         self.is_pick_shown()
+
+    def know(self) -> None:
+        """Each answer about votes or the choice tells of both, whoever has changed them."""
+        self.votes, self.choice = [list(vote) for vote in self.world.votes], self.world.choice
 
     def is_pick_shown(self) -> None:
         """Whichever tab has picked it."""
@@ -66,7 +70,7 @@ class Judge:
         self.page.locator(".bakery-pair button").nth(side).evaluate("button => button.click()")
         settle(self.page)
         self.world.votes.append([cells[side], cells[1 - side]])
-        self.votes = [list(vote) for vote in self.world.votes]
+        self.know()
         self.press("Back")
 
     def take_back_a_vote(self) -> None:
@@ -79,7 +83,7 @@ class Judge:
         if last in self.world.votes:
             place = len(self.world.votes) - 1 - self.world.votes[::-1].index(last)
             self.world.votes.pop(place)
-        self.votes = [list(vote) for vote in self.world.votes]  # else another tab was quicker, and it is shown now
+        self.know()  # where another tab was quicker, what it left is shown now
         self.press("Back")
 
     def choose(self) -> None:
@@ -93,7 +97,7 @@ class Judge:
             step = STEP_OF_LORA[cell // NUM_PROMPTS]
             if step is not None and (is_taken or self.world.pick == step):
                 self.world.pick = step if is_taken else None
-        self.choice = self.world.choice  # else another tab has chosen since: that stays, and is shown now
+        self.know()  # where another tab has chosen since, that stays and is shown now
         self.press("Back")
         self.is_pick_shown()
 

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import re
+import shutil
 
 import pytest
 from pack.tests.browser.page import (
@@ -187,6 +189,44 @@ def test_nothing_of_one_comparison_stays_in_the_panel_of_another(page, folder):
     assert page.locator(".bakery-compare img").count() == 0
     assert page.locator(".bakery-compare button:visible").count() == 0
     page.complaints.clear()
+
+
+@pytest.fixture
+def slow(page):
+    """Answers about votes and choices come after a while."""
+
+    def answer(route):
+        page.wait_for_timeout(200)
+        route.continue_()
+
+    page.route(re.compile("/bakery/compare/.*/(votes|choice)$"), answer)
+
+
+def test_a_choice_that_is_pressed_twice_is_one(page, folder, slow):
+    show_comparison(page)
+    page.locator(".bakery-compare-cell").nth(3).click()
+    page.locator(".bakery-compare button", has_text="Choose this").dblclick()
+    wait(page, "/Chosen/.test(document.querySelector('.bakery-compare').innerText)")
+    settle(page)
+    assert page.locator(".bakery-compare .bakery-message").inner_text() == ""
+    assert (folder / "choice.json").read_text() == "3"
+
+
+def test_an_answer_about_one_comparison_does_not_come_into_another(page, folder, slow):
+    other = folder.parent / KEY[::-1]
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    (other / "choice.json").write_text("5")
+    show_comparison(page)
+    page.locator(".bakery-compare-cell").nth(3).click()
+    press(page, "Choose this")
+    page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", other.name)
+    settle(page)
+    assert (folder / "choice.json").read_text() == "3"
+    page.locator(".bakery-compare-cell").nth(5).click()
+    assert page.locator(".bakery-compare").inner_text().count("Chosen") == 1, "of the one that is shown"
+    press(page, "Back")
+    assert page.locator(".bakery-compare-cell.bakery-picked").get_attribute("data-cell") == "5"
+    shutil.rmtree(other)
 
 
 def test_enter_that_is_held_takes_one_vote_back(page, folder):

@@ -137,6 +137,24 @@ def test_what_was_written_meanwhile_is_shown_beside_what_is_typed(page, folder):
     page.complaints.clear()  # the browser notes every answer that refuses
 
 
+def test_what_comes_while_a_field_has_the_keyboard_is_not_overwritten_unseen(page, folder):
+    show_dataset(page, folder)
+    settle(page)
+    for is_typed in (False, True):
+        caption(page, 0).focus()
+        (folder / "0.txt").write_text(f"from outside {is_typed}")
+        page.evaluate("() => window.app.graph._nodes[0].onExecuted({})")  # the folder is read again
+        settle(page)
+        page.keyboard.press("End")
+        page.keyboard.type(", mine" if is_typed else "")
+        caption(page, 0).blur()
+        settle(page)
+    assert (folder / "0.txt").read_text() == "from outside True"
+    assert page.locator(".bakery-theirs").inner_text() == "from outside True"
+    assert caption(page, 0).input_value() == "from outside False, mine"
+    page.complaints.clear()  # the browser notes every answer that refuses
+
+
 def test_what_is_typed_of_a_picture_that_another_leaves_out_stays(browser, server, page, folder):
     other = open_again(browser, server)
     for tab in (page, other):

@@ -36,8 +36,13 @@ MUTED, BYPASSED = 2, 4
 SHOWN = "document.querySelector('.bakery-image textarea')?.value"
 
 
-def sent(page, kind):
-    return next(node["inputs"] for node in prompt_of(page).values() if node["class_type"] == kind)
+def value_sent(page, kind, name):
+    """What an input of the only node of a kind gets; of a link, the value of the node it comes from."""
+    prompt = prompt_of(page)
+    value = next(node["inputs"][name] for node in prompt.values() if node["class_type"] == kind)
+    while isinstance(value, list):
+        value = prompt[value[0]]["inputs"]["value"]
+    return value
 
 
 @pytest.fixture
@@ -65,10 +70,7 @@ def test_captions_are_those_of_the_extension_that_is_sent(page, folder, mode, th
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": folder.name}]])
     page.evaluate(LINK, [["caption_extension", ".tags"], mode, through])
     wait(page, f"{SHOWN} === '{caption}'")
-    extension = sent(page, "BakeryLoadDataset")["caption_extension"]
-    while isinstance(extension, list):  # a link: to the value of the node it comes from
-        extension = prompt_of(page)[extension[0]]["inputs"]["value"]
-    assert extension == f".{caption.split()[1]}"
+    assert value_sent(page, "BakeryLoadDataset", "caption_extension") == f".{caption.split()[1]}"
 
 
 @pytest.mark.parametrize("name", ["caption_extension", "metadata"])
@@ -89,5 +91,6 @@ def test_the_run_is_that_of_the_name_that_is_sent(page, server, mode):
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": "own_name"}]], top=350)
     page.evaluate(LINK, [["name", "linked_name"], mode, ""])
     settle(page)
-    wanted = "own_name" if mode else "linked_name"
-    wait(page, f"document.querySelector('.bakery-prompt')?.textContent === '{wanted}'")
+    name = value_sent(page, "BakeryTrain", "name")
+    assert name == ("own_name" if mode else "linked_name")
+    wait(page, f"document.querySelector('.bakery-prompt')?.textContent === '{name}'")

@@ -62,6 +62,7 @@ def test_the_step_on_the_screen_is_picked(page, server):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.both_pages
 def test_a_pick_is_shown_in_every_tab_and_not_taken_back_for_another(page, server, browser):
     show_saved_run(server, "truth_tabs", steps=3, previews=(0, 1, 2))
     pick = server.output / "loras" / "truth_tabs" / ".run" / RUN / "pick.json"
@@ -158,8 +159,11 @@ def test_sample_now_at_a_drawn_step_says_that_it_is_drawn(page, server):
     answer_as(page, "truth_drawn")
     show_node(page, "truth_drawn")
     page.locator(".bakery-buttons").wait_for()
+    told = []
+    page.on("request", lambda request: told.append(request.url) if request.method == "POST" else None)
     page.locator(".bakery-training button", has_text="Sample now").click()
     wait(page, f"/step 2 are there already/.test({MESSAGE})")
+    assert [url for url in told if "/sample" in url] == []
 
 
 def test_a_failed_answer_is_not_no_run_and_is_asked_for_again(page, server):

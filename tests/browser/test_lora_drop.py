@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from pack.tests.browser.page import wait
 from pack.tests.support.browser import load_workflow, prompt_of
 from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import to_api
@@ -33,7 +34,9 @@ def test_the_graph_comes_back(page, server, pocket_checkpoint):
     file = server.output / "loras" / "dropped" / "dropped.safetensors"
     load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
     page.evaluate(DROP, [file.name, base64.b64encode(file.read_bytes()).decode()])
-    page.wait_for_function(f"() => window.app.graph._nodes.length === {len(workflow['nodes'])}")
-    queued = {node["class_type"] for node in prompt_of(page).values()}
-    assert queued == {node["class_type"] for node in prompt.values()}
+    wait(page, f"window.app.graph._nodes.length === {len(workflow['nodes'])}")
+    queued = {
+        key: {"class_type": node["class_type"], "inputs": node["inputs"]} for key, node in prompt_of(page).items()
+    }
+    assert queued == to_api(workflow, client.object_info())
     assert page.problems == []

@@ -39,16 +39,14 @@ def folder(server, browser):
     return folder
 
 
-def set_and_open(browser, server, tab, **settings):
-    """A page with these settings."""
-    use_settings(tab, settings)
-    page = open_again(browser, server)
+def show_panels(page, is_new):
+    """All panels, in one of the two renderings."""
+    use_rendering(page, is_new)
     page.route(re.compile(f"/bakery/runs/{RUN}\\?"), answer_as_paused)
     show_nodes(page, NODES)
     wait(page, "document.querySelectorAll('.bakery-image').length === 60")
     wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
     wait(page, "document.querySelector('.bakery-try').checkVisibility()")
-    return page
 
 
 def answer_as_paused(route):
@@ -58,10 +56,17 @@ def answer_as_paused(route):
     route.fulfill(response=answer, json={**answer.json(), **status})
 
 
-@pytest.mark.parametrize("is_new", [False, True])
-def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, is_new):
-    page = set_and_open(browser, server, tab, **{"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_new})
-    settle(page)
+def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder):
+    use_settings(tab, {"Comfy.Locale": "zh"})
+    page = open_again(browser, server)
+    for is_new in (True, False):  # the server keeps the last one
+        show_panels(page, is_new)
+        settle(page)
+        check_chinese(page, is_new)
+    page.context.close()
+
+
+def check_chinese(page, is_new):
     texts = [text for text in page.evaluate(TEXTS) if text]
     assert len(texts) > 30
     english = [text for text in texts if re.search("[A-Za-z]{2}", KNOWN.sub("", text))]
@@ -76,12 +81,15 @@ def test_in_chinese_nothing_is_english_or_cut_off(browser, server, tab, folder, 
     }""")
     assert (choice, sent) == ("重新开始", "start over"), "named in Chinese, sent as it is"
     assert (page.get_by_text("重新开始", exact=True).count() > 0) == is_new, "the classic rendering draws on its canvas"
-    page.context.close()
 
 
 @pytest.mark.parametrize("is_new", [False, True])
-def test_every_control_is_reached_by_tab(browser, server, tab, folder, is_new):
-    page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
+def test_every_control_is_reached_by_tab_and_a_long_dataset_makes_no_long_node(page, folder, is_new):
+    show_panels(page, is_new)
+    box = page.locator(".bakery-dataset").bounding_box()
+    row = page.locator(".bakery-image").first.bounding_box()
+    assert 200 < box["height"] < 600
+    assert box["y"] < row["y"] < box["y"] + box["height"] - 60, "pictures are in sight"
     for panel, least in (("bakery-training", 11), ("bakery-dataset", 40)):
         controls = f".{panel} :is(button, input:not([type=file]), select, textarea, canvas):not(:disabled)"
         count = page.evaluate(
@@ -101,7 +109,6 @@ def test_every_control_is_reached_by_tab(browser, server, tab, folder, is_new):
             page.keyboard.press("Tab")
         assert reached == {str(index) for index in range(count)}, panel
         page.evaluate("() => document.querySelectorAll('[data-reached]').forEach((p) => delete p.dataset.reached)")
-    page.context.close()
 
 
 SCROLLED = {".bakery-strip": "scrollLeft", ".bakery-images": "scrollTop", ".bakery-compare-body": "scrollTop"}
@@ -132,13 +139,3 @@ def test_the_wheel_scrolls_what_is_longer_than_its_room(page, server, folder, co
         page.mouse.wheel(0, 150)
         wait(page, f"document.querySelector('{part}').{direction} > 20")
     assert page.evaluate("() => window.app.canvas.ds.scale") == 1
-
-
-@pytest.mark.parametrize("is_new", [False, True])
-def test_a_long_dataset_does_not_make_its_node_long(browser, server, tab, folder, is_new):
-    page = set_and_open(browser, server, tab, **{"Comfy.VueNodes.Enabled": is_new})
-    box = page.locator(".bakery-dataset").bounding_box()
-    row = page.locator(".bakery-image").first.bounding_box()
-    assert 200 < box["height"] < 600
-    assert box["y"] < row["y"] < box["y"] + box["height"] - 60, "pictures are in sight"
-    page.context.close()

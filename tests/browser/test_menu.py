@@ -18,9 +18,9 @@ def test_eight_nodes_lead(page):
     page.evaluate(TOGGLE)
     panel = page.locator(".side-bar-panel")
     panel.get_by_text("LoRA Bakery", exact=True).click()
-    wait(page, "/Train LoRA/.test(document.querySelector('.side-bar-panel')?.innerText ?? '')")
-    page.wait_for_timeout(500)
     panel.get_by_text("Tools", exact=True).scroll_into_view_if_needed()
+    named = "document.querySelector('.side-bar-panel').innerText.match(/\\(Bakery\\)/g)"
+    wait(page, f"{named}?.length >= {len(LEADING)}")
     shown = panel.inner_text()
     screenshot(page, "menu", ".side-bar-panel")
     page.evaluate(TOGGLE)

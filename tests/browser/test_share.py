@@ -1,11 +1,9 @@
 """The button of Share LoRA writes the folder, and runs nothing of the graph that it does not need."""
 
-import time
-
 import pytest
 import torch
-from pack.tests.browser.page import TIMEOUT_S, show_nodes
-from pack.tests.support.patience import time_limit
+from pack.tests.browser.page import show_nodes, until
+from pack.tests.support.idle import is_idle
 from pack.training.files.lora_file import load_lora, save_lora
 
 pytestmark = pytest.mark.browser
@@ -27,9 +25,8 @@ def test_the_button_writes_the_folder_alone(page, server):
         [[0, 0, 1, "lora"], [0, 0, 2, "lora"]],
     )
     page.evaluate(f"() => {SHARE}.widgets.find((widget) => widget.type === 'button').callback()")
-    folder, ends = server.output / "share" / "mira", time.monotonic() + time_limit(TIMEOUT_S)
-    while not (folder / "README.md").exists():
-        assert time.monotonic() < ends, "nothing was written"
-        page.wait_for_timeout(200)
+    folder = server.output / "share" / "mira"
+    until(page, (folder / "README.md").exists, "the folder is written")
+    until(page, lambda: is_idle(server.client()), "nothing runs or waits")
     assert load_lora(folder / "mira.safetensors").metadata["modelspec.license"] == "CC0"
     assert not list((server.output / "loras").glob("not_wanted*"))

@@ -102,7 +102,7 @@ def test_a_promoted_name_shows_its_run(page, server, rendering):
 def test_other_workflows_leave_nothing_that_listens_or_asks(page, server, rendering):
     show_saved_run(server, "leaving")
     page.evaluate(COUNT)
-    for _ in range(6):
+    for _ in range(3):
         load_workflow(page, BLUEPRINT)
         page.evaluate(SET, ["name", "leaving"])
         enter(page, "BakeryTrain")

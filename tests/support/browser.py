@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +80,7 @@ class WithPage:
         """Open a fresh profile; what the folder does not hold comes from the server."""
         context = self._browser.new_context(**options)
         if self.static is not None:
+            _allow_local_network(context)
             context.route("**/*", self._answer)
         return context
 
@@ -88,6 +90,14 @@ class WithPage:
             route.fulfill(path=path)
         else:
             route.fallback()
+
+
+def _allow_local_network(context: Any) -> None:
+    """Else Chromium refuses the page's socket: a page that is given to it here has no address on this machine."""
+    from playwright.sync_api import Error
+
+    with suppress(Error):  # an older Chromium knows no such permission, and refuses nothing
+        context.grant_permissions(["local-network-access"])
 
 
 @contextmanager
@@ -136,9 +146,9 @@ def load_workflow(page: Any, workflow: dict[str, Any]) -> None:
     """Show a workflow, as opening its file would.
 
     The page follows its own address, which names the graph, a moment late, and on a busy machine may go back to what
-    was open before; so this looks whether the workflow has stayed, and opens it again otherwise.
+    was open before; so the workflow gets an id of its own, and is opened again where it has not stayed.
     """
-    page.evaluate(LOAD, workflow)
+    page.evaluate(LOAD, {**workflow, "id": str(uuid.uuid4())})
 
 
 def prompt_of(page: Any) -> dict[str, Any]:

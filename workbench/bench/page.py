@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +28,7 @@ from ...training.run.metrics import read_metrics
 from . import page_trace
 
 NUM_STEPS, NUM_PREVIEWS, NUM_IMAGES, NUM_TABS = 10_000, 1_000, 5_000, 4
-TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 3
+TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 2
 """Steps of each training, those that are not counted, and how often each way is measured, in turn."""
 LONG, DATASET = "page_long", "page_images"
 STEP_EVENTS_S, SAMPLE_EVENTS_S = 0.2, 2.0
@@ -67,14 +68,12 @@ def measure_page(_: Path) -> dict[str, Any]:
     with _server() as server, launch_chromium(path) as chromium:
         found: dict[str, list[Any]] = {"alone": [], "watched": [], "alone late": [], "watched late": [], "tasks": []}
         for number in range(ROUNDS):
-            _get(server, "/bench/late")
-            found["alone"] += _train(server, f"alone_{number}")
+            found["alone"] += _train(server, _graph(server, f"alone_{number}"))
             found["alone late"].append(_get(server, "/bench/late"))
-            name = f"watched_{number}"
-            with _tabs(server, chromium, name) as tabs:
-                _get(server, "/bench/late")
+            graph = _graph(server, f"watched_{number}")
+            with _tabs(server, chromium, graph.name) as tabs:
                 page_trace.start(tabs[0].context.browser)
-                found["watched"] += _train_watched(server, name, tabs)
+                found["watched"] += _train_watched(server, graph, tabs)
                 found["tasks"] += page_trace.stop(tabs[0].context.browser)
                 found["watched late"].append(_get(server, "/bench/late"))
     return _summary(found)
@@ -85,18 +84,18 @@ def _summary(found: dict[str, list[Any]]) -> dict[str, Any]:
     ours = [task for task in tasks if task.is_ours]
     return {
         "step_ms": {way: _spread(found[way]) for way in ("alone", "watched")},
-        "late_ms": {
-            way: [
-                1000 * max(late["longest"][-1] for late in found[f"{way} late"]),
-                1000 * median(late["in_99"] for late in found[f"{way} late"]),
-            ]
-            for way in ("alone", "watched")
-        },
+        "late_ms": {way: _lateness(found[f"{way} late"]) for way in ("alone", "watched")},
         "task_ms": {
             name: [max(task.ms for task in some), max(task.cpu_ms for task in some), len(some)]
             for name, some in {"all": tasks, "with code of the pack": ours}.items()
         },
     }
+
+
+def _lateness(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Milliseconds: of 99 of 100 beats the middle round's, else the worst one's."""
+    worst = {name: 1000 * max(late[name] for late in rounds) for name in rounds[0]}
+    return {**worst, "in_99": 1000 * median(late["in_99"] for late in rounds)}
 
 
 def _spread(seconds: list[float]) -> list[float]:
@@ -138,28 +137,37 @@ def _tabs(server: ComfyServer, chromium: Any, name: str) -> Iterator[list[Any]]:
             tab.context.close()
 
 
-def _train(server: ComfyServer, name: str) -> list[float]:
-    """Train; seconds of the steps after the first ones."""
+@dataclass(frozen=True)
+class Graph:
+    """A workflow that trains, made beforehand: its maker asks the server for all nodes, which holds the loop."""
+
+    name: str
+    client: ComfyClient
+    prompt: Any
+
+
+def _graph(server: ComfyServer, name: str) -> Graph:
     client = server.client()
-    result = client.run(_graph(client, name), timeout_s=1200.0)
+    return Graph(name, client, training_graph(client, name, "trained", steps=TRAINED_STEPS, save_every=TRAINED_STEPS))
+
+
+def _train(server: ComfyServer, graph: Graph) -> list[float]:
+    """Train; seconds of the steps after the first ones. The loop's lateness is counted from here on."""
+    _get(server, "/bench/late")
+    result = graph.client.run(graph.prompt, timeout_s=1200.0)
     if result.status != "success":
         raise RuntimeError(f"training failed: {result.error}")
-    root = server.output / "loras" / name
-    return [line["seconds"] for line in read_metrics(RunFolder(root, run_ids(root)[0]).metrics) if "seconds" in line][
-        WARM_UP:
-    ]
+    root = server.output / "loras" / graph.name
+    lines = read_metrics(RunFolder(root, run_ids(root)[0]).metrics)
+    return [line["seconds"] for line in lines if "seconds" in line][WARM_UP:]
 
 
-def _graph(client: ComfyClient, name: str) -> Any:
-    return training_graph(client, name, "trained", steps=TRAINED_STEPS, save_every=TRAINED_STEPS)
-
-
-def _train_watched(server: ComfyServer, name: str, tabs: list[Any]) -> list[float]:
+def _train_watched(server: ComfyServer, graph: Graph, tabs: list[Any]) -> list[float]:
     """Train while the long run goes on, and one page scrolls and types."""
     is_over = threading.Event()
     teller = threading.Thread(target=_tell, args=(server, is_over))
     trainer_seconds = list[float]()
-    trainer = threading.Thread(target=lambda: trainer_seconds.extend(_train(server, name)))
+    trainer = threading.Thread(target=lambda: trainer_seconds.extend(_train(server, graph)))
     teller.start()
     trainer.start()
     tab, number = tabs[0], 0
@@ -220,8 +228,8 @@ def page_section(result: dict[str, Any]) -> str:
     """The figures for docs/performance.md."""
     steps, late = result["step_ms"], result["late_ms"]
     rows = [
-        f"| {title} | {steps[way][0]:.0f} ({steps[way][1]:.0f} to {steps[way][2]:.0f}) | {late[way][0]:.0f} "
-        f"| {late[way][1]:.1f} |"
+        f"| {title} | {steps[way][0]:.0f} ({steps[way][1]:.0f} to {steps[way][2]:.0f}) | {late[way]['in_99']:.1f} "
+        f"| {late[way]['longest']:.0f} | {late[way]['own']:.0f} | {late[way]['collection']:.0f} |"
         for way, title in (("alone", "no page"), ("watched", "four pages"))
     ]
     frames = [f"| {name} | {ms:.0f} | {cpu:.0f} | {count} |" for name, (ms, cpu, count) in result["task_ms"].items()]
@@ -230,8 +238,13 @@ def page_section(result: dict[str, Any]) -> str:
         f"processor. Each shows a run of {NUM_STEPS:,} steps with {NUM_PREVIEWS:,} previews that tells of a step five "
         f"times a second and of new pictures every two seconds, a dataset of {NUM_IMAGES:,} images and the run that is "
         f"trained; one scrolls and types. Training is measured {ROUNDS} times without pages and with them, in turn.\n\n"
-        "| | a step takes ms (quartiles) | the server's loop is late by at most ms | in 99 of 100 cases ms |\n"
-        "|---|---|---|---|\n" + "\n".join(rows) + "\n\nA task of a page's main thread holds up its next frame. The "
+        "| | a step takes ms (quartiles) | the loop is late in 99 of 100 cases ms | at most ms "
+        "| its own work in one go, processor ms | search for garbage ms |\n"
+        "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\nThe own work of the server's loop is what answers cost "
+        "it. It is late by more where the thread that trains holds Python, or other programs (the pages) have the "
+        "cores. "
+        "The search for garbage is ComfyUI's, once after each workflow; it stops every thread and is not part of the "
+        "other columns.\n\nA task of a page's main thread holds up its next frame. The "
         "longest ones, by Chromium's trace of all four pages:\n\n"
         "| tasks | by the clock ms | processor time ms | tasks seen |\n|---|---|---|---|\n" + "\n".join(frames)
     )

@@ -68,6 +68,7 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
     host = set_up(options)
     if not options.quick:
         set_up_newer_page()
+        set_up_node_packages()
     os.environ["LORA_BAKERY_REQUIRE_HOST"] = "1"
     os.environ.setdefault("LORA_BAKERY_REQUIRE_CHROMIUM", "1" if os.environ.get("CI") else "0")
     started = time.monotonic()
