@@ -44,6 +44,11 @@ def live_run(run_id: str) -> LiveRun | None:
     return _runs.get(run_id)
 
 
+def live_ids(name: str) -> list[str]:
+    """Ids of the runs that train under a name."""
+    return [run_id for run_id, run in list(_runs.items()) if run.folder.name == name]
+
+
 _status_lock = threading.Lock()
 _status_at_ms = 0.0
 

@@ -22,7 +22,7 @@ from ....training.run.view import PREVIEW_FILE, PREVIEW_SET, run_view
 from ....training.watch.control import COMMANDS, MAX_RATE_FACTOR, MIN_RATE_FACTOR, TryPrompt
 from ..host.run_folders import loras_output, run_root
 from .fields import OPTIONAL, Field, Fields, digits, number, or_null, text, whole
-from .live import live_run, live_status, tell_heard, tell_picked
+from .live import live_ids, live_run, live_status, tell_heard, tell_picked
 from .routes_checks import find_run, in_thread, is_below, json_answer, json_errors, read_body, read_query
 
 MAX_PROMPT_LENGTH = 4000
@@ -57,7 +57,8 @@ def _runs_of(name: str) -> dict[str, Any]:
         root = run_root(name)
     except ValueError:  # such as a name that is being typed
         return {"name": name, "current": None, "runs": []}
-    ids = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
+    there = run_ids(root) if root.is_dir() and is_below(root, loras_output()) else []
+    ids = [*(run_id for run_id in live_ids(name) if run_id not in there), *there]  # its folder may have been moved
     return {"name": name, "current": current_run(root) if ids else None,
             "runs": [{"id": run_id, "state": live_status(run_id, name)["state"]} for run_id in ids]}  # fmt: skip
 

@@ -90,6 +90,18 @@ def test_a_run_is_found_by_name_and_shown(site):
     assert json.loads(one(site, "GET", "/bakery/runs?name=nobody")[1])["runs"] == []
 
 
+def test_a_run_whose_folder_was_moved_is_listed_while_it_trains(site):
+    from urllib.parse import quote
+
+    site.live.open_run(site.folder, "1")
+    away = site.folder.root.rename(site.folder.root.with_name("away"))
+    try:
+        listed = json.loads(one(site, "GET", f"/bakery/runs?name={quote(NAME)}")[1])["runs"]
+    finally:
+        away.rename(site.folder.root)
+    assert listed == [{"id": RUN, "state": "running"}]
+
+
 def test_previews_come_whole_and_as_thumbnails(site):
     path = f"/bakery/runs/{RUN}/previews/{SET}/step000000-00.png"
     status, body, kind = one(site, "GET", path)

@@ -26,8 +26,9 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, pocket_checkpoint):
     """A server of this module's own, since it is killed."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, which processes inherit
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:  # as of tests in the background, which processes inherit
+            signal.signal(number, usual)
     found = ComfyServer(comfyui_or_give_up(), tmp_path_factory.mktemp("ends"))
     found.start()
     write_dataset(found.input / "set")

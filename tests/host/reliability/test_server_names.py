@@ -198,6 +198,27 @@ def test_a_folder_renamed_and_copied_in_the_file_manager(server, client):
         assert before <= everything(server, now)
 
 
+@pytest.mark.full
+def test_a_folder_renamed_while_it_is_paused(server, client):
+    """What follows is saved under the old name, the run goes on under either, and the page shows it."""
+    name, graph = "paused", training_graph(client, "paused", "set", steps=30)
+    queued = client.queue(graph)
+    wait_until(lambda: steps_done(server.output, name) >= 3)
+    folder = run_folder(server.output, name)
+    command(client, folder, "pause")
+    wait_until(lambda: client.get("/bakery/runs", name=name)["runs"][0]["state"] == "paused")
+    folder.root.rename(folder.root.with_name("away"))
+    assert client.get("/bakery/runs", name=name)["runs"] == [{"id": folder.run_id, "state": "paused"}]
+    command(client, folder, "rate", factor=0.5)
+    command(client, folder, "resume")
+    result = client.wait(queued)
+    assert "moved or deleted while it trained" in said(result)
+    assert [run["id"] for run in client.get("/bakery/runs", name=name)["runs"]] == [folder.run_id]
+    assert max(client.get(f"/bakery/runs/{folder.run_id}", name=name)["loras"]) == 30
+    forgotten = {**graph, "5": node("BakeryTrain", **{**graph["5"]["inputs"], "save_every": 3})}
+    assert said(client.run(forgotten)).startswith("already trained: 30 steps, nothing to do")
+
+
 def test_an_emptied_output_folder_hides_no_loader(server, client):
     """Nor does a folder that is gone while the one above it has the same time, as on drives that count in seconds."""
     loras, embeddings = server.output / "loras", server.output / "embeddings"
