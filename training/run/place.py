@@ -37,9 +37,8 @@ class Place:
         if not self.is_gone():
             return
         save_record(self._folder.record, replace(self._record, rate_changes=state.rate_changes))
-        name = self._folder.name
-        lost = f"the folder of {name} was moved or deleted while it trained; it has a new one from step {state.step} on"
-        self.tell(add_untold(self._folder.root, [lost]))
+        gone = f"the run's folder in {self._folder.name} was moved or deleted while it trained"
+        self.tell(add_untold(self._folder.root, [f"{gone}; it has a new one since step {state.step}"]))
 
     def take(self, step: int) -> None:
         """Before the LoRA of a step and the latest are written: what lies there and is not the run's gives way."""

@@ -146,7 +146,8 @@ class Saver(Callback):
 
     def _is_lost(self, state: TrainState) -> bool:
         """True if what was saved was moved or deleted since."""
-        return state.step > 0 and not self._found.is_kept_step and self._place.is_gone()
+        with self._explained(state.step):
+            return state.step > 0 and not self._found.is_kept_step and self._place.is_gone()
 
     def save(self, job: TrainJob, state: TrainState) -> None:
         """Write LoRA and state of the current step, then delete what the rules no longer keep.
