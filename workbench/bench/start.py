@@ -1,6 +1,6 @@
 """Starts a part of the benchmark with ComfyUI: `alias.py pack.workbench.bench.start NAME`.
 
-NAME is worker, memory, sdxl, launches or previews.
+NAME is a file of this folder with a `main(arguments)`. Parts of the report print theirs as JSON, last.
 
 ComfyUI's choice for GPUs, PyTorch's fused attention, is used on the CPU too.
 """
