@@ -96,8 +96,11 @@ class Ledger:
     def check_nothing_is_lost(self) -> None:
         """Every LoRA is there, and in sight or where the node said."""
         there = self._contents()
-        lost = sorted(steps for content, steps in self._seen.items() if content not in there)
-        assert not lost, f"LoRAs after these steps are gone: {lost}"
+        weights = {_weights(content) for content in there}
+        for content in set(self._seen) - set(there):
+            # A step that a run writes again has the header of its plan now, and the same weights.
+            assert self._seen[content] and _weights(content) in weights, f"step {self._seen[content]} is gone"
+            del self._seen[content]
         for content, steps in self._seen.items():
             assert any(self._is_named(path) for path in there[content]), f"{there[content]} after {steps} is hidden"
 
@@ -131,6 +134,11 @@ class Ledger:
 
     def _all_steps(self) -> list[tuple[Path, int]]:
         return [(path, _steps(path)) for paths in self._contents().values() for path in paths]
+
+
+def _weights(content: bytes) -> bytes:
+    """A LoRA without its header."""
+    return content[8 + int.from_bytes(content[:8], "little") :]
 
 
 def _steps(path: Path) -> int:

@@ -7,13 +7,15 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+Result = TypeVar("Result")
 TEMPORARY_SUFFIX = ".bakery-tmp"
 
 _CANNOT_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
 """Answers to the flush of a folder on drives that have no such call, as over SMB."""
-_REPLACE_ATTEMPTS = 10
-_REPLACE_WAIT_S = 0.2
+_ATTEMPTS = 10
+_WAIT_S = 0.2
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -94,16 +96,23 @@ def _sync_file(path: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    # Windows refuses while another program (a preview, a virus scanner) has the target open: wait briefly.
-    for attempt in range(1, _REPLACE_ATTEMPTS + 1):
+    patiently(lambda: source.replace(target))
+
+
+def patiently(use: Callable[[], Result]) -> Result:
+    """Use a file; on Windows, which refuses while another program has it open (a virus scanner), again for two seconds.
+
+    Raises:
+        PermissionError: It is refused still.
+    """
+    for _ in range(_ATTEMPTS - 1):
         try:
-            source.replace(target)
+            return use()
         except PermissionError:
-            if attempt == _REPLACE_ATTEMPTS or not is_windows():
+            if not is_windows():
                 raise
-            time.sleep(_REPLACE_WAIT_S)
-        else:
-            return
+            time.sleep(_WAIT_S)
+    return use()
 
 
 def sync_folder(folder: Path) -> None:

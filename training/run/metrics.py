@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..files.atomic import write_text_atomic
+from ..files.atomic import patiently, write_text_atomic
 from ..files.json_files import read_json
 from ..loop.report import StepReport
 
@@ -23,14 +23,14 @@ def append_metrics(path: Path, report: StepReport) -> None:
 def append_line(path: Path, line: dict[str, Any]) -> None:
     """Append a line, which must have `step`; creates the folder, which people may have moved meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", newline="\n") as file:
+    with patiently(lambda: path.open("a", encoding="utf-8", newline="\n")) as file:
         file.write(_text(line))
 
 
 def sync_metrics(path: Path) -> None:
     """Flush appended lines to the disk."""
     if path.exists():
-        with path.open("rb+") as file:
+        with patiently(lambda: path.open("rb+")) as file:
             os.fsync(file.fileno())
 
 

@@ -133,7 +133,7 @@ def test_on_windows_a_target_in_use_is_waited_for_a_while(
         return refuse() if len(calls) <= refusals else replace(source, target)  # pyright: ignore
 
     monkeypatch.setattr(Path, "replace", busy)
-    monkeypatch.setattr(atomic, "_REPLACE_WAIT_S", 0.0)
+    monkeypatch.setattr(atomic, "_WAIT_S", 0.0)
     monkeypatch.setattr(atomic, "is_windows", lambda: True)
     if refusals < 10:
         write_text_atomic(path, "new")

@@ -1,7 +1,10 @@
 """One line a step; broken and later lines go."""
 
+from pathlib import Path
+
+from pack.training.files import atomic
 from pack.training.loop.report import SampleLoss, StepReport
-from pack.training.run.metrics import append_line, append_metrics, best_step, cut_metrics, read_metrics
+from pack.training.run.metrics import append_line, append_metrics, best_step, cut_metrics, read_metrics, sync_metrics
 
 
 def report(step: int) -> StepReport:
@@ -19,6 +22,25 @@ def test_cut_back_to_a_step(tmp_path):
     cut_metrics(path, 3)
     assert [line["step"] for line in read_metrics(path)] == [1, 1, 2, 2, 3, 3]
     assert next(read_metrics(path))["samples"] == [{"image_id": 0, "timestep": 10, "loss": 0.5, "is_kept": False}]
+
+
+def test_on_windows_figures_wait_for_a_program_that_has_them_open(tmp_path, monkeypatch):
+    """A virus scanner, or a program that keeps folders in step, looks at a file whenever it changes."""
+    path, open_, calls = tmp_path / "metrics.jsonl", Path.open, []
+
+    def busy(self, *mode, **options):
+        calls.append(self)
+        if len(calls) % 3:
+            raise PermissionError(13, "Permission denied", str(self))
+        return open_(self, *mode, **options)
+
+    monkeypatch.setattr(atomic, "_WAIT_S", 0.0)
+    monkeypatch.setattr(atomic, "is_windows", lambda: True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", busy)
+        append_metrics(path, report(1))
+        sync_metrics(path)
+    assert [line["step"] for line in read_metrics(path)] == [1]
 
 
 def test_a_line_cut_by_a_crash_harms_no_other(tmp_path):
