@@ -8,7 +8,7 @@
 
     python dev.py workflows     write the example workflows from the nodes as they are; --run: run them for their cards
     python dev.py texts         write the tables of the help pages, list missing translations
-    python dev.py sketches      draw what the recipe's grades mean, for its help page
+    python dev.py sketches      draw what the recipe's grades mean, the icon and the banner
     python dev.py pictures      draw what the guide's options do; --quick: a few steps; --only NAME
     python dev.py pretrain      train the small model that the demo and the tests use; pretrain 128: its successor
     python dev.py gpu           check the pack on this machine's GPU: gpu-report.md; --short: small models only

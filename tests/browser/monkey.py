@@ -138,7 +138,7 @@ class Player:
             settle(self.page)
             self.wrote(stem, text)
         else:
-            row.get_by_role("button", name="Take that").click()
+            row.get_by_role("button", name="Use the other").click()
         self.page.evaluate("() => document.activeElement.blur()")
 
     def leave_typed(self) -> None:

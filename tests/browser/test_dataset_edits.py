@@ -130,7 +130,7 @@ def test_what_was_written_meanwhile_is_shown_beside_what_is_typed(page, folder):
     caption(page, 0).fill("typed again")
     caption(page, 0).blur()
     wait(page, "document.querySelector('.bakery-theirs')?.textContent === 'once more'")
-    page.locator(".bakery-conflict button", has_text="Take that").click()
+    page.locator(".bakery-conflict button", has_text="Use the other").click()
     assert caption(page, 0).input_value() == "once more"
     settle(page)
     assert (folder / "0.txt").read_text() == "once more"

@@ -162,7 +162,7 @@ def test_sample_now_at_a_drawn_step_says_that_it_is_drawn(page, server):
     told = []
     page.on("request", lambda request: told.append(request.url) if request.method == "POST" else None)
     page.locator(".bakery-training button", has_text="Sample now").click()
-    wait(page, f"/step 2 are there already/.test({MESSAGE})")
+    wait(page, f"/step 2 are already drawn/.test({MESSAGE})")
     assert [url for url in told if "/sample" in url] == []
 
 

@@ -1,14 +1,16 @@
-"""Draws what the grades A to I of the recipe mean: `python dev.py sketches` writes js/docs/grades.png."""
+"""Draws what the grades of the recipe mean, and the pack's icon and banner: `python dev.py sketches`."""
 
 from PIL import Image, ImageDraw
 
 from ...tests.support.paths import ROOT
 from ...training.recipes.subjects import SUBJECTS
 from ..demo.picture import FAINT, INK, PAPER, font
+from .brand import draw_banner, draw_icon
 from .drawings import DRAWINGS, Sketch
 
 PATH = ROOT / "js" / "docs" / "grades.png"
 """Beside the help pages, where ComfyUI finds it; the guide shows the same file."""
+ICON, BANNER = ROOT / "docs" / "images" / "icon.png", ROOT / "docs" / "images" / "banner.png"
 SIDE_PX, LABEL_PX, COLUMNS, SCALE = 180, 44, 3, 4
 LINE_CHARACTERS = 30
 
@@ -46,5 +48,6 @@ def wrapped(sentence: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    draw_grades().save(PATH, optimize=True)
-    print(f"Picture: {PATH}")
+    for path, picture in ((PATH, draw_grades()), (ICON, draw_icon()), (BANNER, draw_banner())):
+        picture.save(path, optimize=True)
+        print(f"Picture: {path}")
