@@ -182,7 +182,7 @@ def _advanced_caption_inputs() -> list[io.Input]:
         io.Boolean.Input(
             "caption_weights", default=CAPTIONS.caption_weights,
             tooltip="Read (tag) and (tag:1.3) in captions as weights, as in prompts (kohya: weighted_captions). Off: "
-            "brackets are text, as in hatsune miku (vocaloid).", **text,
+            "parentheses are text, as in hatsune miku (vocaloid).", **text,
         ),
     ]  # fmt: skip
 

@@ -156,7 +156,7 @@ def _word_inputs() -> list[io.Input]:
         ),
         io.String.Input(
             "license", default="", optional=True, placeholder="Fair AI Public License 1.0-SD",
-            tooltip="License or terms, as they are to stand on the card and in the header. Empty = the card says that "
+            tooltip="License or terms, written to the card and the header as they are. Empty = the card says that "
             "none is stated.",
         ),
         io.String.Input("author", default="", optional=True, tooltip="Who made it."),

@@ -56,7 +56,7 @@ class BakeryPlotPlan(io.ComfyNode):
 
 def _plan_inputs() -> list[io.Input]:
     return [
-        sockets.Stages.Input("stages", optional=True, tooltip="The plan, from the last Stage or from Recipe."),
+        sockets.Stages.Input("stages", optional=True, tooltip="The plan, from the last Training Stage or from Recipe."),
         sockets.Optimizer.Input(
             "optimizer", optional=True,
             tooltip="Optimizer of stages that have none, as on Train LoRA. Not connected: "

@@ -80,7 +80,7 @@ def _size_inputs() -> list[io.Input]:
         io.Combo.Input(
             "algorithm", options=list(NAMES), default=SETTINGS.algorithm,
             tooltip="lora: the safe choice for characters. locon: also trains convolutions. loha, lokr, glora: learn "
-            "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterwards. lycoris: any "
+            "more gently, for styles and concepts. dylora: can be cut to a smaller rank afterward. lycoris: any "
             "algorithm of the installed LyCORIS, by lycoris_arguments.",
         ),
         io.Int.Input(

@@ -91,7 +91,7 @@ def _prior_inputs() -> list[io.Input]:
         io.String.Input(
             "trigger", display_name="trigger (empty = of Captions)",
             default=SETTINGS.trigger, optional=True, advanced=True,
-            tooltip="Trigger word, by which prior_preservation tells captions apart. Empty = that of Captions.",
+            tooltip="Trigger word that prior_preservation looks for in captions. Empty = that of Captions.",
         ),
         io.String.Input(
             "trigger_class", default=SETTINGS.trigger_class, placeholder="creature", optional=True, advanced=True,

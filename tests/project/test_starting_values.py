@@ -1,11 +1,13 @@
 """The one table of starting values says what Recipe chooses, and the pages of checkpoints what its profiles say."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from pack.tests.support.paths import ROOT
 from pack.training.recipes import RecipeRequest, make_recipe
 from pack.training.recipes.profiles import PROFILES
+from pack.training.recipes.subjects import SUBJECTS
 
 GUIDE = ROOT / "docs" / "guide"
 TABLE = re.compile(r"^\| (SD1\.5|SDXL) \| (\d+)( to (\d+))? GB[^|]*\|(.*)\|$", re.M)
@@ -74,3 +76,27 @@ def test_the_help_page_of_train_lora_has_the_numbers_of_the_table(page, guide, s
     row = re.compile(rf"^\| (?:{subjects}) \| [^|]* \| [^|]* \|", re.M)
     shown = row.findall((ROOT / "js" / "docs" / page).read_text(encoding="utf-8"))
     assert shown == row.findall((GUIDE / guide).read_text(encoding="utf-8")) and len(shown) == 4
+
+
+STEPS = {"character C": 15, "character E": 35, "style": 100, "concept": 50}
+"""A subject of each row of pictures and steps, and the fewest pictures that the row names."""
+PICTURES_AND_STEPS = re.compile(r"^\| (?:character|style|concept|角色|画风|概念)[^|]*\|([^|]*)\|([^|]*)\|", re.M)
+TABLES = ("docs/guide/starting-values.md", "docs/guide/zh/starting-values.md", "js/docs/BakeryTrain.md",
+          "js/docs/BakeryTrain/zh.md")  # fmt: skip
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_pictures_and_steps_are_those_of_recipe(page):
+    rows = PICTURES_AND_STEPS.findall((ROOT / page).read_text(encoding="utf-8"))
+    for (pictures, steps), (name, fewest) in zip(rows, STEPS.items(), strict=True):
+        subject = next(subject for subject in SUBJECTS if subject.name == name)
+        wanted = RecipeRequest(subject=f"{name}: {subject.sentence}", num_images=max(25, fewest), rates="fixed")
+        seen = [images_seen(wanted), images_seen(replace(wanted, image_quality="poor"))]
+        said = [int(number) for number in re.findall(r"\d+", steps)]
+        assert said == seen[: len(said)]
+        assert pictures.split()[0] == str(fewest) == subject.usual_images.split()[0]
+
+
+def images_seen(request: RecipeRequest) -> int:
+    """Steps times batch size, over all stages."""
+    return sum(stage.steps * stage.batch_size for stage in make_recipe(request).stages)

@@ -62,7 +62,8 @@ _BROAD: tuple[str, ...] = OWN_NAMES
 def _character(grade: str, sentence: str, ranks: tuple[int, int, int], fitting: tuple[str, ...]) -> Subject:
     return Subject(
         name=f"character {grade}", sentence=sentence, kind="character", grade=grade, fitting=fitting,
-        low_rank=ranks[0], rank=ranks[1], high_rank=ranks[2], min_images=10, usual_images="35 to 100",
+        low_rank=ranks[0], rank=ranks[1], high_rank=ranks[2], min_images=10,
+        usual_images="35 to 100" if fitting is _HARD else "15 to 40",
         good_steps=1000, poor_steps=1600, text_encoder_lr=5e-5, poor_text_encoder_lr=4.5e-5,
     )  # fmt: skip
 
@@ -79,7 +80,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _character("I", "something without a body plan of this world", (192, 192, 256), _HARD),
     Subject(
         name="realistic person", sentence="a real human, or drawn to look like one", kind="character", grade="D",
-        fitting=_HUMAN, low_rank=32, rank=32, high_rank=64, min_images=10, usual_images="35 to 100", good_steps=1000,
+        fitting=_HUMAN, low_rank=32, rank=32, high_rank=64, min_images=10, usual_images="15 to 40", good_steps=1000,
         poor_steps=1600, text_encoder_lr=5e-5, poor_text_encoder_lr=4.5e-5,
     ),
     Subject(
