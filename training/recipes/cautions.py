@@ -37,7 +37,7 @@ def _images(request: RecipeRequest) -> str:
         )
     if request.num_images < row.min_images:
         return (
-            f"{request.num_images} images are few: {row.name} wants at least {row.min_images}, usually "
+            f"{request.num_images} images are few: {row.name} needs at least {row.min_images}, usually "
             f"{row.usual_images}; add some, and compare early steps"
         )
     return ""
@@ -58,11 +58,11 @@ def _rank(request: RecipeRequest, network: NetworkSettings) -> str:
         return ""
     is_simple = row.kind == "character" and row.grade in tuple(SIMPLE_GRADES)
     if network.rank > row.high_rank or (is_simple and network.rank >= WASTEFUL_RANK):
-        return (
-            f"rank {network.rank} is wasted on {row.name}, which {row.high_rank} holds: a larger file, no more likeness"
-        )
+        return f"rank {network.rank} is too high for {row.name}, {row.high_rank} is enough: a larger file, no more likeness"
     if request.rank and network.rank < row.low_rank:
-        return f"rank {network.rank} is little for {row.name}: it will never learn all of it; {row.low_rank} or more"
+        return (
+            f"rank {network.rank} is too low for {row.name}: it will never learn all of it; use {row.low_rank} or more"
+        )
     return ""
 
 

@@ -100,7 +100,7 @@ def _alpha(request: RecipeRequest, optimizer: str, rank: int) -> tuple[float, st
     if request.row.kind in ("style", "concept"):
         return max(1.0, rank / 2), "alpha half the rank: styles and concepts want 1 to rank / 2, which damps learning"
     if optimizer != PRODIGY:
-        return float(rank), "alpha = rank: a fixed rate is then neither damped nor raised"
+        return float(rank), "alpha = rank: the learning rate then acts at full strength"
     return 1.0, "alpha 1: an optimizer that finds its rate makes up for the damping, and 1 is what suits it best"
 
 
@@ -153,7 +153,7 @@ def _fixed_rates(
             schedule="linear" if has_closing_stage(request, name) else "cosine", warmup_steps=0.05
         ),
     )  # fmt: skip
-    why = "Adafactor: keeps hardly any state" if name == ADAFACTOR else "AdamW: the best tried"
+    why = "Adafactor: needs hardly any memory of its own" if name == ADAFACTOR else "AdamW: the best tried"
     if name != preferred_optimizer(request):
         why += f", for {preferred_optimizer(request)}'s does not fit into {request.vram_gib:g} GiB"
     elif request.rates != "fixed" and not request.is_low_vram:
@@ -176,11 +176,11 @@ def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice
     row = request.row
     gamma = 5.0 if row.kind in ("character", "vehicle") else 8.0
     reasons = [
-        f"min_snr_gamma {gamma:g}: calms training at no cost; 5 or less for characters, more for styles and concepts"
+        f"min_snr_gamma {gamma:g}: makes training more stable at no cost; 5 or less for characters, more for styles and concepts"
     ]
     norms, offset = _brakes(request, network)
     if request.is_low_vram:
-        reasons.append("scale_weight_norms and noise_offset off: the low rank is brake enough")
+        reasons.append("scale_weight_norms and noise_offset off: the low rank already slows learning enough")
     elif norms:
         reasons.append(
             "scale_weight_norms 1: leaves the style of the images behind, so clothes and poses change more easily"

@@ -153,8 +153,8 @@ def test_answers_out_of_range_are_refused_by_name(name, value):
         ({"subject": "character D", "algorithm": "lokr"}, "LoKr learns characters up to C"),
         ({"subject": "character D", "algorithm": "loha"}, "LoHa learns simple characters, up to C"),
         ({"subject": "character A", "algorithm": "boft"}, "boft is for styles and concepts"),
-        ({"subject": "character A", "rank": 64}, "rank 64 is wasted on character A"),
-        ({"subject": "character G", "rank": 16}, "rank 16 is little for character G"),
+        ({"subject": "character A", "rank": 64}, "rank 64 is too high for character A"),
+        ({"subject": "character G", "rank": 16}, "rank 16 is too low for character G"),
         ({"family": "sdxl", "vram_gib": 7.0, "rank": 64}, "choose profile low VRAM (SDXL), rank 0 to 8"),
         (
             {"family": "sdxl", "vram_gib": 7.0, "text_encoder": "trained"},
