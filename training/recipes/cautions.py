@@ -58,7 +58,8 @@ def _rank(request: RecipeRequest, network: NetworkSettings) -> str:
         return ""
     is_simple = row.kind == "character" and row.grade in tuple(SIMPLE_GRADES)
     if network.rank > row.high_rank or (is_simple and network.rank >= WASTEFUL_RANK):
-        return f"rank {network.rank} is too high for {row.name}, {row.high_rank} is enough: a larger file, no more likeness"
+        high = row.high_rank
+        return f"rank {network.rank} is too high for {row.name}, {high} is enough: a larger file, no more likeness"
     if request.rank and network.rank < row.low_rank:
         return (
             f"rank {network.rank} is too low for {row.name}: it will never learn all of it; use {row.low_rank} or more"

@@ -176,7 +176,7 @@ def choose_objective(request: RecipeRequest, network: NetworkSettings) -> Choice
     row = request.row
     gamma = 5.0 if row.kind in ("character", "vehicle") else 8.0
     reasons = [
-        f"min_snr_gamma {gamma:g}: makes training more stable at no cost; 5 or less for characters, more for styles and concepts"
+        f"min_snr_gamma {gamma:g}: training is more stable, at no cost; 5 or less for characters, more for styles"
     ]
     norms, offset = _brakes(request, network)
     if request.is_low_vram:

@@ -147,8 +147,8 @@ def test_answers_out_of_range_are_refused_by_name(name, value):
     ("values", "caution"),
     [
         ({"num_images": 1}, "from_one_image"),
-        ({"num_images": 5}, "5 images are few: character B wants at least 10"),
-        ({"subject": "style", "num_images": 40}, "40 images are few: style wants at least 100"),
+        ({"num_images": 5}, "5 images are few: character B needs at least 10"),
+        ({"subject": "style", "num_images": 40}, "40 images are few: style needs at least 100"),
         ({"subject": "character E", "algorithm": "loha"}, "only plain LoRA learns it"),
         ({"subject": "character D", "algorithm": "lokr"}, "LoKr learns characters up to C"),
         ({"subject": "character D", "algorithm": "loha"}, "LoHa learns simple characters, up to C"),
