@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pack.tests.support.cases import chosen
 from pack.tests.support.moments import failing_write
 from pack.tests.support.person import CONSTANT, OTHER_RATE, Canceled, assert_equal
 from pack.tests.support.toy_model import other_dataset, raising, toy_dataset
@@ -206,7 +207,7 @@ FIGURES = ("ID/metrics.jsonl", "ID/base_losses.jsonl", "ID/report.json")
 
 
 @pytest.mark.parametrize("note", [*NOTES, *FIGURES])
-@pytest.mark.parametrize("damage", [b"\xff\xfe\x80", bytes(64)], ids=["no text", "zeros"])
+@pytest.mark.parametrize("damage", chosen([b"\xff\xfe\x80", bytes(64)], [b"\xff\xfe\x80"]))
 def test_bytes_that_a_disk_left_in_a_note_end_no_queue(note, damage, person):
     folder = person.queue().folder
     before = person.contents()
