@@ -8,10 +8,11 @@ import pytest
 import torch
 from pack.workbench.pocket.denoiser import build_unet
 from pack.workbench.pocket.host import use_comfyui
+from pack.workbench.pocket128.autoencoder import autoencoder_of
 from pack.workbench.pocket128.course import FIGURES, training_caption
 from pack.workbench.pocket128.kept import keep_better_vae, kept_vae
-from pack.workbench.pocket128.pictures import Sources, find_stickers, held_out_pictures, training_crops
-from pack.workbench.pocket128.quality import decibels
+from pack.workbench.pocket128.pictures import Sources, find_stickers, held_out_pictures, to_images, training_crops
+from pack.workbench.pocket128.quality import decibels, round_trip
 from pack.workbench.pocket128.sample import assemble
 from pack.workbench.pocket128.text import encode_captions, text_encoder_weights
 from pack.workbench.pocket128.train_vae import VAEConfig, VAETraining, train_vae
@@ -210,3 +211,10 @@ def test_the_host_takes_its_unet_for_sd15():
 def test_what_the_checkpoint_lacks_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"unet\.safetensors"):
         assemble(tmp_path / "x.safetensors", tmp_path)
+
+
+def test_the_kept_vae_draws_the_figures():
+    images = to_images(np.stack([np.asarray(draw_figure(figure)) for figure in SEEN[:4]]))
+    vae = autoencoder_of(kept_vae())
+    assert vae.encode(images).shape == (4, 4, 16, 16)
+    assert decibels(round_trip(vae, images), images).min() > 20
