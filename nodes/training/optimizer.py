@@ -3,7 +3,14 @@
 from dataclasses import fields
 from typing import Any
 
-from ...training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerSettings, ScheduleSettings, check_optimizer
+from ...training.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    OptimizerSettings,
+    ScheduleSettings,
+    check_optimizer,
+    no_decay_note,
+)
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED
@@ -37,7 +44,9 @@ class BakeryOptimizer(io.ComfyNode):
         for part in ("unet_lr", "text_encoder_lr", "text_encoder_2_lr"):
             values[part] = None if values.get(part, SAME_RATE) < 0 else values[part]
         name = values.pop("other_optimizer", "").strip() or optimizer
-        return io.NodeOutput(check_optimizer(OptimizerSettings(optimizer=name, schedule=schedule, **values)))
+        settings = check_optimizer(OptimizerSettings(optimizer=name, schedule=schedule, **values))
+        note = no_decay_note(settings)
+        return io.NodeOutput(settings, ui={"text": [note] if note else []})
 
 
 def _rate_inputs() -> list[io.Input]:

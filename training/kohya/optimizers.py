@@ -59,12 +59,16 @@ def import_optimizer(
     given = options.pairs("optimizer_args")
     decay = given.pop("weight_decay", None)
     arguments = _as_original(name, _accepted(name, given, notes), notes)
+    weight_decay = DECAYS.get(name, 0.0) if decay is None else finite("weight_decay", str(decay))
+    if name == "Prodigy" and weight_decay and str(arguments.get("decouple")) == "False":
+        del arguments["decouple"]
+        notes.append("optimizer_args decouple=False: no equivalent, weight_decay acts beside the gradient")
     values = _rates(fields, notes)
     if "relative_step" in arguments:
         values = {key: value for key, value in values.items() if key not in PART_RATES}
     return OptimizerSettings(
         optimizer=name,
-        weight_decay=DECAYS.get(name, 0.0) if decay is None else finite("weight_decay", str(decay)),
+        weight_decay=weight_decay,
         arguments=" ".join(f"{key}={value}" for key, value in arguments.items()),
         loraplus_ratio=network_args.number(LORAPLUS) or 1.0,
         schedule=_schedule(options, schedule, notes),

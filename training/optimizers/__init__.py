@@ -4,6 +4,7 @@ from .build import (
     build_optimizer,
     check_optimizer,
     effective_rates,
+    no_decay_note,
     set_rates,
 )
 from .catalog import OPTIMIZERS, find_optimizer
@@ -26,6 +27,7 @@ __all__ = [
     "effective_rates",
     "find_optimizer",
     "load_optimizer_state",
+    "no_decay_note",
     "optimizer_state",
     "part_rate",
     "rate_source",

@@ -33,6 +33,18 @@ def check_optimizer(settings: OptimizerSettings) -> OptimizerSettings:
     return settings
 
 
+def no_decay_note(settings: OptimizerSettings) -> str:
+    """A note that `weight_decay` has no effect: the library's Prodigy adds it to gradients that it has read already."""
+    spec = find_optimizer(settings.optimizer)
+    arguments = optimizer_arguments(settings, spec, spec.load())
+    if spec.name != "Prodigy" or not settings.weight_decay or arguments.get("weight_decouple", True):
+        return ""
+    return (
+        f"weight_decay {settings.weight_decay:g} has no effect with decouple=False, by a fault of the library's "
+        "Prodigy; leave decouple out"
+    )
+
+
 def build_optimizer(settings: OptimizerSettings, groups: Sequence[TrainableGroup]) -> torch.optim.Optimizer:
     """The optimizer over all groups whose learning rate is above 0, each with `base_lr`, `label` and `names`.
 

@@ -228,6 +228,14 @@ def test_an_argument_that_the_optimizer_lacks_here_is_listed_and_the_rest_is_tak
     check_optimizer(setup.optimizer)
 
 
+def test_decay_within_prodigy_s_gradient_is_said_to_be_beside_it():
+    setup = import_kohya("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args decouple=False weight_decay=0.01")
+    assert "decouple" not in setup.optimizer.arguments and setup.optimizer.weight_decay == 0.01
+    assert any("decouple=False" in line for line in setup.lost)
+    without = import_kohya("--optimizer_type=Prodigy --learning_rate=1 --optimizer_args decouple=False")
+    assert not any("no equivalent" in line for line in without.lost)
+
+
 def test_both_text_encoders_keep_their_rates():
     for text in ("--text_encoder_lr 1e-5 5e-6", "text_encoder_lr = [1e-5, 5e-6]\nlearning_rate = 1e-4"):
         setup = import_kohya(text)

@@ -6,10 +6,12 @@ import pytest
 import torch
 from pack.tests.unit.optimizers.problem import regression
 from pack.training.optimizers import (
+    OPTIMIZERS,
     OptimizerSettings,
     build_optimizer,
     effective_rates,
     load_optimizer_state,
+    no_decay_note,
     optimizer_state,
     set_rates,
     use_evaluation_weights,
@@ -169,3 +171,24 @@ def test_state_of_another_network_is_refused():
     data["parameters"] = {"elsewhere": data["parameters"]["up"]}
     with pytest.raises(ValueError, match="none of its parameters"):
         load_optimizer_state(build_optimizer(SETTINGS["AdamW"], problem.groups()), tensors, data)
+
+
+@pytest.mark.parametrize("spec", OPTIMIZERS, ids=lambda spec: spec.name)
+def test_a_weight_decay_acts_or_is_said_not_to(spec):
+    """With and without decay beside the gradient, where an optimizer has the choice."""
+    for arguments in ("", "weight_decouple=False"):
+        ends = []
+        for decay in (0.0, 0.3):
+            problem = regression()
+            settings = OptimizerSettings(
+                optimizer=spec.name, learning_rate=spec.usual_rate, weight_decay=decay, arguments=arguments
+            )
+            try:
+                optimizer = build_optimizer(settings, problem.groups())
+            except ValueError:
+                break  # not installed, or without the choice
+            for step in range(20):
+                problem.step(optimizer, step)
+            ends.append(problem.up.detach().clone())
+        else:
+            assert torch.equal(*ends) == bool(no_decay_note(settings)), arguments
