@@ -13,7 +13,7 @@ from ...training.tools.strengths import Strengths
 from .. import sockets
 from ..comfy_bridge.host.lora_folders import SAVE_FOLDERS, lora_names, lora_state, new_lora_path, read_lora
 from ..comfy_bridge.host.node_api import io
-from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family
+from ..comfy_bridge.model.lora import apply_lora, kohya_tensors, lora_family, unapplied_note
 from ..menu import TOOLS
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -172,7 +172,9 @@ class BakeryApplyLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, lora: Mapping, clip: Any = None, **strengths: Any) -> io.NodeOutput:
-        return io.NodeOutput(*apply_inputs(model, clip, lora, **strengths))
+        applied = apply_inputs(model, clip, lora, **strengths)
+        note = unapplied_note(model, clip, lora)
+        return io.NodeOutput(*applied, ui={"text": [note] if note else []})
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryLoadLoRA, BakerySaveLoRA, BakeryApplyLoRA]

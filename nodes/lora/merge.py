@@ -12,7 +12,7 @@ from ...training.tools.result_metadata import merged_metadata
 from ...training.tools.strengths import Strengths
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
-from ..comfy_bridge.model.lora import kohya_tensors, lora_family
+from ..comfy_bridge.model.lora import kohya_tensors, lora_family, unapplied_note
 from ..comfy_bridge.model.lora_weights import weight_source
 from ..menu import TOOLS
 from .files import BLOCKS_TOOLTIP, apply_inputs, strength_inputs
@@ -175,7 +175,9 @@ class BakeryMergeIntoModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, clip: Any, lora: Mapping, **strengths: Any) -> io.NodeOutput:
-        return io.NodeOutput(*apply_inputs(model, clip, lora, **strengths))
+        applied = apply_inputs(model, clip, lora, **strengths)
+        note = unapplied_note(model, clip, lora)
+        return io.NodeOutput(*applied, ui={"text": [note] if note else []})
 
 
 NODES: list[type[io.ComfyNode]] = [BakeryMergeLoRAs, BakeryMergeIntoModel]

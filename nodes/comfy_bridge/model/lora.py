@@ -5,7 +5,6 @@ cannot read (IA3, Tucker GLoRA, ...) is computed by `training.tools.deltas`; on 
 from training: DoRA by rows, OFT and BOFT with a constraint, rescaling or strengths other than 1.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from ....training.networks.foreign import is_ignored, split_key, to_kohya
 from ....training.networks.names import file_keys
 from ....training.tools.deltas import Parts, check_finite, check_read, delta_weight
 from ....training.tools.strengths import ResolvedStrengths, Strengths
+from .lora_fit import check_size, left_out_note
 from .model_facts import model_family
 
 _UNET = "diffusion_model."
@@ -57,6 +57,8 @@ def apply_lora(
     _check_family(lora, family)
     modules = _host_modules(lora, family, key_map(model, clip))
     for module in modules:
+        owner = model.model if module.key.startswith(_UNET) else clip.cond_stage_model
+        check_size(module.name, module.parts, owner, module.key)
         check_read(module.name, module.parts, ("reshape_weight",))  # which the host reads
         check_finite(module.name, module.parts)
     resolved = strengths.resolve(family)
@@ -68,6 +70,15 @@ def apply_lora(
                 patched.add_patches(patches, strength)
     _attach_metadata(new_model, new_clip, getattr(lora, "metadata", None))
     return new_model, new_clip
+
+
+def unapplied_note(model: Any, clip: Any, lora: Mapping[str, Tensor]) -> str:
+    """What of a LoRA `apply_lora` leaves out, because it is not in what is connected; empty if nothing is."""
+    if all(map(is_ignored, lora)):
+        return ""
+    keys = key_map(model, clip)
+    missing = [name for name in _by_name(lora, family_of(model, clip), keys) if name not in keys]
+    return left_out_note(missing, model is not None, clip is not None)
 
 
 def family_of(model: Any, clip: Any) -> ModelFamily:
@@ -134,8 +145,8 @@ def _kohya_text_keys(clip: Any) -> dict[str, str]:
     return found
 
 
-def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> list[_HostModule]:
-    """Keep names that the host knows and convert the others to kohya's. Modules without a match are logged."""
+def _by_name(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> dict[str, dict[str, Tensor]]:
+    """Tensors of each module: names that the host knows are kept, the others converted to kohya's."""
     direct: dict[str, dict[str, Tensor]] = {}
     others: dict[str, Tensor] = {}
     for raw, tensor in lora.items():
@@ -149,16 +160,14 @@ def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping
     for converted, tensor in (to_kohya(others, family) if others else {}).items():
         module, _, suffix = converted.partition(".")
         direct.setdefault(module, {})[suffix] = tensor
+    return direct
+
+
+def _host_modules(lora: Mapping[str, Tensor], family: ModelFamily, keys: Mapping[str, str]) -> list[_HostModule]:
+    direct = _by_name(lora, family, keys)
     found = [_HostModule(name, parts, keys[name]) for name, parts in direct.items() if name in keys]
-    missing = [name for name in direct if name not in keys]
     if not found:
-        raise ValueError(
-            f"lora: none of its {len(missing)} modules is in this model ({family}); is it for another one?"
-        )
-    if missing:
-        logging.info(
-            "LoRA Bakery: %d modules of the LoRA are not in what is connected, first %s", len(missing), missing[0]
-        )
+        raise ValueError(f"lora: none of its {len(direct)} modules is in this model ({family}); is it for another one?")
     return found
 
 

@@ -410,3 +410,28 @@ def test_a_lora_for_another_model_or_with_nan_is_refused(models, node, name, tro
     message = "it is for sdxl, the model is sd15" if trouble == "family" else f"{LINEAR} holds NaN"
     with pytest.raises(ValueError, match=message):
         node(name, model=models.model, clip=models.clip, lora=lora)
+
+
+@pytest.mark.parametrize("name", ["BakeryApplyLoRA", "BakeryMergeIntoModel"])
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr", "full"])
+@pytest.mark.parametrize("module", [LINEAR, CONV, TEXT])
+def test_a_change_of_another_size_is_refused_and_not_left_out(models, node, name, kind, module):
+    """The host logs it and draws without it."""
+    other = {LINEAR: CONV, CONV: TEXT, TEXT: LINEAR}[module]
+    lora = named(LINEAR, made("lora", LINEAR)) | named(module, made(kind, other))
+    with pytest.raises(ValueError, match=rf"{module} changes \d+ numbers where this model has"):
+        node(name, model=models.model, clip=models.clip, lora=lora)
+
+
+def test_what_is_left_out_is_said_on_the_node(models):
+    from pack.nodes.comfy_bridge.model.lora import unapplied_note
+
+    deeper = LINEAR.replace("down_blocks_0", "down_blocks_3")
+    fits = named(LINEAR, made("lora", LINEAR)) | named(TEXT, made("lora", TEXT))
+    assert unapplied_note(models.model, models.clip, fits) == ""
+    assert "1 modules" in (
+        note := unapplied_note(models.model, models.clip, fits | named(deeper, made("lora", LINEAR)))
+    )
+    assert deeper in note and "not in this model" in note
+    assert TEXT in (note := unapplied_note(models.model, None, fits)) and "CLIP, which is not connected" in note
+    assert LINEAR in (note := unapplied_note(None, models.clip, fits)) and "MODEL, which is not connected" in note
