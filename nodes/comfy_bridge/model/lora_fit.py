@@ -79,5 +79,6 @@ def _weight_shape(owner: Any, key: str) -> tuple[int, ...] | None:
         return layer.out_features, layer.in_features
     if isinstance(layer, nn.Conv2d):
         return layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size
-    is_plain = isinstance(layer, nn.LayerNorm | nn.GroupNorm | nn.Embedding) and layer.weight is not None
-    return tuple(layer.weight.shape) if is_plain else None
+    weight = getattr(layer, "weight", None)
+    is_plain = isinstance(layer, nn.LayerNorm | nn.GroupNorm | nn.Embedding)
+    return tuple(weight.shape) if is_plain and isinstance(weight, Tensor) else None
