@@ -418,7 +418,8 @@ def test_a_lora_for_another_model_or_with_nan_is_refused(models, node, name, tro
 def test_a_change_of_another_size_is_refused_and_not_left_out(models, node, name, kind, module):
     """The host logs it and draws without it."""
     other = {LINEAR: CONV, CONV: TEXT, TEXT: LINEAR}[module]
-    lora = named(LINEAR, made("lora", LINEAR)) | named(module, made(kind, other))
+    modules = {LINEAR: made("lora", LINEAR), module: made(kind, other)}
+    lora = {key: tensor for own, parts in modules.items() for key, tensor in named(own, parts).items()}
     with pytest.raises(ValueError, match=rf"{module} changes \d+ numbers where this model has"):
         node(name, model=models.model, clip=models.clip, lora=lora)
 
