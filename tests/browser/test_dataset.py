@@ -82,8 +82,13 @@ def test_a_folder_chosen_on_the_node_is_shown(page, server):
     wait(page, "document.querySelectorAll('.bakery-image').length >= 10")
     settle(page)
     screenshot(page, "dataset", ".bakery-dataset")
-    page.locator(".bakery-tags button").nth(1).click()
-    wait(page, "/of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    assert "validation 1" in page.locator(".bakery-dataset .bakery-status").inner_text()
+    button = page.locator(".bakery-tags button").nth(1)
+    tag, count = button.inner_text().rsplit(" ", 1)
+    button.click()
+    wait(page, f"/^{count} of/.test(document.querySelector('.bakery-dataset .bakery-status').textContent)")
+    shown = page.locator(".bakery-image textarea").evaluate_all("all => all.map((each) => each.value)")
+    assert len(shown) == int(count) and all(tag in text for text in shown)
 
 
 def test_captions_are_text_and_images_can_be_left_out(page, folder):

@@ -229,7 +229,7 @@ def page_section(result: dict[str, Any]) -> str:
     steps, late = result["step_ms"], result["late_ms"]
     rows = [
         f"| {title} | {steps[way][0]:.0f} ({steps[way][1]:.0f} to {steps[way][2]:.0f}) | {late[way]['in_99']:.1f} "
-        f"| {late[way]['longest']:.0f} | {late[way]['own']:.0f} | {late[way]['collection']:.0f} |"
+        f"| {late[way]['own']:.0f} | {late[way]['collection']:.0f} |"
         for way, title in (("alone", "no page"), ("watched", "four pages"))
     ]
     frames = [f"| {name} | {ms:.0f} | {cpu:.0f} | {count} |" for name, (ms, cpu, count) in result["task_ms"].items()]
@@ -238,13 +238,13 @@ def page_section(result: dict[str, Any]) -> str:
         f"processor. Each shows a run of {NUM_STEPS:,} steps with {NUM_PREVIEWS:,} previews that tells of a step five "
         f"times a second and of new pictures every two seconds, a dataset of {NUM_IMAGES:,} images and the run that is "
         f"trained; one scrolls and types. Training is measured {ROUNDS} times without pages and with them, in turn.\n\n"
-        "| | a step takes ms (quartiles) | the loop is late in 99 of 100 cases ms | at most ms "
-        "| its own work in one go, processor ms | search for garbage ms |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\nThe own work of the server's loop is what answers cost "
+        "| | a step takes ms (quartiles) | the loop is late in 99 of 100 cases ms "
+        "| its own work in one go, at most processor ms | search for garbage, at most ms |\n"
+        "|---|---|---|---|---|\n" + "\n".join(rows) + "\n\nThe own work of the server's loop is what answers cost "
         "it. It is late by more where the thread that trains holds Python, or other programs (the pages) have the "
         "cores. "
-        "The search for garbage is ComfyUI's, once after each workflow; it stops every thread and is not part of the "
-        "other columns.\n\nA task of a page's main thread holds up its next frame. The "
+        "The search for garbage is ComfyUI's, once after each workflow; it stops every thread and is not part of that "
+        "work.\n\nA task of a page's main thread holds up its next frame. The "
         "longest ones, by Chromium's trace of all four pages:\n\n"
         "| tasks | by the clock ms | processor time ms | tasks seen |\n|---|---|---|---|\n" + "\n".join(frames)
     )

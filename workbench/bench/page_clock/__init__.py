@@ -26,29 +26,36 @@ class Clock:
         self.own: list[float] = []
         """Processor time of the loop's thread between two beats."""
         self.collections: list[float] = []
-        self._collecting_since = 0.0
+        self._collecting_since: float | None = None
+        self._collected_s = 0.0
         gc.callbacks.append(self._collects)
 
     def _collects(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":
             self._collecting_since = time.perf_counter()
-        else:
-            self.collections.append(time.perf_counter() - self._collecting_since)
+        elif self._collecting_since is not None:
+            took = time.perf_counter() - self._collecting_since
+            self.collections.append(took)
+            self._collected_s, self._collecting_since = self._collected_s + took, None
+
+    def _collected(self) -> float:
+        """Seconds of all searches for garbage, the one that is under way too: its end may be told late."""
+        since = self._collecting_since
+        return self._collected_s + (0.0 if since is None else time.perf_counter() - since)
 
     async def beat(self) -> None:
         """Measure until the server ends."""
         while True:
-            start, used, counted = time.perf_counter(), time.thread_time(), len(self.collections)
+            start, used, collected = time.perf_counter(), time.thread_time(), self._collected()
             await asyncio.sleep(BEAT_S)
-            collected = sum(self.collections[counted:])
-            self.late.append(time.perf_counter() - start - BEAT_S - collected)
-            self.own.append(time.thread_time() - used)
+            self.late.append(time.perf_counter() - start - BEAT_S - (self._collected() - collected))
+            if self._collected() == collected:
+                self.own.append(time.thread_time() - used)
 
     def read(self) -> dict[str, float]:
         """Tell what was seen, and begin again."""
         late = sorted(self.late) or [0.0]
         told = {
-            "longest": late[-1],
             "in_99": late[int(0.99 * len(late))],
             "own": max(self.own, default=0.0),
             "collection": max(self.collections, default=0.0),
