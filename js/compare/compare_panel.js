@@ -156,7 +156,8 @@ export class ComparePanel {
   /** The node gives out the LoRA of the chosen cell; a step of a run is picked there too. */
   async #choose() {
     const { id, choice, run, steps, cells } = this.#data;
-    const index = /** @type {number} */ (this.#large);
+    const index = this.#large;
+    if (index === null) return; // another comparison has come
     const isTaken = choice !== index;
     await this.#change(async () => {
       this.#take(await saveChoice(id, isTaken ? index : null, choice));

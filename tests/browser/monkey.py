@@ -248,6 +248,9 @@ class Player:
         load_workflow(self.page, {"nodes": [], "links": [], "version": 0.4})
         frames(self.page, self.draw.choice([0, 1, 30]))
         load_workflow(self.page, graph)
+        settle(self.page)
+        if not self.page.evaluate("() => window.app.rootGraph._nodes.length"):
+            load_workflow(self.page, graph)  # the page went back to the empty one, whose address it followed late
         self.num_loads += 1
         if self.is_inside:
             self.enter()
