@@ -122,7 +122,7 @@ def test_file_has_kohya_names_metadata_and_the_graph(trained):
     file = load_lora(folder / f"{NAME}.safetensors")
     modules = {key.split(".")[0] for key in file.tensors}
     assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q" in modules
-    assert "lora_te_text_model_encoder_layers_11_mlp_fc2" in modules
+    assert "lora_te_text_model_encoder_layers_2_mlp_fc2" in modules  # the last of the three that these hosts load
     assert all(f"{module}.alpha" in file.tensors for module in modules)
     metadata = file.metadata
     assert metadata["ss_network_dim"] == "8" and metadata["ss_base_model_version"] == "sd_v1"
