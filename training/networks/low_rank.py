@@ -114,4 +114,8 @@ def _up_gradients(
     point = None if geometry is None else POINT
     grad_hidden, grad_up = gradients(grad, hidden, up, point, needs_x=True, needs_weight=needs_up)
     assert grad_hidden is not None
-    return grad_hidden.mul_(scale), None if grad_up is None else grad_up.mul_(scale)
+    if scale != 1:  # two kernels a layer; with alpha = rank they would change nothing
+        grad_hidden.mul_(scale)
+        if grad_up is not None:
+            grad_up.mul_(scale)
+    return grad_hidden, grad_up
