@@ -18,6 +18,11 @@ _WORDS = (
 )
 """Words in errors of a full memory that have no class of their own."""
 
+FULL_WHILE_ENCODING = (
+    "the device's memory is full while images and captions are encoded, before a step is trained. What needs less "
+    "memory: no other model on the card or in the graph, a lower resolution on the buckets node."
+)
+
 
 class OutOfMemory(torch.OutOfMemoryError):
     """The device's memory is full; the text says which settings would fit. Hosts treat it as torch's error."""

@@ -11,7 +11,7 @@ import torch
 from ..data.prepared import PreparedDataset
 from ..loop.final_weights import final_tensors
 from ..loop.job import NoNumber, TrainState
-from ..loop.out_of_memory import OutOfMemory, advice, is_out_of_memory
+from ..loop.out_of_memory import FULL_WHILE_ENCODING, OutOfMemory, advice, is_out_of_memory, release
 from ..loop.stages import stage_at
 from ..loop.texts import FrozenTexts, is_text_trained
 from ..loop.trainer import train
@@ -57,7 +57,13 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
         del found  # the session releases its weights once they are loaded
         hooks.notify(opening_text(session))
         if not session.is_settled:
-            _encode(session, hooks)
+            try:
+                _encode(session, hooks)
+            except BaseException as error:
+                if is_out_of_memory(error):
+                    release(error)
+                    raise OutOfMemory(FULL_WHILE_ENCODING) from error
+                raise
         with _trainable(session), job.network.attached():
             return _trained(session, hooks)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pack.tests.support.toy_model import At, ToyBase, ToyHooks, raising, run, toy_request
 from pack.training.loop.job import Callback, StopTraining, TrainingDiverged
-from pack.training.loop.out_of_memory import advice
+from pack.training.loop.out_of_memory import OutOfMemory, advice
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.run.saver import SaveFailed
@@ -126,6 +126,16 @@ def test_out_of_memory_saves_and_says_what_would_fit(request_):
     assert "a rank of 4 (now 8)" in text
     BASE.on_denoise = lambda: None
     assert run(request).message == "continued from step 2 of 5"
+
+
+def test_out_of_memory_while_encoding_says_so(request_, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemory, match="encoded, before a step.*lower resolution"):
+        patch.setattr(BASE, "encode_text", full)
+        run(request_)
+    assert run(request_).step == 5
 
 
 def test_out_of_memory_lets_go_of_the_step(request_):
