@@ -63,6 +63,11 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
     return IN_PROCESS[0]
 
 
+def link_test_nodes(base: Path) -> None:
+    """Give a server the nodes of host_nodes, and with them short text encoders."""
+    link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
+
+
 @pytest.fixture(scope="session")
 def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """A running ComfyUI server with the pack and the nodes of host_nodes, shared by all tests; mark the test `server`.
@@ -72,7 +77,7 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
     end_on_sigterm()
     base = tmp_path_factory.mktemp("server")
     make_base_folder(base)
-    link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
+    link_test_nodes(base)
     server = ComfyServer(comfyui_or_give_up(), base, extra_args=["--cache-classic", *page_arguments()])
     try:
         server.start()

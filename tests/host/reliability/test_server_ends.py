@@ -5,7 +5,7 @@ import time
 
 import pytest
 from pack.tests.support.cases import case
-from pack.tests.support.fixtures import comfyui_or_give_up
+from pack.tests.support.fixtures import comfyui_or_give_up, link_test_nodes
 from pack.tests.support.graphs import (
     message,
     run_folder,
@@ -30,6 +30,7 @@ def server(tmp_path_factory, pocket_checkpoint):
         if signal.getsignal(number) is signal.SIG_IGN:  # as of tests in the background, which processes inherit
             signal.signal(number, usual)
     found = ComfyServer(comfyui_or_give_up(), tmp_path_factory.mktemp("ends"))
+    link_test_nodes(found.base)
     found.start()
     write_dataset(found.input / "set")
     yield found

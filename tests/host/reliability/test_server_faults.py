@@ -5,7 +5,7 @@ import shutil
 import urllib.error
 
 import pytest
-from pack.tests.support.fixtures import comfyui_or_give_up
+from pack.tests.support.fixtures import comfyui_or_give_up, link_test_nodes
 from pack.tests.support.graphs import (
     message,
     node,
@@ -197,6 +197,7 @@ def test_two_hosts_with_one_output_folder(server, client, tmp_path):
     (tmp_path / "output").rmdir()
     link_folder(tmp_path / "output", server.output)
     write_dataset(tmp_path / "input" / "set")
+    link_test_nodes(tmp_path)
     other = ComfyServer(comfyui_or_give_up(), tmp_path)
     other.start()
     try:

@@ -239,6 +239,10 @@ def test_an_emptied_output_folder_hides_no_loader(server, client):
     shutil.rmtree(loras / "gone")
     os.utime(loras, ns=(time.st_atime_ns, time.st_mtime_ns))
     assert listed() == ({"emptied/a.safetensors"}, True)
-    for folder in (loras, embeddings):
+    (server.output / "checkpoints").mkdir(exist_ok=True)
+    (server.output / "checkpoints" / "merged.safetensors").touch()
+    assert "merged.safetensors" in str(client.object_info()["CheckpointLoaderSimple"])
+    for folder in (loras, embeddings, server.output / "checkpoints"):
         shutil.rmtree(folder)
     assert listed() == (set(), False)
+    assert "CheckpointLoaderSimple" in client.object_info()
