@@ -65,6 +65,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> HostModules:
 
 def link_test_nodes(base: Path) -> None:
     """Give a server the nodes of host_nodes, and with them short text encoders."""
+    (base / "custom_nodes").mkdir(parents=True, exist_ok=True)
     link_folder(base / "custom_nodes" / "test_nodes", ROOT / "tests" / "support" / "host_nodes")
 
 
