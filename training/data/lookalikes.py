@@ -72,7 +72,10 @@ def _same_stem(pictures: Sequence[Path]) -> list[Path]:
 def _has_frames(path: Path) -> bool:
     if path.suffix.lower() not in _ANIMATED:
         return False
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere; what cannot be read is named elsewhere
+        return False
     return _frames(path, stat.st_size, stat.st_mtime_ns) > 1
 
 

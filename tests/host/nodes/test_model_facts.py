@@ -121,7 +121,7 @@ def test_a_model_that_reads_more_than_latents_is_refused_as_what_it_is(comfy, re
 
 
 def test_text_encoders_of_another_family_are_refused_before_anything_is_encoded(comfy, tiny_sd15, tiny_sdxl):
-    small, large = (comfy.load_checkpoint(path, has_three_layer_clips=True) for path in (tiny_sd15, tiny_sdxl))
+    small, large = (comfy.load_checkpoint(path) for path in (tiny_sd15, tiny_sdxl))
     with pytest.raises(ValueError, match=r"clip .*clip_l and clip_g; the model is sd15 and reads clip_l\."):
         base_model((small.model, large.clip, small.vae))
     with pytest.raises(ValueError, match=r"clip .*with clip_l; the model is sdxl and reads clip_l and clip_g\."):
