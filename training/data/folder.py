@@ -95,18 +95,13 @@ def scan_folder(
     notes = [_unnamed_note(folder, unnamed, len(captions))] * bool(unnamed)
     notes += [f"skipped because they cannot be read: {names(broken + broken_masks)}"] * bool(broken + broken_masks)
     notes += _zero_note(folder, found, paths)
-    keys = {metadata_key(path, folder) for path in paths}
-    notes += [] if metadata is None else unmatched_notes(f"entries in {metadata.name}", known, keys)
-    notes += [] if metadata is None else twice_notes(metadata)
-    notes += (
-        [] if mask_folder is None else [*unmatched_notes("masks", masks, keys), *unread_notes("masks", mask_folder)]
-    )
+    notes += _elsewhere_notes(metadata, known, mask_folder, masks, {metadata_key(path, folder) for path in paths})
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
     apart = [*beside.values(), *(path for path in (metadata, mask_folder) if path is not None)]
     notes += [
         *_beside_note(folder, beside, [mask for mask, _ in masks.values()]),
         *folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart),
-        *lookalike_notes(folder, paths, captioned, {folder / name for name in marks}),
+        *lookalike_notes(folder, facts, captioned, {folder / name for name in marks}),
     ]
     subsets: dict[bool, list[Subset]] = {False: [], True: []}
     for (concept, mark), items in grouped.items():
@@ -118,6 +113,18 @@ def scan_folder(
     if not subsets[False]:
         raise ValueError(f"all images of {folder.name!r} are marked for validation; leave some to train on")
     return Dataset(tuple(subsets[False]), tuple(notes), tuple(subsets[True]))
+
+
+def _elsewhere_notes(
+    metadata: Path | None, known: Collection[str], mask_folder: Path | None, masks: Collection[str], keys: set[str]
+) -> list[str]:
+    """Notes on captions and masks that stand apart from the images, whose names are `keys`."""
+    notes: list[str] = []
+    if metadata is not None:
+        notes += [*unmatched_notes(f"entries in {metadata.name}", known, keys), *twice_notes(metadata)]
+    if mask_folder is not None:
+        notes += [*unmatched_notes("masks", masks, keys), *unread_notes("masks", mask_folder)]
+    return notes
 
 
 def _inspect_all(paths: Sequence[Path]) -> tuple[dict[Path, ImageFacts], list[str]]:

@@ -31,6 +31,8 @@ HIGH_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE = (255, 255, 255, 255)
 MAX_PIXELS = 178_956_970
 """Of a picture that is decoded: Pillow's own limit, which other packs in ComfyUI's process may have lifted."""
+ANIMATED = frozenset({".png", ".webp", ".avif"})
+"""Formats of pictures that may hold several; JPEG's further ones are previews of the same."""
 LARGE_PIXELS = 30_000_000
 _one_large = threading.Lock()
 """Pictures larger than that are looked at one after the other: two copies of the largest are a GB."""
@@ -65,6 +67,8 @@ class ImageFacts:
     width: int
     height: int
     content_hash: str
+    num_frames: int
+    """Pictures in the file, of which the first is trained."""
 
 
 def image_extensions() -> frozenset[str]:
@@ -87,7 +91,14 @@ def _inspect_file(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> ImageF
     # Copying and syncing tools restore the modification time; the change time cannot be set.
     with room_for(path):
         image = open_image(path)
-    return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()))
+    return ImageFacts(image.width, image.height, hash_bytes(path.read_bytes()), _num_frames(path))
+
+
+def _num_frames(path: Path) -> int:
+    if path.suffix.lower() not in ANIMATED:
+        return 1
+    with closing(Image.open(path)) as image:
+        return int(getattr(image, "n_frames", 1))
 
 
 def room_for(path: Path) -> AbstractContextManager[Any]:

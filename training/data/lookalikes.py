@@ -1,14 +1,11 @@
 """Reports pictures that are trained although their names or folders suggest that they are meant for something else."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 from re import IGNORECASE
 from re import compile as regex
 
-from PIL import Image
-
+from .images import ImageFacts
 from .leftovers import counted
 
 _CONDITION = regex(r"(.+)-condlabel")
@@ -16,14 +13,16 @@ _CONDITION = regex(r"(.+)-condlabel")
 _REGULARIZATION = regex(
     r"(?:\d+_)?(?:regs?|regulari[sz]ation|class)(?:[ _-](?:images?|pictures?|data|dir))?", IGNORECASE
 )
-_ANIMATED = frozenset({".png", ".webp", ".avif"})
-"""Formats of pictures that may hold several; JPEG's further ones are previews of the same."""
 
 
 def lookalike_notes(
-    folder: Path, pictures: Sequence[Path], captioned: Collection[Path], marked: Collection[Path]
+    folder: Path, facts: Mapping[Path, ImageFacts], captioned: Collection[Path], marked: Collection[Path]
 ) -> list[str]:
-    """A line for each kind. `captioned` have captions of their own, `marked` are for regularization or validation."""
+    """A line for each kind, of the pictures with these facts.
+
+    `captioned` have captions of their own, `marked` are for regularization or validation.
+    """
+    pictures = list(facts)
     others = [path for path in pictures if path not in marked and _is_in_regularization(path, folder)]
     plain = [path for path in pictures if not _is_in_regularization(path, folder)]
     found: Mapping[str, Sequence[Path]] = {
@@ -33,7 +32,7 @@ def lookalike_notes(
         "images do; give masks as mask_folder, move others out": _mirrored(plain, captioned),
         "trained although they are OneTrainer's images to condition on; move them out": _conditions(pictures),
         "with the name, and so the caption file, of another picture beside them": _same_stem(pictures),
-        "with several frames, of which the first is trained": [path for path in pictures if _has_frames(path)],
+        "with several frames, of which the first is trained": [path for path in pictures if facts[path].num_frames > 1],
     }
     return [
         f"pictures {text}: {counted([path.relative_to(folder).as_posix() for path in paths])}"
@@ -67,22 +66,3 @@ def _conditions(pictures: Sequence[Path]) -> list[Path]:
 def _same_stem(pictures: Sequence[Path]) -> list[Path]:
     first: dict[Path, Path] = {}
     return [path for path in pictures if first.setdefault(path.with_suffix(""), path) != path]
-
-
-def _has_frames(path: Path) -> bool:
-    if path.suffix.lower() not in _ANIMATED:
-        return False
-    try:
-        stat = path.stat()
-    except OSError:  # a link that leads nowhere; what cannot be read is named elsewhere
-        return False
-    return _frames(path, stat.st_size, stat.st_mtime_ns) > 1
-
-
-@lru_cache(maxsize=100_000)
-def _frames(path: Path, _size: int, _mtime_ns: int) -> int:
-    try:
-        with closing(Image.open(path)) as image:
-            return int(getattr(image, "n_frames", 1))
-    except Exception:  # what cannot be read is named elsewhere
-        return 1

@@ -113,8 +113,10 @@ def load_lora(path: Path) -> LoraFile:
 
 
 _BEGINNINGS = (
-    (b"PK\x03\x04", "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors"),
-    (b"\x80", "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors"),
+    (
+        (b"PK\x03\x04", b"\x80"),
+        "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors",
+    ),
     (b"<", "is a web page, not a LoRA: the download needs a login or another address; get it again"),
     (b"version https://git-lfs", "is only a pointer of Git LFS, not the file; download the file itself"),
 )

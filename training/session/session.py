@@ -57,13 +57,7 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
         del found  # the session releases its weights once they are loaded
         hooks.notify(opening_text(session))
         if not session.is_settled:
-            try:
-                _encode(session, hooks)
-            except BaseException as error:
-                if is_out_of_memory(error):
-                    release(error)
-                    raise OutOfMemory(FULL_WHILE_ENCODING) from error
-                raise
+            _encode(session, hooks)
         with _trainable(session), job.network.attached():
             return _trained(session, hooks)
 
@@ -135,11 +129,17 @@ def _begin_figures(session: Session, step: int) -> None:
 def _encode(session: Session, hooks: Hooks) -> None:
     """Encode everything in advance that is still needed, so that VAE and frozen text encoders can leave the device."""
     texts = session.job.texts
-    for prepared in _data_needed(session):
-        prepared.encode(hooks.counting("encoding images"))
-        if isinstance(texts, FrozenTexts):
-            with session.job.network.attached():  # the LoRA to continue may change the text encoders too
-                texts.prepare(prepared.distinct_captions() or (), hooks.counting("encoding captions"))
+    try:
+        for prepared in _data_needed(session):
+            prepared.encode(hooks.counting("encoding images"))
+            if isinstance(texts, FrozenTexts):
+                with session.job.network.attached():  # the LoRA to continue may change the text encoders too
+                    texts.prepare(prepared.distinct_captions() or (), hooks.counting("encoding captions"))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        release(error)
+        raise OutOfMemory(FULL_WHILE_ENCODING) from error
 
 
 def _data_needed(session: Session) -> list[PreparedDataset]:
