@@ -15,32 +15,6 @@ IS_WRITING_SCREENSHOTS = os.environ.get("LORA_BAKERY_SCREENSHOTS") == "1"
 TIMEOUT_S = 240.0 if IS_WRITING_SCREENSHOTS else 120.0
 LOOK_AGAIN_MS = 4000
 """A wait looks this often whether the machine has become slower, so that its limit grows meanwhile."""
-MAKE_NODES = """(nodes) => {
-  const { graph, canvas } = window.app;
-  graph.clear();
-  for (const [type, position, values] of nodes) {
-    const node = LiteGraph.createNode(type);
-    node.pos = position;
-    graph.add(node);
-    for (const [key, value] of Object.entries(values)) {
-      const widget = node.widgets.find((each) => each.name === key);
-      widget.value = value;
-      widget.callback?.(value);
-    }
-  }
-  canvas.ds.scale = 1;
-  canvas.ds.offset = [0, 0];
-  canvas.setDirty(true, true);
-}"""
-CONNECT = """(links) => {
-  const { graph, canvas } = window.app;
-  for (const [from, slot, to, input] of links) {
-    const target = graph._nodes[to];
-    graph._nodes[from].connect(slot, target, target.findInputSlot(input));
-  }
-  canvas.setDirty(true, true);
-}"""
-
 SEEN = """() => ({
   panels: [...document.querySelectorAll(".bakery-panel")].map((panel) => panel.innerText.slice(0, 500)),
   dialogs: [...document.querySelectorAll("[role=dialog], .p-toast-message")].map((box) => box.innerText.slice(0, 500)),
@@ -50,16 +24,6 @@ SEEN = """() => ({
   types: Object.fromEntries((window.app.graph?._nodes ?? []).map((node) => [node.id, node.type])),
 })"""
 """What a page shows when a wait has failed."""
-
-
-def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None = None, top: int = 0) -> None:
-    """Put (type, position, widget values) on an empty canvas, then links (from, slot, to, input) by place in the list.
-
-    `top` scrolls the canvas by so many pixels.
-    """
-    page.evaluate(MAKE_NODES, nodes)
-    page.evaluate(CONNECT, links or [])
-    page.evaluate("top => { window.app.canvas.ds.offset = [0, -top]; window.app.canvas.setDirty(true, true); }", top)
 
 
 def wait(page: Any, condition: str, timeout_s: float = TIMEOUT_S) -> None:

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from pack.tests.browser.page import settle, show_nodes, use_rendering, wait
+from pack.tests.browser.page import settle, use_rendering, wait
 from pack.tests.browser.test_compare import COMPARE, KEY
 from pack.tests.browser.test_compare import folder as comparison  # noqa: F401
 from pack.tests.browser.test_live import show_saved_run
 from pack.tests.browser.test_live_truth import answer_as
+from pack.tests.support.browser import show_nodes
 from pack.tests.support.fixtures import give_up
 from pack.tests.support.paths import ROOT
 from PIL import Image

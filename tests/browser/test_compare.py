@@ -13,11 +13,11 @@ from pack.tests.browser.page import (
     open_again,
     screenshot,
     settle,
-    show_nodes,
     until,
     use_rendering,
     wait,
 )
+from pack.tests.support.browser import show_nodes
 from pack.training.compare.layout import Cell
 from pack.training.compare.store import Comparison, save_comparison
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset

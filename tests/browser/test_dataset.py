@@ -5,7 +5,8 @@ import io
 import json
 
 import pytest
-from pack.tests.browser.page import screenshot, settle, show_nodes, until, wait
+from pack.tests.browser.page import screenshot, settle, until, wait
+from pack.tests.support.browser import show_nodes
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image
 

@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from pack.tests.browser.page import frames, open_again, settle, show_nodes, use_rendering, wait
+from pack.tests.browser.page import frames, open_again, settle, use_rendering, wait
 from pack.tests.browser.test_dataset import caption, show_dataset, until_file
+from pack.tests.support.browser import show_nodes
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 

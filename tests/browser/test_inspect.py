@@ -1,7 +1,8 @@
 """Traits that Inspect Dataset names are taken out of the captions with one click; what is queued then lacks them."""
 
 import pytest
-from pack.tests.browser.page import show_nodes, wait
+from pack.tests.browser.page import wait
+from pack.tests.support.browser import show_nodes
 from pack.tests.support.pictures import picture, save
 
 pytestmark = pytest.mark.browser

@@ -1,9 +1,9 @@
 """What comes to a node through links is what its panel shows: the same as the page sends to be trained."""
 
 import pytest
-from pack.tests.browser.page import settle, show_nodes, wait
+from pack.tests.browser.page import settle, wait
 from pack.tests.browser.test_live import show_saved_run
-from pack.tests.support.browser import prompt_of
+from pack.tests.support.browser import prompt_of, show_nodes
 from PIL import Image
 
 pytestmark = pytest.mark.browser

@@ -10,10 +10,10 @@ from pack.tests.browser.page import (
     open_again,
     screenshot,
     settle,
-    show_nodes,
     use_settings,
     wait,
 )
+from pack.tests.support.browser import show_nodes
 from pack.tests.support.patience import time_limit
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 from PIL import Image

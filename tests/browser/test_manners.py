@@ -4,10 +4,11 @@ import io
 import re
 
 import pytest
-from pack.tests.browser.page import open_again, settle, show_nodes, use_rendering, use_settings, wait
+from pack.tests.browser.page import open_again, settle, use_rendering, use_settings, wait
 from pack.tests.browser.test_compare import COMPARE, KEY
 from pack.tests.browser.test_compare import folder as comparison  # noqa: F401
 from pack.tests.browser.test_live import RUN, show_saved_run
+from pack.tests.support.browser import show_nodes
 from PIL import Image
 
 pytestmark = pytest.mark.browser

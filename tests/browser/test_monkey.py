@@ -16,10 +16,11 @@ import pytest
 from pack.tests.browser.monkey import Player
 from pack.tests.browser.monkey_model import Picture, World, on_disk
 from pack.tests.browser.monkey_run import STEP_OF_LORA, Judge
-from pack.tests.browser.page import open_again, settle, show_nodes
+from pack.tests.browser.page import open_again, settle
 from pack.tests.browser.test_compare import KEY, LORAS, PROMPTS
 from pack.tests.browser.test_dataset_edits import png
 from pack.tests.browser.test_live import RUN, show_saved_run
+from pack.tests.support.browser import show_nodes
 from pack.training.compare.layout import Cell
 from pack.training.compare.store import Comparison, save_comparison
 from PIL import Image

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from pack.tests.browser.page import show_nodes, until
+from pack.tests.browser.page import until
+from pack.tests.support.browser import show_nodes
 from pack.tests.support.idle import is_idle
 from pack.training.files.lora_file import load_lora, save_lora
 

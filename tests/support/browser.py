@@ -162,3 +162,40 @@ def _is_local(url: str) -> bool:
 
 def _is_ours(url: str) -> bool:
     return any(part in url for part in ASKED)
+
+
+MAKE_NODES = """(nodes) => {
+  const { graph, canvas } = window.app;
+  graph.clear();
+  for (const [type, position, values] of nodes) {
+    const node = LiteGraph.createNode(type);
+    node.pos = position;
+    graph.add(node);
+    for (const [key, value] of Object.entries(values)) {
+      const widget = node.widgets.find((each) => each.name === key);
+      widget.value = value;
+      widget.callback?.(value);
+    }
+  }
+  canvas.ds.scale = 1;
+  canvas.ds.offset = [0, 0];
+  canvas.setDirty(true, true);
+}"""
+CONNECT = """(links) => {
+  const { graph, canvas } = window.app;
+  for (const [from, slot, to, input] of links) {
+    const target = graph._nodes[to];
+    graph._nodes[from].connect(slot, target, target.findInputSlot(input));
+  }
+  canvas.setDirty(true, true);
+}"""
+
+
+def show_nodes(page: Any, nodes: list[list[Any]], links: list[list[Any]] | None = None, top: int = 0) -> None:
+    """Put (type, position, widget values) on an empty canvas, then links (from, slot, to, input) by place in the list.
+
+    `top` scrolls the canvas by so many pixels.
+    """
+    page.evaluate(MAKE_NODES, nodes)
+    page.evaluate(CONNECT, links or [])
+    page.evaluate("top => { window.app.canvas.ds.offset = [0, -top]; window.app.canvas.setDirty(true, true); }", top)

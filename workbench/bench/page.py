@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ...tests.support.browser import find_chromium, launch_chromium, open_comfyui
+from ...tests.support.browser import find_chromium, launch_chromium, open_comfyui, show_nodes
 from ...tests.support.client import ComfyClient
 from ...tests.support.graphs import training_graph, write_dataset
 from ...tests.support.links import link_folder
@@ -33,26 +33,8 @@ TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 2
 LONG, DATASET = "page_long", "page_images"
 STEP_EVENTS_S, SAMPLE_EVENTS_S = 0.2, 2.0
 """How often the long run tells of steps, and of pictures, for which every page asks for all of the run again."""
-SHOW = """([long, name, dataset]) => {
-  const { graph, canvas } = window.app;
-  graph.clear();
-  const put = (type, position, values) => {
-    const node = LiteGraph.createNode(type);
-    node.pos = position;
-    graph.add(node);
-    for (const [key, value] of Object.entries(values)) {
-      const widget = node.widgets.find((each) => each.name === key);
-      widget.value = value;
-      widget.callback?.(value);
-    }
-  };
-  put("BakeryTrain", [20, -330], { name: long });
-  put("BakeryTrain", [540, -330], { name });
-  put("BakeryLoadDataset", [1060, 20], { folder: dataset });
-  canvas.ds.scale = 1;
-  canvas.ds.offset = [0, 0];
-  canvas.setDirty(true, true);
-}"""
+SHOWN = ("BakeryTrain", [20, -330]), ("BakeryTrain", [540, -330]), ("BakeryLoadDataset", [1060, 20])
+"""Nodes on each page: the long run, the one that is trained, and the dataset."""
 ARE_FULL = f"""() => document.querySelectorAll('.bakery-cell').length > 0
   && document.querySelector('.bakery-dataset .bakery-status').textContent.includes('{NUM_IMAGES}')"""
 SCROLL = """([part, by]) => { const list = document.querySelector(part); list.scrollBy(by, by); }"""
@@ -128,7 +110,8 @@ def _server() -> Iterator[ComfyServer]:
 def _tabs(server: ComfyServer, chromium: Any, name: str) -> Iterator[list[Any]]:
     tabs = [open_comfyui(chromium, server.url) for _ in range(NUM_TABS)]
     for tab in tabs:
-        tab.evaluate(SHOW, [LONG, name, DATASET])
+        values = {"name": LONG}, {"name": name}, {"folder": DATASET}
+        show_nodes(tab, [[*node, own] for node, own in zip(SHOWN, values, strict=True)])
         tab.wait_for_function(ARE_FULL, timeout=300_000)
     try:
         yield tabs
