@@ -35,7 +35,9 @@ def caption(page, number):
 
 
 def until_file(page, path, text):
+    """Wait until a file has this text and the page the answer: else that tells of what a test writes next."""
     until(page, lambda: path.is_file() and path.read_text() == text, f"{path.name}: {text!r}")
+    settle(page)
 
 
 def test_what_the_node_found_is_read_on_it_until_something_changes(page, folder):
