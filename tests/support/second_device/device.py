@@ -12,7 +12,6 @@ import types
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from importlib.machinery import ModuleSpec
 from typing import Any
 
 import torch
@@ -36,7 +35,6 @@ def install() -> None:
     torch.utils.rename_privateuse1_backend(NAME)
     torch._register_device_module(NAME, _module())
     sys.modules["torch_npu"] = types.ModuleType("torch_npu")
-    sys.modules["torch_npu"].__spec__ = ModuleSpec("torch_npu", None)  # transformers asks for it
     torch.version.cuda = None  # else the host takes the machine for one with a card of NVIDIA's
     for index in range(NUM_DEVICES):
         torch.ops.second_device.set_limit(index, LIMIT_BYTES)
