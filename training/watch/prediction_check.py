@@ -10,7 +10,7 @@ from torch import Tensor
 from ..base_model import BaseModel, ImageSize, PredictionType, TextConditioning
 from ..rng import generator
 
-SIDE = 32
+SIDE = 16
 """Latent rows and columns of the test input; the result does not depend on the size."""
 LATENT_SCALE = 8
 LIKE_NOISE = 0.5
