@@ -129,7 +129,9 @@ class HostSession:
             family=self._base.family,
             prediction_type=self._base.prediction_type,
             name=checkpoint_name(self._base.model),
-            zero_terminal_snr=session.request.objective.zero_terminal_snr or ends_in_noise(self._base.alphas_cumprod),
+            zero_terminal_snr=session.request.objective.zero_terminal_snr
+            or ends_in_noise(self._base.prediction_type, self._base.alphas_cumprod),
+            precision=self._base.precision,
             clip_skip=clip_skip(self._base.clip, self._base.family),
         )
         return build_metadata(

@@ -34,6 +34,8 @@ class ModelFacts:
     """Whether the schedule ends in pure noise; None if unknown."""
     clip_skip: int | None = None
     """Last hidden layers of the text encoder that are skipped, 1 = none; None if unknown."""
+    precision: str | None = None
+    """What the model computes in, as sd-scripts names it: no (float32), fp16, bf16; None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,17 +119,23 @@ class TrainingFacts:
     num_epochs: int
     batches_per_epoch: int
     batch_size: int
+    num_devices: int = 1
+    """Devices that a batch is spread over."""
     grad_accumulation_steps: int = 1
     learning_rate: float | None = None
     unet_lr: float | None = None
     text_encoder_lr: float | None = None
+    text_encoder_2_lr: float | None = None
+    """None = that of the first."""
     optimizer: str
     """`module.Class(argument=value,...)`."""
     lr_scheduler: str = "constant"
     warmup_steps: int = 0
     max_grad_norm: float = 0.0
     options: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    """Further `ss_` entries without that prefix: min_snr_gamma, noise_offset, loss_type, mixed_precision, ..."""
+    """Further `ss_` entries without that prefix: min_snr_gamma, noise_offset, loss_type, ..."""
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
+    """All settings that differ from this pack's defaults, by their names here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,10 @@ NOTE_KEY = "bakery.left_out"
 
 _RESERVE = 1024  # the two hashes and the note come later
 _TAGS_KEPT = 100
-_OPTIONAL = ("bakery.samples", "ss_bucket_info", "modelspec.thumbnail", "ss_datasets", "ss_tag_frequency", "prompt")
+_OPTIONAL = (
+    "bakery.samples", "ss_bucket_info", "modelspec.thumbnail", "ss_datasets", "bakery.settings", "ss_tag_frequency",
+    "prompt",
+)  # fmt: skip
 
 
 def header_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -28,6 +28,8 @@ _DEFAULT_RESOLUTIONS = {"sd15": (512, 512), "sdxl": (1024, 1024)}
 
 FINGERPRINT_KEY = "bakery.fingerprint"
 """Digest of everything that determined a file's weights."""
+SETTINGS_KEY = "bakery.settings"
+"""All settings that differ from the defaults, JSON: network, objective, stages, subsets."""
 TRIGGER_PHRASE = "modelspec.trigger_phrase"
 """The words to prompt the subject with, separated by commas."""
 SAMPLES = "bakery.samples"
@@ -51,6 +53,7 @@ def build_metadata(
     if training is not None:
         entries |= _training_entries(training) | {"ss_output_name": description.title}
         entries[FINGERPRINT_KEY] = training.fingerprint
+        entries[SETTINGS_KEY] = _json(training.settings)
         entries["modelspec.date"] = training.finished_at.astimezone().isoformat(timespec="seconds")
     if dataset is not None:
         entries |= _dataset_entries(dataset, training)
@@ -85,6 +88,7 @@ def _model_entries(model: ModelFacts) -> Entries:
         "ss_new_sd_model_hash": model.sha256,
         "ss_vae_name": model.vae_name,
         "ss_clip_skip": model.clip_skip,
+        "ss_mixed_precision": model.precision,
         "ss_zero_terminal_snr": model.zero_terminal_snr,
     }
     return _known(known) | {
@@ -142,18 +146,24 @@ def _training_entries(training: TrainingFacts) -> Entries:
         "epoch": training.epoch,
         "num_epochs": training.num_epochs,
         "num_batches_per_epoch": training.batches_per_epoch,
-        "batch_size_per_device": training.batch_size,
+        "batch_size_per_device": math.ceil(training.batch_size / training.num_devices),
         "total_batch_size": training.batch_size,
         "gradient_accumulation_steps": training.grad_accumulation_steps,
         "learning_rate": training.learning_rate,
         "unet_lr": training.unet_lr,
-        "text_encoder_lr": training.text_encoder_lr,
+        "text_encoder_lr": _text_rates(training),
         "optimizer": training.optimizer,
         "lr_scheduler": training.lr_scheduler,
         "lr_warmup_steps": training.warmup_steps,
         "max_grad_norm": training.max_grad_norm,
     }
     return {f"ss_{key}": str(value) for key, value in (values | dict(training.options)).items()}
+
+
+def _text_rates(training: TrainingFacts) -> object:
+    """A list, as sd-scripts takes it, where SDXL's encoders have rates of their own."""
+    first, second = training.text_encoder_lr, training.text_encoder_2_lr
+    return first if second is None else [training.learning_rate if first is None else first, second]
 
 
 def _dataset_entries(dataset: DatasetFacts, training: TrainingFacts | None) -> Entries:
@@ -192,7 +202,7 @@ def _dataset_entry(
 ) -> dict[str, object]:
     return {
         "is_dreambooth": True,
-        "batch_size_per_device": None if training is None else training.batch_size,
+        "batch_size_per_device": None if training is None else math.ceil(training.batch_size / training.num_devices),
         "num_train_images": _count([subset for subset in dataset.subsets if not subset.is_regularization]),
         "num_reg_images": _count([subset for subset in dataset.subsets if subset.is_regularization]),
         "resolution": list(resolution),
@@ -228,17 +238,28 @@ def _bucket_info(dataset: DatasetFacts) -> dict[str, object]:
     return {"buckets": buckets}
 
 
-def _tag_frequency(subsets: tuple[SubsetFacts, ...]) -> dict[str, dict[str, int]]:
+def _tag_frequency(subsets: Sequence[SubsetFacts]) -> dict[str, dict[str, int]]:
     totals: dict[str, Counter[str]] = {}
-    for subset in subsets:
-        lowered = totals.setdefault(subset.name, Counter())
+    for name, subset in _by_name(subsets).items():
+        lowered = totals.setdefault(name, Counter())
         for tag, count in subset.tag_frequency.items():
             lowered[tag.lower()] += count
     return {name: dict(counts.most_common()) for name, counts in totals.items()}
 
 
-def _folders(subsets: list[SubsetFacts]) -> dict[str, dict[str, int]]:
-    return {subset.name: {"n_repeats": subset.repeats, "img_count": subset.num_images} for subset in subsets}
+def _by_name(subsets: Sequence[SubsetFacts]) -> dict[str, SubsetFacts]:
+    """Folders of one name in different places get a number, so that none stands for the other."""
+    named: dict[str, SubsetFacts] = {}
+    for subset in subsets:
+        name, number = subset.name, 2
+        while name in named:
+            name, number = f"{subset.name} ({number})", number + 1
+        named[name] = subset
+    return named
+
+
+def _folders(subsets: Sequence[SubsetFacts]) -> dict[str, dict[str, int]]:
+    return {name: {"n_repeats": one.repeats, "img_count": one.num_images} for name, one in _by_name(subsets).items()}
 
 
 def _count(subsets: list[SubsetFacts]) -> int:

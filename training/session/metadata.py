@@ -10,18 +10,19 @@ from ..data.buckets import BucketSettings, side_limits, trained_resolution
 from ..data.dataset import Subset
 from ..data.findings import trained_tags
 from ..data.prepare import grids_of
-from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts
+from ..files.facts import DatasetFacts, NetworkFacts, SubsetFacts, TrainingFacts, Value
 from ..loop.batches import epoch_at
 from ..loop.job import TrainState
 from ..networks.algorithms import find_algorithm
 from ..networks.facts import named, network_facts
 from ..networks.lycoris_arguments import parsed
-from ..networks.settings import WITH_KERNELS
+from ..networks.settings import WITH_KERNELS, NetworkSettings
 from ..objective.settings import ObjectiveSettings
 from ..optimizers.schedules import length_in_steps
 from ..optimizers.settings import OptimizerSettings
 from .plan import trained_dataset
 from .request import Session
+from .settings_told import settings_told
 from .trigger import triggers_of
 
 NUM_TIMESTEPS = 1000
@@ -38,12 +39,19 @@ _SD_SCRIPTS_NAMES = {
 }
 
 
+_LYCORIS_NAMES = {
+    "weight_decompose": "dora_wd", "rank_stabilized": "rs_lora", "full_matrix": "full_matrix",
+    "decompose_both": "decompose_both", "train_norms": "train_norm",
+}  # fmt: skip
+
+
 def facts_of_network(session: Session) -> NetworkFacts:
     """Form of the network as requested, or that of the LoRA it continues."""
-    if session.request.start is not None:
-        return network_facts(session.job.network.state_dict())
     settings = session.request.network
-    arguments: dict[str, str | int | float | bool | None] = {}
+    if session.request.start is not None:
+        facts = network_facts(session.job.network.state_dict())
+        return replace(facts, dropout=settings.dropout or None, arguments={**facts.arguments, **_dropouts(settings)})
+    arguments: dict[str, Value] = {}
     if find_algorithm(settings.algorithm).adapts_kernels and settings.preset in WITH_KERNELS:
         arguments = {
             "conv_dim": settings.conv_size[0],
@@ -51,8 +59,10 @@ def facts_of_network(session: Session) -> NetworkFacts:
         }
     if settings.algorithm == "lokr":
         arguments["factor"] = settings.factor
-    if settings.weight_decompose:
-        arguments["dora_wd"] = True
+    arguments |= {name: True for option, name in _LYCORIS_NAMES.items() if getattr(settings, option)}
+    if settings.algorithm == "dylora":
+        arguments["block_size"] = settings.block_size
+    arguments |= _dropouts(settings)
     algorithm, module = named(find_algorithm(settings.algorithm), has_dora=settings.weight_decompose)
     if settings.algorithm == "lycoris":
         library = parsed(settings.lycoris_arguments)
@@ -85,15 +95,18 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
         num_epochs=math.ceil(session.job.total_steps / steps_per_epoch),
         batches_per_epoch=batches,
         batch_size=plan.stage.batch_size,
+        num_devices=session.job.ranks.size,
         grad_accumulation_steps=plan.stage.grad_accumulation_steps,
         learning_rate=optimizer.learning_rate,
         unet_lr=optimizer.unet_lr,
         text_encoder_lr=optimizer.text_encoder_lr,
+        text_encoder_2_lr=optimizer.text_encoder_2_lr,
         optimizer=_optimizer_text(optimizer),
         lr_scheduler=optimizer.schedule.schedule,
         warmup_steps=length_in_steps(optimizer.schedule.warmup_steps, plan.steps),
         max_grad_norm=optimizer.max_grad_norm,
         options=_options(session.request.objective),
+        settings=settings_told(session),
     )
 
 
@@ -174,4 +187,10 @@ def _options(objective: ObjectiveSettings) -> dict[str, str | int | float | bool
         told |= {name: getattr(objective, name) for name in ("huber_schedule", "huber_c", "huber_scale")}
     by_name = {_SD_SCRIPTS_NAMES.get(name, name): value for name, value in told.items()}
     off = {_SD_SCRIPTS_NAMES.get(name, name): None for name in _OFF_AT_ZERO if not told.get(name)}
-    return by_name | off | {"mixed_precision": "no"}
+    return by_name | off
+
+
+def _dropouts(settings: NetworkSettings) -> dict[str, Value]:
+    """Those that sd-scripts takes with the arguments of the network."""
+    given = {"rank_dropout": settings.rank_dropout, "module_dropout": settings.module_dropout}
+    return {name: value for name, value in given.items() if value}

@@ -93,6 +93,11 @@ class ComfyBaseModel:
         self._frozen = FrozenTensors([model, *([] if clip is None else [clip.patcher])])
 
     @property
+    def precision(self) -> str | None:
+        """What the U-Net computes in, as sd-scripts names it; None for other types."""
+        return {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}.get(self._dtype)
+
+    @property
     def loss_scale(self) -> float:
         """Gradients in an fp16 U-Net would round to zero; bfloat16 and float32 need no scaling."""
         return HALF_LOSS_SCALE if self._dtype == torch.float16 else 1.0

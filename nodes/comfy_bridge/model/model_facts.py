@@ -145,14 +145,14 @@ def noise_levels(model: Any) -> Tensor:
     return sigmas
 
 
-def ends_in_noise(alphas_cumprod_T: Tensor) -> bool:
-    """Zero terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it."""
-    return bool(alphas_cumprod_T[-1] < 1e-6)
+def ends_in_noise(prediction: PredictionType, alphas_cumprod_T: Tensor) -> bool:
+    """Zero terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it. Rectified flow always ends so."""
+    return prediction != "flow" and bool(alphas_cumprod_T[-1] < 1e-6)
 
 
 def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str:
     """What the model was found to predict: a merge's file may not say so, and then it loads as epsilon."""
-    is_zero = prediction != "flow" and ends_in_noise(alphas_cumprod_T)
+    is_zero = ends_in_noise(prediction, alphas_cumprod_T)
     return f"model predicts {prediction}{', zero-terminal SNR' if is_zero else ''}"
 
 

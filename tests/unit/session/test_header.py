@@ -1,7 +1,7 @@
 """The header of a file says what was trained: every field, over all options, against the run."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 from pack.tests.support.person import Person
@@ -12,6 +12,9 @@ from pack.training.data.dataset import Dataset, with_buckets, with_captions
 from pack.training.files.facts import Description, ModelFacts
 from pack.training.files.metadata import build_metadata
 from pack.training.loop.job import TrainState
+from pack.training.loop.stages import Stage
+from pack.training.networks.block_weights import BlockWeights
+from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings, ScheduleSettings
 from pack.training.session.metadata import (
@@ -21,6 +24,8 @@ from pack.training.session.metadata import (
     training_facts,
     trigger_phrase,
 )
+from pack.training.session.request import LoraStart, Session
+from pack.training.session.settings_told import changed
 
 TEXTS = ["mia, Red Hair ||| sky, tree;;;leaf", "red hair, sky", "sky"]
 OBJECTIVES = {
@@ -30,6 +35,9 @@ OBJECTIVES = {
     "multires_noise_discount": 0.2, "input_perturbation": 0.1, "input_perturbation_random": True, "min_timestep": 100,
     "max_timestep": 900, "timestep_distribution": "logit_normal", "logit_mean": 0.5, "logit_std": 2.0,
     "unmasked_weight": 0.1, "scale_weight_norms": 1.0, "prior_loss_weight": 0.5,
+    "unmasked_prior_weight": 0.5, "is_mask_area_normalized": False, "p2_gamma": 0.7, "zero_terminal_snr": True,
+    "scale_v_pred_loss_like_noise_pred": True, "prior_preservation": "regularization_images",
+    "prior_preservation_weight": 0.3, "trigger": "mia", "trigger_class": "woman",
 }  # fmt: skip
 """A value of each that is not the default, tried one by one."""
 
@@ -38,6 +46,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "huber_schedule": {"loss_type": "huber"},
     "huber_c": {"loss_type": "huber"},
     "huber_scale": {"loss_type": "huber"},
+    "p2_gamma": {"min_snr_gamma": None},
     "noise_offset_random": {"noise_offset": 0.1},
     "adaptive_noise_scale": {"noise_offset": 0.1},
     "multires_noise_discount": {"multires_noise_iterations": 4},
@@ -58,13 +67,11 @@ OF_EACH_RUN = {
 def dataset(**changes: object) -> Dataset:
     one = subset([(64, 64), (96, 64), (64, 64)])
     items = tuple(replace(item, captions=(text,)) for item, text in zip(one.items, TEXTS, strict=True))
-    return Dataset((replace(one, items=items, name="mia", **changes),))
+    return Dataset((replace(one, items=items, **{"name": "mia", **changes}),))
 
 
-def header(person: Person) -> dict[str, str]:
+def header(session: Session) -> dict[str, str]:
     """As `HostSession` puts it together, without what only a host knows."""
-    session = person.session
-    assert session is not None
     return build_metadata(
         ModelFacts(family="sd15"),
         facts_of_network(session),
@@ -77,7 +84,8 @@ def header(person: Person) -> dict[str, str]:
 def trained(tmp_path, data: Dataset, **changes: object) -> dict[str, str]:
     person = Person(tmp_path)
     person.queue(steps=2, dataset=data, **changes)
-    return header(person)
+    assert person.session is not None
+    return header(person.session)
 
 
 def test_counts_sizes_and_buckets_are_those_of_the_run(tmp_path):
@@ -149,14 +157,154 @@ def test_what_is_drawn_of_pictures_is_told(tmp_path, settings, entry):
     assert told["ss_cache_latents"] == str("random_crop" not in settings)
 
 
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A run whose settings are then said to be others: its header needs no further training."""
+    person = Person(tmp_path_factory.mktemp("header"))
+    person.queue(steps=2, dataset=dataset())
+    return person.session
+
+
+def asked(session, **request):
+    return replace(session, request=replace(session.request, **request))
+
+
 @pytest.mark.parametrize(("name", "value"), OBJECTIVES.items())
-def test_every_field_of_the_objective_is_told(tmp_path, name, value):
+def test_every_field_of_the_objective_is_told(session, name, value):
     needed = NEEDED.get(name, {})
-    before = trained(tmp_path / "a", dataset(), objective=ObjectiveSettings(**needed))
-    after = trained(tmp_path / "b", dataset(), objective=ObjectiveSettings(**{**needed, name: value}))
+    before = header(asked(session, objective=ObjectiveSettings(**needed)))
+    after = header(asked(session, objective=ObjectiveSettings(**{**needed, name: value})))
     told = {key for key in after if after[key] != before.get(key) and key not in OF_EACH_RUN}
-    assert told
-    assert any(str(value) in after[key] for key in told)
+    assert any(str(value) in after[key] for key in told if key != "bakery.settings") or name == "zero_terminal_snr"
+    assert is_told(value, told_settings(after)["objective"][name])
+
+
+def told_settings(header):
+    return json.loads(header["bakery.settings"])
+
+
+NETWORKS = {
+    "rank": 8, "alpha": 4.0, "conv_rank": 8, "conv_alpha": 2.0, "rank_stabilized": True, "weight_decompose": True,
+    "dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1, "train_norms": True, "include": ("*attn*",),
+    "exclude": ("*attn1*",), "targets": "all", "block_weights": BlockWeights(ranks="M:8"),
+    "parts": ("unet", "text_encoder"), "algorithm": "loha",
+}  # fmt: skip
+OF_AN_ALGORITHM = [
+    ("lokr", "factor", 4), ("lokr", "full_matrix", True), ("lokr", "decompose_both", True), ("dylora", "block_size", 2),
+    ("full", "train_bias", True), ("lycoris", "lycoris_arguments", "algo=loha use_tucker=True"),
+]  # fmt: skip
+OPTIMIZERS = {
+    "optimizer": "Lion", "learning_rate": 1e-3, "unet_lr": 1e-3, "text_encoder_lr": 1e-3, "text_encoder_2_lr": 1e-3,
+    "weight_decay": 0.5, "max_grad_norm": 0.5, "arguments": "eps=1e-6", "loraplus_ratio": 4.0,
+    "alpha_compensation": "full", "ema_decay": 0.9, "schedule": ScheduleSettings(schedule="polynomial", power=3.0),
+}  # fmt: skip
+CAPTIONS = {
+    "trigger": "mia", "prefix": "a", "suffix": "b", "separator": ";", "shuffle_tags": True, "keep_tags": 1,
+    "keep_tags_separator": "|||", "secondary_separator": ";;;", "tag_dropout": 0.1, "caption_dropout": 0.1,
+    "caption_dropout_every_n_epochs": 2, "use_wildcards": True, "tag_warmup_min": 2, "tag_warmup_steps": 2.0,
+    "replacements": (("sky", "sea"),), "caption_weights": True, "keep_separator": True,
+}  # fmt: skip
+BUCKETS = {
+    "resolution": 96, "bucket_step": 16, "min_bucket_size": 64, "max_bucket_size": 128, "upscale": False,
+    "random_crop": True, "flip": True, "use_alpha_masks": True, "nearest_bucket": True,
+}  # fmt: skip
+
+
+def is_told(value, told):
+    """A value, or the fields of nested settings that differ, with JSON's lists."""
+    wanted = changed(value) if is_dataclass(value) else value
+    return told == json.loads(json.dumps(wanted))
+
+
+@pytest.mark.parametrize(("algorithm", "name", "value"), [
+    *(("locon", name, value) for name, value in NETWORKS.items()), *OF_AN_ALGORITHM
+])  # fmt: skip
+def test_every_field_of_the_network_is_told(session, algorithm, name, value):
+    network = NetworkSettings(**{"algorithm": algorithm, "rank": 4, name: value})
+    assert is_told(value, told_settings(header(asked(session, network=network)))["network"][name])
+
+
+@pytest.mark.parametrize(("name", "value"), OPTIMIZERS.items())
+def test_every_field_of_the_optimizer_is_told(session, name, value):
+    (stage,) = session.job.stages
+    stage = replace(stage, optimizer=OptimizerSettings(**{name: value}))
+    told = told_settings(header(replace(session, job=replace(session.job, stages=(stage,)))))
+    assert is_told(value, told["stages"][0][name])
+
+
+@pytest.mark.parametrize(("name", "value"), [*CAPTIONS.items(), *BUCKETS.items()])
+def test_every_field_of_captions_and_buckets_is_told(session, name, value):
+    if name in CAPTIONS:
+        kind, data = "captions", with_captions(dataset(), CaptionSettings(**{name: value}))
+    else:
+        kind, data = "buckets", with_buckets(dataset(), BucketSettings(**{"bucket_step": 8, name: value}))
+    (told,) = told_settings(header(asked(session, dataset=data)))["subsets"]
+    assert is_told(value, told[kind][name])
+
+
+@pytest.mark.parametrize(("settings", "names"), [
+    (NetworkSettings, {*NETWORKS, *(name for _, name, _ in OF_AN_ALGORITHM), "trigger_embedding"}),
+    (ObjectiveSettings, {*OBJECTIVES}), (OptimizerSettings, {*OPTIMIZERS}), (CaptionSettings, {*CAPTIONS}),
+    (BucketSettings, {*BUCKETS, "cache"}),
+])  # fmt: skip
+def test_no_field_is_missing_from_these_tables(settings, names):
+    assert {field.name for field in fields(settings)} == names
+
+
+def test_each_stage_is_told(tmp_path):
+    stages = (
+        Stage(steps=2, batch_size=2), Stage(steps=1, resolution=96, dataset=dataset(name="other"),
+        optimizer=OptimizerSettings(learning_rate=3e-4)),
+    )  # fmt: skip
+    first, last = told_settings(trained(tmp_path, dataset(), stages=stages))["stages"]
+    assert (first["steps"], first["batch_size"], last["steps"], last["resolution"]) == (2, 2, 1, 96)
+    assert (first["learning_rate"], last["learning_rate"], last["subsets"]) == (1e-2, 3e-4, ["other"])
+
+
+def test_what_is_asked_of_a_lora_that_is_trained_further_is_told(tmp_path):
+    first = Person(tmp_path)
+    tensors = first.queue("start", steps=1).tensors
+    network = NetworkSettings(rank=64, algorithm="glora", rank_dropout=0.2, dropout=0.1)
+    told = trained(tmp_path, dataset(), start=LoraStart(tensors=tensors, key="key"), network=network)
+    assert told["ss_network_module"] == "networks.lora" and told["ss_network_dropout"] == "0.1"
+    assert json.loads(told["ss_network_args"])["rank_dropout"] == "0.2"
+    assert told_settings(told)["network"] == {"dropout": 0.1, "rank_dropout": 0.2}
+
+
+@pytest.mark.parametrize(("settings", "argument", "value"), [
+    ({"rank_dropout": 0.1}, "rank_dropout", "0.1"), ({"module_dropout": 0.2}, "module_dropout", "0.2"),
+    ({"weight_decompose": True}, "dora_wd", "True"), ({"rank_stabilized": True}, "rs_lora", "True"),
+    ({"train_norms": True}, "train_norm", "True"), ({"algorithm": "lokr", "full_matrix": True}, "full_matrix", "True"),
+    ({"algorithm": "lokr", "factor": 4}, "factor", "4"), ({"algorithm": "dylora", "block_size": 2}, "block_size", "2"),
+    ({"algorithm": "locon", "conv_rank": 2}, "conv_dim", "2"),
+])  # fmt: skip
+def test_other_tools_read_the_arguments_of_the_network(tmp_path, settings, argument, value):
+    """Under the names of sd-scripts and LyCORIS."""
+    told = trained(
+        tmp_path, dataset(), network=NetworkSettings(**{"rank": 4, "targets": "attention_feed_forward", **settings})
+    )
+    assert json.loads(told["ss_network_args"])[argument] == value
+
+
+def test_other_tools_read_folders_of_one_name_apart(tmp_path):
+    """Two characters' folders `1`, in different places."""
+    one = dataset().subsets[0]
+    data = Dataset((one, replace(one, items=one.items[:1], repeats=4)))
+    told = trained(tmp_path, data)
+    folders = json.loads(told["ss_dataset_dirs"])
+    assert folders == {"mia": {"n_repeats": 1, "img_count": 3}, "mia (2)": {"n_repeats": 4, "img_count": 1}}
+    assert sum(one["n_repeats"] * one["img_count"] for one in folders.values()) == int(told["ss_num_train_images"])
+    assert set(json.loads(told["ss_tag_frequency"])) == set(folders)
+    counts = [bucket["count"] for bucket in json.loads(told["ss_bucket_info"])["buckets"].values()]
+    assert sum(counts) == int(told["ss_num_train_images"])
+
+
+@pytest.mark.parametrize(("first", "wanted"), [(1e-5, "[1e-05, 2e-05]"), (None, "[0.0002, 2e-05]")])
+def test_rates_of_both_text_encoders_are_told(session, first, wanted):
+    (stage,) = session.job.stages
+    stage = replace(stage, optimizer=OptimizerSettings(text_encoder_lr=first, text_encoder_2_lr=2e-5))
+    told = header(replace(session, job=replace(session.job, stages=(stage,))))
+    assert told["ss_text_encoder_lr"] == wanted
 
 
 def test_rates_steps_and_schedule_are_those_of_the_run(tmp_path):
