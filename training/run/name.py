@@ -102,13 +102,31 @@ def adopt_files(root: Path) -> str:
             target = folder / f"{root.name}{step}.safetensors"
             if is_same_name(name, root.name) or target.exists() or _written_by(path, ids) is None:
                 continue
-            named = was or load_metadata(path).get(NAME_KEY, "")
+            named = was or _named(path)
             if is_same_name(name, named) and _move(path, target):
                 before.add(name)
     write_text_atomic(note, root.name)
     if not before:
         return ""
     return f"files named after {', '.join(sorted(before))} were renamed after their folder, {root.name}"
+
+
+def visible_latest(root: Path) -> Path | None:
+    """The latest LoRA under a name, also where people renamed or copied the folder and queued nothing since."""
+    own = root / f"{root.name}.safetensors"
+    if own.is_file() or not root.is_dir():
+        return own if own.is_file() else None
+    was = read_note(root / ".run" / NAME_FILE)
+    loras = (path for path in sorted(root.glob("*.safetensors")) if split_name(path)[1] == "")
+    return next((path for path in loras if path.stem == (was or _named(path))), None)
+
+
+def _named(path: Path) -> str:
+    """The name that a LoRA was written under; empty if its header has none or cannot be read."""
+    try:
+        return load_metadata(path).get(NAME_KEY, "")
+    except (OSError, ValueError, SafetensorError):
+        return ""
 
 
 def take_name(folder: RunFolder) -> tuple[str, ...]:

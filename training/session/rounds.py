@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from re import compile as regex
 
-from ..files.atomic import write_text_atomic
+from ..files.atomic import patiently, write_text_atomic
 from ..files.json_files import read_json
-from ..run.naming import MAX_NAME_LENGTH, check_name
+from ..run.folder import Unreadable
+from ..run.name import visible_latest
+from ..run.naming import MAX_NAME_LENGTH, check_name, is_same_name, name_folder
 
 _ROUND = regex(r"(.+)_round_(\d+)")
 _LONGEST_SUFFIX = len("_round_9999")
@@ -46,14 +48,19 @@ class Round:
         return f"{self.base_name}_round_{self.number}"
 
     @property
+    def root(self) -> Path:
+        """Its folder."""
+        return name_folder(self.loras, self.name)
+
+    @property
     def lora(self) -> Path:
-        """The LoRA that it trains."""
-        return self.loras / self.name / f"{self.name}.safetensors"
+        """The LoRA that it trains, which has another name until the next queue where people renamed its folder."""
+        return visible_latest(self.root) or self.root / f"{self.root.name}.safetensors"
 
     @property
     def note_path(self) -> Path:
         """File with the round's note."""
-        return self.loras / self.name / _NOTE
+        return self.root / _NOTE
 
     @property
     def previous(self) -> "Round | None":
@@ -63,17 +70,23 @@ class Round:
 
     @property
     def note(self) -> RoundNote | None:
-        """What it is trained on; None if that is not recorded or unreadable."""
+        """What it is trained on; None if that is not recorded.
+
+        Raises:
+            Unreadable: The record exists but the system refuses to read it now.
+        """
         try:
-            return RoundNote(**read_json(self.note_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return RoundNote(**read_json(patiently(lambda: self.note_path.read_text(encoding="utf-8"))))
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
+        except OSError as error:
+            raise Unreadable(self.note_path, error) from error
 
 
 def trained_rounds(loras: Path, base_name: str) -> list[Round]:
     """Rounds of a name that have a LoRA, in order."""
     matches = (_ROUND.fullmatch(path.name) for path in loras.glob("*_round_*"))
-    numbers = sorted(int(match.group(2)) for match in matches if match and match.group(1) == base_name)
+    numbers = sorted({int(match.group(2)) for match in matches if match and is_same_name(match.group(1), base_name)})
     rounds = (Round(loras, base_name, number) for number in numbers)
     return [one for one in rounds if one.lora.is_file()]
 

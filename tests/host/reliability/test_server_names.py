@@ -64,15 +64,57 @@ def test_another_rate_canceled_while_images_are_encoded(server, client):
     name = "encoding"
     client.run(training_graph(client, name, "set"))
     before = visible(server, name)
-    with server.client() as watching:
-        queued = watching.queue(training_graph(client, name, "slow", learning_rate=3e-4))
-        watching.listener.wait_for(lambda e: e.type == "text" and "encoding images" in e.data["text"])
-        client.interrupt()
-        assert watching.wait(queued).status == "interrupted"
+    canceled_while_encoding(server, client, training_graph(client, name, "slow", learning_rate=3e-4))
     assert visible(server, name) == before
     assert message(client.run(training_graph(client, name, "set", prompts="hat"))) == (
         "already trained: 6 steps, nothing to do"
     )
+
+
+def canceled_while_encoding(server, client, graph):
+    with server.client() as watching:
+        queued = watching.queue(graph)
+        watching.listener.wait_for(lambda e: e.type == "text" and "encoding images" in e.data["text"])
+        client.interrupt()
+        assert watching.wait(queued).status == "interrupted"
+
+
+def round_graph(client, name, folder, **changes):
+    """Few-Image Round before the training."""
+    graph = training_graph(client, name, folder, **changes)
+    graph["round"] = node("BakeryRound", dataset=["2", 0], name=name, learning_rate=1e-4, rate_factor=1.0)
+    graph["5"]["inputs"] |= {"name": ["round", 0], "lora": ["round", 1]}
+    return graph
+
+
+def test_rounds_are_found_after_what_people_do_in_between(server, client):
+    """Canceled while images are encoded, by both nodes' inputs; notes deleted and damaged; folders renamed."""
+    write_dataset(server.input / "rounds")
+    loras = server.output / "loras"
+
+    def queued(name="chain", **changes):
+        result = client.run(round_graph(client, name, "rounds", **changes))
+        assert result.status == "success", result.error
+        return result.outputs["round"]["text"][0].splitlines()[0], message(result)
+
+    assert queued() == ("chain_round_1 starts from scratch.", "new run of 6 steps")
+    before = visible(server, "chain_round_1")
+    canceled_while_encoding(server, client, round_graph(client, "chain", "slow"))
+    assert queued()[1] == "already trained: 6 steps, nothing to do"
+    (server.input / "rounds" / "2.txt").write_text("blue creature")
+    assert queued(steps=4) == ("chain_round_2 starts from chain_round_1.", "new run of 4 steps")
+    canceled_while_encoding(server, client, round_graph(client, "chain", "slow", learning_rate=3e-4))
+    (loras / "chain_round_2" / ".run" / "current").write_text("gone")
+    shutil.rmtree(loras / "chain_round_1" / ".run")
+    first, said = queued(steps=4)
+    assert first == "chain_round_2 starts from chain_round_1."
+    assert said.startswith("already trained: 4 steps, nothing to do; the record of which run wrote")
+    for number in (1, 2):
+        (loras / f"chain_round_{number}").rename(loras / f"other_round_{number}")
+    first, said = queued("other", steps=4, seed=seed_of("chain"))
+    assert first == "other_round_2 starts from other_round_1."
+    assert said.startswith("already trained: 4 steps, nothing to do; files named after chain_round_2 were renamed")
+    assert visible(server, "other_round_1") == before
 
 
 @pytest.mark.full

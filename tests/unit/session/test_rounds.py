@@ -1,6 +1,11 @@
 """Which round it is follows from what is on disk."""
 
+import unicodedata
+
 import pytest
+import torch
+from pack.training.files.atomic import write_text_atomic
+from pack.training.files.lora_file import save_lora
 from pack.training.session.rounds import RoundNote, open_round, rate_of_round, rounds_up_to, trained_rounds
 
 ONE, SEVEN = RoundNote("one picture", 1), RoundNote("seven pictures", 7)
@@ -35,6 +40,29 @@ def test_rounds_are_in_order_of_their_number_and_of_one_name(tmp_path):
     assert [one.number for one in rounds_up_to(tmp_path, "mira_round_10")] == [*range(1, 11)]
     assert [one.name for one in trained_rounds(tmp_path, "mira_round")] == ["mira_round_round_1"]
     assert rounds_up_to(tmp_path, "mira") == []
+
+
+@pytest.mark.parametrize("keeps_notes", [True, False])
+def test_rounds_whose_folders_were_renamed_are_found(keeps_notes, tmp_path):
+    """All of a character's, to use its name for another; the files in them keep theirs until the next queue."""
+    for note in (ONE, SEVEN):
+        one = open_round(tmp_path, "mira", note)
+        save_lora(one.lora, {"a": torch.zeros(1)}, {"ss_output_name": one.name})
+        save_lora(one.lora.with_name(f"{one.name}-step000002.safetensors"), {"a": torch.zeros(1)}, {})
+        if keeps_notes:
+            write_text_atomic(one.root / ".run" / "name", one.name)
+        one.root.rename(tmp_path / one.name.replace("mira", "nora"))
+    assert trained_rounds(tmp_path, "mira") == []
+    again = open_round(tmp_path, "nora", SEVEN)
+    assert (again.name, again.lora.name) == ("nora_round_2", "mira_round_2.safetensors")
+    assert again.previous is not None and again.previous.lora.name == "mira_round_1.safetensors"
+    assert [one.number for one in rounds_up_to(tmp_path, "nora_round_2")] == [1, 2]
+
+
+def test_rounds_are_found_in_both_unicode_forms_of_a_name(tmp_path):
+    train(open_round(tmp_path, unicodedata.normalize("NFC", "\u00e4pfel"), ONE))
+    again = open_round(tmp_path, unicodedata.normalize("NFD", "\u00e4pfel"), SEVEN)
+    assert again.number == 2 and again.previous is not None
 
 
 def test_a_broken_note_begins_a_round_instead_of_failing(tmp_path):
