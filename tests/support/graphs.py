@@ -10,7 +10,7 @@ import numpy as np
 from pack.tests.support.client import ComfyClient, Prompt, PromptResult
 from pack.tests.support.patience import Deadline
 from pack.training.run.folder import RunFolder, run_ids
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from PIL import Image
 
 CAPTIONS = ("red creature, hat", "red creature", "green creature, hat")
@@ -112,7 +112,7 @@ def set_aside(output: Path, name: str) -> RunFolder:
 def steps_done(output: Path, name: str) -> int:
     """Steps in the metrics of a name's current run."""
     folder = run_folder(output, name)
-    return 0 if folder is None else max((line["step"] for line in read_metrics(folder.metrics)), default=0)
+    return 0 if folder is None else max((line["step"] for line in read_lines(folder.metrics)), default=0)
 
 
 def wait_until(is_true: Callable[[], bool], timeout_s: float = 600.0) -> None:

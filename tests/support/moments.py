@@ -43,6 +43,27 @@ def failing_write(
 
 
 @contextmanager
+def held(error: OSError, *names: str) -> Iterator[None]:
+    """Inside, files of these names can be read, but neither written, replaced nor deleted."""
+
+    def guarded(function: Callable[..., object], writes: Callable[..., bool]) -> Callable[..., object]:
+        def wrapped(path: Path, *arguments: object, **options: object) -> object:
+            target = next((str(one) for one in arguments if isinstance(one, Path)), None)
+            if writes(*arguments, **options) and {path.name, Path(target or path).name} & set(names):
+                raise type(error)(error.errno, error.strerror, str(path), None, target)
+            return function(path, *arguments, **options)
+
+        return wrapped
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(atomic, "_WAIT_S", 0.0)
+        patched.setattr(Path, "open", guarded(Path.open, lambda mode="r", *_, **__: set(mode) & set("wa+")))
+        for name in ("replace", "unlink"):
+            patched.setattr(Path, name, guarded(getattr(Path, name), lambda *_, **__: True))
+        yield
+
+
+@contextmanager
 def failing_read(number: int) -> Iterator[AtMoment]:
     """Inside, the n-th reading of a LoRA, a state or a text is refused, as by a virus scanner."""
     moment = AtMoment(number, lambda path: PermissionError(13, "Permission denied", str(path)))

@@ -19,7 +19,7 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.settings import OptimizerSettings
 from pack.training.run import state
 from pack.training.run.folder import RunFolder, current_run
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.record import load_record
 from pack.training.run.saver import SaveSettings
 from pack.training.run.state import load_state
@@ -131,7 +131,7 @@ def left_in(root: Path) -> Left:
     if run_id is None:
         return Left(tuple(broken), 0, 0)
     folder = RunFolder(root, run_id)
-    done = max((line["step"] for line in read_metrics(folder.metrics)), default=0)
+    done = max((line["step"] for line in read_lines(folder.metrics)), default=0)
     return Left(tuple(broken), done, max(folder.states(), default=0))
 
 
@@ -148,7 +148,7 @@ def final_bits(root: Path) -> dict[str, bytes]:
     run_id = current_run(root)
     assert run_id is not None
     folder = RunFolder(root, run_id)
-    lines = [{**line, "seconds": 0} for line in read_metrics(folder.metrics)]
+    lines = [{**line, "seconds": 0} for line in read_lines(folder.metrics)]
     planned = {step for step in folder.step_loras() if step % SAVE_EVERY == 0 or step in (7, STEPS)}
     loras = {str(step): folder.step_lora(step).read_bytes() for step in planned}
     return {

@@ -14,7 +14,7 @@ TEMPORARY_SUFFIX = ".bakery-tmp"
 
 _CANNOT_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
 """Answers to the flush of a folder on drives that have no such call, as over SMB."""
-_ATTEMPTS = 10
+ATTEMPTS = 10
 _WAIT_S = 0.2
 
 
@@ -99,13 +99,15 @@ def _replace(source: Path, target: Path) -> None:
     patiently(lambda: source.replace(target))
 
 
-def patiently(use: Callable[[], Result]) -> Result:
+def patiently(use: Callable[[], Result], attempts: int = ATTEMPTS) -> Result:
     """Use a file; on Windows, which refuses while another program has it open (a virus scanner), again for two seconds.
+
+    `attempts` are fewer where it was refused for longer before.
 
     Raises:
         PermissionError: It is refused still.
     """
-    for _ in range(_ATTEMPTS - 1):
+    for _ in range(attempts - 1):
         try:
             return use()
         except PermissionError:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..drawing.charts import Line, Panel, draw_panels
 from ..drawing.paper import COLORS, faint
-from .metrics import read_metrics
+from .lines import read_lines
 
 BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))
 """Timesteps [from, to), from little noise to much."""
@@ -16,7 +16,7 @@ BANDS = ((0, 250), (250, 500), (500, 750), (750, 1000))
 
 def draw_run(metrics: Path, width: int, panel_height: int, is_log: bool) -> Image.Image:
     """All charts of a run, one below the other, without those that have no data."""
-    lines = list(read_metrics(metrics))
+    lines = list(read_lines(metrics))
     steps = [line for line in lines if "loss" in line]
     panels = [
         _loss_panel(steps, [line for line in lines if "validation_loss" in line], is_log),

@@ -1,5 +1,6 @@
 """A run's metrics as curves. The page asks often while a run trains, so no line is parsed twice."""
 
+import logging
 import math
 import os
 import threading
@@ -63,6 +64,8 @@ class CurveReader:
                     self._read_on(file)
             except FileNotFoundError:
                 self._reset()
+            except OSError as error:  # in use elsewhere: the page asks again in a moment
+                logging.info("LoRA Bakery: %s cannot be read now: %s", self._path, error.strerror or error)
             if max_points not in self._thinned:
                 self._thinned[max_points] = _thinned(self._curves, max_points)
             return self._thinned[max_points]

@@ -37,7 +37,7 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     run = _found(root, key, settings)
     run = replace(run, notes=(*run.notes, *mended), record=replace(run.record, description=description))
     if not run.is_kept_step:
-        save_record(run.folder.record, run.record)
+        _note(run)
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
         remove_leftovers(folder, older_than_s=0.0)
     return run
@@ -66,6 +66,15 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     copy, refused = _of_another_name(root, key, exactly)
     why_again = [] if begun else _not_kept(folders, key, settings)
     return copy or replace(begun or _new_run(root, key), notes=(*why_again, *refused))
+
+
+def _note(run: FoundRun) -> None:
+    """Writes the record; one that is the same may be open elsewhere."""
+    try:
+        save_record(run.folder.record, run.record)
+    except PermissionError:
+        if load_record(run.folder.record) != run.record:
+            raise
 
 
 def newest_state(folder: RunFolder) -> SavedState | None:

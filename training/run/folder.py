@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from re import compile as regex
 
-from ..files.atomic import temporary_path
+from ..files.atomic import patiently, temporary_path
 from .naming import is_same_name, is_too_long
 
 LONGEST_BELOW_ROOT = 90
@@ -191,7 +191,7 @@ def read_note(path: Path) -> str:
         OSError: The system refuses to read it now.
     """
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return patiently(lambda: path.read_text(encoding="utf-8")) if path.is_file() else ""
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
 

@@ -1,6 +1,7 @@
 """The latest LoRA of a run as the run wrote it, to notice that another program changed it since."""
 
 import filecmp
+import logging
 import zlib
 from pathlib import Path
 
@@ -11,8 +12,11 @@ LATEST_FILE = "latest"
 
 
 def note_latest(folder: RunFolder) -> None:
-    """Notes the latest LoRA as the run's own."""
-    write_text_atomic(folder.private / LATEST_FILE, _checksum(folder.latest_lora))
+    """Notes the latest LoRA as the run's own; where the note is open elsewhere, its steps show that it is."""
+    try:
+        write_text_atomic(folder.private / LATEST_FILE, _checksum(folder.latest_lora))
+    except PermissionError as error:
+        logging.info("LoRA Bakery: %s is open elsewhere: %s", folder.private / LATEST_FILE, error.strerror or error)
 
 
 def is_edited(folder: RunFolder) -> bool:

@@ -16,8 +16,9 @@ def trained_pictures(found: FoundRun) -> frozenset[str]:
 
 def note_pictures(found: FoundRun, pictures: Set[str]) -> None:
     """Notes, before it trains, that a run trains these."""
-    lines = sorted(trained_pictures(found) | pictures)
-    write_text_atomic(found.folder.pictures, "\n".join(lines))
+    trained = trained_pictures(found) | pictures
+    if trained != _noted(found.folder):  # the file may be open elsewhere
+        write_text_atomic(found.folder.pictures, "\n".join(sorted(trained)))
 
 
 def _noted(folder: RunFolder) -> frozenset[str]:

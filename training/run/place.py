@@ -25,8 +25,11 @@ class Place:
         self._is_taken = False
         self._written: dict[Path, str] = {}
         """LoRAs of this session as it left them, by `file_state`."""
+        self._owes_rates = False
         self.told: tuple[str, ...] = ()
         """What taking the name moved, a sentence each."""
+        self.trouble = ""
+        """Why the run's record cannot be written now, a sentence; empty if it is right."""
 
     def is_gone(self) -> bool:
         """True if the run's folder was moved or deleted."""
@@ -34,11 +37,32 @@ class Place:
 
     def keep(self, state: TrainState) -> None:
         """Makes the run's folder again where it was moved or deleted, so that what follows is saved in full."""
-        if not self.is_gone():
-            return
+        if self._owes_rates:
+            self.change_rates(state)
+        elif self.is_gone():
+            self._write_record(state)
+
+    def change_rates(self, state: TrainState) -> None:
+        """Notes changes of the learning rate in the record, now or, if it cannot be written, at the next `keep`."""
+        try:
+            self._write_record(state)
+        except OSError as error:
+            self._owes_rates = True
+            why = error.strerror or error
+            self.trouble = f"the changed learning rate cannot be noted in {self._folder.record.name} now ({why})"
+
+    def keep_rates(self, state: TrainState) -> None:
+        """Before weights are saved that changed rates decided: the record says so."""
+        if self._owes_rates:
+            self._write_record(state)
+
+    def _write_record(self, state: TrainState) -> None:
+        is_gone = self.is_gone()
         save_record(self._folder.record, replace(self._record, rate_changes=state.rate_changes))
-        gone = f"the run's folder in {self._folder.name} was moved or deleted while it trained"
-        self.tell(add_untold(self._folder.root, [f"{gone}; it has a new one since step {state.step}"]))
+        self._owes_rates, self.trouble = False, ""
+        if is_gone:
+            gone = f"the run's folder in {self._folder.name} was moved or deleted while it trained"
+            self.tell(add_untold(self._folder.root, [f"{gone}; it has a new one since step {state.step}"]))
 
     def take(self, step: int) -> None:
         """Before the LoRA of a step and the latest are written: what lies there and is not the run's gives way."""

@@ -5,7 +5,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from ..files.atomic import copy_atomic
-from .folder import RunFolder, current_run
+from .folder import RunFolder, Unreadable, current_run
 from .latest import is_edited
 from .metrics import best_step
 from .name import is_own
@@ -36,25 +36,37 @@ def prune_loras(folder: RunFolder, step: int, keep_last: int, good_step: int = 0
     """
     if not keep_last:
         return []
-    loras = {saved: path for saved, path in folder.step_loras().items() if saved <= step}
     try:
+        loras = {saved: path for saved, path in folder.step_loras().items() if saved <= step}
         kept = {best_step(folder.metrics, loras), _picked(folder), _newest(list(loras), good_step)}
-    except OSError as error:
+        gone = [old for old in list(loras)[:-keep_last] if old not in kept and is_own(folder, loras[old])]
+    except (OSError, Unreadable) as error:
         logging.warning("LoRA Bakery: no step of %s is deleted now: %s", folder.name, error)
         return []
-    gone = [old for old in list(loras)[:-keep_last] if old not in kept and is_own(folder, loras[old])]
     for old in gone:
         _delete(loras[old])
     return gone
 
 
 def drop_after(folder: RunFolder, good_step: int) -> None:
-    """Drops what was saved after a step, but no pick; the latest LoRA becomes that of the last step up to there."""
-    loras, states, picked = folder.step_loras(), folder.states(), _picked(folder)
+    """Drops what was saved after a step, but no pick; the latest LoRA becomes that of the last step up to there.
+
+    Where it cannot be read now which LoRAs are whose, the states alone go, from which nothing good can be trained.
+    """
+    for path in (path for step, path in folder.states().items() if step > good_step):
+        _delete(path)
+    try:
+        _drop_loras_after(folder, good_step)
+    except OSError as error:
+        logging.warning("LoRA Bakery: no LoRA of %s is deleted now: %s", folder.name, error)
+
+
+def _drop_loras_after(folder: RunFolder, good_step: int) -> None:
+    loras, picked = folder.step_loras(), _picked(folder)
     worthless = {step: path for step, path in loras.items() if step > good_step}
     is_latest_own = not folder.latest_lora.exists() or (is_own(folder, folder.latest_lora) and not is_edited(folder))
     dropped = [path for step, path in worthless.items() if step != picked and is_own(folder, path)]
-    for path in [*dropped, *(path for step, path in states.items() if step > good_step)]:
+    for path in dropped:
         _delete(path)
     if not worthless or current_run(folder.root) != folder.run_id or not is_latest_own:
         return

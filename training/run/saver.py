@@ -11,7 +11,7 @@ import filecmp
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,15 +22,15 @@ from torch import Tensor
 from ..files.atomic import copy_atomic
 from ..files.lora_file import open_tensors, save_lora
 from ..files.types import lost
+from ..files.words import remedy
 from ..loop.final_weights import final_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
 from ..loop.report import StepReport
 from .found import FoundRun
 from .latest import note_latest
-from .metrics import append_line, append_metrics, sync_metrics
+from .lines import LineFile
 from .picks import shown
 from .place import Place
-from .record import load_record, save_record
 from .retention import drop_after, prune_loras, prune_states
 from .state import is_finite, save_state
 
@@ -87,6 +87,7 @@ class Saver(Callback):
         self.lost = ""
         """What the last file's number format cannot represent; empty if nothing was lost."""
         self._place = Place(found)
+        self._metrics, self.base_losses = LineFile(self.folder.metrics), LineFile(self.folder.base_losses)
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
         """Create the run's folder; rewrite LoRAs that do not match the state or the wanted format."""
@@ -110,8 +111,9 @@ class Saver(Callback):
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What was moved or removed, a sentence each."""
-        return self._place.told
+        """What was moved or removed, and what cannot be written now, a sentence each."""
+        waiting = (self._metrics.trouble, self.base_losses.trouble, self._place.trouble)
+        return (*self._place.told, *filter(None, waiting))
 
     def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
         """True if a kept step of a longer run is wanted: the longer run's files stay."""
@@ -131,8 +133,8 @@ class Saver(Callback):
         """Append the step's metrics; save if due and at the end of a stage."""
         with self._explained(state.step):
             self._place.keep(state)
-            if not report.is_left_out:
-                append_metrics(self.folder.metrics, report)
+        if not report.is_left_out:
+            self._metrics.append(asdict(report))
         if self._is_due(job, state):
             self.save(job, state)
 
@@ -143,6 +145,23 @@ class Saver(Callback):
                 drop_after(self.folder, error.good_step)
         elif state.is_consistent and (state.step != self.saved_step or self._is_lost(state)):
             self.save(job, state)
+        try:
+            self._keep_figures()
+        except OSError as failure:  # the weights are saved, or what keeps them from it is explained
+            logging.warning("LoRA Bakery: the last figures of %s are lost: %s", self.folder.name, failure)
+
+    def _keep_figures(self) -> None:
+        for figures in (self._metrics, self.base_losses):
+            figures.keep()
+
+    def _write_state(self, job: TrainJob, state: TrainState) -> None:
+        path = self.folder.state(state.step)
+        try:
+            save_state(path, job, state)
+        except PermissionError:
+            if state.step != self.saved_step or not path.exists():
+                raise
+            logging.info("LoRA Bakery: %s is open elsewhere and stays, which is the same", path)
 
     def _is_lost(self, state: TrainState) -> bool:
         """True if what was saved was moved or deleted since."""
@@ -168,13 +187,14 @@ class Saver(Callback):
         metadata = self._metadata(state)
         with self._explained(state.step):
             self._place.keep(state)
+            self._place.keep_rates(state)
             self._place.take(state.step)
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
                 self._place.wrote(path)
             note_latest(self.folder)
-            sync_metrics(self.folder.metrics)
-            save_state(self.folder.state(state.step), job, state)
+            self._keep_figures()
+            self._write_state(job, state)
             self.saved_step = state.step
             self._prune(job, state)
 
@@ -189,18 +209,14 @@ class Saver(Callback):
 
     def note(self, line: dict[str, object]) -> None:
         """Append a line that is not a step to the metrics; it must have `step`."""
-        append_line(self.folder.metrics, line)
+        self._metrics.append(line)
 
     def keep_rates(self, state: TrainState) -> None:
         """Write changes of the learning rate into the run's record at once, as they apply from the next step on.
 
-        Raises:
-            SaveFailed: The disk is full or the folder is read-only.
+        Where it cannot be written now, each step tries again, and no weights are saved before it is.
         """
-        with self._explained(state.step):
-            self._place.keep(state)
-            record = load_record(self.folder.record) or self._found.record
-            save_record(self.folder.record, replace(record, rate_changes=state.rate_changes))
+        self._place.change_rates(state)
 
     def _is_due(self, job: TrainJob, state: TrainState) -> bool:
         ends = (stage.end for stage in job.stages)
@@ -214,8 +230,8 @@ class Saver(Callback):
             last = max((saved for saved in self.folder.states() if saved <= self.saved_step), default=0)
             raise SaveFailed(
                 f"step {step} of {self.folder.name!r} could not be saved: {error.strerror or error}. What was saved up "
-                f"to step {last} is safe. Free space on the disk of {self.folder.root}, then queue again: the run "
-                "continues from there."
+                f"to step {last} is safe. {remedy(error, self.folder.root)}, then queue again: the run continues from "
+                "there."
             ) from error
 
 

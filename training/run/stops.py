@@ -1,18 +1,25 @@
 """Stops: the steps at which a user ended a run early and kept it."""
 
+import logging
 from pathlib import Path
 
+from ..files.atomic import patiently
 from .folder import STOPS_FILE, RunFolder, read_note
 
 
 def note_stop(folder: RunFolder, step: int) -> None:
     """Record that a user ended the run early and kept it, so that a host does not cache its result as final.
 
-    Each stop counts, even a second one at the same step: the node runs again then.
+    Each stop counts, even a second one at the same step: the node runs again then. One that cannot be noted ends
+    nothing: what was trained is saved.
     """
-    folder.private.mkdir(parents=True, exist_ok=True)
-    with (folder.private / STOPS_FILE).open("a", encoding="utf-8") as file:
-        file.write(f"{step}\n")
+    path = folder.private / STOPS_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with patiently(lambda: path.open("a", encoding="utf-8")) as file:
+            file.write(f"{step}\n")
+    except OSError as error:
+        logging.warning("LoRA Bakery: %s cannot be written now: %s", path, error.strerror or error)
 
 
 def is_stopped_at(folder: RunFolder, step: int) -> bool:

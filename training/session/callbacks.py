@@ -22,7 +22,7 @@ def session_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Call
 def _own_callbacks(session: Session, hooks: Hooks, saver: Saver) -> list[Callback]:
     """The guard precedes the saver, so that no diverged step is saved; the saver precedes all that may end a run."""
     is_fresh = session.request.start is None and session.found.record.parent is None
-    guard = DivergenceGuard(saver.folder, is_fresh=is_fresh)
+    guard = DivergenceGuard(saver.folder, saver.base_losses, is_fresh=is_fresh)
     saver.good_step = lambda: guard.good_step
     callbacks: list[Callback] = [guard, saver]
     settings = session.request.validation

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..files.lora_file import load_lora
+from ..files.words import remedy
 from ..loop.job import TrainJob
 from ..loop.parallel import Ranks, check_batch_size
 from ..loop.stages import planned_stages
@@ -136,6 +137,6 @@ def explained(root: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise SaveFailed(
-            f"nothing can be written for {root.name!r}: {error.strerror or error}. What was saved is safe. Free "
-            f"space on the disk, or allow ComfyUI to write in {root}, then queue again."
+            f"nothing can be written for {root.name!r}: {error.strerror or error}. What was saved is safe. "
+            f"{remedy(error, root)}, then queue again."
         ) from error

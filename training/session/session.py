@@ -16,7 +16,8 @@ from ..loop.stages import stage_at
 from ..loop.texts import FrozenTexts, is_text_trained
 from ..loop.trainer import train
 from ..optimizers.ema import Ema
-from ..run.metrics import cut_metrics
+from ..run.found import FoundRun
+from ..run.lines import cut_lines
 from ..run.pictures import note_pictures
 from ..run.saver import Saver
 from ..run.state import restore
@@ -56,6 +57,8 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
         )
         del found  # the session releases its weights once they are loaded
         hooks.notify(opening_text(session))
+        if not session.found.is_finished and ranks.rank == 0:
+            _drop_later_figures(session.found)
         if not session.is_settled:
             _encode(session, hooks)
         with _trainable(session), job.network.attached():
@@ -111,18 +114,23 @@ def _load_weights(session: Session, state: TrainState) -> None:
         if state.ema is not None:
             state.ema = Ema(job.network.named_parameters())
     if not found.is_finished and job.ranks.rank == 0:
-        _begin_figures(session, state.step)
+        _note_begin(session)
     session.found = found.without_weights()
 
 
-def _begin_figures(session: Session, step: int) -> None:
-    """Drops the figures of steps that will be trained again; notes what is trained and measured at the end."""
+def _drop_later_figures(found: FoundRun) -> None:
+    """Drops the figures of steps that will be trained again, before anything is encoded: they may be in use."""
+    with explained(found.folder.root):
+        for figures in (found.folder.metrics, found.folder.base_losses):
+            cut_lines(figures, found.step)
+
+
+def _note_begin(session: Session) -> None:
+    """Notes what is trained, and that it is measured at the end."""
     folder = session.found.folder
     with explained(folder.root):
-        for figures in (folder.metrics, folder.base_losses):
-            cut_metrics(figures, step)
         note_pictures(session.found, trained_dataset(session.request).pictures())
-        if session.request.is_diagnosed:
+        if session.request.is_diagnosed and not folder.wanted_report.exists():
             folder.wanted_report.touch()
 
 

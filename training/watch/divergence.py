@@ -12,7 +12,7 @@ from ..loop.stages import stage_at
 from ..networks.share import Share
 from ..objective.objective import Draws, diffusion_loss
 from ..run.folder import RunFolder
-from ..run.metrics import append_line, read_metrics
+from ..run.lines import LineFile, read_lines
 from .explanation import diverged
 from .judge import Judge
 from .measure import MAX_BATCH
@@ -21,12 +21,14 @@ from .measure import MAX_BATCH
 class DivergenceGuard(Callback):
     """Passes every step to the judge and ends the run if it finds an excess. Comes before the saver."""
 
-    def __init__(self, folder: RunFolder, *, is_fresh: bool = True) -> None:
+    def __init__(self, folder: RunFolder, base_losses: LineFile, *, is_fresh: bool = True) -> None:
         """The run's metrics show its history, so that a resumed run is judged like an uninterrupted one.
 
-        `is_fresh` is False for a run that starts from the weights of another.
+        `base_losses` takes what is measured for that. `is_fresh` is False for a run that starts from the weights of
+        another.
         """
         self._folder = folder
+        self._base_file = base_losses
         self._is_fresh = is_fresh
         self._judge = Judge(lambda step: ())
         self._asked: dict[int, list[float]] = {}
@@ -43,8 +45,8 @@ class DivergenceGuard(Callback):
         self._begun_at = state.step
         if state.step >= job.total_steps:
             return
-        self._asked = {line["step"]: line["losses"] for line in read_metrics(self._folder.base_losses)}
-        for line in read_metrics(self._folder.metrics):
+        self._asked = {line["step"]: line["losses"] for line in read_lines(self._folder.base_losses)}
+        for line in read_lines(self._folder.metrics):
             if "samples" in line:
                 samples = [SampleLoss(**sample) for sample in line["samples"]]
                 self._judge.add(line["step"], line["stage"], samples, line["grad_norm"])
@@ -67,7 +69,7 @@ class DivergenceGuard(Callback):
         """Measured once and saved, since they never change and a resumed run needs them."""
         if step not in self._asked:
             self._asked[step] = base_losses(job, step)
-            append_line(self._folder.base_losses, {"step": step, "losses": self._asked[step]})
+            self._base_file.append({"step": step, "losses": self._asked[step]})
         return self._asked[step]
 
 

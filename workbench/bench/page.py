@@ -24,7 +24,7 @@ from ...tests.support.long_run import RUN, metrics_line, write_large_dataset, wr
 from ...tests.support.paths import CACHE, comfyui_folder
 from ...tests.support.server import ComfyServer, make_base_folder
 from ...training.run.folder import RunFolder, run_ids
-from ...training.run.metrics import read_metrics
+from ...training.run.lines import read_lines
 from . import page_trace
 
 NUM_STEPS, NUM_PREVIEWS, NUM_IMAGES, NUM_TABS = 10_000, 1_000, 5_000, 4
@@ -141,7 +141,7 @@ def _train(server: ComfyServer, graph: Graph) -> list[float]:
     if result.status != "success":
         raise RuntimeError(f"training failed: {result.error}")
     root = server.output / "loras" / graph.name
-    lines = read_metrics(RunFolder(root, run_ids(root)[0]).metrics)
+    lines = read_lines(RunFolder(root, run_ids(root)[0]).metrics)
     return [line["seconds"] for line in lines if "seconds" in line][WARM_UP:]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...tests.support.inprocess import HostModules
 from ...training.data.folder import natural_key
-from ...training.run.metrics import read_metrics
+from ...training.run.lines import read_lines
 from ..demo.sampling import Pictures
 from ..demo.scores import prompts_to_score, scores
 from ..examples.data import add_example_data
@@ -143,5 +143,5 @@ def write_held_out(folder: Path, character: OriginalCharacter) -> None:
 def held_out_losses(root: Path) -> tuple[float, float]:
     """Loss on the held-out pictures before the first and after the last step, at fixed noise, unweighted."""
     metrics = next((root / ".run").glob("*/metrics.jsonl"))
-    losses = [line["validation_loss"] for line in read_metrics(metrics) if "validation_loss" in line]
+    losses = [line["validation_loss"] for line in read_lines(metrics) if "validation_loss" in line]
     return losses[0], losses[-1]

@@ -28,7 +28,7 @@ from pack.tests.support.inprocess import HostModules, import_comfyui  # noqa: E4
 from pack.tests.support.paths import CHECKPOINTS, POCKET_CHECKPOINT, comfyui_folder  # noqa: E402
 from pack.tests.support.server import ComfyServer  # noqa: E402
 from pack.training.files.layout import file_order, header_bytes  # noqa: E402
-from pack.training.run.metrics import read_metrics  # noqa: E402
+from pack.training.run.lines import read_lines  # noqa: E402
 from pack.workbench.layouts import SD15, SDXL, weight_shapes  # noqa: E402
 from pack.workbench.pocket.assemble import assemble, checkpoint_tensors  # noqa: E402
 from pack.workbench.pocket.weights import WEIGHTS_FOLDER  # noqa: E402
@@ -117,7 +117,7 @@ def first_step_after(server: ComfyServer, graph: Prompt, name: str) -> tuple[flo
         return None, ended
     run = run_folder(server.output, name)
     assert run is not None
-    return steps[0] - started - next(iter(read_metrics(run.metrics)))["seconds"], ended
+    return steps[0] - started - next(iter(read_lines(run.metrics)))["seconds"], ended
 
 
 def measure_starts(server: ComfyServer, checkpoint: str, side: int) -> None:

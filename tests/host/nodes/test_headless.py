@@ -12,7 +12,7 @@ from pack.tests.support.paths import ROOT, comfyui_folder
 from pack.tests.support.server import free_port, make_base_folder, model_paths
 from pack.training.files.lora_file import load_lora
 from pack.training.run.folder import RunFolder, current_run
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.workbench.pocket.characters import CHARACTERS, write_oc_dataset
 
 pytestmark = pytest.mark.comfy
@@ -62,7 +62,7 @@ def test_two_processes_train_a_workflow_that_one_finds_finished(base, tmp_path):
     assert result.returncode == 0, result.stderr[-3000:]
     root = base / "output" / "loras" / "many"
     folder = RunFolder(root, current_run(root))
-    lines = [line for line in read_metrics(folder.metrics) if "loss" in line]
+    lines = [line for line in read_lines(folder.metrics) if "loss" in line]
     assert [line["step"] for line in lines] == [1, 2, 3] and all(len(line["samples"]) == 2 for line in lines)
     pictures = {path.name for path in folder.previews.rglob("*.png")}
     assert "step000003-00.png" in pictures

@@ -17,7 +17,7 @@ from pack.tests.support.graphs import (
 )
 from pack.tests.support.server import ComfyServer
 from pack.training.files.lora_file import load_lora
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.stops import is_stopped_at
 
 pytestmark = pytest.mark.server
@@ -47,7 +47,7 @@ def forget_results(client):
 
 
 def figures(folder):
-    return [{**line, "seconds": 0} for line in read_metrics(folder.metrics)]
+    return [{**line, "seconds": 0} for line in read_lines(folder.metrics)]
 
 
 def pictures(folder):

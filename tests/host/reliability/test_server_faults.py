@@ -21,7 +21,7 @@ from pack.tests.support.graphs import (
 from pack.tests.support.links import link_folder
 from pack.tests.support.server import ComfyServer, make_base_folder
 from pack.training.files.atomic import TEMPORARY_SUFFIX
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.state import load_state
 
 pytestmark = pytest.mark.server
@@ -142,7 +142,7 @@ def test_stop_and_keep_goes_on_to_sample_and_queueing_again_trains_the_rest(serv
 
     rest = client.run(graph)
     assert message(rest) == f"continued from step {step} of 30"
-    assert [line["step"] for line in read_metrics(folder.metrics)] == list(range(1, 31))
+    assert [line["step"] for line in read_lines(folder.metrics)] == list(range(1, 31))
     assert abs(pictures_of(client, rest, "show") - in_graph).max() > 0
 
 
@@ -157,7 +157,7 @@ def test_stopped_run_that_stays(server, client):
     assert message(client.run(other_prompts)) == said
     drawn = {path.name for path in folder.previews.glob("*/*.png")}
     assert drawn == {"step000000-00.png", f"step{step:06d}-00.png"}
-    assert max(line["step"] for line in read_metrics(folder.metrics)) == step
+    assert max(line["step"] for line in read_lines(folder.metrics)) == step
     going_on = training_graph(client, "stays", "set", steps=30, save_every=100)
     assert message(client.run(going_on)) == f"continued from step {step} of 30"
 

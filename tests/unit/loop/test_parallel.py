@@ -19,7 +19,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.session.request import ValidationSettings
 from pack.training.session.session import run_training
 
@@ -85,7 +85,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path, case):
     assert shared.step == alone.step and "already trained" in shared.message  # found again by one process
     different = {name: float((tensor - shared.tensors[name]).abs().max()) for name, tensor in alone.tensors.items()}
     assert max(different.values()) <= TOLERANCE
-    one, two = (read_metrics(result.folder.metrics) for result in (alone, shared))
+    one, two = (read_lines(result.folder.metrics) for result in (alone, shared))
     for line, same in zip(one, two, strict=True):
         assert same["loss"] == pytest.approx(line["loss"], rel=1e-4)
         assert [s["image_id"] for s in same["samples"]] == [s["image_id"] for s in line["samples"]]
@@ -101,7 +101,7 @@ def test_regularization_and_held_out_images(tmp_path):
     assert together(tmp_path, toy_request(tmp_path / "two", **changes)) == [0, 0]
     shared = run(toy_request(tmp_path / "two", **changes))
     assert all(torch.allclose(alone.tensors[n], shared.tensors[n], atol=TOLERANCE) for n in alone.tensors)
-    lines = [[m for m in read_metrics(r.folder.metrics) if "validation_loss" in m] for r in (alone, shared)]
+    lines = [[m for m in read_lines(r.folder.metrics) if "validation_loss" in m] for r in (alone, shared)]
     assert len(lines[0]) == len(lines[1]) > 1
 
 

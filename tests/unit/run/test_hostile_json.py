@@ -12,7 +12,7 @@ from pack.training.data.folder import scan_folder
 from pack.training.data.marks import MARKS_FILE, read_marks
 from pack.training.kohya.reading import read_kohya
 from pack.training.run.folder import RunFolder
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.picks import load_pick
 from pack.training.run.record import load_record
 from pack.training.run.view import run_view
@@ -117,7 +117,7 @@ def test_files_of_a_run_written_by_hand_are_read_or_left(tmp_path, kind):
         folder.record.write_text(right)
         written(path, kind)
         load_record(folder.record)
-        list(read_metrics(folder.metrics))
+        list(read_lines(folder.metrics))
         load_pick(folder)
         view = run_view(folder)
         json.dumps(view, allow_nan=False)

@@ -1,14 +1,14 @@
 """A run seen from outside: figures thinned without loss of their mean, previews listed when whole, picks that hold."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from pack.training.loop.report import SampleLoss, StepReport
 from pack.training.run.charts import draw_run, smooth
 from pack.training.run.folder import RunFolder
 from pack.training.run.identity import Segment
-from pack.training.run.metrics import append_line, append_metrics
+from pack.training.run.lines import LineFile
 from pack.training.run.picks import chosen_step, forget_pick, load_pick, picks_state, save_pick
 from pack.training.run.record import RunRecord, save_record
 from pack.training.run.view import preview_sets, read_curves, run_view
@@ -36,8 +36,8 @@ def save_steps(folder, *steps):
 
 def test_curves_keep_steps_and_what_was_noted(folder):
     for step in range(1, 51):
-        append_metrics(folder.metrics, report(step, 1.0 / step))
-    append_line(folder.metrics, {"step": 50, "validation_loss": 0.25})
+        LineFile(folder.metrics).append(asdict(report(step, 1.0 / step)))
+    LineFile(folder.metrics).append({"step": 50, "validation_loss": 0.25})
     curves = read_curves(folder.metrics)
     assert curves.step == list(range(1, 51))
     assert curves.loss == [1.0 / step for step in range(1, 51)]
@@ -46,7 +46,7 @@ def test_curves_keep_steps_and_what_was_noted(folder):
 
 def test_rates_changed_by_hand_are_shown_as_far_as_the_run_is(folder):
     for step in range(1, 21):
-        append_metrics(folder.metrics, report(step, 1.0))
+        LineFile(folder.metrics).append(asdict(report(step, 1.0)))
     segments = (Segment(0, "key", 50, depends_on_length=False),)
     changes = ((5, 0.5), (20, 0.5), (40, 2.0))
     record = RunRecord(base="b", dataset="d", segments=segments, description={})
@@ -60,7 +60,7 @@ def test_rates_changed_by_hand_are_shown_as_far_as_the_run_is(folder):
 def test_thinned_curves_are_few_end_with_the_last_step_and_keep_the_mean(folder, num_steps):
     losses = [float((step * 7) % 13) for step in range(num_steps)]
     for step, loss in enumerate(losses, start=1):
-        append_metrics(folder.metrics, report(step, loss))
+        LineFile(folder.metrics).append(asdict(report(step, loss)))
     curves = read_curves(folder.metrics, max_points=8)
     assert len(curves.step) == len(curves.loss) == len(curves.epoch) <= 8
     assert curves.step[-1] == curves.num_steps == num_steps
@@ -69,7 +69,7 @@ def test_thinned_curves_are_few_end_with_the_last_step_and_keep_the_mean(folder,
 
 
 def test_numbers_that_json_lacks_become_null(folder):
-    append_metrics(folder.metrics, report(1, float("nan")))
+    LineFile(folder.metrics).append(asdict(report(1, float("nan"))))
     assert json.loads(json.dumps(run_view(folder), allow_nan=False))["curves"]["loss"] == [None]
 
 
@@ -132,7 +132,7 @@ def test_rules_choose_a_step(folder):
     with pytest.raises(ValueError, match="was validated"):
         chosen_step(folder, "best by validation")
     for step, loss in ((10, 0.3), (20, 0.1), (25, 0.01), (30, 0.2)):
-        append_line(folder.metrics, {"step": step, "validation_loss": loss})
+        LineFile(folder.metrics).append({"step": step, "validation_loss": loss})
     assert chosen_step(folder, "best by validation") == 20
 
 
@@ -140,10 +140,10 @@ def test_charts_of_a_run(folder):
     empty = draw_run(folder.metrics, 400, 128, is_log=False)
     assert empty.size == (400, 128)
     for step in range(1, 41):
-        append_metrics(folder.metrics, report(step, 1.0 / step))
+        LineFile(folder.metrics).append(asdict(report(step, 1.0 / step)))
     without = draw_run(folder.metrics, 400, 128, is_log=True)
     assert without.size == (400, 4 * 128)
-    append_line(folder.metrics, {"step": 40, "validation_loss": 0.1})
+    LineFile(folder.metrics).append({"step": 40, "validation_loss": 0.1})
     assert draw_run(folder.metrics, 400, 128, is_log=True).tobytes() != without.tobytes()
 
 

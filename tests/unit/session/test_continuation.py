@@ -14,7 +14,7 @@ from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.session.request import ValidationSettings
 from pack.training.watch.control import RunControl
 from pack.training.watch.previews import Previewer, PreviewSettings
@@ -79,7 +79,7 @@ def bits(root: Path) -> dict[str, bytes]:
     folder = next((root / "run" / ".run").glob("*/run.json")).parent
     state = max(folder.glob("*.state"))
     loras = {path.name: path.read_bytes() for path in (root / "run").glob("*.safetensors")}
-    lines = [{**line, "seconds": 0} for line in read_metrics(folder / "metrics.jsonl")]
+    lines = [{**line, "seconds": 0} for line in read_lines(folder / "metrics.jsonl")]
     return {state.name: state.read_bytes(), "metrics": json.dumps(lines).encode(), **loras}
 
 
@@ -191,7 +191,7 @@ LAST, LAST_OF_10 = "run-step000007.safetensors", "run-step000010.safetensors"
 def losses(root: Path) -> bytes:
     """Of every step; how many steps were planned when it was trained does not matter."""
     folder = next((root / "run" / ".run").glob("*/run.json")).parent
-    return json.dumps([line["loss"] for line in read_metrics(folder / "metrics.jsonl")]).encode()
+    return json.dumps([line["loss"] for line in read_lines(folder / "metrics.jsonl")]).encode()
 
 
 def test_a_stage_with_an_average_is_alike_added_or_planned(tmp_path):

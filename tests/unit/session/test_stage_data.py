@@ -5,7 +5,7 @@ from pack.tests.support.toy_model import ToyBase, ToyHooks, other_dataset, run, 
 from pack.training.data.dataset import combine
 from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.saver import SaveSettings
 from pack.training.session.request import ValidationSettings
 from pack.training.session.session import run_training
@@ -96,7 +96,7 @@ def test_diagnosis_and_metrics_name_the_images_of_stages_with_other_datasets(tmp
     first, second = hooks.sessions[0].job.data
     assert len(first.image_names) == 5 and len(second.image_names) == 3
     seen = {0: set(), 1: set()}
-    for line in (line for line in read_metrics(result.folder.metrics) if "samples" in line):
+    for line in (line for line in read_lines(result.folder.metrics) if "samples" in line):
         seen[line["stage"]] |= {sample["image_id"] for sample in line["samples"]}
     assert seen == {0: set(range(5)), 1: set(range(3))}
 

@@ -12,7 +12,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.run.saver import SaveSettings
 from pack.training.session.request import LoraStart
 from pack.training.watch.divergence import base_losses
@@ -78,7 +78,7 @@ def test_a_run_from_a_lora_that_was_worse_than_none_is_let_be(request_):
     low = OptimizerSettings(learning_rate=1e-6)
     request = replace(request_, start=LoraStart(tensors=spoiled, key="spoiled"), optimizer=low)
     assert run(request).step == 60
-    assert len(list(read_metrics(next(request.root.rglob("base_losses.jsonl"))))) < 20
+    assert len(list(read_lines(next(request.root.rglob("base_losses.jsonl"))))) < 20
 
 
 def test_where_nothing_good_was_saved_nothing_is_left(request_):
@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_is_judged_as_if_it_had_never_stopped(request_, tmp_p
             run(request, At(30, spoil(3.0)))
         ended.append(str(caught.value).partition("than none.")[0])
         assert caught.value.good_step == max(31, stops or 0)
-        asked = [line["step"] for line in read_metrics(next(request.root.rglob("base_losses.jsonl")))]
+        asked = [line["step"] for line in read_lines(next(request.root.rglob("base_losses.jsonl")))]
         assert len(asked) == len(set(asked)) > 12
     assert len(set(ended)) == 1
 
@@ -119,7 +119,7 @@ def test_base_losses_are_those_of_the_step_without_the_network(request_):
 
     request = replace(request_, stages=(Stage(steps=12, batch_size=3, grad_accumulation_steps=2),))
     run(request, At(12, look))
-    first = next(read_metrics(next(request.root.rglob("metrics.jsonl"))))
+    first = next(read_lines(next(request.root.rglob("metrics.jsonl"))))
     assert [sample["loss"] for sample in first["samples"]] == pytest.approx(seen["asked"][0], rel=1e-6)
     assert len(seen["asked"][1]) == 5 and seen["asked"][1] != seen["asked"][0]
 

@@ -11,7 +11,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.settings import OptimizerSettings
-from pack.training.run.metrics import read_metrics
+from pack.training.run.lines import read_lines
 from pack.training.session.request import ValidationSettings
 from pack.training.session.session import run_training
 from pack.training.watch.diagnosis import Diagnosis, Learned, load_diagnosis
@@ -33,7 +33,7 @@ def request_(tmp_path):
 
 
 def validated(folder):
-    return {line["step"]: line["validation_loss"] for line in read_metrics(folder.metrics) if "validation_loss" in line}
+    return {line["step"]: line["validation_loss"] for line in read_lines(folder.metrics) if "validation_loss" in line}
 
 
 def test_share_is_held_out_and_measured_every_n_steps(request_):
@@ -43,7 +43,7 @@ def test_share_is_held_out_and_measured_every_n_steps(request_):
     assert list(validated(result.folder)) == [0, 2, 4]
     assert session.data.num_images == 3
     assert session.validation.num_images == 2
-    trained = {sample["image_id"] for line in read_metrics(result.folder.metrics) for sample in line.get("samples", ())}
+    trained = {sample["image_id"] for line in read_lines(result.folder.metrics) for sample in line.get("samples", ())}
     assert trained == {0, 1, 2}
 
 
