@@ -14,6 +14,8 @@ from ..networks.idle import idle_notes
 from ..networks.network import Network
 from ..networks.settings import NetworkSettings
 from ..optimizers.rates import part_rate
+from .idle_options import idle_options
+from .plan import trained_dataset
 from .request import TrainRequest
 
 
@@ -30,13 +32,15 @@ def without_frozen_parts(request: TrainRequest) -> TrainRequest:
 
 
 def network_notes(asked: TrainRequest, network: Network) -> tuple[str, ...]:
-    """What has no effect in the requested network, a line each."""
+    """What has no effect in the request, a line each."""
     frozen = [part for part in asked.network.parts if part not in trained_parts(asked)]
     rates = [f"{', '.join(frozen)}: learning rate 0 in every stage, not trained"] if frozen else []
     optimizers = stage_optimizers(asked.stages, asked.optimizer)
     if asked.network.trigger_embedding and not any(part_rate(own, "text_encoder") for own in optimizers):
         rates.append("trigger_embedding: text_encoder_lr 0 in every stage, not trained")
-    return (*rates, *idle_notes(asked.network, network))
+    captions = [subset.captions for subset in trained_dataset(asked).subsets]
+    idle = idle_options(asked.objective, captions, optimizers, network.parameter_groups())
+    return (*rates, *idle_notes(asked.network, network), *idle)
 
 
 def check_fits(network: NetworkSettings, dtype: torch.dtype) -> None:
