@@ -1,6 +1,7 @@
 """Which words of a text are not American English, or not English that people in the field use."""
 
 import re
+from functools import cache
 
 _BRITISH = re.compile(
     r"(?<![a-z])(?:anew|whilst|amongst|learnt|spelt|towards|cosy|fulfil|skilful|instal|enrol)(?![a-z])"
@@ -25,4 +26,9 @@ def british(text: str) -> list[str]:
     """Return the words of a text that are spelled the British way or that this project does not use."""
     for name in _NAMES:
         text = text.replace(name, "")
-    return [match.group() for match in _BRITISH.finditer(text)]
+    return [found for word in re.findall("[A-Za-z]+", text) for found in _british_in(word)]
+
+
+@cache
+def _british_in(word: str) -> tuple[str, ...]:
+    return tuple(match.group() for match in _BRITISH.finditer(word))
