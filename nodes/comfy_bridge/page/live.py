@@ -29,24 +29,30 @@ class LiveRun:
     control: RunControl
 
 
-_runs: dict[str, LiveRun] = {}
+_runs: dict[tuple[str, str], LiveRun] = {}
+"""By name and id: equal runs of two names have the same id."""
 
 
 def open_run(folder: RunFolder, node_id: str | None) -> RunControl:
     """Make a run reachable until it ends (`CloseRun`)."""
     control = RunControl()
-    _runs[folder.run_id] = LiveRun(folder, node_id, control)
+    _runs[folder.name, folder.run_id] = LiveRun(folder, node_id, control)
     return control
 
 
-def live_run(run_id: str) -> LiveRun | None:
-    """The run with an id, if it is training."""
-    return _runs.get(run_id)
+def live_run(name: str, run_id: str) -> LiveRun | None:
+    """The run of a name with an id, if it is training."""
+    return _runs.get((name, run_id))
+
+
+def live_folders() -> list[RunFolder]:
+    """The folders of the runs that are training."""
+    return [run.folder for run in list(_runs.values())]
 
 
 def live_ids(name: str) -> list[str]:
     """Ids of the runs that train under a name."""
-    return [run_id for run_id, run in list(_runs.items()) if run.folder.name == name]
+    return [folder.run_id for folder in live_folders() if folder.name == name]
 
 
 _status_lock = threading.Lock()
@@ -70,8 +76,8 @@ def status(control: RunControl | None) -> dict[str, Any]:
 
 def live_status(run_id: str, name: str) -> dict[str, Any]:
     """`status` of the run if it is training, else that of an ended run."""
-    run = _runs.get(run_id)
-    return status(None if run is None or run.folder.name != name else run.control)
+    run = live_run(name, run_id)
+    return status(run and run.control)
 
 
 def tell_heard(run: LiveRun) -> None:
@@ -98,7 +104,7 @@ class CloseRun(Callback):
 
     def on_end(self, job: TrainJob, state: TrainState, error: BaseException | None) -> None:
         """Tell pages that it ended; records a run that was stopped and kept, so that queueing again continues it."""
-        run = _runs.pop(self.folder.run_id, None)
+        run = _runs.pop((self.folder.name, self.folder.run_id), None)
         is_by_user = error is None and run is not None and run.control.is_stopped
         if is_by_user and state.step < job.total_steps:
             note_stop(self.folder, state.step)

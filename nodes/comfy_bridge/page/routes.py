@@ -7,7 +7,7 @@ GET  /bakery/runs/{id}/previews/{set}/{file}     a picture; ?size= for a thumbna
 POST /bakery/runs/{id}/{command}                 pause resume save sample stop; rate {factor}; try {prompt, seed,
                                                  strength}; pick {step}, null takes back; with `was` only that step
 ```
-All take `?name=` to tell apart equal runs of two names.
+All take `?name=` to tell apart equal runs of two names, and are refused without it where two names have the run.
 """
 
 from pathlib import Path
@@ -118,8 +118,8 @@ async def post_command(request: web.Request) -> web.StreamResponse:
         answer = await json_answer(_pick, folder, body)
         tell_picked(folder)
         return answer
-    run = live_run(folder.run_id)
-    if run is None or run.folder.name != folder.name:  # equal runs of two names have the same id
+    run = live_run(folder.name, folder.run_id)
+    if run is None:
         raise LookupError(f"run {folder.run_id} of {folder.name!r} is not training now")
     if command == "try":
         run.control.try_prompt(TryPrompt(**body))

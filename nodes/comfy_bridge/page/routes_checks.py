@@ -6,7 +6,7 @@ Text is only ever sent as JSON; the page shows it as text.
 import asyncio
 import errno
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from re import ASCII
@@ -19,11 +19,12 @@ from ....training.files.changed import Changed
 from ....training.run.folder import RunFolder
 from ....training.run.naming import is_too_long
 from ..host.run_folders import loras_output, run_root
-from .fields import Fields, read_fields, shown
+from .fields import Field, Fields, read_fields, shown, text
 from .json_text import json_bytes, parse_json
-from .live import live_run
+from .live import live_folders
 
 RUN_ID = regex(r"[0-9a-f]{12}(-[1-9][0-9]{0,3})?", ASCII)
+NAME: Fields = {"name": Field(text(4000), None)}
 MAX_BODY_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 PARSED_AT_ONCE = 1 << 12
@@ -127,21 +128,30 @@ def find_run(request: web.Request) -> RunFolder:
     """The run of a request's `{id}` and, if two names have a run with that id, `?name=`. Reads the disk.
 
     Raises:
-        ValueError: The id or name has another form.
+        ValueError: The id or name has another form, or several names have the run and none is given.
         LookupError: There is no such run.
     """
-    run_id, name = request.match_info["id"], request.query.get("name")
+    run_id, name = request.match_info["id"], read_query(request, NAME)["name"]
     if not RUN_ID.fullmatch(run_id):
         raise ValueError("a run's id is 12 hexadecimal digits, with -2, -3, ... where it was started over")
-    live = live_run(run_id)
-    if live is not None and name in (None, live.folder.name):
-        return live.folder
+    found = {folder.name: folder for folder in _runs_with(run_id, name)}
+    if len(found) > 1:
+        raise ValueError(f"several names have run {run_id}: {shown(', '.join(found))}; say which one with ?name=")
+    if not found:
+        raise LookupError(f"there is no run {run_id}" if name is None else f"{shown(name)} has no run {run_id}")
+    return next(iter(found.values()))
+
+
+def _runs_with(run_id: str, name: str | None) -> Iterator[RunFolder]:
+    """Runs with an id, of one name or of all: in training, whose folders may have been moved, then on disk."""
+    for folder in live_folders():
+        if folder.run_id == run_id and name in (None, folder.name):
+            yield folder
     loras = loras_output()
     for root in sorted(loras.glob("*")) if name is None else [run_root(name)]:
         folder = RunFolder(root, run_id)
         if folder.record.is_file() and is_below(folder.private, loras):
-            return folder
-    raise LookupError(f"there is no run {run_id}")
+            yield folder
 
 
 def is_below(path: Path, folder: Path) -> bool:

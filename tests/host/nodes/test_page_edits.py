@@ -2,30 +2,85 @@
 
 import json
 import shutil
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
-from pack.tests.host.nodes.test_routes import RUN, dataset, one, post, site  # noqa: F401
+from pack.tests.host.nodes.test_routes import RUN, SET, dataset, one, post, site  # noqa: F401
+from pack.training.watch.control import COMMANDS
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 pytestmark = pytest.mark.comfy
 
 
-def test_a_command_reaches_the_run_of_its_name_alone(site):  # noqa: F811
-    """Equal runs of two names have one id."""
+BODIES = {"rate": {"factor": 0.5}, "try": {"prompt": "fox"}, "pick": {"step": 10}}
+"""Of commands that need one."""
+OF_ANOTHER = (
+    "?name=other%20name",
+    "?name=nobody",
+    "?name=",
+    "",
+    "?name=other%20name&name=nobody",
+    "?name=nobody&name={}",
+)
+"""Ways to name a run by an id that two names have; `{}` is the run in training."""
+
+
+@pytest.fixture
+def twin(site):  # noqa: F811
+    """An equal run of another name: its id is the same."""
     from pack.nodes.comfy_bridge.host.run_folders import loras_output
     from pack.training.run.folder import RunFolder
 
-    other = RunFolder(loras_output() / "other name", RUN)
-    other.private.mkdir(parents=True, exist_ok=True)
-    other.record.write_text(site.folder.record.read_text())
-    control = site.live.open_run(site.folder, "1")
-    status, body, _ = one(site, "POST", f"/bakery/runs/{RUN}/stop?name=other%20name", json={})
-    assert (status, control.is_stopped) == (404, False)
-    assert "other name" in json.loads(body)["error"]
-    assert one(site, "POST", f"/bakery/runs/{RUN}/stop", json={})[0] == 200
-    assert control.is_stopped
-    shutil.rmtree(other.root)
+    folder = RunFolder(loras_output() / "other name", RUN)
+    folder.private.mkdir(parents=True, exist_ok=True)
+    folder.record.write_text(site.folder.record.read_text())
+    yield folder
+    shutil.rmtree(folder.root)
+
+
+def steered(control, folder):
+    """What commands have changed about a run."""
+    from pack.training.run.picks import load_pick
+
+    prompts, state = control.take_prompts(), (control.is_stopped, control.is_paused, control.waiting)
+    return state, control.take(), prompts, load_pick(folder)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "try", "pick"])
+def test_a_command_reaches_the_run_of_its_name_alone(site, twin, command):  # noqa: F811
+    control, body = site.live.open_run(site.folder, "1"), BODIES.get(command, {})
+    if command == "resume":
+        control.command("pause")
+    untouched, name, path = steered(control, site.folder), quote(site.folder.name), f"/bakery/runs/{RUN}/{command}"
+    for query in OF_ANOTHER:
+        status, answer, _ = one(site, "POST", path + query.format(name), json=body)
+        assert (status in (400, 404), steered(control, site.folder)) == (True, untouched), (query, answer)
+        assert not (twin.private / "pick.json").exists()
+    assert one(site, "POST", f"/bakery/runs/{RUN[::-1]}/{command}?name={name}", json=body)[0] == 404
+    assert steered(control, site.folder) == untouched
+    assert one(site, "POST", f"{path}?name={name}", json=body)[0] == 200
+    assert steered(control, site.folder) != untouched
+    (site.folder.private / "pick.json").unlink(missing_ok=True)
+
+
+def test_equal_runs_of_two_names_may_both_train(site, twin):  # noqa: F811
+    mine, others = site.live.open_run(site.folder, "1"), site.live.open_run(twin, "2")
+    assert one(site, "POST", f"/bakery/runs/{RUN}/stop?name=other%20name", json={})[0] == 200
+    assert (mine.is_stopped, others.is_stopped) == (False, True)
+    end = site.live.CloseRun(twin, site.events)
+    end.on_end(SimpleNamespace(total_steps=1), SimpleNamespace(step=1), None)
+    view = json.loads(one(site, "GET", f"/bakery/runs/{RUN}?name={quote(site.folder.name)}")[1])
+    assert view["state"] == "running"
+
+
+def test_a_run_that_two_names_have_is_asked_for_by_name(site, twin):  # noqa: F811
+    for path in (f"/bakery/runs/{RUN}", f"/bakery/runs/{RUN}/previews/{SET}/step000000-00.png"):
+        status, answer, _ = one(site, "GET", path)
+        said = json.loads(answer)["error"]
+        assert (status, RUN in said, twin.name in said, "?name=" in said) == (400, True, True, True)
+        assert one(site, "GET", f"{path}?name={quote(site.folder.name)}")[0] == 200
 
 
 def test_taking_a_pick_back_leaves_another_pick(site):  # noqa: F811

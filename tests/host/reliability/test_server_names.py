@@ -3,6 +3,8 @@
 import os
 import shutil
 import zlib
+from urllib.error import HTTPError
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -288,3 +290,40 @@ def test_an_emptied_output_folder_hides_no_loader(server, client):
         shutil.rmtree(folder)
     assert listed() == (set(), False)
     assert "CheckpointLoaderSimple" in client.object_info()
+
+
+STEERED = {
+    "pause": {}, "resume": {}, "save": {}, "sample": {}, "stop": {}, "rate": {"factor": 0.5}, "try": {"prompt": "hat"},
+    "pick": {"step": 2},
+}  # fmt: skip
+
+
+def is_taken(client, path, body):
+    """Whether the server does what a POST asks for."""
+    try:
+        client.post(path, body)
+    except HTTPError as error:
+        assert error.code in (400, 404), path
+        return False
+    return True
+
+
+def test_no_command_about_an_equal_run_of_another_name_reaches_the_one_that_trains(server, client):
+    name, twin = "steered", "its twin"
+    queued = client.queue(training_graph(client, name, "set", steps=400, save_every=2))
+    wait_until(lambda: steps_done(server.output, name) > 2)
+    folder = run_folder(server.output, name)
+    command(client, folder, "pause")
+    wait_until(lambda: client.get(f"/bakery/runs/{folder.run_id}?name={name}")["state"] == "paused")
+    shutil.copytree(folder.root, server.output / "loras" / twin)
+    try:
+        for wish, body in STEERED.items():
+            taken = {query: is_taken(client, f"/bakery/runs/{folder.run_id}/{wish}{query}", body)
+                     for query in ("", "?name=nobody", f"?name={quote(twin)}")}  # fmt: skip
+            assert list(taken.values()) == [False, False, wish == "pick"], wish  # an ended run may be picked from
+        view = client.get(f"/bakery/runs/{folder.run_id}?name={name}")
+        assert (view["state"], view["waiting"], view["rates"], view["pick"]) == ("paused", [], [], None)
+    finally:
+        command(client, folder, "stop")
+        shutil.rmtree(server.output / "loras" / twin)
+    assert client.wait(queued).status == "success"
