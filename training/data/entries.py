@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.words import is_unicode
 from .beside import masks_beside
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .folder import natural_key
@@ -50,24 +51,27 @@ class Listing:
 
 
 def list_entries(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> list[Entry]:
-    """Images in and below the folder in natural order, excluded ones too.
+    """Images in and below the folder in natural order, excluded ones too; without those whose names are no text.
 
     Raises:
         ValueError: `marks.json` cannot be read.
     """
-    return _entries(folder, CaptionReader.of(folder, rules), read_marks(folder))
+    return _entries(folder, _images(folder)[0], CaptionReader.of(folder, rules), read_marks(folder))
 
 
 def read_listing(folder: Path, rules: CaptionRules = DEFAULT_RULES) -> Listing:
     """The same, reporting what cannot be read instead of raising."""
     reader = CaptionReader.of(folder, rules)
+    images, unnamed = _images(folder)
     problems = [reader.problem] * bool(reader.problem)
+    if unnamed:
+        problems.append(f"not shown, since their names are not valid Unicode: {', '.join(unnamed)}; rename them")
     marks: Mapping[str, Mark] = {}
     try:
         marks = read_marks(folder)
     except (ValueError, OSError) as error:
         problems.append(str(error) if isinstance(error, ValueError) else f"marks.json: {error.strerror}")
-    return Listing(tuple(_entries(folder, reader, marks)), tuple(problems))
+    return Listing(tuple(_entries(folder, images, reader, marks)), tuple(problems))
 
 
 def tag_counts(entries: Sequence[Entry]) -> list[tuple[str, int]]:
@@ -112,8 +116,14 @@ def place_of(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix().replace(f"{EXCLUDED}/", "")
 
 
-def _entries(folder: Path, reader: CaptionReader, marks: Mapping[str, Mark]) -> list[Entry]:
-    files = list(_image_paths(folder))
+def _images(folder: Path) -> tuple[list[Path], list[str]]:
+    """Images, and the names for a message of those whose names are no text: a page could not ask for them."""
+    found = list(_image_paths(folder))
+    unnamed = [path for path in found if not is_unicode(path.relative_to(folder).as_posix())]
+    return [path for path in found if path not in unnamed], [ascii(path.name) for path in unnamed]
+
+
+def _entries(folder: Path, files: Sequence[Path], reader: CaptionReader, marks: Mapping[str, Mark]) -> list[Entry]:
     paths = sorted({*files} - {*masks_beside(files).values()}, key=lambda path: natural_key(place_of(path, folder)))
     return [entry for path in paths if (entry := _entry(path, folder, reader, marks))]
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 import threading
 
 import pytest
@@ -314,6 +316,16 @@ def test_renaming_and_saving_at_once_lose_nothing(folder, quick_disk):
     saved = sum(f"saved {number}" in after[f"n{number}.png"] for number in range(60))
     assert saved == 60 - refused
     assert all(text.startswith("cat, ") for name, text in after.items() if name.startswith("n"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems' names are always text")
+def test_a_name_that_is_no_text_hides_no_other_image(folder):
+    odd = os.fsdecode(b"old \xe9.png")
+    shutil.copy(folder / "2.png", folder / odd)
+    listing = read_listing(folder)
+    assert [entry.name for entry in listing.entries] == ["2.png", "3_fox/a b.png", "10.png"]
+    assert [("old" in problem, "rename" in problem) for problem in listing.problems] == [(True, True)]
+    assert list(edit_tag(folder, "day", "night")) == ["10.png"]
 
 
 def test_a_tag_is_renamed_in_more_images_than_a_page_shows(folder, quick_disk, monkeypatch):
