@@ -20,8 +20,16 @@
  * @property {string} metadata
  */
 
+/** What Python takes for spaces; JavaScript knows one more and five fewer. */
+const SPACES = "\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const ENDS = new RegExp(`^[${SPACES}]+|[${SPACES}]+$`, "g");
+const DIFFERING = /[\x1c-\x1f\x85\ufeff]/;
+
+/** As Python's `strip`. @param {string} text */
+const strip = (text) => (DIFFERING.test(text) ? text.replace(ENDS, "") : text.trim());
+
 /** The form in which tags are compared; as training/data/tags.py has it. @param {string} tag */
-export const normal = (tag) => tag.replace(/\\([()])/g, "$1").trim().toLowerCase().replaceAll("_", " ");
+export const normal = (tag) => strip(tag.replace(/\\([()])/g, "$1")).toLowerCase().replaceAll("_", " ");
 
 /**
  * Tags of a caption, by the rule of training/data/tags.py: commas inside balanced parentheses do not part them, and a
@@ -41,7 +49,7 @@ export function tagsOf(caption) {
 
 /** The same where every comma parts two tags. @param {string} caption */
 function simpleTagsOf(caption) {
-  const trimmed = caption.split(",").map((tag) => tag.trim()).join(",");
+  const trimmed = caption.split(",").map(strip).join(",");
   return normal(trimmed).split(",").filter(Boolean);
 }
 
