@@ -38,6 +38,9 @@ export function isInGraph(node) {
   return node.graph != null && node.graph.getNodeById(node.id) === node && allGraphs().has(node.graph);
 }
 
+/** Whether a node is neither muted nor bypassed. @param {GraphNode} node */
+const isOn = (node) => ![MUTED, BYPASSED].includes(node.mode ?? 0);
+
 /**
  * What an input gets: the value of its widget, or of what is linked to it. A node in a subgraph that is used several
  * times may get several.
@@ -101,13 +104,14 @@ function bypassInput({ inputs = [], outputs = [] }, slot) {
  * Where a link comes into a subgraph from outside.
  * @param {Graph} graph that holds the link
  * @param {import("./comfy.js").Link} link
- * @returns {{hosts: GraphNode[], name: string} | null} the nodes that show the subgraph, one each time it is used, and
- *   their input; null for a link that begins inside
+ * @returns {{hosts: GraphNode[], name: string} | null} the nodes that show the subgraph, one each time it is used, those
+ *   that are switched off only where all are, and their input; null for a link that begins inside
  */
 export function borderOf(graph, link) {
   if (Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
-  const hosts = [...allGraphs()].flatMap((each) => each._nodes.filter((node) => node.subgraph === graph));
-  return { hosts, name: graph.inputs?.[link.origin_slot]?.name ?? "" };
+  const all = [...allGraphs()].flatMap((each) => each._nodes.filter((node) => node.subgraph === graph));
+  const on = all.filter(isOn);
+  return { hosts: on.length ? on : all, name: graph.inputs?.[link.origin_slot]?.name ?? "" };
 }
 
 /**

@@ -26,6 +26,13 @@ FIT = """kind => {
     canvas.ds.offset = [60 - node.pos[0], 60 - node.pos[1]];
     canvas.setDirty(true, true);
 }"""
+COPY_HOST = """folder => {
+    const graph = window.app.rootGraph;
+    const [host] = graph._nodes;
+    const copy = LiteGraph.createNode(host.type);
+    graph.add(copy);
+    copy.widgets.find((each) => each.name === "folder").value = folder;
+}"""
 NAME = "document.querySelector('.bakery-add')?.textContent ?? ''"
 
 
@@ -73,18 +80,25 @@ def test_of_several_folders_none_is_edited(page, server, rendering):
     make_folder(server, "promoted_one", "first"), make_folder(server, "promoted_other", "second")
     load_workflow(page, BLUEPRINT)
     page.evaluate(SET, ["folder", "promoted_one"])
-    page.evaluate("""() => {
-        const graph = window.app.rootGraph;
-        const [host] = graph._nodes;
-        const copy = LiteGraph.createNode(host.type);
-        graph.add(copy);
-        copy.widgets.find((each) => each.name === "folder").value = "promoted_other";
-    }""")
+    page.evaluate(COPY_HOST, "promoted_other")
     enter(page, "BakeryLoadDataset")
     said = "document.querySelector('.bakery-dataset .bakery-status').textContent"
     wait(page, f"{said}.includes('promoted_one') && {said}.includes('promoted_other')")
     assert page.locator(".bakery-image").count() == 0
     assert page.locator(".bakery-add").is_hidden()
+
+
+@pytest.mark.parametrize(("mode", "is_new"), [(2, False), (4, False)], ids=["muted", "bypassed"])
+def test_of_two_uses_the_one_that_is_on_counts(page, server, rendering, mode):
+    make_folder(server, "promoted_one", "first"), make_folder(server, "promoted_other", "second")
+    load_workflow(page, BLUEPRINT)
+    page.evaluate(SET, ["folder", "promoted_one"])
+    page.evaluate(COPY_HOST, "promoted_other")
+    page.evaluate("mode => (window.app.rootGraph._nodes[0].mode = mode)", mode)
+    enter(page, "BakeryLoadDataset")
+    wait(page, "document.querySelector('.bakery-image textarea')?.value === 'second'")
+    sent = {node["inputs"]["folder"] for node in prompt_of(page).values() if node["class_type"] == "BakeryLoadDataset"}
+    assert sent == {"promoted_other"}
 
 
 @pytest.mark.parametrize("is_new", [False, True])
