@@ -85,7 +85,7 @@ export class PreviewOverlay {
     if (!set.steps.includes(this.reference)) this.reference = set.steps[0];
     const step = set.steps[this.position.column];
     const url = (/** @type {number} */ shown) => previewUrl(run, set.key, shown, this.position.row);
-    setSource(this.picture, url(this.#shown ?? step));
+    setSource(this.picture, url(this.#isFlipped ? this.reference : step));
     setSource(this.other, url(this.reference));
     this.stage.style.aspectRatio = `${set.width} / ${set.height}`;
     this.stage.style.setProperty("--aspect", String(set.width / set.height));
@@ -94,7 +94,7 @@ export class PreviewOverlay {
     setText(this.title, this.t("preview", { step: name, prompt: rowName(set, this.position.row) }));
     this.#showOptions(set.steps);
     this.#showPick(run, shown);
-    this.#moveDivider(this.#divider);
+    this.#showDivider();
   }
 
   /** @param {number[]} steps */
@@ -127,13 +127,17 @@ export class PreviewOverlay {
   /** @param {number} percent of the width that shows the other step */
   #moveDivider(percent) {
     this.#divider = Math.max(0, Math.min(100, percent));
+    this.refresh(); // which step is on the screen, and is picked, may be another now
+  }
+
+  #showDivider() {
     this.stage.style.setProperty("--divider", `${this.#divider}%`);
     this.slider.setAttribute("aria-valuenow", String(this.#divider));
   }
 
   /** The step that is on the screen: what is picked. @returns {number | undefined} */
   get #shown() {
-    return this.#isFlipped ? this.reference : this.set?.steps[this.position.column];
+    return this.#isFlipped || this.#divider === 100 ? this.reference : this.set?.steps[this.position.column];
   }
 
   async #pick() {

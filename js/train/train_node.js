@@ -66,6 +66,7 @@ function knownName(node) {
 function nameOf(node, event) {
   const name = knownName(node);
   if (name !== null) return event.name === name ? name : null;
+  if (event.node === null && event.name === node.properties[PROPERTY]) return event.name; // such as a pick in another tab
   if (!isNode(event.node, node)) return null;
   node.properties[PROPERTY] = event.name;
   return event.name;

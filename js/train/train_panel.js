@@ -183,7 +183,7 @@ export class TrainPanel {
     const { run } = this;
     if (!run) return;
     const answer = await steerRun(run, name, values);
-    if (answer.state && this.run?.id === run.id) {
+    if (answer.state && this.run && isSame(this.run, run)) {
       this.run = withStatus(this.run, answer); // seen at once; all else comes with the next view
       this.render();
     }
@@ -221,6 +221,9 @@ export class TrainPanel {
     if (isTaller) this.onTaller();
   }
 }
+
+/** Equal runs of two names have one id. @param {import("./run_model.js").Run} one @param {import("./run_model.js").Run} other */
+const isSame = (one, other) => one.id === other.id && one.name === other.name;
 
 /** @param {string} name @returns {Promise<import("./run_model.js").Run | null>} */
 async function fetchRun(name) {

@@ -606,6 +606,9 @@ def test_a_name_from_a_link_is_kept_for_a_reloaded_page(server, page):
     assert page.locator(".bakery-cell").count() == 0
     page.evaluate(tell, [own, RUN])
     wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
+    (server.output / "loras" / "linked_round_1" / ".run" / RUN / "pick.json").write_text('{"step": 1, "picked_at": 3}')
+    page.evaluate(tell, [None, RUN])  # another tab has picked
+    wait(page, "/★ 1$/.test(document.querySelector('.bakery-training .bakery-status').textContent)")
     page.evaluate("() => window.app.loadGraphData(window.app.graph.serialize())")
     wait(page, "document.querySelectorAll('.bakery-cell').length > 0")
 

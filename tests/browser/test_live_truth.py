@@ -62,6 +62,26 @@ def test_the_step_on_the_screen_is_picked(page, server):
     page.keyboard.press("Escape")
 
 
+def test_a_step_that_covers_the_other_is_the_one_that_is_picked(page, server):
+    show_saved_run(server, "truth_divider", steps=3, previews=(0, 1, 2))
+    show_node(page, "truth_divider")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
+    page.locator(".bakery-cell").nth(2).click()
+    page.locator(".bakery-overlay select").select_option("1")
+    stage = page.locator(".bakery-stage").bounding_box()
+    page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] - 1, stage["y"] + 20)
+    page.mouse.up()
+    assert page.locator(".bakery-overlay-title").inner_text().startswith("Step 1")
+    page.keyboard.press("Enter")
+    wait(page, f"/★ 1$/.test({STATUS})")
+    page.locator(".bakery-divider").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    assert page.locator(".bakery-overlay-title").inner_text().startswith("Step 2")
+    page.keyboard.press("Escape")
+
+
 @pytest.mark.both_pages
 def test_a_pick_is_shown_in_every_tab_and_not_taken_back_for_another(page, server, browser):
     show_saved_run(server, "truth_tabs", steps=3, previews=(0, 1, 2))
