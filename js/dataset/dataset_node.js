@@ -86,8 +86,9 @@ async function keep(node) {
   // The dataset of this graph is the likely place.
   const [first = "my_images"] = nodesOf(NODE).flatMap((each) => valuesOf(each, "folder")).filter((value) => value !== undefined);
   const others = folders.filter((/** @type {string} */ folder) => folder !== first);
-  // What the picture was made from, not what the graph would make now.
-  const prompt = (await promptInPicture(images[0], String(node.id)).catch(() => "")) || promptOf(node, nodeOfLink);
+  // What the picture was made from; where it does not tell, what the graph would make now, and that is said.
+  const told = await promptInPicture(images[0], String(node.id)).catch(() => "");
+  const prompt = { text: told || promptOf(node, nodeOfLink), isOfPicture: told !== "" };
   askToKeep(texts(), images, prompt, [first, ...others], () => {
     for (const each of nodesOf(NODE)) void panels.get(each)?.load();
   });

@@ -34,11 +34,12 @@ export function pictureUrl(folder, { name, changed }, size) {
  * Puts a file into the folder through ComfyUI's own upload.
  * @param {string} folder
  * @param {File} file
+ * @param {string} name that it is to have
  * @returns {Promise<string>} the name it has there
  */
-export async function upload(folder, file) {
+export async function upload(folder, file, name) {
   const body = new FormData();
-  body.append("image", file, file.name);
+  body.append("image", file, name);
   body.append("subfolder", folder);
   body.append("type", "input");
   const response = await api.fetchApi("/upload/image", { method: "POST", body });

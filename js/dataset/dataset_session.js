@@ -194,7 +194,7 @@ export class DatasetSession {
       } catch (error) {
         this.isUndoRefused = error instanceof Refusal && error.status === 409;
         if (this.isUndoRefused) this.history.insist();
-        else if (error instanceof Refusal && error.status < 500) this.history.giveUp();
+        else if (error instanceof Refusal && error.status === 400) this.history.giveUp(); // what the disk refuses, it may take later
         throw error;
       }
     });

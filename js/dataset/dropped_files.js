@@ -2,6 +2,8 @@
 // Files dropped on a dataset: images, captions, and others. Pure functions.
 
 const CAPTION_ENDINGS = [".txt", ".caption"];
+/** Files that ComfyUI opens as a workflow, or looks for one in. */
+const OF_THE_PAGE = [".json", ".safetensors", ".latent", ".mp4", ".mov", ".webm", ".mkv", ".mp3", ".flac", ".ogg", ".opus", ".wav", ".glb"];
 
 /** @param {string} name @returns {[string, string]} stem and ending */
 export function split(name) {
@@ -9,12 +11,15 @@ export function split(name) {
   return dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
+/** Whether some of the files are meant for a dataset. @param {{name: string}[]} files */
+export const areOurs = (files) => files.some(({ name }) => !OF_THE_PAGE.includes(split(name)[1].toLowerCase()));
+
 /**
- * @template {{name: string, type: string}} F
+ * @template {{name: string}} F
  * @param {F[]} files
  * @param {string[]} formats endings of the images that training reads
  * @param {string} captionExtension of the node
- * @returns {{images: F[], captions: F[], others: F[], isOurs: boolean}} `isOurs`: some are meant for a dataset
+ * @returns {{images: F[], captions: F[], others: F[]}}
  */
 export function sorted(files, formats, captionExtension) {
   const endings = new Set([...CAPTION_ENDINGS, (captionExtension.startsWith(".") ? captionExtension : `.${captionExtension}`).toLowerCase()]);
@@ -22,8 +27,27 @@ export function sorted(files, formats, captionExtension) {
   const images = files.filter((file) => formats.includes(ending(file)));
   const captions = files.filter((file) => endings.has(ending(file)));
   const others = files.filter((file) => !images.includes(file) && !captions.includes(file));
-  return { images, captions, others, isOurs: images.length + captions.length > 0 || others.some(({ type }) => type.startsWith("image/")) };
+  return { images, captions, others };
 }
+
+/**
+ * Name under which a dropped picture comes into a folder: with the stem of another one it would share that one's
+ * caption. A file of the same name is compared by ComfyUI, which numbers one that differs.
+ * @param {string} name
+ * @param {string[]} taken names of the folder's images
+ * @returns {string}
+ */
+export function freeName(name, taken) {
+  const [stem, ending] = split(name);
+  const stems = new Set(taken.map((each) => split(each)[0]));
+  if (taken.includes(name) || !stems.has(stem)) return name;
+  let number = 2;
+  while (stems.has(`${stem}-${number}`)) number++;
+  return `${stem}-${number}${ending}`;
+}
+
+/** Some systems decompose letters in names. @param {string} name */
+const stemOf = (name) => split(name)[0].normalize("NFC");
 
 /**
  * Which image each dropped caption is for: the one dropped with it, under the name it got, else the one of the folder.
@@ -33,16 +57,16 @@ export function sorted(files, formats, captionExtension) {
  * @returns {{captions: Record<string, string>, homeless: string[]}} by image; names of captions without one
  */
 export function matched(captions, stored, images) {
-  const byStem = new Map(images.map((image) => [split(image.name)[0], image]));
+  const byStem = new Map(images.map((image) => [stemOf(image.name), image]));
   for (const [name, kept] of stored) {
     const image = images.find((each) => each.name === kept);
-    if (image) byStem.set(split(name)[0], image);
+    if (image) byStem.set(stemOf(name), image);
   }
   /** @type {Record<string, string>} */
   const found = {};
   const homeless = [];
   for (const { name, text } of captions) {
-    const image = byStem.get(split(name)[0]);
+    const image = byStem.get(stemOf(name));
     if (!image) homeless.push(name);
     else if (image.caption !== text) found[image.name] = text;
   }

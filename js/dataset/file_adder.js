@@ -3,7 +3,7 @@
 
 import { element, setText } from "../shared/dom.js";
 import * as service from "./dataset_service.js";
-import { matched, sorted } from "./dropped_files.js";
+import { areOurs, freeName, matched, sorted } from "./dropped_files.js";
 
 /** @typedef {import("./dataset_session.js").DatasetSession} DatasetSession */
 
@@ -46,17 +46,18 @@ export class FileAdder {
     highlight(event.currentTarget, false);
     const session = this.getSession();
     if (!session) return;
-    const files = sorted([...(event.dataTransfer?.files ?? [])], session.formats, session.source.caption_extension);
-    if (!files.isOurs) return;
+    const folders = foldersIn(event.dataTransfer);
+    const files = [...(event.dataTransfer?.files ?? [])].filter(({ name }) => !folders.includes(name));
+    if (!areOurs(files) && !folders.length) return;
     event.preventDefault();
     event.stopPropagation(); // else ComfyUI looks for a workflow in the picture
-    void this.#add(session, files);
+    void this.#add(session, files, folders);
   }
 
   #addChosen() {
     const session = this.getSession();
     if (!session) return;
-    const files = sorted([...(this.input.files ?? [])], session.formats, session.source.caption_extension);
+    const files = [...(this.input.files ?? [])];
     this.input.value = "";
     void this.#add(session, files);
   }
@@ -64,15 +65,19 @@ export class FileAdder {
   /**
    * All go into the folder that was shown, whatever is chosen meanwhile.
    * @param {DatasetSession} session
-   * @param {ReturnType<typeof sorted<File>>} files
+   * @param {File[]} files
+   * @param {string[]} [folders] names of those that were dropped
    */
-  async #add(session, { images, captions, others }) {
-    const complaints = others.length ? [this.t("not_read", { names: others.map(({ name }) => name).join(", "), formats: session.formats.join(" ") })] : [];
+  async #add(session, files, folders = []) {
+    const complaints = folders.length ? [this.t("is_folder", { names: folders.join(", ") })] : [];
     /** @type {Map<string, string>} */
     const stored = new Map();
     await session.add(async () => {
+      const { images, captions, others } = sorted(files, session.formats, session.source.caption_extension);
+      if (others.length) complaints.push(this.t("not_read", { names: others.map(({ name }) => name).join(", "), formats: session.formats.join(" ") }));
+      const taken = session.entries.map(({ name }) => name);
       for (const file of images) {
-        const name = await service.upload(session.source.folder, file).catch(() => null);
+        const name = await service.upload(session.source.folder, file, freeName(file.name, taken)).catch(() => null);
         if (name === null) complaints.push(this.t("upload_failed", { name: file.name }));
         else stored.set(file.name, name);
       }
@@ -85,6 +90,12 @@ export class FileAdder {
     });
     if (complaints.length) session.complain(complaints.join("\n"));
   }
+}
+
+/** Names of the folders among what is dropped. @param {DataTransfer | null} dropped @returns {string[]} */
+function foldersIn(dropped) {
+  const entries = [...(dropped?.items ?? [])].map((item) => item.webkitGetAsEntry?.());
+  return entries.flatMap((entry) => (entry?.isDirectory ? [entry.name] : []));
 }
 
 /** @param {EventTarget | null} panel @param {boolean} isOver */

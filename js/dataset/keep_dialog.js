@@ -11,7 +11,7 @@ import { element, focused, keepFocus, setText } from "../shared/dom.js";
  * Asks which images to keep, and where; closes itself.
  * @param {import("../shared/strings.js").Translate} t
  * @param {ImageFile[]} images
- * @param {string} prompt
+ * @param {{text: string, isOfPicture: boolean}} prompt of the images, else of the graph as it is now
  * @param {string[]} folders to choose from, the likely one first
  * @param {() => void} onKept called once they are in their folder
  */
@@ -21,7 +21,8 @@ export function askToKeep(t, images, prompt, folders, onKept) {
   const go = element("button", { type: "submit", class: "bakery-primary" });
   const message = element("div", { class: "bakery-message", role: "alert" });
   const folder = element("input", { type: "text", value: folders[0], list: "bakery-folders", required: true, maxlength: 500, class: "bakery-wide", "aria-label": t("keep_folder") });
-  const caption = element("textarea", { rows: 3, maxlength: 20000, "aria-label": t("keep_caption"), text: prompt });
+  const caption = element("textarea", { rows: 3, maxlength: 20000, "aria-label": t("keep_caption"), text: prompt.text });
+  const note = element("div", { class: "bakery-hint", text: t("prompt_of_now"), hidden: prompt.isOfPicture || !prompt.text });
   const count = () => {
     setText(go, t("keep_go", { count: chosen.size }));
     go.disabled = !chosen.size;
@@ -62,7 +63,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
   },
     element("div", { class: "bakery-overlay-title", text: t("keep_title") }), element("div", { class: "bakery-choices" }, ...pictures),
     element("label", {}, t("keep_folder"), folder), element("datalist", { id: "bakery-folders" }, ...folders.map((name) => element("option", { value: name }))),
-    element("label", {}, t("keep_caption"), caption), message,
+    element("label", {}, t("keep_caption"), caption), note, message,
     element("div", { class: "bakery-row" }, go, element("button", { type: "button", text: t("close"), onclick: close })));
   const dialog = element("div", {
     class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("keep_title"),

@@ -314,6 +314,61 @@ def test_what_training_does_not_read_is_said(page, folder):
     assert not (folder / "moving.gif").exists()
 
 
+@pytest.mark.parametrize("name", ["photo.heic", "notes", "all.zip"])
+def test_whatever_is_dropped_on_the_gallery_is_never_ignored(page, folder, name):
+    """The browser knows no type of these."""
+    show_dataset(page, folder)
+    drop(page, [(name, "", b"x")])
+    wait(page, f"{MESSAGE}.includes('{name}')")
+    assert not (folder / name).exists()
+
+
+def test_a_dropped_folder_is_said(page, folder):
+    show_dataset(page, folder)
+    box = page.locator(".bakery-images").bounding_box()
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"type": kind, "x": box["x"] + 30, "y": box["y"] + 30}
+        session.send("Input.dispatchDragEvent", {**place, "data": data})
+    wait(page, f"{MESSAGE}.includes('{folder.name} is a folder')")
+
+
+def test_a_dropped_picture_takes_no_caption_from_one_that_is_there(page, folder):
+    show_dataset(page, folder)
+    drop(page, [("0.JPG", "image/jpeg", png((7, 7, 7))), ("0.txt", "text/plain", b"of the new one")])
+    until_file(page, folder / "0-2.txt", "of the new one")
+    count(page, 5)
+    assert (folder / "0.txt").read_text() == "fox, day"
+    assert page.locator(".bakery-about:visible").count() == 0, "no two of them share a caption"
+
+
+def test_what_is_dropped_before_the_folder_is_listed_is_added(page, server, folder):
+    page.route(re.compile(r"/bakery/dataset\?"), lambda route: (page.wait_for_timeout(300), route.continue_()))
+    show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": folder.name}]])
+    page.locator(".bakery-dataset").wait_for(state="attached")
+    drop(page, [("new.png", "image/png", png((1, 2, 3)))])
+    count(page, 5)
+    assert (folder / "new.png").is_file()
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 0])
+def test_a_step_that_the_disk_refuses_for_now_is_taken_back_later(page, folder, status):
+    show_dataset(page, folder)
+    caption(page, 0).fill("mine")
+    caption(page, 0).blur()
+    until_file(page, folder / "0.txt", "mine")
+    say_no = (lambda route: route.fulfill(status=status, json={"error": "not now"})) if status else None
+    page.route(re.compile("/bakery/dataset/captions$"), say_no or (lambda route: route.abort()))
+    undo(page)
+    wait(page, f"{MESSAGE} !== ''")
+    settle(page)
+    page.unroute_all()
+    undo(page)
+    until_file(page, folder / "0.txt", "fox, day")
+    page.complaints.clear()
+
+
 def test_dropping_and_undoing_again_and_again(page, folder):
     show_dataset(page, folder)
     for number in range(3):
@@ -393,6 +448,24 @@ def test_a_kept_picture_brings_the_prompt_it_was_made_from(page, server, folder)
     dialog = page.locator(".bakery-keep")
     assert dialog.locator("textarea").input_value() == "a fox as it was, red hair"
     assert dialog.locator("input").input_value() == folder.name
+    assert dialog.get_by_text("as it is now").is_hidden()
+    page.keyboard.press("Escape")
+
+
+def test_that_a_kept_picture_tells_no_prompt_is_said(page, server):
+    Image.new("RGB", (32, 32)).save(server.output / "plain.png")
+    show_nodes(page, [["PreviewImage", [480, 80], {}], ["CLIPTextEncode", [80, 80], {"text": "of now"}]])
+    page.evaluate("""() => {
+        const [preview, text] = window.app.graph._nodes;
+        preview.images = [{ filename: "plain.png", subfolder: "", type: "output" }];
+        preview.addInput("positive", "CONDITIONING");
+        text.connect(0, preview, preview.inputs.length - 1);
+        const options = window.app.canvas.getNodeMenuOptions(preview);
+        options.find((option) => option?.content === "Keep these for training").callback();
+    }""")
+    dialog = page.locator(".bakery-keep")
+    assert dialog.locator("textarea").input_value() == "of now"
+    assert dialog.get_by_text("as it is now").is_visible()
     page.keyboard.press("Escape")
 
 

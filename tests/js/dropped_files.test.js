@@ -1,17 +1,19 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { matched, sorted } from "../../js/dataset/dropped_files.js";
+import { areOurs, freeName, matched, sorted } from "../../js/dataset/dropped_files.js";
 
-const file = (name, type = "") => ({ name, type });
+const file = (name) => ({ name });
 const names = (files) => files.map(({ name }) => name);
 
 test("dropped files are images, captions, or told of", () => {
-  const files = sorted([file("a.PNG"), file("a.tags"), file("b.txt"), file("c.gif", "image/gif"), file("notes.pdf")], [".png", ".jpg"], "tags");
+  const files = sorted([file("a.PNG"), file("a.tags"), file("b.txt"), file("c.gif"), file("notes.pdf")], [".png", ".jpg"], "tags");
   assert.deepEqual([names(files.images), names(files.captions), names(files.others)], [["a.PNG"], ["a.tags", "b.txt"], ["c.gif", "notes.pdf"]]);
-  assert.ok(files.isOurs);
   assert.deepEqual(names(sorted([file("A.TXT"), file("B.Tags")], [".png"], ".tags").captions), ["A.TXT", "B.Tags"], "in capitals too");
-  assert.ok(sorted([file("c.gif", "image/gif")], [".png"], ".txt").isOurs, "an image that is not read is told of");
-  assert.equal(sorted([file("workflow.json", "application/json")], [".png"], ".txt").isOurs, false, "that is for the page");
+});
+
+test("what is dropped on a gallery is its own, even where it is not read; workflows are the page's", () => {
+  for (const name of ["a.png", "c.GIF", "c.heic", "c.zip", "c"]) assert.ok(areOurs([file("workflow.json"), file(name)]), name);
+  for (const name of ["workflow.json", "lora.SAFETENSORS", "made.mp4"]) assert.equal(areOurs([file(name)]), false, name);
 });
 
 test("a dropped caption is for the image dropped with it, under the name it got", () => {
@@ -19,4 +21,15 @@ test("a dropped caption is for the image dropped with it, under the name it got"
   const texts = [{ name: "a.txt", text: "new" }, { name: "b.txt", text: "same" }, { name: "c.txt", text: "x" }];
   assert.deepEqual(matched(texts, new Map([["a.png", "a (1).png"]]), images), { captions: { "a (1).png": "new" }, homeless: ["c.txt"] });
   assert.deepEqual(matched(texts, new Map(), images).captions, { "a.png": "new" });
+});
+
+test("a dropped picture gets no caption of a picture that is there", () => {
+  const taken = ["a.jpg", "a-2.png", "b.png", "sub/c.png"];
+  const cases = { "a.png": "a-3.png", "a.jpg": "a.jpg", "b.PNG": "b-2.PNG", "c.png": "c.png", "A.png": "A.png" };
+  for (const [name, free] of Object.entries(cases)) assert.equal(freeName(name, taken), free);
+});
+
+test("letters with marks are the same however a system writes them", () => {
+  const images = [{ name: "re\u0301e.png", caption: "" }];
+  assert.deepEqual(matched([{ name: "r\u00e9e.txt", text: "new" }], new Map(), images), { captions: { "re\u0301e.png": "new" }, homeless: [] });
 });
