@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,12 @@ from ...tests.support.server import ComfyServer, make_base_folder
 from ...training.run.folder import RunFolder, run_ids
 from ...training.run.lines import read_lines
 from . import page_trace
+from .page_replay import Recorder, Replay
 
 NUM_STEPS, NUM_PREVIEWS, NUM_IMAGES, NUM_TABS = 10_000, 1_000, 5_000, 4
-TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 2
-"""Steps of each training, those that are not counted, and how often each way is measured, in turn."""
+TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 4
+"""Steps of each training, those that are not counted, and how often the training without pages and the one beside
+their requests are measured, in turn."""
 LONG, DATASET = "page_long", "page_images"
 STEP_EVENTS_S, SAMPLE_EVENTS_S = 0.2, 2.0
 """How often the long run tells of steps, and of pictures, for which every page asks for all of the run again."""
@@ -41,32 +44,52 @@ SCROLL = """([part, by]) => { const list = document.querySelector(part); list.sc
 
 
 def measure_page(_: Path) -> dict[str, Any]:
-    """Lateness of the loop, seconds of steps and tasks of the pages, without pages and with four."""
+    """Lateness of the loop and seconds of steps: without pages, with four, with their requests; tasks of the pages."""
     path = find_chromium()
     if path is None:
         raise RuntimeError(
             "bench --only page needs Chromium; `python -m playwright install chromium` in .venv gets one"
         )
     with _server() as server, launch_chromium(path) as chromium:
-        found: dict[str, list[Any]] = {"alone": [], "watched": [], "alone late": [], "watched late": [], "tasks": []}
+        _train(server, _graph(server, "first"))  # loads the model
+        ways: dict[str, list[Round]] = {"alone": [], "watched": [], "asked": []}
+        graph = _graph(server, "watched")
+        with _tabs(server, chromium, graph.name) as tabs:
+            recorder = Recorder(tabs, server.url)
+            page_trace.start(tabs[0].context.browser)
+            ways["watched"].append(_round(server, _train_watched(server, graph, tabs)))
+            tasks = page_trace.stop(tabs[0].context.browser)
+            asked = recorder.asked()
+        statuses = Counter[str]()
         for number in range(ROUNDS):
-            found["alone"] += _train(server, _graph(server, f"alone_{number}"))
-            found["alone late"].append(_get(server, "/bench/late"))
-            graph = _graph(server, f"watched_{number}")
-            with _tabs(server, chromium, graph.name) as tabs:
-                page_trace.start(tabs[0].context.browser)
-                found["watched"] += _train_watched(server, graph, tabs)
-                found["tasks"] += page_trace.stop(tabs[0].context.browser)
-                found["watched late"].append(_get(server, "/bench/late"))
-    return _summary(found)
+            alone, beside = _graph(server, f"alone_{number}"), _graph(server, f"asked_{number}")
+            ways["alone"].append(_round(server, _train(server, alone)))
+            replay = Replay(server.url, asked, NUM_TABS, (graph.name, beside.name))
+            replay.go()
+            ways["asked"].append(_round(server, _train_told(server, beside)))
+            statuses.update(replay.end())
+    return _summary(ways, tasks) | {"answers": statuses}
 
 
-def _summary(found: dict[str, list[Any]]) -> dict[str, Any]:
-    tasks: list[page_trace.Task] = found["tasks"]
+@dataclass(frozen=True)
+class Round:
+    """One training: seconds of its steps, and how late the loop was."""
+
+    seconds: list[float]
+    late: dict[str, float]
+
+
+def _round(server: ComfyServer, seconds: list[float]) -> Round:
+    """A training that has just ended."""
+    return Round(seconds, _get(server, "/bench/late"))
+
+
+def _summary(ways: dict[str, list[Round]], tasks: list[page_trace.Task]) -> dict[str, Any]:
     ours = [task for task in tasks if task.is_ours]
     return {
-        "step_ms": {way: _spread(found[way]) for way in ("alone", "watched")},
-        "late_ms": {way: _lateness(found[f"{way} late"]) for way in ("alone", "watched")},
+        "step_ms": {way: _spread([s for each in rounds for s in each.seconds]) for way, rounds in ways.items()},
+        "round_ms": {way: [1000 * median(each.seconds) for each in rounds] for way, rounds in ways.items()},
+        "late_ms": {way: _lateness([each.late for each in rounds]) for way, rounds in ways.items()},
         "task_ms": {
             name: [max(task.ms for task in some), max(task.cpu_ms for task in some), len(some)]
             for name, some in {"all": tasks, "with code of the pack": ours}.items()
@@ -147,11 +170,8 @@ def _train(server: ComfyServer, graph: Graph) -> list[float]:
 
 def _train_watched(server: ComfyServer, graph: Graph, tabs: list[Any]) -> list[float]:
     """Train while the long run goes on, and one page scrolls and types."""
-    is_over = threading.Event()
-    teller = threading.Thread(target=_tell, args=(server, is_over))
     trainer_seconds = list[float]()
-    trainer = threading.Thread(target=lambda: trainer_seconds.extend(_train(server, graph)))
-    teller.start()
+    trainer = threading.Thread(target=lambda: trainer_seconds.extend(_train_told(server, graph)))
     trainer.start()
     tab, number = tabs[0], 0
     while trainer.is_alive():
@@ -163,10 +183,20 @@ def _train_watched(server: ComfyServer, graph: Graph, tabs: list[Any]) -> list[f
             field.press_sequentially(f", typed {number}")
             tab.evaluate("() => document.activeElement.blur()")
         tab.wait_for_timeout(100)
-    is_over.set()
-    teller.join()
     trainer.join()
     return trainer_seconds
+
+
+def _train_told(server: ComfyServer, graph: Graph) -> list[float]:
+    """Train while the long run goes on."""
+    is_over = threading.Event()
+    teller = threading.Thread(target=_tell, args=(server, is_over))
+    teller.start()
+    try:
+        return _train(server, graph)
+    finally:
+        is_over.set()
+        teller.join()
 
 
 def _tell(server: ComfyServer, is_over: threading.Event) -> None:
@@ -205,29 +235,3 @@ def _post(server: ComfyServer, path: str, body: bytes) -> None:
 def _get(server: ComfyServer, path: str) -> Any:
     with urllib.request.urlopen(f"{server.url}{path}") as answer:
         return json.load(answer)
-
-
-def page_section(result: dict[str, Any]) -> str:
-    """The figures for docs/performance.md."""
-    steps, late = result["step_ms"], result["late_ms"]
-    rows = [
-        f"| {title} | {steps[way][0]:.0f} ({steps[way][1]:.0f} to {steps[way][2]:.0f}) | {late[way]['in_99']:.1f} "
-        f"| {late[way]['own']:.0f} | {late[way]['collection']:.0f} |"
-        for way, title in (("alone", "no page"), ("watched", "four pages"))
-    ]
-    frames = [f"| {name} | {ms:.0f} | {cpu:.0f} | {count} |" for name, (ms, cpu, count) in result["task_ms"].items()]
-    return (
-        "## Pages that watch\n\n`--only page`\n\nFour pages on a server that trains the small model on the same "
-        f"processor. Each shows a run of {NUM_STEPS:,} steps with {NUM_PREVIEWS:,} previews that tells of a step five "
-        f"times a second and of new pictures every two seconds, a dataset of {NUM_IMAGES:,} images and the run that is "
-        f"trained; one scrolls and types. Training is measured {ROUNDS} times without pages and with them, in turn.\n\n"
-        "| | a step takes ms (quartiles) | the loop is late in 99 of 100 cases ms "
-        "| its own work in one go, at most processor ms | search for garbage, at most ms |\n"
-        "|---|---|---|---|---|\n" + "\n".join(rows) + "\n\nThe own work of the server's loop is what answers cost "
-        "it. It is late by more where the thread that trains holds Python, or other programs (the pages) have the "
-        "cores. "
-        "The search for garbage is ComfyUI's, once after each workflow; it stops every thread and is not part of that "
-        "work.\n\nA task of a page's main thread holds up its next frame. The "
-        "longest ones, by Chromium's trace of all four pages:\n\n"
-        "| tasks | by the clock ms | processor time ms | tasks seen |\n|---|---|---|---|\n" + "\n".join(frames)
-    )

@@ -13,7 +13,7 @@ from .busy import busy_table
 from .chart import Bar, bar_chart
 from .kinds import KINDS, REST
 from .meters import GIB, MIB
-from .page import page_section
+from .page_section import page_section
 from .plan import BOUND, BOUND_WITH_PRODUCTS, CHECKPOINTING, PACK
 
 NOTES = Path(__file__).with_name("notes.md")
