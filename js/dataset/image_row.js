@@ -30,7 +30,7 @@ export class ImageRow {
     this.picture = element("img", { loading: "lazy", decoding: "async", onerror: () => this.#showUnreadable(), onload: () => (this.unreadable.hidden = true) });
     this.unreadable = element("div", { class: "bakery-problem", text: t("unreadable"), hidden: true });
     this.text = element("textarea", {
-      rows: 3, maxlength: 20000, placeholder: t("no_caption"), onblur: () => this.#leave(), onchange: () => void this.save(), onkeydown: keepKeys,
+      rows: 3, placeholder: t("no_caption"), onblur: () => this.#leave(), onchange: () => void this.save(), onkeydown: keepKeys,
     });
     this.excludeButton = element("button", { type: "button", class: "bakery-small", onclick: () => this.#exclude() });
     this.select = element("select", {

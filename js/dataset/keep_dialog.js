@@ -21,7 +21,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
   const go = element("button", { type: "submit", class: "bakery-primary" });
   const message = element("div", { class: "bakery-message", role: "alert" });
   const folder = element("input", { type: "text", value: folders[0], list: "bakery-folders", required: true, maxlength: 500, class: "bakery-wide", "aria-label": t("keep_folder") });
-  const caption = element("textarea", { rows: 3, maxlength: 20000, "aria-label": t("keep_caption"), text: prompt.text });
+  const caption = element("textarea", { rows: 3, "aria-label": t("keep_caption"), text: prompt.text });
   const note = element("div", { class: "bakery-hint", text: t("prompt_of_now"), hidden: prompt.isOfPicture || !prompt.text });
   const count = () => {
     setText(go, t("keep_go", { count: chosen.size }));

@@ -18,7 +18,7 @@ export class TryPrompt {
   constructor(t, send) {
     this.t = t;
     this.send = send;
-    this.prompt = element("input", { type: "text", maxlength: 4000, placeholder: t("try_prompt"), "aria-label": t("try_prompt"), class: "bakery-wide" });
+    this.prompt = element("input", { type: "text", placeholder: t("try_prompt"), "aria-label": t("try_prompt"), class: "bakery-wide" });
     this.seed = element("input", { type: "number", min: 0, step: 1, value: 0, "aria-label": t("try_seed"), title: t("try_seed") });
     this.strength = element("input", { type: "number", min: -10, max: 10, step: 0.1, value: 1, "aria-label": t("try_strength"), title: t("try_strength") });
     this.picture = element("img", { alt: "", class: "bakery-try-picture", hidden: true });

@@ -95,6 +95,21 @@ def test_a_half_typed_name_and_the_click_after_typing_are_kept(page, folder, slo
     assert (folder / "0.txt").read_text() == "no tag of it any more"
 
 
+def test_a_caption_that_is_too_long_is_said_and_not_cut(page, folder):
+    show_dataset(page, folder)
+    caption(page, 0).focus()
+    page.keyboard.press("Control+a")
+    page.evaluate("() => document.execCommand('insertText', false, 'x'.repeat(25000))")  # as pasting does
+    caption(page, 0).blur()
+    wait(page, f"{MESSAGE}.includes('20000')")
+    assert len(caption(page, 0).input_value()) == 25_000
+    assert (folder / "0.txt").read_text() == "fox, day"
+    caption(page, 0).fill("short")
+    caption(page, 0).blur()
+    until_file(page, folder / "0.txt", "short")
+    page.complaints.clear()  # the browser notes every answer that refuses
+
+
 def test_keys_never_reach_the_canvas_from_the_gallery(page, folder):
     show_dataset(page, folder)
     page.evaluate("() => window.app.canvas.selectItems?.([window.app.graph._nodes[0]])")

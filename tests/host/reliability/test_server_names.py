@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pack.tests.support.graphs import message, node, run_folder, steps_done, training_graph, wait_until, write_dataset
 from pack.training.files.lora_file import load_lora
-from pack.training.run.folder import current_run
+from pack.training.run.folder import RunFolder, current_run
 from PIL import Image
 
 pytestmark = pytest.mark.server
@@ -315,7 +315,8 @@ def test_no_command_about_an_equal_run_of_another_name_reaches_the_one_that_trai
     folder = run_folder(server.output, name)
     command(client, folder, "pause")
     wait_until(lambda: client.get(f"/bakery/runs/{folder.run_id}?name={name}")["state"] == "paused")
-    shutil.copytree(folder.root, server.output / "loras" / twin)
+    copied = shutil.copytree(folder.root, server.output / "loras" / twin)
+    shutil.copy(folder.step_lora(2), RunFolder(copied, folder.run_id).step_lora(2))
     try:
         for wish, body in STEERED.items():
             taken = {query: is_taken(client, f"/bakery/runs/{folder.run_id}/{wish}{query}", body)
@@ -325,5 +326,5 @@ def test_no_command_about_an_equal_run_of_another_name_reaches_the_one_that_trai
         assert (view["state"], view["waiting"], view["rates"], view["pick"]) == ("paused", [], [], None)
     finally:
         command(client, folder, "stop")
-        shutil.rmtree(server.output / "loras" / twin)
+        shutil.rmtree(copied)
     assert client.wait(queued).status == "success"
