@@ -15,7 +15,7 @@ export class FileAdder {
   constructor(t, getSession) {
     this.t = t;
     this.getSession = getSession;
-    this.input = element("input", { type: "file", multiple: true, accept: "image/*,.txt,.caption", hidden: true, onchange: () => this.#addChosen() });
+    this.input = element("input", { type: "file", multiple: true, hidden: true, onchange: () => this.#addChosen() });
     this.button = element("button", { type: "button", class: "bakery-add", onclick: () => this.input.click() });
     /** For the element that files are dropped on. @type {import("../shared/dom.js").Attributes} */
     this.listeners = {
@@ -31,6 +31,7 @@ export class FileAdder {
     const text = session ? this.t("add_images", { folder: `input/${session.source.folder}` }) : "";
     setText(this.button, text);
     this.button.title = text;
+    this.input.accept = `image/*,.txt,.caption,${session?.source.caption_extension.replace(/^\.?/, ".") ?? ""}`;
   }
 
   /** @param {DragEvent} event */

@@ -257,6 +257,7 @@ def test_the_captions_that_are_trained_are_shown(page, folder):
     assert caption(page, 1).input_value() == "from the metadata"
     assert caption(page, 1).get_attribute("readonly") is not None
     assert "meta.json" in page.locator(".bakery-about").nth(1).inner_text()
+    assert ".tags" in page.locator(".bakery-dataset input[type=file]").get_attribute("accept")
     caption(page, 0).fill("edited")
     caption(page, 0).blur()
     until_file(page, folder / "0.tags", "edited")
