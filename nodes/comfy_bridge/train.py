@@ -14,6 +14,7 @@ from ...training.networks.network import Network
 from ...training.run.saver import Saver
 from ...training.session.messages import opening_text
 from ...training.session.metadata import dataset_facts, facts_of_network, timestep_range, training_facts, trigger_phrase
+from ...training.session.pace import Pace
 from ...training.session.request import Hooks, Session, TrainRequest, TrainResult
 from ...training.session.session import run_training
 from ...training.watch.control_callback import ControlCallback
@@ -63,6 +64,7 @@ class HostSession:
         self._preview = preview
         self._context = context
         self._progress = NodeProgress(context.node_id, 1)
+        self._pace = Pace()
         self._shown: ShownPreviews | None = None
 
     def run(self, request: TrainRequest) -> TrainResult:
@@ -81,7 +83,8 @@ class HostSession:
         return result
 
     def _preparing(self, what: str, done: int, of: int) -> None:
-        self._progress.text(f"{what} {done}/{of}")
+        if line := self._pace.words(what, done, of):
+            self._progress.text(line)
         self._progress.update(done, of)
 
     def _callbacks(self, session: Session, saver: Saver) -> Sequence[Callback]:

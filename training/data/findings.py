@@ -1,28 +1,17 @@
-"""What to check in a dataset before training: duplicates, tiny images, tags that cannot be told apart.
-
-Shapes: N images, P values of a thumbnail.
-"""
+"""What to check in a dataset before training: duplicates, tiny images, tags that cannot be told apart."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-
-import torch
-from PIL import Image
-from torch import Tensor
 
 from .captions import CaptionMoment, CaptionSettings, process_caption
 from .dataset import Dataset
 from .folder import natural_key
-from .images import ImageItem, pixels_HWC, read_rgb_and_mask
+from .images import ImageItem, read_rgb_and_mask
 from .placement import cut_share
 from .prepared import Entry
 from .tags import normal, split_tags
 
-THUMBNAIL_SIZE = (16, 16)
-NEAR_DUPLICATE_DIFFERENCE = 2.5 / 255
 ENLARGED_TOO_MUCH = 1.5
-MAX_COMPARED = 3000
 CUT_OFF_TOO_MUCH = 0.1
 
 
@@ -48,30 +37,6 @@ def duplicates(entries: Sequence[Entry]) -> list[list[str]]:
     for entry in entries:
         groups[entry.item.content_hash].append(entry.item.name)
     return [names for names in groups.values() if len(names) > 1]
-
-
-def near_duplicates(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Pairs of different files that look alike: copies saved or scaled again. Compares the first 3000 images.
-
-    Pictures look alike if their 16x16 thumbnails differ by at most 1 percent on average.
-    """
-    firsts = list({entry.item.content_hash: entry for entry in reversed(entries)}.values())[::-1][:MAX_COMPARED]
-    with ThreadPoolExecutor() as pool:
-        thumbnails_NP = torch.stack(list(pool.map(_thumbnail, firsts)))
-    distances_NN = torch.cdist(thumbnails_NP, thumbnails_NP, p=1) / thumbnails_NP.shape[1]
-    alike = torch.triu(distances_NN <= NEAR_DUPLICATE_DIFFERENCE, diagonal=1).nonzero()
-    pairs = ((firsts[int(pair[0])], firsts[int(pair[1])]) for pair in alike)
-    return [(one.item.name, other.item.name) for one, other in pairs if _same_aspect(one, other)]
-
-
-def _thumbnail(entry: Entry) -> Tensor:
-    image, _ = read_rgb_and_mask(entry.item, use_alpha_mask=False)
-    return pixels_HWC(image.resize(THUMBNAIL_SIZE, Image.Resampling.BOX)).flatten()
-
-
-def _same_aspect(one: Entry, other: Entry) -> bool:
-    aspects = (one.item.width / one.item.height, other.item.width / other.item.height)
-    return max(aspects) / min(aspects) < 1.05
 
 
 def enlarged(entries: Sequence[Entry]) -> list[str]:

@@ -75,7 +75,8 @@ def scan_folder(
     _check(folder, caption_extension, metadata)
     files = [p for p in list_images(folder) if mask_folder is None or mask_folder not in p.parents]
     beside = masks_beside(files)
-    found = [path for path in files if path not in set(beside.values())]
+    beside_masks = set(beside.values())
+    found = [path for path in files if path not in beside_masks]
     paths = [path for path in found if _concept(path, folder).repeats > 0]
     facts, broken = _inspect_all(paths)
     if not facts:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from ..base_model import ModelFamily
+from .alike import near_duplicates
 from .buckets import Size
 from .dataset import Dataset, bracket_notes
 from .findings import (
@@ -15,7 +16,6 @@ from .findings import (
     further_lines,
     inseparable_tags,
     masked_out,
-    near_duplicates,
     tag_images,
     unique_images,
 )
@@ -25,6 +25,8 @@ from .traits import binding_traits
 
 FURTHER_LINES = "captions of several lines, of which the first alone is trained without use_wildcards"
 MAX_LISTED = 8
+MAX_LINES = 20
+"""Of one kind."""
 MAX_TAGS_LISTED = 40
 
 
@@ -44,8 +46,8 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     """Warnings, one line each; empty if there are none."""
     images = unique_images(entries)
     found = list(dataset.notes)
-    found += [f"same picture: {_names(names)}" for names in duplicates(images)]
-    found += [f"nearly the same picture: {a} and {b}" for a, b in near_duplicates(images)]
+    found += _some([f"same picture: {_names(names)}" for names in duplicates(images)], "groups of same pictures")
+    found += _nearly_the_same(images)
     found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
     found += _left_out(dataset, entries)
     found += _if_any("the mask is black all over, so nothing is trained", masked_out(images))
@@ -54,6 +56,19 @@ def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]
     found += [_binding(traits, name, count) for name, traits, count in binding_traits(images)]
     return found
+
+
+def _nearly_the_same(images: Sequence[Entry]) -> list[str]:
+    firsts = list({entry.item.content_hash: entry.item for entry in reversed(images)}.values())[::-1]
+    pairs, count = near_duplicates(firsts)
+    lines = [f"nearly the same picture: {firsts[a].name} and {firsts[b].name}" for a, b in pairs]
+    return _some(lines, "pairs of nearly the same pictures", count)
+
+
+def _some(lines: Sequence[str], what: str, count: int | None = None) -> list[str]:
+    """The first lines, and how many more there are of `count`, or of the lines if that is None."""
+    more = (len(lines) if count is None else count) - MAX_LINES
+    return [*lines[:MAX_LINES], *[f"{more} more {what}"] * (more > 0)]
 
 
 def further_lines_note(dataset: Dataset) -> list[str]:

@@ -1,14 +1,16 @@
 """Conditioning of captions: encoded once if the text encoders are frozen, with gradients if they are trained."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from ..base_model import BaseModel, TextConditioning
 from ..networks.network import Network
+from .texts_on_disk import TextsOnDisk
 
-CACHE_LIMIT = 4096
-"""Maximum number of cached captions; the oldest is dropped first. 77 tokens of SDXL take 0.6 MB, of SD1.5 0.2 MB."""
+MEMORY_LIMIT = 2**29
+"""Bytes of conditioning in memory: about 800 captions of SDXL (77 tokens take 0.6 MB) or 2,200 of SD1.5."""
 
 
 def is_text_trained(network: Network) -> bool:
@@ -17,31 +19,64 @@ def is_text_trained(network: Network) -> bool:
 
 
 class FrozenTexts:
-    """Encodes each distinct caption once, for frozen text encoders."""
+    """Encodes each distinct caption once, for frozen text encoders.
 
-    def __init__(self, base: BaseModel) -> None:
+    What is prepared beyond `memory_limit` bytes goes to a temporary file in `folder`. What comes later takes the place
+    of the oldest in memory.
+    """
+
+    def __init__(self, base: BaseModel, folder: Path | None = None, memory_limit: int = MEMORY_LIMIT) -> None:
         self._base = base
+        self._memory_limit = memory_limit
         self._known: dict[str, TextConditioning] = {}
+        self._num_bytes = 0
+        self._on_disk = TextsOnDisk(folder)
 
     def prepare(self, captions: Sequence[str], on_progress: Callable[[int, int], None] | None = None) -> None:
         """Encode all captions before training, so that the text encoders can leave the device."""
         for done, caption in enumerate(captions, 1):
-            self([caption])
+            if caption not in self._known and caption not in self._on_disk:
+                self._prepare(caption)
             if on_progress is not None:
                 on_progress(done, len(captions))
 
     def __call__(self, captions: Sequence[str]) -> Sequence[TextConditioning]:
-        """Conditioning of each caption; encodes those that are not cached."""
-        missing = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
+        """Conditioning of each caption; encodes those that are not kept."""
+        found = {caption: text for caption in dict.fromkeys(captions) if (text := self._find(caption)) is not None}
+        missing = [caption for caption in dict.fromkeys(captions) if caption not in found]
         if missing:
-            with torch.no_grad():
-                encoded = self._base.encode_text(missing)
-            for caption, text in zip(missing, encoded, strict=True):
-                self._known[caption] = _plain(text)
-        texts = [self._known[caption] for caption in captions]
-        while len(self._known) > CACHE_LIMIT:
-            del self._known[next(iter(self._known))]
-        return texts
+            found.update(zip(missing, self._encode(missing), strict=True))
+        for caption in missing:
+            self._remember(caption, found[caption])
+        while self._num_bytes > self._memory_limit:
+            self._num_bytes -= _num_bytes(self._known.pop(next(iter(self._known))))
+        return [found[caption] for caption in captions]
+
+    def _prepare(self, caption: str) -> None:
+        (text,) = self._encode([caption])
+        if self._num_bytes + _num_bytes(text) <= self._memory_limit:
+            self._remember(caption, text)
+            return
+        try:
+            self._on_disk.add(caption, text)
+        except OSError:  # a full disk costs time, since it is encoded when it is needed, but not the run
+            return
+
+    def _find(self, caption: str) -> TextConditioning | None:
+        if caption in self._known or caption not in self._on_disk:
+            return self._known.get(caption)
+        try:
+            return self._on_disk.read(caption)
+        except OSError:
+            return None
+
+    def _encode(self, captions: Sequence[str]) -> list[TextConditioning]:
+        with torch.no_grad():
+            return [_plain(text) for text in self._base.encode_text(captions)]
+
+    def _remember(self, caption: str, text: TextConditioning) -> None:
+        self._known[caption] = text
+        self._num_bytes += _num_bytes(text)
 
 
 class TrainedTexts:
@@ -61,3 +96,7 @@ def _plain(text: TextConditioning) -> TextConditioning:
     # outside inference mode, a clone is a normal tensor that autograd may keep
     pooled = None if text.pooled_D is None else text.pooled_D.detach().clone()
     return TextConditioning(text.context_LD.detach().clone(), pooled)
+
+
+def _num_bytes(text: TextConditioning) -> int:
+    return text.context_LD.nbytes + (0 if text.pooled_D is None else text.pooled_D.nbytes)

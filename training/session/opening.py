@@ -91,7 +91,7 @@ def job_of(request: TrainRequest, found: FoundRun, data: PlacedData, ranks: Rank
             [segment.steps for segment in segments],
         ),
         data=tuple(data.stages[segment.stage] for segment in segments),
-        texts=TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base),
+        texts=TrainedTexts(request.base) if is_text_trained(network) else FrozenTexts(request.base, request.cache_dir),
         seed=request.seed,
         ranks=ranks,
     )

@@ -4,11 +4,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from pack.tests.support.pictures import dataset, picture, save, subset
+from pack.training.data.alike import near_duplicates
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, combine, with_buckets, with_captions
 from pack.training.data.findings import masked_out, unique_images
 from pack.training.data.folder import scan_folder
+from pack.training.data.from_images import subset_from_images
 from pack.training.data.gallery import draw_gallery
 from pack.training.data.prepare import place_images, prepare
 from pack.training.data.report import dataset_notes, describe, warnings
@@ -52,6 +54,27 @@ def test_copies_are_found_even_if_saved_again(tmp_path):
     assert about(lines, "same picture: ")[0] == "same picture: a.png, b.png"
     assert about(lines, "nearly the same")[0] == "nearly the same picture: a.png and small.jpg"
     assert not about(lines, "other.png and") and not about(lines, "and other.png")
+
+
+def test_the_pairs_that_look_alike_are_those_of_comparing_all_with_all():
+    levels = torch.randint(100, 140, (300, 8, 8, 3), generator=torch.Generator().manual_seed(1))
+    levels[100:140] = levels[:40]
+    levels[100:140, :3] += (torch.arange(40) // 4)[:, None, None, None]  # 0 to 3.4 levels apart on average
+    pixels = levels / 255
+    items = subset_from_images(list(pixels.repeat_interleave(2, 1).repeat_interleave(2, 2)), [""] * 300).items
+    flat = pixels.flatten(1)
+    wanted = [(a, b) for a in range(300) for b in range(a + 1, 300) if (flat[a] - flat[b]).abs().mean() <= 2.5 / 255]
+    assert near_duplicates(items) == (wanted, len(wanted))
+    assert 10 < len(wanted) < 40
+
+
+def test_thousands_of_frames_that_look_alike_are_a_few_lines():
+    levels, frame = torch.full((400, 8 * 8 * 3), 128), torch.arange(400)
+    levels[frame, frame % 192] += 1 + frame // 192
+    pictures = list(levels.view(400, 8, 8, 3) / 255)
+    lines = found(Dataset((subset_from_images(pictures, [f"number {n}" for n in range(400)]),)))
+    assert len(about(lines, "nearly the same")) < 30
+    assert f"{400 * 399 // 2 - 20} more pairs of nearly the same pictures" in lines
 
 
 def test_several_resolutions_are_no_duplicates():
