@@ -42,6 +42,7 @@ from pack.tests.support.hooks import (  # noqa: E402, F401
     pytest_xdist_make_scheduler,
 )
 from pack.tests.support.idle import make_idle  # noqa: E402
+from pack.tests.support.like_windows import like_windows  # noqa: E402
 from pack.tests.support.server import ComfyServer  # noqa: E402
 
 torch.set_num_threads(NUM_THREADS)
@@ -75,3 +76,14 @@ def _idle_servers(request: pytest.FixtureRequest) -> Iterator[None]:
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are not flushed to the disk: for tests that write many and end no process."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture(autouse=True)
+def _like_windows(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --like-windows, files in use are as on Windows."""
+    if not request.config.getoption("--like-windows"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        like_windows(patch)
+        yield

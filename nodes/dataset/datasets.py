@@ -13,7 +13,7 @@ from ...training.data.folder import scan_folder
 from ...training.data.from_images import subset_from_images
 from ...training.data.report import further_lines_note
 from .. import sockets
-from ..comfy_bridge.host.folders import input_folder, input_subfolders
+from ..comfy_bridge.host.folders import input_folder, input_subfolders, new_input_folder
 from ..comfy_bridge.host.node_api import io
 from ..menu import ADVANCED, LEAD
 
@@ -201,14 +201,14 @@ class BakerySaveDataset(io.ComfyNode):
         """Refuse a name outside the input folder before anything runs; one from a link is checked later."""
         try:
             if folder is not None:
-                input_folder(folder)
+                new_input_folder(folder)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
     def execute(cls, dataset: Dataset, folder: str) -> io.NodeOutput:
-        write_dataset(dataset, input_folder(folder))
+        write_dataset(dataset, new_input_folder(folder))
         return io.NodeOutput(dataset, ui={"text": [f"{summary(dataset)} written to input/{folder}"]})
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from pack.tests.host.test_examples_run import cut_short, with_tuned, write_tuned
+from pack.tests.host.test_examples_run import SIDE_PX, cut_short, with_tuned, write_tuned
 from pack.tests.support.cases import chosen
 from pack.tests.support.old_workflows import DAYS, old_nodes, old_workflows
 from pack.tests.support.workflow import to_api
@@ -90,6 +90,9 @@ def example_data(comfy, pocket_checkpoint):
 @pytest.mark.parametrize("name", chosen([name for name in OLD if "continue_a_lora" not in name], RUN_EVERY_DAY))
 def test_it_runs_as_exported(comfy, object_info, example_data, name):
     workflow, queued = OLD[name]
-    tuned = with_tuned(workflow)
-    result = comfy.run_graph(cut_short(to_api(tuned, object_info) if "extract" in name else queued))
+    prompt = cut_short(to_api(with_tuned(workflow), object_info) if "extract" in name else queued)
+    for node in prompt.values():
+        if isinstance(node["inputs"].get("resolution"), int):
+            node["inputs"]["resolution"] = min(node["inputs"]["resolution"], SIDE_PX)
+    result = comfy.run_graph(prompt)
     assert result.status == "success", result.error

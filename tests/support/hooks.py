@@ -19,9 +19,10 @@ LEVELS = ("comfy", "server", "browser")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Two options of ours."""
+    """Options of ours."""
     group = parser.getgroup("LoRA Bakery")
     group.addoption("--full", action="store_true", help="also run every combination (tests marked `full`)")
+    group.addoption("--like-windows", action="store_true", help="files in use cannot be replaced, moved or deleted")
     group.addoption("--write-seconds", action="store_true", help="write how long each file takes: tests/seconds.json")
 
 

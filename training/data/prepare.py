@@ -46,7 +46,10 @@ def place_dataset(
         ValueError: There are only regularization images.
     """
     if all(subset.is_regularization for subset in dataset.subsets):
-        raise ValueError("the dataset must have training images, got regularization images only")
+        raise ValueError(
+            "the dataset must have training images, got regularization images only; add a Load Dataset without "
+            "is_regularization"
+        )
     entries = place_images(dataset, family)
     source = LatentSource(encode_images, encoder_id, cache_dir)
     return PreparedDataset(entries, source)

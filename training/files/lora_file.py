@@ -117,7 +117,7 @@ _BEGINNINGS = (
         (b"PK\x03\x04", b"\x80"),
         "is a pickle of PyTorch, which can run programs, not safetensors; get it as .safetensors",
     ),
-    (b"<", "is a web page, not a LoRA: the download needs a login or another address; get it again"),
+    (b"<", "is a web page, not a LoRA: the download needs a login or another address; download it again"),
     (b"version https://git-lfs", "is only a pointer of Git LFS, not the file; download the file itself"),
 )
 
@@ -127,9 +127,9 @@ def _what_it_is(path: Path, error: SafetensorError) -> str:
     with path.open("rb") as file:
         beginning = file.read(32).lstrip()
     if not path.stat().st_size:
-        return "is empty: the download or the disk failed; get it again"
+        return "is empty: the download or the disk failed; download it again"
     found = [text for start, text in _BEGINNINGS if beginning.startswith(start)]
-    return found[0] if found else f"is not a readable safetensors file ({error}); get it again"
+    return found[0] if found else f"is not a readable safetensors file ({error}); download it again"
 
 
 def load_metadata(path: Path) -> dict[str, str]:

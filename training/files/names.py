@@ -57,7 +57,7 @@ def dotted(name: str) -> str:
     while position < len(name):
         found = _WORD.match(name, position)
         if found is None:
-            raise ValueError(f"module name {name!r} is none of SD1.5, SDXL or their text encoders")
+            raise ValueError(f"module name {name!r} is not one of SD1.5, SDXL or their text encoders")
         words.append(found.group(1))
         position = found.end()
     return ".".join(words)

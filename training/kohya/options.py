@@ -97,7 +97,7 @@ def finite(name: str, text: str) -> float:
     except ValueError:
         raise ValueError(f"{name} must be a number, got {text!r}") from None
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a number that can be counted with, got {text}")
+        raise ValueError(f"{name} must be a finite number, got {text}")
     return number
 
 

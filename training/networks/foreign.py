@@ -69,7 +69,7 @@ def to_kohya(
     """
     split = {key: split_key(key) for key in tensors if not is_ignored(key)}
     if not split:
-        raise ValueError("the file holds no tensors of a LoRA; get it again or choose another")
+        raise ValueError("the file holds no tensors of a LoRA; download it again or choose another")
     for key, (module, suffix) in split.items():
         _check_known(module, suffix, key)
         _check_numbers(key, suffix, tensors[key])
@@ -153,7 +153,7 @@ def _check_numbers(key: str, suffix: str, tensor: Tensor) -> None:
     if suffix == "weight" and min([*tensor.shape[:2], tensor.ndim]) > 1:
         raise ValueError(_WHOLE_MODEL.format("model", key, "Load Diffusion Model"))
     if tensor.ndim > 1 and not tensor.dtype.is_floating_point:
-        raise ValueError(f"{key} holds whole numbers ({tensor.dtype}); get the file in float16 or float32")
+        raise ValueError(f"{key} holds whole numbers ({tensor.dtype}); download the file in float16 or float32")
 
 
 def _path(module: str) -> str:

@@ -50,7 +50,7 @@ def peft_metadata(path: Path, names: Iterable[str], metadata: Mapping[str, str])
         own = {**given, "lora_alpha": given["lora_alpha"] if "lora_alpha" in given else given["alpha"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(
-            f"{CONFIG} beside the file is not readable, so the LoRA's alphas are not known; get it again"
+            f"{CONFIG} beside the file is not readable, so the LoRA's alphas are not known; download it again"
         ) from None
     settings = {f"{part}.{name}": value for part in _PARTS for name, value in own.items()}
     return {**metadata, ALPHA_METADATA: json.dumps(settings)}
@@ -81,7 +81,7 @@ def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
         settings = None
     if not isinstance(settings, dict):
         raise ValueError(
-            f"metadata: {ALPHA_METADATA} is not readable, so the LoRA's alphas are not known; get it again"
+            f"metadata: {ALPHA_METADATA} is not readable, so the LoRA's alphas are not known; download it again"
         )
     return cast(dict[str, Any], settings)
 

@@ -11,23 +11,45 @@ from ..files.words import shown_name
 
 _FORBIDDEN = regex(r'[<>:"|?*\x00-\x1f\x7f\ud800-\udfff\\/]')
 _RESERVED = regex(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])( *\..*)?$", re.IGNORECASE)
-MAX_NAME_LENGTH = 100
+MAX_NAME_LENGTH, MAX_FOLDER_LENGTH = 100, 255
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, what: str = "name", longest: int = MAX_NAME_LENGTH) -> str:
     """Return the name if it is valid as a folder and a file name on every system.
 
-    Raises ValueError otherwise, naming the character or word at fault.
+    Raises ValueError otherwise, naming `what` and the character or word at fault.
     """
     found = _FORBIDDEN.search(name)
     if found:
         shown = shown_name(name)
-        raise ValueError(f"name must not contain {found.group()!r}, got {shown}; use letters, digits, space, - and _")
+        raise ValueError(f"{what} must not contain {found.group()!r}, got {shown}; use letters, digits, space, - and _")
     if not name.strip() or name != name.strip() or name.startswith(".") or name.endswith("."):
-        raise ValueError(f"name must not be empty or begin or end with a dot or space, got {name!r}")
-    if _RESERVED.match(name) or len(name) > MAX_NAME_LENGTH:
-        raise ValueError(f"name {name[:40]!r} cannot be a file name on Windows (reserved word or over 100 characters)")
+        raise ValueError(f"{what} must not be empty or begin or end with a dot or space, got {name!r}")
+    if _RESERVED.match(name) or len(name) > longest:
+        raise ValueError(
+            f"{what} {name[:40]!r} cannot be a file name on Windows (reserved word or over {longest} characters)"
+        )
     return name
+
+
+def check_new_folders(path: Path, root: Path, what: str) -> Path:
+    """Return the path if what has to be created on it below `root` has names that are valid on every system.
+
+    Raises:
+        ValueError: A name is not; a system would refuse it, or create another one than was asked for.
+    """
+    for folder in (path, *path.parents):
+        if folder == root or _is_there(folder):
+            break
+        check_name(folder.name, what, MAX_FOLDER_LENGTH)
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long for the disk
+        return False
 
 
 def is_too_long(error: OSError) -> bool:

@@ -81,7 +81,7 @@ def open_checkpoint(path: Path) -> Generator[Checkpoint, None, None]:
         opened = open_tensors(path)
     except SafetensorError as error:
         raise ValueError(
-            f"checkpoint: {path.name} is not a readable safetensors file ({error}); get it again"
+            f"checkpoint: {path.name} is not a readable safetensors file ({error}); download it again"
         ) from None
     with opened as reader:
         yield Checkpoint(reader, path.name)

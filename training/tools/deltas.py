@@ -26,7 +26,7 @@ def check_module(name: str, parts: Parts) -> None:
         ValueError: It contains NaN or infinity, is of unknown form, lacks a tensor, or its factors do not match.
     """
     if form_of(parts) is None:
-        raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); get the file again")
+        raise ValueError(f"lora: {name} is of no known kind ({', '.join(sorted(parts))}); download the file again")
     check_complete(name, parts)
     check_read(name, parts)
     check_finite(name, parts)
@@ -78,15 +78,15 @@ def check_complete(name: str, parts: Parts) -> None:
     if form is None:
         return
     if lacking := form.lacking(parts):
-        raise ValueError(f"lora: {name} lacks {', '.join(lacking)}, the file is broken; get it again")
+        raise ValueError(f"lora: {name} lacks {', '.join(lacking)}, the file is broken; download it again")
     if empty := [suffix for suffix, tensor in parts.items() if not tensor.numel()]:
-        raise ValueError(f"lora: {name} has no numbers in {', '.join(empty)}; get the file again")
+        raise ValueError(f"lora: {name} has no numbers in {', '.join(empty)}; download the file again")
     try:
         fault = form.fault(parts)
     except IndexError:
         fault = "has a factor without rows and columns"
     if fault:
-        raise ValueError(f"lora: {name} {fault}; get the file again")
+        raise ValueError(f"lora: {name} {fault}; download the file again")
 
 
 def needs_weight(parts: Parts) -> bool:

@@ -82,7 +82,7 @@ def extract(
             raise ValueError(f"models: {name} is {tuple(original.shape)} and {tuple(tuned.shape)}; not of one family")
         delta = tuned.to(torch.float32) - original.to(torch.float32)
         if not bool(delta.isfinite().all()):
-            raise ValueError(f"models: {name} holds NaN or infinity in one of them; it is broken, get it again")
+            raise ValueError(f"models: {name} holds NaN or infinity in one of them; it is broken, download it again")
         bytes_before += original.numel() * original.element_size()
         if float(delta.abs().max()) <= settings.min_difference:
             num_equal += 1

@@ -112,6 +112,7 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
         parts["quantized"] = _started("quantized")
         parts["both ways"] = _started("both_ways")
         parts["tools"] = _started("tools")
+        parts["dataset"] = _started("dataset")
         parts["busy"] = measure_demo
         parts["page"] = measure_page
     return parts

@@ -11,6 +11,7 @@ from typing import Any
 from .both_ways import both_ways_section
 from .busy import busy_table
 from .chart import Bar, bar_chart
+from .dataset_report import dataset_section
 from .kinds import KINDS, REST
 from .meters import GIB, MIB
 from .page_section import page_section
@@ -42,6 +43,7 @@ def write_report(results: Results, folder: Path) -> Path:
         _previews(results),
         _busy(results),
         page_section(dict(results["page"])) if "page" in results else "",
+        dataset_section(dict(results["dataset"])) if "dataset" in results else "",
         _tools(results),
         _profile(results),
     ]

@@ -8,6 +8,7 @@ from re import compile as regex
 import folder_paths
 
 from ....training.files.words import shown_name
+from ....training.run.naming import check_new_folders
 
 HOSTS_OWN = frozenset({"3d", "clipspace"})
 """Folders that ComfyUI creates below its input folder; sorted first, they would be every user's default."""
@@ -24,6 +25,16 @@ def input_folder(relative: str, *, is_exact: bool = False) -> Path:
         ValueError: The name leads out of the input folder.
     """
     return safe_join(Path(folder_paths.get_input_directory()), relative, "ComfyUI's input folder", is_exact=is_exact)
+
+
+def new_input_folder(relative: str, *, is_exact: bool = False) -> Path:
+    """The same for a folder that is written; what is not there yet must have a name that every system takes.
+
+    Raises:
+        ValueError: The name leads out of the input folder, or cannot be created as it is written on every system.
+    """
+    path = input_folder(relative, is_exact=is_exact)
+    return check_new_folders(path, Path(folder_paths.get_input_directory()), "folder")
 
 
 def output_folder(relative: str) -> Path:

@@ -9,6 +9,7 @@ from ....training.files.file_state import file_state
 from ....training.files.lora_file import LoraTensors
 from ....training.files.words import shown_name
 from ....training.networks.foreign import load_kohya
+from ....training.run.naming import check_new_folders
 from .folders import safe_join
 from .gone_folders import forget_gone_folders
 
@@ -60,12 +61,12 @@ def new_lora_path(prefix: str, folder: str) -> Path:
     Fills in the host's placeholders such as `%date%`.
 
     Raises:
-        ValueError: The prefix leads out of the folder.
+        ValueError: The prefix leads out of the folder, or is no file name on every system.
     """
     root = _save_root(folder)
     safe_join(root, prefix, folder)
     full_folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
-    return Path(full_folder) / f"{name}_{counter:05}_.safetensors"
+    return check_new_folders(Path(full_folder) / f"{name}_{counter:05}_.safetensors", root, "filename_prefix")
 
 
 def _save_root(folder: str) -> Path:

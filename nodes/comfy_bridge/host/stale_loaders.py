@@ -58,13 +58,13 @@ def check_not_on_itself(prompt: Mapping[str, object] | None, node_id: str, root:
         kind = f"{_part(graph, source, 'class_type')} ({source})"
         if name == "lora":
             raise ValueError(
-                f"lora: {kind} loads a LoRA of this run's own name, which the run replaces, so each queue would train "
-                "again from what the last one left. To train it further, disconnect lora and raise steps: the run goes "
-                f"on by itself. To begin another run from {root.name!r}, give that another name"
+                f"lora: {kind} loads a LoRA of this run's own name, which the run replaces, so each queue would start "
+                "over from the previous result. To train it further, disconnect lora and raise steps: the run resumes "
+                f"on its own. To begin another run from {root.name!r}, give that run another name"
             )
         raise ValueError(
             f"model: {kind} applies this run's own LoRA, so each queue would train on top of the last one. Connect "
-            "the checkpoint itself: the run goes on by itself. "
+            "the checkpoint itself: the run resumes on its own. "
             f"To train on top of {root.name!r}, give the new run another name"
         )
 

@@ -17,6 +17,7 @@ OPTIONAL: Final = object()
 """As a default: a field that is missing is left out of the result."""
 _SHOWN = 40
 _CONTROL = regex(r"[\x00-\x1f\x7f]")
+_FORBIDDEN_ON_WINDOWS = regex(r'[<>:"|?*]')
 
 Check = Callable[[str, Any], Any]
 
@@ -118,6 +119,8 @@ def path(longest: int, *, takes_backslash: bool = False) -> Check:
             refuse(name, f"made of names of at most {MAX_NAME_BYTES} bytes", value)
         if os.name == "nt" and any(part != part.rstrip(" .") for part in parts):
             refuse(name, "made of names that do not end with a dot or space", value)
+        if os.name == "nt" and _FORBIDDEN_ON_WINDOWS.search(value):  # such as a:b and a::$DATA, other names of a
+            refuse(name, 'a name without < > : " | ? *', value)
         return value
 
     return check

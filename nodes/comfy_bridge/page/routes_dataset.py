@@ -39,7 +39,7 @@ from ....training.data.entries import MAX_ENTRIES, Entry, entries_of, read_listi
 from ....training.data.folder import image_extensions
 from ....training.data.marks import MARKS
 from ....training.data.thumbnail import thumbnail
-from ..host.folders import input_folder, safe_join
+from ..host.folders import input_folder, new_input_folder, safe_join
 from .fields import Field, by_name, digits, flag, line, list_of, one_of, or_empty, or_null, path, record, text, word
 from .picture_prompt import prompt_of_picture
 from .routes import PICTURE_HEADERS, THUMBNAIL_SIZES
@@ -204,7 +204,8 @@ async def post_keep(request: web.Request) -> web.StreamResponse:
 
 def _keep(body: dict[str, Any]) -> dict[str, Any]:
     pictures = [_generated(image) for image in body["images"]]
-    return {"names": keep_files(pictures, input_folder(body["folder"], is_exact=True), body["caption"], _rules(body))}
+    folder = new_input_folder(body["folder"], is_exact=True)
+    return {"names": keep_files(pictures, folder, body["caption"], _rules(body))}
 
 
 def _folder(source: dict[str, Any]) -> Path:

@@ -58,9 +58,9 @@ def run(client, **tool):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("damaged", ("damaged.safetensors is not a readable safetensors file", "get it again")),
-        ("empty", ("empty.safetensors is empty", "get it again")),
-        ("hollow", ("hollow.safetensors", "holds no tensors of a LoRA", "get it again")),
+        ("damaged", ("damaged.safetensors is not a readable safetensors file", "download it again")),
+        ("empty", ("empty.safetensors is empty", "download it again")),
+        ("hollow", ("hollow.safetensors", "holds no tensors of a LoRA", "download it again")),
         ("checkpoint", ("checkpoint.safetensors", "a whole checkpoint, not a LoRA", "Load Checkpoint")),
         ("flux", ("flux.safetensors", FLUX_MODULE, "not a module of SD1.5 or SDXL", "choose one")),
     ],
