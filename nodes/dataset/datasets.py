@@ -66,6 +66,8 @@ class BakeryLoadDataset(io.ComfyNode):
 
         ComfyUI repeats a message for every input requested here, so masks are checked when the node runs.
         """
+        if folder is not None and not isinstance(folder, str):  # a program may send anything in place of a choice
+            return f"folder must be a name below ComfyUI's input folder, got a value of type {type(folder).__name__}"
         try:
             if folder is not None and not input_folder(folder).is_dir():
                 return (

@@ -1,4 +1,4 @@
-"""Every example runs on an SD1.5 and an SDXL with nothing changed but the checkpoint: random weights, a few steps.
+"""Every example runs on an SD1.5 and an SDXL of random weights with nothing changed but checkpoint, folder and name.
 
 Lengths and sizes are cut to what a processor does in seconds. What is asked of the values themselves is asked of the
 examples as they are saved.
@@ -6,10 +6,12 @@ examples as they are saved.
 
 import json
 
+import numpy as np
 import pytest
 from pack.tests.host.test_examples_run import cut_short
 from pack.tests.support.cases import chosen
 from pack.tests.support.paths import ROOT
+from pack.tests.support.pictures import picture, save
 from pack.tests.support.workflow import to_api
 from pack.workbench.examples.data import add_example_data
 from pack.workbench.examples.examples import EXAMPLES
@@ -30,6 +32,28 @@ def saved(name: str) -> dict:
 @pytest.fixture
 def example_data(comfy):
     add_example_data(comfy.base / "input")
+    for number in range(3):
+        for folder in ("mira", "mira_masks"):
+            shown = picture(number, 80, 96) if folder == "mira" else np.full((96, 80, 3), 255, np.uint8)
+            tags = "mira, 1girl, solo, smiling, red coat, street" if folder == "mira" else None
+            save(comfy.base / "input" / folder / f"{number}.png", shown, tags)
+
+
+FOLDERS = {"zorblax": "mira", "zorblax_masks": "mira_masks", "blueprint_style": "mira"}
+"""What somebody has instead of the examples' pictures. Further subjects, class images and styles stay as they are."""
+
+
+def changed(prompt: dict, checkpoint: str) -> dict:
+    """The prompt with a checkpoint, a folder and names of one's own."""
+    for node in prompt.values():
+        inputs = node["inputs"]
+        if inputs.get("ckpt_name") == CHECKPOINT:
+            inputs["ckpt_name"] = checkpoint
+        if node["class_type"] == "BakeryLoadDataset":
+            inputs |= {name: FOLDERS.get(inputs[name], inputs[name]) for name in ("folder", "mask_folder")}
+        if node["class_type"] in ("BakeryTrain", "BakeryRound") and isinstance(inputs.get("name"), str):
+            inputs["name"] = f"mira {inputs['name']}"
+    return prompt
 
 
 @pytest.mark.slow
@@ -40,12 +64,7 @@ def example_data(comfy):
 )
 def test_it_runs_on_another_checkpoint(comfy, example_data, request, kind, name):
     path = request.getfixturevalue(kind)
-    prompt = cut_short(to_api(saved(name), comfy.object_info()))
-    for node in prompt.values():
-        if node["inputs"].get("ckpt_name") == CHECKPOINT:
-            node["inputs"]["ckpt_name"] = path.name
-        if node["class_type"] == "BakeryRecipe":
-            node["inputs"]["family"] = kind.removeprefix("tiny_")
+    prompt = changed(cut_short(to_api(saved(name), comfy.object_info())), path.name)
     if name == "sdxl_8gb" and kind == "tiny_sd15":
         pytest.skip("for SDXL alone")
     result = comfy.run_graph(prompt)

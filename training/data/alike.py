@@ -26,8 +26,8 @@ class Alike(NamedTuple):
 
     pairs: list[tuple[int, int]]
     """At most `MAX_PAIRS`."""
-    count: int
-    """How many there are in all."""
+    num_pairs: int
+    """All of them."""
 
 
 def near_duplicates(items: Sequence[ImageItem]) -> Alike:
@@ -42,14 +42,15 @@ def near_duplicates(items: Sequence[ImageItem]) -> Alike:
         thumbnails_NP = torch.stack(list(pool.map(_thumbnail, items)))
     aspect_N = torch.tensor([item.width / item.height for item in items], dtype=torch.float64)
     found: list[tuple[int, int]] = []
-    count = 0
+    num_pairs = 0
     for pairs_K2 in _close(thumbnails_NP):
         aspects_K2 = aspect_N[pairs_K2]
         has_same_aspect_K = aspects_K2.amax(1) / aspects_K2.amin(1) < SAME_ASPECT
         pairs_K2 = pairs_K2[has_same_aspect_K]
-        count += len(pairs_K2)
-        found += [(min(one, other), max(one, other)) for one, other in pairs_K2[: MAX_PAIRS - len(found)].tolist()]
-    return Alike(sorted(found), count)
+        num_pairs += len(pairs_K2)
+        for one, other in zip(*pairs_K2[: MAX_PAIRS - len(found)].unbind(1), strict=True):
+            found.append((min(int(one), int(other)), max(int(one), int(other))))
+    return Alike(sorted(found), num_pairs)
 
 
 def _close(thumbnails_NP: Tensor) -> Iterator[Tensor]:

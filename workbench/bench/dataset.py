@@ -1,4 +1,4 @@
-"""Large datasets: seconds and memory by the number of pictures, each count in a process of its own, with a toy model.
+"""Large datasets: processor time and memory by the number of pictures, with a toy model, each count in its own process.
 
 The toy model's VAE takes means and its text encoders give noise of SDXL's shape, so that what is left is the pack's own
 work. `start.py dataset` prints JSON; `start.py dataset COUNT` one count.
@@ -67,7 +67,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 class Stopwatch:
-    """Seconds, and the peak of memory above the beginning, of named parts."""
+    """Seconds of processor time, and the peak of memory above the beginning, of named parts."""
 
     def __init__(self) -> None:
         self.parts: dict[str, tuple[float, float]] = {}
@@ -77,9 +77,9 @@ class Stopwatch:
     def of(self, part: str) -> Iterator[None]:
         """Context that is measured."""
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
-        start = time.perf_counter()
+        start = time.process_time()
         yield
-        self.parts[part] = (time.perf_counter() - start, (_resident("VmHWM") - self._before) / MIB)
+        self.parts[part] = (time.process_time() - start, (_resident("VmHWM") - self._before) / MIB)
 
 
 def _resident(field: str = "VmRSS") -> int:

@@ -7,9 +7,9 @@ PARTS = ("load", "inspect", "encode half, cancel", "encode the rest, begin", "be
 
 
 def dataset_section(result: Mapping[str, Any]) -> str:
-    """Seconds and memory of each part by the number of pictures."""
+    """Processor time and memory of each part by the number of pictures."""
     rows = [_row(count, found) for count, found in result["counts"].items()]
-    titles = " | ".join(f"{part} s | MiB" for part in PARTS)
+    titles = " | ".join(f"{part} CPU s | MiB" for part in PARTS)
     return (
         "## Large datasets\n\n`--only dataset`\n\n"
         "Pictures of 512 × 512, all different, each with a caption of its own. A toy model stands in for the VAE and "

@@ -91,10 +91,14 @@ async def read_body(request: web.Request, fields: Fields, max_bytes: int = MAX_B
     The content type is required even then: a page of another site cannot send JSON without a preflight request.
 
     Raises:
-        ValueError: It is not declared as JSON, not a JSON object, larger than `max_bytes`, or its fields are invalid.
+        ValueError: It is compressed, not declared as JSON, not a JSON object, larger than `max_bytes`, or a field is
+            invalid.
     """
     if request.content_type != "application/json":
         raise ValueError(f"the content type must be application/json, got {request.content_type[:60]!r}")
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":  # a small compressed body may be a very large one
+        raise ValueError(f"the body must not be compressed, got Content-Encoding {shown(encoding)}")
     raw = bytearray()
     while more := await request.content.read(READ_BYTES):
         raw += more

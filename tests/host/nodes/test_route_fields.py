@@ -1,6 +1,8 @@
 """Every field of a route takes what it declares; all else is refused by field, wanted and got, and changes nothing."""
 
+import gzip
 import json
+import zlib
 from urllib.parse import quote
 
 import pytest
@@ -195,6 +197,17 @@ def test_a_body_that_is_no_object_is_a_word_on_every_route(dataset, compared, si
     answers = talk(site, *(("POST", path, {"data": BODIES[kind], "headers": header}) for path in paths))
     for path, (status, body, _) in zip(paths, answers, strict=True):
         assert (status, "body" in json.loads(body)["error"]) == (400, True), (path, body)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "rot13", "gzip, gzip"])
+def test_a_compressed_body_is_refused(dataset, encoding):  # noqa: F811
+    body = json.dumps({"folder": "set", "captions": {"a.png": "x"}}).encode()
+    packed = {"gzip": gzip.compress(body), "deflate": zlib.compress(body)}.get(encoding, body)
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    status, answer, _ = one(dataset, "POST", "/bakery/dataset/captions", data=packed, headers=headers)
+    assert status == 400
+    if b"{" in answer:  # else the host refused it before us
+        assert "compressed" in json.loads(answer)["error"]
 
 
 SIMPLE = (None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain;application/json")

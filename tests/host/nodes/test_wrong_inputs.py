@@ -187,3 +187,39 @@ def test_wrong_values_over_the_api_end_as_a_refusal_or_a_value_error(comfy, node
         ends[f"{wanted.id} = {name}"] = kinds[0] if kinds else result.status
     wrong = {case: kind for case, kind in ends.items() if kind not in ("ValueError", "success")}
     assert not wrong, (schema.node_id, wrong)
+
+
+CONSTANTS = (
+    None, 5, -0.0, True, 1.5, 10**400, float("1e400"), "", " ", "nan", "1e400", "0x10", "\uff11\uff12", "\ud800",
+    "a\x00b", "n" * 5000, "../x", "C:\\x", "/etc/passwd", "nul", "[trigger]" * 999, {"a": 1}, {"__value__": [1]}, [],
+    ["x"], ["x", 0, 0], [1, 0], ["node", 0], ["any", -1], ["any", 99], ["any", "0"], [["any", 0]],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["BakeryLoadDataset", "BakerySaveDataset", "BakeryTrain", "BakeryRound"])
+def test_constants_of_any_kind_are_validated_in_words(comfy, nodes, name):
+    """What a program queues, for the nodes that check a constant before the graph starts."""
+    execution, mappings = comfy.module("execution"), comfy.module("nodes").NODE_CLASS_MAPPINGS
+    mappings["AnyValue"] = AnyValue
+    comfy.object_info()
+    schema, faults = next(node for node in nodes if node.GET_SCHEMA().node_id == name).GET_SCHEMA(), []
+    for wanted in schema.inputs:
+        for constant in CONSTANTS:
+            others = {other.id: ["any", 0] for other in schema.inputs if other.id != wanted.id and not other.optional}
+            graph = {
+                "any": {"class_type": "AnyValue", "inputs": {"name": "a text"}},
+                "node": {"class_type": schema.node_id, "inputs": {**others, wanted.id: constant}},
+                "end": {"class_type": "PreviewAny", "inputs": {"source": ["node", 0]}},
+            }
+            if not schema.outputs:
+                del graph["end"]
+            try:
+                said = asyncio.run(execution.validate_prompt("constants", graph, None))
+            except Exception as error:
+                if not isinstance(constant, list):  # ComfyUI's own: a link that leads nowhere
+                    faults.append((wanted.id, str(constant)[:30], repr(error)[:100]))
+                continue
+            kinds = {error["type"] for node in said[3].values() for error in node["errors"]}
+            if any("exception" in kind for kind in kinds) and not isinstance(constant, list):
+                faults.append((wanted.id, str(constant)[:30], str(said[3])[:300]))
+    assert not faults, (schema.node_id, faults)
