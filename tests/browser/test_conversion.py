@@ -4,10 +4,13 @@ import json
 
 import pytest
 from pack.tests.support.browser import load_workflow, prompt_of
+from pack.tests.support.cases import chosen
+from pack.tests.support.old_workflows import old_workflows
 from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import to_api
 
 pytestmark = pytest.mark.browser
+OLD = old_workflows()
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +27,27 @@ def test_the_page_queues_what_we_convert(page, object_info, path):
         for node_id, node in prompt_of(page).items()
     }
     assert queued == to_api(workflow, object_info)
+
+
+@pytest.mark.parametrize("name", chosen(OLD, ["released/train_then_sample"]))
+def test_the_page_queues_of_an_old_workflow_what_it_queued_then(page, name):
+    """Inputs that a node got since have their defaults."""
+    load_workflow(page, on_canvas(OLD[name].workflow))
+    queued = prompt_of(page)
+    assert queued.keys() == OLD[name].queued.keys()
+    for node_id, then in OLD[name].queued.items():
+        now = queued[node_id]["inputs"]
+        assert {key: now.get(key) for key in then["inputs"]} == then["inputs"], then["class_type"]
+
+
+def on_canvas(workflow):
+    """The workflow with places, which are not part of the fixture."""
+    nodes = [
+        {"pos": [400 * number, 0], "size": [300, 200], "flags": {}, "order": number, "properties": {}, **node}
+        for number, node in enumerate(workflow["nodes"])
+    ]
+    counts = {
+        "last_node_id": max(node["id"] for node in nodes),
+        "last_link_id": max(link[0] for link in workflow["links"]),
+    }
+    return {**workflow, **counts, "nodes": nodes, "groups": [], "config": {}, "extra": {}, "version": 0.4}
