@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 
 from ..base_model import ModelFamily
 from .alike import near_duplicates
@@ -37,19 +39,19 @@ def describe(dataset: Dataset, family: ModelFamily) -> str:
         _subset_section(dataset),
         _bucket_section(entries),
         _tag_section(unique_images(entries)),
-        _section("Warnings", warnings(dataset, entries) or ["none"]),
+        _section("Warnings", warnings(dataset, entries, family) or ["none"]),
     ]
     return "\n\n".join(sections)
 
 
-def warnings(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
+def warnings(dataset: Dataset, entries: Sequence[Entry], family: ModelFamily) -> list[str]:
     """Warnings, one line each; empty if there are none."""
     images = unique_images(entries)
     found = list(dataset.notes)
     found += _some([f"same picture: {_names(names)}" for names in duplicates(images)], "groups of same pictures")
     found += _nearly_the_same(images)
     found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
-    found += _left_out(dataset, entries)
+    found += [*_left_out(dataset, entries), *_made_smaller(dataset, entries, family)]
     found += _if_any("the mask is black all over, so nothing is trained", masked_out(images))
     found += _if_any("empty caption", empty_captions(images))
     found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
@@ -78,12 +80,28 @@ def further_lines_note(dataset: Dataset) -> list[str]:
 
 def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
     """What of the images and captions is not trained, and what costs time in every step, a line each."""
-    return [*_left_out(dataset, place_images(dataset, family)), *_cost_notes(dataset)]
+    entries = place_images(dataset, family)
+    return [*_left_out(dataset, entries), *_made_smaller(dataset, entries, family), *_cost_notes(dataset)]
 
 
 def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:
     what = f"cut off by the bucket by more than {CUT_OFF_TOO_MUCH:.0%}"
     return [*_if_any(what, cut_off(entries)), *further_lines_note(dataset)]
+
+
+def _made_smaller(dataset: Dataset, entries: Sequence[Entry], family: ModelFamily) -> list[str]:
+    """Images that lose more than a tenth of their pixels to sd-scripts' rule, which applies without upscaling."""
+    if all(subset.buckets.upscale or subset.buckets.nearest_bucket for subset in dataset.subsets):
+        return []
+    nearest = [replace(one, buckets=replace(one.buckets, nearest_bucket=True)) for one in dataset.subsets]
+    others = place_images(replace(dataset, subsets=tuple(nearest)), family)
+    pairs = [(entry, other.placement.bucket) for entry, other in zip(entries, others, strict=True)]
+    names = [
+        f"{entry.item.name} {_size(entry.placement.bucket)} for {_size(bucket)}"
+        for entry, bucket in pairs
+        if prod(bucket) > (1 + CUT_OFF_TOO_MUCH) * prod(entry.placement.bucket)
+    ]
+    return _if_any("trained smaller by sd-scripts' rule for upscale off than with nearest_bucket", names)
 
 
 def traits_of(dataset: Dataset, family: ModelFamily) -> list[str]:

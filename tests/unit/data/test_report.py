@@ -2,6 +2,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from pack.tests.support.pictures import dataset, picture, save, subset
 from pack.training.data.alike import near_duplicates
@@ -18,7 +19,7 @@ from PIL import Image
 
 
 def found(data, family="sd15"):
-    return warnings(data, place_images(data, family))
+    return warnings(data, place_images(data, family), family)
 
 
 def about(lines, what):
@@ -187,3 +188,23 @@ def test_what_costs_time_in_every_step_is_told_before_training():
     cropped = with_buckets(dataset([(512, 512)]), BucketSettings(resolution=256, random_crop=True))
     assert any("random_crop" in note for note in dataset_notes(cropped, "sd15"))
     assert not dataset_notes(dataset([(512, 512)]), "sd15")
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution", "words"),
+    [
+        ((1050, 1080), 1024, "960x960 for 1024x1024"),
+        ((513, 2100), 1024, "448x1792 for 512x2048"),
+        ((520, 530), 512, "448x448 for 512x512"),
+        ((700, 1600), 1024, None),
+        ((1024, 1024), 1024, None),
+        ((900, 900), 1024, None),
+    ],
+)
+def test_pictures_that_are_trained_smaller_than_they_could_be_are_named(size, resolution, words):
+    plain = Dataset((subset([size]),))
+    for settings in ({"upscale": False}, {}, {"upscale": False, "nearest_bucket": True}):
+        data = with_buckets(plain, BucketSettings(resolution=resolution, **settings))
+        notes = [note for note in dataset_notes(data, "sdxl") if "nearest_bucket" in note]
+        is_told = words is not None and settings == {"upscale": False}
+        assert len(notes) == is_told and all(words in note for note in notes)
