@@ -6,6 +6,10 @@ from math import log2
 import torch
 from torch import Tensor
 
+COARSE = 0.1
+"""A tensor that loses more than this share of its size is said to be lost."""
+TINY = 1e-30
+
 
 def cast(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     """A floating-point tensor in `dtype`; others, and any tensor with None, unchanged.
@@ -39,16 +43,48 @@ def evened(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
     return up * power, down / power
 
 
-def lost(full: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
-    """A sentence about tensors that became all zeros in the stored dtype; empty if there are none."""
-    names = [name for name, tensor in stored.items() if bool(full[name].any()) and not bool(tensor.any())]
-    if not names:
-        return ""
-    kind, largest = _name(stored[names[0]].dtype), max(float(full[name].abs().max()) for name in names)
-    return (
-        f"{len(names)} of {len(stored)} tensors are all zeros in {kind}, which cannot hold numbers as small as theirs "
-        f"(up to {largest:.2g}): save_dtype float32 keeps them; a higher learning rate or more steps make them larger"
-    )
+def lost(full: Mapping[str, Tensor], stored: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> str:
+    """What the stored dtype cannot hold of trained numbers, in words; empty if nothing is lost.
+
+    `before` is what training started from; a change smaller than the dtype's steps leaves that.
+    """
+    zeros = [name for name, tensor in stored.items() if bool(full[name].any()) and not bool(tensor.any())]
+    coarse = [name for name in stored if name not in zeros and _error(full[name], stored[name]) > COARSE]
+    known = {name: tensor for name, tensor in before.items() if name in full}
+    same = [name for name, tensor in known.items() if _is_back(full[name], stored[name], tensor)]
+    kind = _name(max(stored.values(), key=torch.numel).dtype) if stored else ""
+    remedy = "save_dtype float32 keeps them; a higher learning rate or more steps make them larger"
+    told: list[str] = []
+    if zeros:
+        largest = max(float(full[name].abs().max()) for name in zeros)
+        told.append(f"all zeros in {kind}, which cannot hold numbers as small as theirs (up to {largest:.2g})")
+    if coarse:
+        worst = max(_error(full[name], stored[name]) for name in coarse)
+        told.append(f"rounded by up to {worst:.0%} of their size in {kind}, which is coarse for such small numbers")
+    if same:
+        told.append(f"as they were before training in {kind}, whose steps are larger than what was learned")
+    counts = [len(names) for names in (zeros, coarse, same) if names]
+    lines = [f"{count} of {len(stored)} tensors are {text}" for count, text in zip(counts, told, strict=True)]
+    return f"{'; '.join(lines)}: {remedy}" if lines else ""
+
+
+def _error(full: Tensor, stored: Tensor) -> float:
+    """Size of the rounding over the size of the numbers; 0 for a dtype with the same range as float32."""
+    if stored.dtype != torch.float16 or not full.numel():
+        return 0.0
+    return _size(stored.float() - full.float()) / max(TINY, _size(full.float()))
+
+
+def _size(tensor: Tensor) -> float:
+    return float(tensor.square().sum().sqrt())
+
+
+def _is_back(full: Tensor, stored: Tensor, before: Tensor) -> bool:
+    """Whether a tensor changed, and its stored form says that it did not."""
+    if full.shape != before.shape or full.numel() == 1:
+        return False
+    before = before.to("cpu", torch.float32)
+    return bool((full.float() != before).any()) and torch.equal(stored, before.to(stored.dtype))
 
 
 def is_finite(tensor: Tensor) -> bool:

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from ..files.atomic import copy_atomic
 from ..files.lora_file import open_tensors, save_lora
-from ..files.types import lost
 from ..files.words import remedy
 from ..loop.final_weights import final_tensors
 from ..loop.job import Callback, TrainingDiverged, TrainJob, TrainState
@@ -84,8 +83,6 @@ class Saver(Callback):
         self.saved_step = -1
         self.good_step: Callable[[], int] = lambda: 0
         """The latest step so far at which nothing looked wrong: from there a run that goes wrong can go on."""
-        self.lost = ""
-        """What the last file's number format cannot represent; empty if nothing was lost."""
         self._place = Place(found)
         self._metrics, self.base_losses = LineFile(self.folder.metrics), LineFile(self.folder.base_losses)
 
@@ -182,8 +179,6 @@ class Saver(Callback):
                 f"stands at step {max(self.saved_step, 0)}; lower the learning rate.",
                 max(self.saved_step, 0),
             )
-        has_zeros = not all(bool(tensor.any()) for tensor in tensors.values())
-        self.lost = lost(final_tensors(job, state), tensors) if has_zeros else ""
         metadata = self._metadata(state)
         with self._explained(state.step):
             self._place.keep(state)

@@ -3,12 +3,15 @@
 It knows no host: progress, previews and canceling are hooks.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
 import torch
+from torch import Tensor
 
 from ..data.prepared import PreparedDataset
+from ..files.types import lost
 from ..loop.final_weights import final_tensors
 from ..loop.job import NoNumber, TrainState
 from ..loop.out_of_memory import FULL_WHILE_ENCODING, OutOfMemory, advice, is_out_of_memory, release
@@ -72,6 +75,7 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
         ema=Ema(job.network.named_parameters()) if has_ema else None,
         rate_changes=session.found.record.rate_changes,
     )
+    before = _begun_from(session)
     _load_weights(session, state)
     found = session.found
     saver = Saver(found, session.request.saving, lambda now: hooks.metadata(session, now))
@@ -84,17 +88,36 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
         if is_out_of_memory(error):
             raise _out_of_memory(session, state, max(saver.saved_step, 0)) from error
         raise
+    tensors = final_tensors(job, state)
     result = TrainResult(
-        tensors=final_tensors(job, state),
+        tensors=tensors,
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state, [*_told(saver), *session.notes, *filter(None, [saver.lost])]),
+        message=closing_message(found, state, [*_told(saver), *session.notes, *_lost(session, state, tensors, before)]),
         diagnosis=diagnosis_at_end(session, hooks, state),
     )
     if job.ranks.rank == 0:
         forget_told(found.folder.root)
     return result
+
+
+def _begun_from(session: Session) -> Mapping[str, Tensor]:
+    """Weights at the start that are no zeros: a LoRA's, or the magnitudes of DoRA, large beside what is learned."""
+    start, network = session.request.start, session.job.network
+    if start is not None or not session.request.network.weight_decompose:
+        return {} if start is None else start.tensors
+    return {name: tensor for name, tensor in network.state_dict().items() if name.endswith(".dora_scale")}
+
+
+def _lost(
+    session: Session, state: TrainState, tensors: Mapping[str, Tensor], before: Mapping[str, Tensor]
+) -> list[str]:
+    """What the files cannot hold of what was learned."""
+    if session.job.ranks.rank or not state.step:
+        return []
+    stored = final_tensors(session.job, state, session.request.saving.dtype)
+    return list(filter(None, [lost(tensors, stored, before)]))
 
 
 def _told(saver: Saver) -> list[str]:

@@ -90,3 +90,37 @@ def test_a_change_too_small_for_the_files_type_is_said(tmp_path, dtype):
     stored = load_lora(result.folder.step_loras()[2]).tensors
     is_lost = any(tensor.any() and not stored[name].any() for name, tensor in result.tensors.items())
     assert is_lost == (dtype == "float16") == ("all zeros in fp16" in result.message)
+
+
+@pytest.mark.parametrize(("dtype", "is_coarse"), [("float16", True), ("bfloat16", False), ("float32", False)])
+def test_numbers_that_the_files_type_only_roughly_holds_are_said(tmp_path, dtype, is_coarse):
+    """A few steps at a low rate: numbers between float16's smallest ones."""
+    slow = OptimizerSettings(learning_rate=4e-8)
+    result = run(toy_request(tmp_path, steps=2, optimizer=slow, saving=SaveSettings(save_every=3, save_dtype=dtype)))
+    stored = load_lora(result.folder.step_loras()[2]).tensors
+    trained = {name: full for name, full in result.tensors.items() if full.any()}
+    errors = [float((stored[name].float() - full).norm() / full.norm()) for name, full in trained.items()]
+    assert (max(errors) > 0.1) == is_coarse == ("of their size in fp16" in result.message)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rate", "is_gone"), [("bfloat16", 1e-8, True), ("float32", 1e-8, False), ("bfloat16", 1e-2, False)]
+)
+def test_what_was_learned_below_the_steps_of_the_files_type_is_said(tmp_path, dtype, rate, is_gone):
+    """A LoRA trained further at a low rate, saved as what it was before."""
+    start = run(toy_request(tmp_path / "start", steps=4, optimizer=OptimizerSettings(learning_rate=1e-2))).tensors
+    start = {name: tensor.to(torch.bfloat16).float() for name, tensor in start.items()}
+    settings = {"optimizer": OptimizerSettings(learning_rate=rate), "saving": SaveSettings(save_dtype=dtype)}
+    result = run(toy_request(tmp_path, steps=2, start=LoraStart(tensors=start, key="start"), **settings))
+    stored = load_lora(result.folder.latest_lora).tensors
+    assert any(not torch.equal(tensor, start[name]) for name, tensor in result.tensors.items())
+    is_same = any(torch.equal(stored[name].float(), start[name]) for name in start if start[name].numel() > 1)
+    assert is_same == is_gone == ("as they were before training in bf16" in result.message)
+
+
+@pytest.mark.parametrize(("dtype", "is_gone"), [("bfloat16", True), ("float32", False)])
+def test_magnitudes_of_dora_that_bf16_holds_as_they_were_are_said(tmp_path, dtype, is_gone):
+    network = NetworkSettings(rank=4, alpha=4, include=("*middle_block*",), weight_decompose=True)
+    settings = {"network": network, "saving": SaveSettings(save_dtype=dtype)}
+    result = run(toy_request(tmp_path, steps=2, optimizer=OptimizerSettings(learning_rate=1e-5), **settings))
+    assert ("as they were before training" in result.message) == is_gone
