@@ -94,7 +94,7 @@ def scan_folder(
         item = _item(path, folder, fact, captions[path], masks)
         grouped.setdefault((_concept(path, folder), marks.get(item.name)), []).append(item)
     notes = [_unnamed_note(folder, unnamed, len(captions))] * bool(unnamed)
-    notes += [f"skipped because they cannot be read: {names(broken + broken_masks)}"] * bool(broken + broken_masks)
+    notes += [f"skipped because they cannot be read: {counted(broken + broken_masks)}"] * bool(broken + broken_masks)
     notes += _zero_note(folder, found, paths)
     notes += _elsewhere_notes(metadata, known, mask_folder, masks, {metadata_key(path, folder) for path in paths})
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]

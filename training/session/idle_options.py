@@ -88,4 +88,4 @@ def _idle_rates(optimizers: Sequence[OptimizerSettings], groups: Sequence[Traina
     if any(one.loraplus_ratio != 1 for one in optimizers) and not any(group.is_up for group in groups):
         yield "loraplus_ratio: no effect, this network has no up matrices"
     if any(one.alpha_compensation != "none" for one in optimizers) and all(group.scale == 1 for group in groups):
-        yield "alpha_compensation: no effect, alpha / rank is 1 or not used"
+        yield "alpha_compensation: no effect, alpha / rank is 1 or its algorithm makes nothing up for it"
