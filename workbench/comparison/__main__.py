@@ -6,6 +6,8 @@ few steps of a few contestants and writes nothing into the repository.
 
 `--recipes [TEXT ...]` instead runs what Recipe chooses, with several learning rates, for `--steps`, and prints a table;
 with texts, only rows whose names contain all of them.
+
+`--characters N` trains characters nobody tuned for, with defaults (`workbench/outsiders`).
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from ...tests.support.inprocess import import_comfyui
 from ...tests.support.paths import CACHE, ROOT, comfyui_folder
+from ..outsiders.compare import main as compare_outsiders
 from .contestants import GROUPS, Contestant
 from .kitchen import Kitchen
 from .recipes import RECIPES, recipe_table
@@ -32,6 +35,8 @@ QUICK_NAMES = ("lora", "Prodigy", "plain")
 
 def main() -> int:
     """Run what is missing, then write the page."""
+    if any(argument.startswith("--characters") for argument in sys.argv[1:]):
+        return compare_outsiders()
     parser = argparse.ArgumentParser(prog="dev.py compare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few steps of a few contestants, nothing is written")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these tables or rows only; none: just the report")

@@ -1,4 +1,5 @@
-// Draws pictures of public sets as PNG files of 128 pixels: `avatars` to measure the VAE on, `emoji` for it to learn from.
+// Draws pictures of public sets as PNG files of 128 pixels: `avatars` to measure the VAE on, `emoji` for it to learn from,
+// `characters` to train on: one avatar with three mouths on the small model's six backgrounds.
 // The README says which packages it needs and whom to thank for the drawings.
 import fs from "node:fs";
 import path from "node:path";
@@ -12,6 +13,11 @@ const STYLES = [
 ];
 const BACKGROUNDS = ["f5f5f5", "18181c", "40aaa5", "825c3c", "a0cdf5", "e8d6aa"];
 const SEEDS = ["Felix", "Mira", "Oskar"];
+const MOUTHS = {
+  adventurer: ["variant01", "variant15", "variant30"], bottts: ["smile01", "grill01", "square01"],
+  personas: ["smile", "frown", "surprise"],
+};
+const NAMED = { white: "f5f5f5", black: "18181c", teal: "40aaa5", brown: "825c3c", sky: "a0cdf5", sand: "e8d6aa" };
 const EMOJI = "node_modules/@twemoji/svg";
 const SKIN_TONE = /1f3f[b-f]/;
 
@@ -29,6 +35,17 @@ function avatars(folder) {
       }
 }
 
+function characters(folder) {
+  for (const [style, mouths] of Object.entries(MOUTHS))
+    for (const seed of SEEDS)
+      for (const [index, mouth] of mouths.entries())
+        for (const [name, color] of Object.entries(NAMED)) {
+          const asked = { seed, size: 128, backgroundColor: [color], mouth: [mouth] };
+          const avatar = createAvatar(styles[style], asked);
+          write(folder, `${style}-${seed}-${["smile", "frown", "surprise"][index]}-${name}`, avatar.toString());
+        }
+}
+
 function emoji(folder) {
   for (const file of fs.readdirSync(EMOJI))
     if (file.endsWith(".svg") && !SKIN_TONE.test(file))
@@ -36,7 +53,7 @@ function emoji(folder) {
 }
 
 const kind = process.argv[2];
-const draw = { avatars, emoji }[kind];
-if (!draw) throw new Error(`node vectors.mjs avatars or node vectors.mjs emoji, got ${kind}`);
+const draw = { avatars, emoji, characters }[kind];
+if (!draw) throw new Error(`node vectors.mjs with avatars, emoji or characters, got ${kind}`);
 fs.mkdirSync(kind, { recursive: true });
 draw(kind);
