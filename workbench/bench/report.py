@@ -77,16 +77,15 @@ Written by `python dev.py bench --full`, or part by part with `--only` ({" to ".
 on {results["machine"]},
 with PyTorch attention and {threads}, unless another number is named. A table is measured again by naming its part.
 
-Each line of a table is a process of its own that trains in its own loop; with the bound they take one step in turn, in
-alternating order, a few at a time so that all fit into memory, and the medians of the same rounds are compared. The
-chart shows processor time, of all threads of a process, which sleep when idle: other programs on the machine change the
-clock's time, but hardly this. All have the same U-Net (random weights of the
-real SD1.5 layout, float32), the same latents, texts, rank, layers and AdamW.
+Each line of a table is a separate process with its own training loop. A few at a time, so that all fit into memory,
+they take turns with the bound, one step each in alternating order, and medians of the same rounds are compared. The
+chart shows processor time of all threads of a process: other programs on the machine change wall-clock time, but hardly
+this. All use the same U-Net (random weights of the real SD1.5 layout, float32), latents, texts, rank, layers and AdamW.
 
 The **bound** is the frozen U-Net's forward pass and its backward pass to the first adapted layer's input, as ComfyUI
 computes them, without adapters, loss or optimizer. This pack can be faster, since it computes the products of frozen
-linear layers in another way (see below); the bound with those products is a line of its own. Memory is the most that
-lived at once besides the loaded model, counted tensor by tensor.
+linear layers differently (see below); the bound with those products has a line of its own. Memory is the peak besides
+the loaded model, counted tensor by tensor.
 
 ![Time and memory]({IMAGE})"""
 
