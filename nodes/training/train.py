@@ -188,7 +188,10 @@ def given_lora(result: TrainResult) -> tuple[LoraTensors, str]:
 def _base_model(values: Mapping[str, Any]) -> ComfyBaseModel:
     if values.get("clip") is None:
         raise ValueError("clip is not connected: connect the CLIP of the checkpoint, it reads the captions.")
-    base = ComfyBaseModel(values["model"], values["clip"], values["vae"], values["gradient_checkpointing"])
+    base = ComfyBaseModel(
+        values["model"], values["clip"], values["vae"], values["gradient_checkpointing"],
+        is_deterministic=values.get("deterministic", False),
+    )  # fmt: skip
     base.check((values.get("network") or NetworkSettings()).parts)
     return base
 

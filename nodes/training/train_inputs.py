@@ -96,4 +96,9 @@ def _optional_inputs() -> list[io.Input]:
             tooltip="What queueing again does after Stop & keep. go on: train the remaining steps. stay: leave the run "
             "as it is and only sample.",
         ),
+        io.Boolean.Input(
+            "deterministic", optional=True, default=False, advanced=True,
+            tooltip="On a graphics card: only kernels that give the same bits in every run. Slower, most of all "
+            "attention; ComfyUI must be started with --deterministic. A processor always gives the same bits.",
+        ),
     ]  # fmt: skip

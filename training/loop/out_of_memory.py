@@ -1,6 +1,8 @@
 """Out of memory: detects it, frees memory so that the run can be saved, and explains what to change."""
 
 import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import torch
 
@@ -10,14 +12,23 @@ from .stages import Stage
 
 _WORDS = (
     "can't allocate memory",  # torch on the CPU
+    "cannot allocate memory",  # Linux
     "not enough memory",
+    "paging file is too small",  # Windows
     "out of memory",  # drivers' own, torch.AcceleratorError, MPS
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
+    "out of device memory",  # Intel
+    "out of host memory",
+    "out of resources",  # Intel
+    "status alloc failed",  # cuBLAS, cuDNN, cuSOLVER, hipBLAS
+    "status not initialized",  # the same where their handle finds no memory
     "not enough gpu video memory",  # DirectML
 )
-"""Words in errors of a full memory that have no class of their own."""
+"""Words in errors of a full memory that have no class of their own; spaces stand for underscores too."""
 
+FULL_BEFORE_TRAINING = (
+    "the device's memory is full while the model and the network are loaded, before a step is trained. What needs less "
+    "memory: no other program or model on the card, a lower rank, fewer layers (targets), a base model in fp8."
+)
 FULL_WHILE_ENCODING = (
     "the device's memory is full while images and captions are encoded, before a step is trained. What needs less "
     "memory: no other model on the card or in the graph, a lower resolution on the buckets node."
@@ -32,8 +43,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for the errors that torch raises when a device's memory is full, the CPU's included."""
     if isinstance(error, OutOfMemory):
         return False
-    says_so = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
+    text = str(error).lower().replace("_", " ")
+    says_so = isinstance(error, (RuntimeError, OSError)) and any(words in text for words in _WORDS)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or says_so
+
+
+@contextmanager
+def explained_if_full(words: Callable[[], str]) -> Generator[None]:
+    """Context that frees what a full memory holds.
+
+    Raises:
+        OutOfMemory: The memory is full; with these words.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        release(error)
+        raise OutOfMemory(words()) from error
 
 
 def release_step(network: Network, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from .adapter import Adapter, Forward, alpha_tensor, gram_norm, kaiming
 from .algorithm import Algorithm, Start
 from .form import SCALED, Form, Tensors, alpha_of, each
 from .layer import Layer
-from .low_rank import AddLowRank, LowRankLayer, plain_tensors
+from .low_rank import AddLowRank, LowRankLayer, lender
 from .products import as_rows
 from .tucker import fold
 
@@ -95,11 +95,11 @@ class LoraAdapter(Adapter):
             return base(x)
         down, up = self.lora_down.to(x.dtype), self.lora_up.to(x.dtype)
         has_dropout = self.training and (self.dropout or self.rank_dropout)
-        plain = None if has_dropout else plain_tensors(base, x)
-        if plain is not None:
+        lend = None if has_dropout else lender(base, x)
+        if lend is not None:
             geometry = self.layer.geometry()
             x_rows = x if geometry else as_rows(x)
-            output = LowRankLayer.apply(x_rows, *plain, down, up, self.scale, geometry)
+            output = LowRankLayer.apply(x_rows, lend, down, up, self.scale, geometry)
             return output if geometry else output.view(*x.shape[:-1], self.layer.out_size)
         hidden = self.operation(x, down)
         if self.training:

@@ -7,6 +7,8 @@ Shapes: N rows (leading dimensions of x), I in, O out, R rank, F columns of the 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import MethodType
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -17,53 +19,65 @@ from torch.autograd.function import once_differentiable
 from .products import POINT, Geometry, as_rows, gradients, product
 
 PlainTensors = tuple[Tensor, Tensor | None]
+Lender = Callable[[Tensor], AbstractContextManager[PlainTensors]]
+"""Weight and bias of a layer for the time of a context, with the dtype and device of the tensor given."""
 
 
 @runtime_checkable
 class FrozenForward(Protocol):
-    """A layer's forward that exposes the tensors it multiplies with."""
+    """A layer's forward that lends the tensors it multiplies with."""
 
-    def plain_tensors(self) -> PlainTensors | None:
-        """Weight and bias, if all the layer does is multiply with them as they are; else None."""
+    def lender(self, x: Tensor) -> Lender | None:
+        """Lends weight and bias, if all the layer does is multiply x with them; else None."""
         ...
 
 
-def plain_tensors(base: Callable[[Tensor], Tensor], x: Tensor) -> PlainTensors | None:
-    """Weight and bias of a layer's forward, or None if it may do more than multiply x with them."""
-    tensors = None
+def lender(base: Callable[[Tensor], Tensor], x: Tensor) -> Lender | None:
+    """Lends weight and bias of a layer's forward; None if it may do more than multiply x with them."""
     if isinstance(base, FrozenForward):
-        tensors = base.plain_tensors()
-    elif getattr(base, "__func__", None) is nn.Linear.forward:
-        module: Any = cast("MethodType", base).__self__
-        tensors = module.weight, module.bias
-    if tensors is None or tensors[0].dtype != x.dtype or tensors[0].device != x.device:
+        return base.lender(x)
+    if getattr(base, "__func__", None) is nn.Linear.forward:
+        return own_tensors(cast("MethodType", base).__self__, x)
+    return None
+
+
+def own_tensors(module: Any, x: Tensor) -> Lender | None:
+    """Lends a layer's own tensors; None if x has another dtype or device."""
+    if module.weight.dtype != x.dtype or module.weight.device != x.device:
         return None
-    return tensors
+    return partial(_lent, module)
+
+
+def _lent(module: Any, like: Tensor) -> AbstractContextManager[PlainTensors]:
+    return nullcontext((module.weight, module.bias))
 
 
 class LowRankLayer(torch.autograd.Function):
-    """A frozen layer with its low-rank change. Keeps x and A x for the backward pass."""
+    """A frozen layer with its low-rank change. Keeps x and A x, and borrows the weight again for the backward pass."""
 
     @staticmethod
     def forward(  # noqa: PLR0913
-        ctx: Any, x: Tensor, weight: Tensor, bias_O: Tensor | None, down: Tensor, up: Tensor, scale: float,
-        geometry: Geometry | None,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, x: Tensor, lend: Lender, down: Tensor, up: Tensor, scale: float, geometry: Geometry | None
+    ) -> Tensor:
         """`x` (N, I) for linear layers, (B, I, H, W) for convolutions; all tensors in its dtype."""
         hidden = product(x, down, None, geometry)
-        ctx.save_for_backward(x, weight, down, up, hidden)
-        ctx.scale, ctx.geometry = scale, geometry
-        return add_up_(product(x, weight, bias_O, geometry), hidden, up, scale)
+        ctx.save_for_backward(x, down, up, hidden)
+        ctx.lend, ctx.scale, ctx.geometry = lend, scale, geometry
+        with lend(x) as (weight, bias_O):
+            return add_up_(product(x, weight, bias_O, geometry), hidden, up, scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of x and of both factors."""
-        x, weight, down, up, hidden = ctx.saved_tensors
-        needs_x, _, _, needs_down, needs_up, _, _ = ctx.needs_input_grad
+        x, down, up, hidden = ctx.saved_tensors
+        needs_x, _, needs_down, needs_up, _, _ = ctx.needs_input_grad
         geometry: Geometry | None = ctx.geometry
         grad_hidden, grad_up = _up_gradients(grad, hidden, up, ctx.scale, geometry, needs_up=needs_up)
-        grad_x, _ = gradients(grad, x, weight, geometry, needs_x=needs_x, needs_weight=False)
+        grad_x = None
+        if needs_x:
+            with ctx.lend(grad) as (weight, _):
+                grad_x, _ = gradients(grad, x, weight, geometry, needs_x=True, needs_weight=False)
         beside, grad_down = gradients(
             grad_hidden, x, down, geometry, needs_x=needs_x and geometry is not None, needs_weight=needs_down
         )
@@ -71,7 +85,7 @@ class LowRankLayer(torch.autograd.Function):
             grad_x.add_(beside)
         elif grad_x is not None:
             grad_x.addmm_(grad_hidden, down)  # one pass over it instead of two
-        return grad_x, None, None, grad_down, grad_up, None, None
+        return grad_x, None, grad_down, grad_up, None, None
 
 
 class AddLowRank(torch.autograd.Function):

@@ -47,13 +47,10 @@ class Ema:
             self._applied = {}
             self._swap(parameters)
 
-    @torch.no_grad()
     def _swap(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Swap one parameter at a time, since a GPU may lack memory for a copy of all."""
+        """Exchange their storages: a full GPU could end copies in the middle, which leaves neither."""
         for name, parameter in parameters.items():
-            own = parameter.detach().clone()
-            parameter.copy_(self._averages[name])
-            self._averages[name].copy_(own)
+            self._averages[name], parameter.data = parameter.data, self._averages[name]
 
     def state(self) -> dict[str, Tensor]:
         """Averages by parameter name, copied to the CPU, for saving."""

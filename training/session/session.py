@@ -14,7 +14,14 @@ from ..data.prepared import PreparedDataset
 from ..files.types import lost
 from ..loop.final_weights import final_tensors
 from ..loop.job import NoNumber, TrainState
-from ..loop.out_of_memory import FULL_WHILE_ENCODING, OutOfMemory, advice, is_out_of_memory, release
+from ..loop.out_of_memory import (
+    FULL_BEFORE_TRAINING,
+    FULL_WHILE_ENCODING,
+    advice,
+    explained_if_full,
+    is_out_of_memory,
+    release,
+)
 from ..loop.stages import stage_at
 from ..loop.texts import FrozenTexts, is_text_trained
 from ..loop.trainer import train
@@ -25,6 +32,7 @@ from ..run.pictures import note_pictures
 from ..run.saver import Saver
 from ..run.state import restore
 from ..run.untold import forget_told, untold
+from ..watch.diagnosis import Diagnosis
 from ..watch.explanation import without_numbers
 from .callbacks import Losses, Stay, session_callbacks
 from .measures import diagnosed_images, diagnosis_at_end, held_out_notes, owed_measures
@@ -44,7 +52,8 @@ def run_training(request: TrainRequest, hooks: Hooks) -> TrainResult:
     """
     ranks = hooks.ranks
     request = checked(request, ranks)
-    with torch.inference_mode(False), nullcontext() if ranks.rank else held(request.root):
+    is_explained = explained_if_full(lambda: FULL_BEFORE_TRAINING)
+    with torch.inference_mode(False), nullcontext() if ranks.rank else held(request.root), is_explained:
         data = place_data(request)
         found = continued_or_new(request, data, ranks)
         job = job_of(request, found, data, ranks)
@@ -80,22 +89,22 @@ def _trained(session: Session, hooks: Hooks) -> TrainResult:
     found = session.found
     saver = Saver(found, session.request.saving, lambda now: hooks.metadata(session, now))
     losses = Losses()
-    try:
-        train(job, state, [*session_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])])
-    except NoNumber as error:
-        raise without_numbers(job, state, error) from error
-    except BaseException as error:
-        if is_out_of_memory(error):
-            raise _out_of_memory(session, state, max(saver.saved_step, 0)) from error
-        raise
-    tensors = final_tensors(job, state)
+    with explained_if_full(lambda: _where_full(session, state, max(saver.saved_step, 0))):
+        try:
+            train(job, state, [*session_callbacks(session, hooks, saver), losses, *([Stay()] if found.stays else [])])
+        except NoNumber as error:
+            raise without_numbers(job, state, error) from error
+        tensors = final_tensors(job, state)
+        rounded = _lost(session, state, tensors, before)
+    diagnosis, missing = _diagnosis(session, hooks, state)
+    notes = [*_told(saver), *session.notes, *rounded, *filter(None, [missing])]
     result = TrainResult(
         tensors=tensors,
         folder=found.folder,
         step=state.step,
         losses=tuple(losses.values),
-        message=closing_message(found, state, [*_told(saver), *session.notes, *_lost(session, state, tensors, before)]),
-        diagnosis=diagnosis_at_end(session, hooks, state),
+        message=closing_message(found, state, notes),
+        diagnosis=diagnosis,
     )
     if job.ranks.rank == 0:
         forget_told(found.folder.root)
@@ -118,6 +127,17 @@ def _lost(
         return []
     stored = final_tensors(session.job, state, session.request.saving.dtype)
     return list(filter(None, [lost(tensors, stored, before)]))
+
+
+def _diagnosis(session: Session, hooks: Hooks, state: TrainState) -> tuple[Diagnosis | None, str]:
+    """What a finished run learned; where measuring it fills the memory, why it is missing: all is trained and saved."""
+    try:
+        return diagnosis_at_end(session, hooks, state), ""
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        release(error)
+        return None, "no report of what was learned: the device's memory was full while images were measured"
 
 
 def _told(saver: Saver) -> list[str]:
@@ -160,17 +180,12 @@ def _note_begin(session: Session) -> None:
 def _encode(session: Session, hooks: Hooks) -> None:
     """Encode everything in advance that is still needed, so that VAE and frozen text encoders can leave the device."""
     texts = session.job.texts
-    try:
+    with explained_if_full(lambda: FULL_WHILE_ENCODING):
         for prepared in _data_needed(session):
             prepared.encode(hooks.counting("encoding images"))
             if isinstance(texts, FrozenTexts):
                 with session.job.network.attached():  # the LoRA to continue may change the text encoders too
                     texts.prepare(prepared.distinct_captions() or (), hooks.counting("encoding captions"))
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        release(error)
-        raise OutOfMemory(FULL_WHILE_ENCODING) from error
 
 
 def _data_needed(session: Session) -> list[PreparedDataset]:
@@ -188,11 +203,12 @@ def _trainable(session: Session) -> AbstractContextManager[None]:
     return session.request.base.training(is_text_trained(session.job.network))
 
 
-def _out_of_memory(session: Session, state: TrainState, saved_step: int) -> OutOfMemory:
+def _where_full(session: Session, state: TrainState, saved_step: int) -> str:
     job = session.job
     stage = job.stages[stage_at(job.stages, min(state.step, job.total_steps - 1))].stage
     base, rank = session.request.base, session.request.network.rank
-    return OutOfMemory(
-        f"the device's memory is full at step {state.step + 1}. {saved_step} steps are saved. What needs less memory: "
+    where = f"at step {state.step + 1}" if state.step < job.total_steps else "after the last step"
+    return (
+        f"the device's memory is full {where}. {saved_step} steps are saved. What needs less memory: "
         f"{advice(stage, rank, base.gradient_checkpointing)}."
     )

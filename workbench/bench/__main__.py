@@ -36,6 +36,8 @@ QUICK_NOTE = """
 A small U-Net with random weights: this shows that every contestant runs. Adapters and bookkeeping weigh far more than
 with a real model, so its ratios say nothing of one. The bound is the frozen model alone; ratios are to it."""
 Part = Callable[[Path], Any]
+WITHOUT_WEIGHTS = {"launches", "precision", "quantized", "busy", "page"}
+"""Parts that do not read the file of a U-Net's random weights."""
 
 
 def main() -> int:
@@ -83,7 +85,7 @@ def measure(
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="bench-") as scratch:
         weights = Path(scratch) / "weights.bin"
-        if wanted:
+        if not set(wanted) <= WITHOUT_WEIGHTS:
             write_weights(LAYOUTS[layout_name], weights)
         for name in wanted:
             print(f"==> {name}", flush=True)
@@ -113,6 +115,8 @@ def all_parts(layout_name: str, *, is_full: bool) -> dict[str, Part]:
         parts["both ways"] = _started("both_ways")
         parts["tools"] = _started("tools")
         parts["dataset"] = _started("dataset")
+        parts["launches"] = _started("launches")
+        parts["precision"] = _started("precision")
         parts["busy"] = measure_demo
         parts["page"] = measure_page
     return parts

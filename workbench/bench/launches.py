@@ -1,4 +1,4 @@
-"""Operations that a step asks of a GPU, beside a plain LoRA module under autocast: `start.py launches`.
+"""Operations that a step asks of a GPU, beside a plain LoRA module under autocast: `dev.py bench --only launches`.
 
 SDXL at 1024 x 1024, batch 1, rank 16, float16, gradient checkpointing, on shapes without data. Views and new tensors
 without content are no operations. One over a list of tensors counts as on CUDA, whose kernels take 110 tensors at once.
@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +18,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import clip_grad_norm_
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...nodes.comfy_bridge.model import base_model as bridge
 from ...training.networks.network import Network
 from ...training.networks.targets import select_targets
 from ..layouts import SDXL, Layout, host_model, weight_shapes
 from .contest import Case
 from .pack_trainer import base_model
-from .sdxl import prediction
+from .sdxl import left_where_it_is, prediction
 
 TENSORS_A_KERNEL = 110
 FREE = frozenset({
@@ -82,15 +80,15 @@ class PlainLora(nn.Module):
         return self._frozen(input) + self.up(self.down(input)) * self.strength * self.scale
 
 
-def main(arguments: list[str]) -> None:
+def main(_arguments: list[str]) -> None:
     """Print the counts of every contestant."""
-    print(json.dumps({name: count(SDXL, 128, 16, name) for name in arguments or ("plain", "pack")}))
+    print(json.dumps({name: count(SDXL, 128, 16, name) for name in ("plain", "pack")}))
 
 
 def count(layout: Layout, latent: int, rank: int, contestant: str) -> dict[str, int]:
     """Operations of a step's passes and of what follows them: unscaling, clipping, AdamW."""
     case = Case(layout_name=layout.name, latent=latent, rank=rank, checkpointing="on")
-    with FakeTensorMode(allow_non_fake_inputs=True), patch.object(bridge, "give_device_to", lambda patchers: None):
+    with FakeTensorMode(allow_non_fake_inputs=True), left_where_it_is():
         weights = {name: torch.empty(shape, dtype=torch.float16) for name, shape in weight_shapes(layout).items()}
         base = base_model(case, host_model(layout, weights, torch.float16))
         is_plain = contestant == "plain"

@@ -10,6 +10,7 @@ from typing import Any
 
 from .both_ways import both_ways_section
 from .busy import busy_table
+from .card_sections import launches_section, precision_section
 from .chart import Bar, bar_chart
 from .dataset_report import dataset_section
 from .kinds import KINDS, REST
@@ -46,6 +47,8 @@ def write_report(results: Results, folder: Path) -> Path:
         dataset_section(dict(results["dataset"])) if "dataset" in results else "",
         _tools(results),
         _profile(results),
+        launches_section(results["launches"]) if "launches" in results else "",
+        precision_section(results["precision"]) if "precision" in results else "",
     ]
     sections.append(NOTES.read_text(encoding="utf-8"))
     page = folder / PAGE

@@ -6,7 +6,8 @@ kernels, and the driver's own.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -39,10 +40,16 @@ def count(layout: Layout, dtype: torch.dtype, latent: int, checkpointing: Checkp
     """Bytes of weights, of adapters with AdamW's moments, and the peak, these included."""
     case = Case(layout_name=layout.name, latent=latent, rank=RANK, checkpointing=checkpointing)
     compute_dtype = torch.bfloat16 if dtype == torch.float8_e4m3fn else None
-    # Tensors without numbers cannot be moved, and need not be.
-    with FakeTensorMode(allow_non_fake_inputs=True), patch.object(bridge, "give_device_to", lambda patchers: None):
+    with FakeTensorMode(allow_non_fake_inputs=True), left_where_it_is():
         weights = {name: torch.empty(shape, dtype=dtype) for name, shape in weight_shapes(layout).items()}
         return count_model(case, host_model(layout, weights, dtype, compute_dtype))
+
+
+@contextmanager
+def left_where_it_is() -> Iterator[None]:
+    """Context in which the host loads no model: tensors without numbers cannot be moved, and need not be."""
+    with patch.multiple(bridge, give_device_to=lambda patchers: None, are_loaded=lambda patchers: True):
+        yield
 
 
 def count_model(case: Case, model: Any) -> dict[str, int]:

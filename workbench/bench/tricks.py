@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...training.networks.layer import Layer
 from ...training.networks.lora import LoraAdapter
+from ...training.networks.low_rank import Lender, own_tensors
 from ...training.networks.processor import TRICKS, switched_off
 from .contest import Case
 from .worker import Finished, contestant
@@ -58,7 +59,7 @@ def ratios(seconds: list[tuple[str | None, float]]) -> dict[str, list[float]]:
 
 
 class _Frozen:
-    """A frozen layer's forward that exposes its tensors, like the bridge's."""
+    """A frozen layer's forward that lends its tensors, like the bridge's."""
 
     def __init__(self, module: nn.Linear | nn.Conv2d) -> None:
         self.module = module.requires_grad_(False)
@@ -66,8 +67,8 @@ class _Frozen:
     def __call__(self, x: Tensor) -> Tensor:
         return self.module(x)
 
-    def plain_tensors(self) -> tuple[Tensor, Tensor | None]:
-        return self.module.weight, self.module.bias
+    def lender(self, x: Tensor) -> Lender | None:
+        return own_tensors(self.module, x)
 
 
 def block_layers() -> Iterator[tuple[_Frozen, Tensor]]:

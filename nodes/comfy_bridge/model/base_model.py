@@ -16,11 +16,12 @@ from torch import compile as optimized
 
 from ....training.base_model import Checkpointing, ImageSize, ModelFamily, PartName, PredictionType, TextConditioning
 from ....training.devices import upload
-from .card import prepared_card, refuse_opaque
+from .card import deterministic_kernels, prepared_card, refuse_opaque, refuse_undetermined
 from .checkpointing import checkpointed_blocks
 from .frozen_layers import frozen_layers
 from .frozen_tensors import FrozenTensors
 from .layer_checks import check_layers, checkpoint_name, has_foreign_layers
+from .loading import are_loaded, give_device_to
 from .model_facts import (
     TORCH_COMPILE_KWARGS,
     check_clip,
@@ -66,7 +67,13 @@ class ComfyBaseModel:
     """Implements `training.base_model.BaseModel` over the objects of a graph; copies no weight."""
 
     def __init__(
-        self, model: Any, clip: Any | None, vae: Any, gradient_checkpointing: Checkpointing | Literal["auto"] = "auto"
+        self,
+        model: Any,
+        clip: Any | None,
+        vae: Any,
+        gradient_checkpointing: Checkpointing | Literal["auto"] = "auto",
+        *,
+        is_deterministic: bool = False,
     ) -> None:
         self.model = model
         self.clip = clip
@@ -85,6 +92,9 @@ class ComfyBaseModel:
         self._times_T = model_times(model)
         self.device: torch.device = model.load_device
         refuse_opaque(self.device)
+        self._is_deterministic = is_deterministic
+        if is_deterministic:
+            refuse_undetermined(self.device)
         self._denoiser: nn.Module = model.model.diffusion_model
         self._predict = compiled(self._denoiser, model)
         self._dtype: torch.dtype = _dtype_of(model.model)
@@ -147,6 +157,7 @@ class ComfyBaseModel:
         self, noisy_BCHW: Tensor, timestep_B: Tensor, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]
     ) -> Tensor:
         """Raw prediction of the U-Net, float32, (B, C, H, W)."""
+        self._ensure_loaded()
         context_BLD = self._placed(stack_contexts([text.context_LD for text in texts])).to(self._dtype)
         extra = {}
         if self.family == "sdxl":
@@ -185,6 +196,8 @@ class ComfyBaseModel:
         """The host's own encoding of each caption (weights, long prompts, clip skip as set on the CLIP)."""
         if self.clip is None:
             raise ValueError("clip is not connected: connect the CLIP of the checkpoint to encode captions.")
+        if self._is_text_trained:
+            self._ensure_loaded()
         texts = []
         for caption in captions:
             out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
@@ -207,10 +220,15 @@ class ComfyBaseModel:
         """After the host ran another model: move the trained model back to its device and let autograd see it again."""
         if self._shared is None:
             return
-        if not comfy.model_management.is_device_cpu(self.device):
+        if not (comfy.model_management.is_device_cpu(self.device) and are_loaded(self._trained)):
             with torch.inference_mode():
                 comfy.model_management.load_models_gpu(self._trained)
         self._shared.refresh()
+
+    def _ensure_loaded(self) -> None:
+        """Others may have unloaded the trained model between two steps: a button that frees memory, a node's thread."""
+        if self._shared is not None and not are_loaded(self._trained):
+            self.refresh()
 
     def reclaim(self) -> None:
         """After a picture: unload what was loaded for it, in favor of the trained model."""
@@ -228,6 +246,8 @@ class ComfyBaseModel:
             give_device_to(self._trained)
         roots: list[nn.Module] = [self.model.model, *(clip.cond_stage_model for clip in clips)]
         with ExitStack() as stack:
+            if self._is_deterministic:
+                stack.enter_context(deterministic_kernels())
             stack.enter_context(prepared_card(self.device))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
@@ -256,16 +276,6 @@ def told_to_train(owners: Sequence[Any]) -> Generator[None, None, None]:
     finally:
         for owner, value in before:
             owner.in_training = value
-
-
-def give_device_to(patchers: Sequence[Any]) -> None:
-    """Load these models and, on a device with its own memory, unload all others (VAE, text encoders)."""
-    management = comfy.model_management
-    device = patchers[0].load_device
-    if not management.is_device_cpu(device):
-        kept = [loaded for loaded in management.current_loaded_models if loaded.model in patchers]
-        management.free_memory(1e32, device, keep_loaded=kept)
-    management.load_models_gpu(list(patchers))
 
 
 def stack_contexts(contexts: Sequence[Tensor]) -> Tensor:

@@ -1,13 +1,15 @@
-"""Settings of the GPU during training: current device, exact sums, random generators.
+"""Settings of the GPU during training: current device, exact sums, deterministic kernels, random generators.
 
 Nothing is set for a CPU.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.utils.deterministic as uninitialized
 
 WITH_GENERATORS = ("cuda", "xpu", "npu")
 """Devices whose random state can be saved; that of others is left alone."""
@@ -59,6 +61,45 @@ def _exact_sums() -> Iterator[None]:
         yield
     finally:
         matmul.allow_fp16_accumulation = before
+
+
+CUBLAS, CUBLAS_FIXED = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
+"""The variable that CUDA's products read once, and its values with which they always sum in the same order."""
+
+
+def refuse_undetermined(device: torch.device) -> None:
+    """Raise ValueError where torch could not compute products on an NVIDIA card deterministically."""
+    if device.type == "cuda" and torch.version.cuda and os.environ.get(CUBLAS) not in CUBLAS_FIXED:
+        raise ValueError(
+            f"deterministic is on, but products on this card are not: start ComfyUI with --deterministic, or with "
+            f"{CUBLAS}={CUBLAS_FIXED[0]} in its environment; or turn deterministic off."
+        )
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Context in which torch uses kernels that give the same bits in every run.
+
+    Strict, because attention's backward pass stays as it is if torch may only warn. Fresh memory is not filled, which
+    would cost time and changes nothing that is read.
+
+    Raises:
+        RuntimeError: An operation has no such kernel.
+    """
+    cudnn: Any = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills, is_tried = uninitialized.fill_uninitialized_memory, cudnn.benchmark  # pyright: ignore
+    try:
+        torch.use_deterministic_algorithms(True)
+        uninitialized.fill_uninitialized_memory, cudnn.benchmark = False, False  # pyright: ignore
+        yield
+    except RuntimeError as error:
+        if "deterministic implementation" not in str(error):
+            raise
+        raise RuntimeError(f"turn deterministic off on Train LoRA, or what needs this operation: {error}") from error
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        uninitialized.fill_uninitialized_memory, cudnn.benchmark = fills, is_tried  # pyright: ignore
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from comfy.ops import CastWeightBiasOp, disable_weight_init
 from torch import Tensor, nn
 
 from ....training.networks.layer import is_linear
-from ....training.networks.low_rank import PlainTensors
-from ....training.networks.products import layer_product
+from ....training.networks.low_rank import Lender, own_tensors
+from ....training.networks.products import as_rows, layer_product, linear
 from .foreign_layers import ForeignProduct, is_foreign, is_product
 from .plain_weights import is_quantized, plain_weights
 
@@ -30,16 +30,16 @@ from .plain_weights import is_quantized, plain_weights
 class _FrozenLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, module: nn.Module) -> Tensor:
-        ctx.module = module
+        ctx.module, ctx.size = module, x.shape
         with plain_weights(module, x) as (weight_OI, bias_O):
-            output = F.linear(x, weight_OI, bias_O)
+            output_NO = linear(as_rows(x), weight_OI, bias_O)
         # With a batch dimension the product is a view, which adapters could not add to in place.
-        return torch.ops.aten._unsafe_view(output, output.shape)
+        return torch.ops.aten._unsafe_view(output_NO, (*x.shape[:-1], output_NO.shape[1]))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
         with plain_weights(ctx.module, grads[0]) as (weight_OI, _):
-            return grads[0] @ weight_OI, None
+            return linear(as_rows(grads[0]), weight_OI.mT).view(ctx.size), None
 
 
 class _FrozenConv2d(torch.autograd.Function):
@@ -90,17 +90,21 @@ class _FrozenForward:
             return self._forward(x)
         if needs_cast(self._module):
             return self._frozen(x)
-        tensors = self.plain_tensors() if isinstance(self._module, nn.Linear) else None
-        return self._forward(x) if tensors is None else layer_product(x, *tensors, None)
+        is_ours = self._is_plain and isinstance(self._module, nn.Linear) and own_tensors(self._module, x) is not None
+        return layer_product(x, self._module.weight, self._module.bias, None) if is_ours else self._forward(x)
 
-    def plain_tensors(self) -> PlainTensors | None:
-        """Weight and bias of a linear layer or convolution, if the host multiplies with them as they are."""
+    def lender(self, x: Tensor) -> Lender | None:
+        """Lends weight and bias of a linear layer or convolution, if the host only multiplies with them.
+
+        Cast ones too, so that a run has the same bits wherever the host has put the weights.
+        """
         module = self._module
-        if not self._is_plain or needs_cast(module):
+        if not self._is_plain or (isinstance(module, nn.Conv2d) and not _pads_with_zeros(module)):
             return None
-        if isinstance(module, nn.Conv2d) and not _pads_with_zeros(module):
-            return None
-        return module.weight, module.bias
+        if not needs_cast(module):
+            return own_tensors(module, x)
+        is_kept_apart = is_quantized(module.weight) or not torch.is_grad_enabled() or torch.compiler.is_compiling()
+        return None if is_kept_apart else partial(plain_weights, module)
 
 
 def _pads_with_zeros(module: nn.Conv2d) -> bool:

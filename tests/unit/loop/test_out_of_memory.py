@@ -12,6 +12,15 @@ FORMS = [
     torch.AcceleratorError("CUDA error: out of memory"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    RuntimeError("HIP error: HIPBLAS_STATUS_ALLOC_FAILED when calling `hipblasCreate(handle)`"),
+    RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`"),
+    RuntimeError("CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY"),
+    torch.OutOfMemoryError("XPU out of memory. Tried to allocate 20.00 MiB"),
+    RuntimeError("level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
+    RuntimeError("Native API failed. Native API returns: -5 (PI_ERROR_OUT_OF_RESOURCES)"),
+    OSError(12, "Cannot allocate memory"),
+    OSError(22, "The paging file is too small for this operation to complete"),
     RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB, max allowed: 18.13 GB)"),
     RuntimeError("Could not allocate tensor with 1048576 bytes. There is not enough GPU video memory available!"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
@@ -19,12 +28,21 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("error", FORMS, ids=lambda error: str(error)[:20])
+@pytest.mark.parametrize("error", FORMS, ids=lambda error: str(error)[:60])
 def test_every_form_is_noticed(error):
     assert is_out_of_memory(error)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("memory"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        OSError(28, "No space left on device"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+    ],
+)
 def test_other_errors_are_none(error):
     assert not is_out_of_memory(error)
 

@@ -1,5 +1,7 @@
 """The low-rank path with its own backward passes, against autograd in float64."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MethodType
 
 import pytest
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 
 class Plain:
-    """A host's forward that says what it multiplies with."""
+    """A host's forward that lends what it multiplies with."""
 
     def __init__(self, module: nn.Module, *, is_plain: bool = True) -> None:
         self.module, self.is_plain = module, is_plain
@@ -24,8 +26,8 @@ class Plain:
     def __call__(self, x: Tensor) -> Tensor:
         return self.module(x)
 
-    def plain_tensors(self) -> low_rank.PlainTensors | None:
-        return (self.module.weight, self.module.bias) if self.is_plain else None  # pyright: ignore[reportReturnType]
+    def lender(self, x: Tensor) -> low_rank.Lender | None:
+        return low_rank.own_tensors(self.module, x) if self.is_plain else None
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -71,22 +73,46 @@ def test_beside_another_forward_gradients_are_the_same(kind: str):
     assert_equal_gradients(added, beside, inputs)
 
 
-def test_plain_tensors_are_those_of_a_forward_that_does_no_more():
+def test_weights_are_lent_by_a_forward_that_only_multiplies():
     module, x = nn.Linear(4, 3), torch.randn(2, 4)
-    found = low_rank.plain_tensors(module.forward, x)
-    assert found is not None and found[0] is module.weight and found[1] is module.bias
-    assert low_rank.plain_tensors(module.forward, x.double()) is None
-    assert low_rank.plain_tensors(module.forward, x.to("meta")) is None
-    assert low_rank.plain_tensors(lambda x: module(x), x) is None
-    assert low_rank.plain_tensors(module, x) is None
+    lend = low_rank.lender(module.forward, x)
+    assert lend is not None
+    with lend(x) as (weight, bias):
+        assert weight is module.weight and bias is module.bias
+    assert low_rank.lender(module.forward, x.double()) is None
+    assert low_rank.lender(module.forward, x.to("meta")) is None
+    assert low_rank.lender(lambda x: module(x), x) is None
+    assert low_rank.lender(module, x) is None
 
     class Doubled(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
             return 2 * super().forward(input)
 
-    assert low_rank.plain_tensors(Doubled(4, 3).forward, x) is None
+    assert low_rank.lender(Doubled(4, 3).forward, x) is None
     module.forward = MethodType(lambda self, x: x, module)  # pyright: ignore[reportAttributeAccessIssue]
-    assert low_rank.plain_tensors(module.forward, x) is None
+    assert low_rank.lender(module.forward, x) is None
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_weight_that_is_made_for_each_product_gives_the_same_bits_and_is_gone_between(kind: str):
+    module, x = layer_and_input(kind)
+    adapter, lent = trained("locon", module), []
+
+    class Made(Plain):
+        def lender(self, x: Tensor) -> low_rank.Lender | None:
+            @contextmanager
+            def lend(like: Tensor) -> Iterator[low_rank.PlainTensors]:
+                lent.append(self.module.weight.clone())
+                yield lent[-1], self.module.bias
+                lent[-1].fill_(torch.nan)
+
+            return lend
+
+    x.requires_grad_(True)
+    inputs = [x, *adapter.parameters()]
+    found = [torch.autograd.grad(adapter(x, base).square().sum(), inputs) for base in (Plain(module), Made(module))]
+    assert len(lent) == 2, "forward and backward"
+    assert all(torch.equal(own, made) for own, made in zip(*found, strict=True))
 
 
 def test_nothing_is_kept_but_input_and_hidden_rows():
