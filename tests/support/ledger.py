@@ -72,7 +72,8 @@ class Ledger:
                 self._finished[name, wish.weights] = last.read_bytes()
         latest = result.folder.latest_lora
         is_own = latest.is_file() and self._seen.get(latest.read_bytes()) != 0
-        if result.step == max(result.folder.states(), default=0) and is_own:
+        done = [*result.folder.states(), *result.folder.step_loras()]  # of a killed run, a step may have no state
+        if result.step == max(done, default=0) and is_own:
             given = load_lora(latest).tensors
             assert all(torch.equal(given[key], tensor) for key, tensor in result.tensors.items())
 

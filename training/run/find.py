@@ -46,12 +46,8 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
 def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     folders = [RunFolder(root, run_id) for run_id in run_ids(root)]
     runs = [run for folder in folders if (run := _continued(folder, key, settings))]
-    trained = [run for run in runs if run.step]
-    if trained:
-        is_going_on = settings.on_dataset_change == "continue"
-        return max(trained, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
-    if kept := next((run for folder in folders if (run := _kept_step(folder, key, settings))), None):
-        return kept
+    if there := _furthest(folders, [run for run in runs if run.step], key, settings):
+        return there
     begun = max(
         (run for run in runs if _may_begin_again(run.folder, key)),
         key=lambda run: bool(run.record.rate_changes),
@@ -66,6 +62,18 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     copy, refused = _of_another_name(root, key, exactly)
     why_again = [] if begun else _not_kept(folders, key, settings)
     return copy or replace(begun or _new_run(root, key), notes=(*why_again, *refused))
+
+
+def _furthest(
+    folders: list[RunFolder], trained: list[FoundRun], key: RunKey, settings: FindSettings
+) -> FoundRun | None:
+    """The run to go on with, or a kept step if that is all that is wanted."""
+    kept = next((run for folder in folders if (run := _kept_step(folder, key, settings))), None)
+    if not trained:
+        return kept
+    is_going_on = settings.on_dataset_change == "continue"
+    run = max(trained, key=lambda run: (run.step, is_going_on and run.record.parent is not None))
+    return kept if kept and not run.is_finished and not kept.record.rate_changes else run
 
 
 def _note(run: FoundRun) -> None:

@@ -27,9 +27,13 @@ def is_edited(folder: RunFolder) -> bool:
     note, latest = folder.private / LATEST_FILE, folder.latest_lora
     if not note.is_file() or not latest.is_file():
         return False
-    if any(filecmp.cmp(path, latest, shallow=False) for path in reversed(folder.step_loras().values())):
-        return False
-    return read_note(note) != _checksum(latest)
+    return not is_copied(folder) and read_note(note) != _checksum(latest)
+
+
+def is_copied(folder: RunFolder) -> bool:
+    """True where the latest LoRA is one of the run's steps, byte for byte."""
+    steps = reversed(folder.step_loras().values())
+    return any(filecmp.cmp(path, folder.latest_lora, shallow=False) for path in steps)
 
 
 def _checksum(path: Path) -> str:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
 from .folder import RunFolder, current_run, lora_files, read_note, run_ids, split_name, step_files
-from .latest import is_edited
+from .latest import is_copied, is_edited
 from .left import names_left, note_left, remove_left
 from .naming import is_same_name
 from .untold import add_untold
@@ -122,15 +122,20 @@ def visible_latest(root: Path) -> Path | None:
 
 
 def _named(path: Path) -> str:
-    """The name that a LoRA was written under; empty if its header has none or cannot be read."""
+    """The name that a LoRA was written under; empty if its header does not say."""
+    return _header(path).get(NAME_KEY, "")
+
+
+def _header(path: Path) -> dict[str, str]:
+    """Empty if it cannot be read."""
     try:
-        return load_metadata(path).get(NAME_KEY, "")
+        return load_metadata(path)
     except (OSError, ValueError, SafetensorError):
-        return ""
+        return {}
 
 
-def take_name(folder: RunFolder) -> tuple[str, ...]:
-    """Gives the visible names to a run, and says what that changed. For the first save of a session.
+def take_name(folder: RunFolder, step: int | None = None) -> tuple[str, ...]:
+    """Gives the visible names to a run, and says what that changed. For the first save of a session, at a step.
 
     LoRAs of other runs move into those runs' folders; files that no run wrote get another visible name. The marker
     changes while no other run's LoRA is in the top folder, so a process that dies in between leaves no LoRA assigned to
@@ -154,7 +159,7 @@ def take_name(folder: RunFolder) -> tuple[str, ...]:
         if not (root / path.name).exists():  # otherwise it is newer, or another run's and removed by a later call
             _move(path, root / path.name)
     note_left(folder.private, [])
-    return _set_edited_aside(folder) or told
+    return _set_latest_aside(folder, step) or told
 
 
 class _Move(NamedTuple):
@@ -185,15 +190,27 @@ def _free_name(root: Path) -> str:
     return next(name for name in names if not any(other.startswith(name.casefold()) for other in taken))
 
 
-def _set_edited_aside(folder: RunFolder) -> tuple[str, ...]:
-    """Renames the run's latest LoRA where another program changed it, which saving undoes; all that is to be told."""
-    if not is_edited(folder):
+def _set_latest_aside(folder: RunFolder, step: int | None) -> tuple[str, ...]:
+    """Renames the run's latest LoRA where saving would lose it; all that is to be told."""
+    why = "was changed by another program" if is_edited(folder) else _why_later(folder, step)
+    if not why:
         return ()
     latest, target = folder.latest_lora, folder.root / f"{_free_name(folder.root)}.safetensors"
-    told = add_untold(folder.root, [f"{latest.name} was changed by another program; it is kept as {target.name}"])
+    told = add_untold(folder.root, [f"{latest.name} {why}; it is kept as {target.name}"])
     _move(latest, target)
     sync_folder(folder.root)
     return told
+
+
+def _why_later(folder: RunFolder, step: int | None) -> str:
+    """That the latest LoRA is of a later step, which people left without a state and a copy; empty if it is not."""
+    latest = folder.latest_lora
+    if step is None or not latest.is_file():
+        return ""
+    its = _header(latest).get(STEPS_KEY, "")
+    if not its.isdecimal() or int(its) <= step or is_copied(folder):
+        return ""
+    return f"is of step {its}, which is trained again"
 
 
 def _give_way(move: _Move) -> None:

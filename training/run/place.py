@@ -70,7 +70,7 @@ class Place:
             return
         if self._is_taken:
             repair(self._folder.root)  # what this session wrote is the run's, whatever became of the marker
-        self.tell(take_name(self._folder))
+        self.tell(take_name(self._folder, step))
         self._is_taken = True
 
     def wrote(self, path: Path) -> None:

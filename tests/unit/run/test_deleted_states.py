@@ -93,3 +93,18 @@ def test_one_deleted_run_leaves_no_lora_to_be_overwritten(person):
     result = person.queue(saving=once)
     assert before <= person.contents()
     assert "mira-earlier-1.safetensors" in result.message
+
+
+@pytest.mark.parametrize(("saving", "first", "then"), [
+    (SaveSettings(save_every=2, save_dtype="float32", keep_last=1), 8, 4),
+    (SaveSettings(save_every=3, save_dtype="float32"), 6, 8),
+])  # fmt: skip
+def test_a_latest_lora_that_is_all_that_is_left_of_a_run_is_set_aside(saving, first, then, person, alone):
+    """States and steps deleted; the same settings begin again in the run's folder."""
+    folder = person.queue(steps=first, saving=saving).folder
+    left = person.lora().read_bytes()
+    for path in [*folder.states().values(), *folder.step_loras().values()]:
+        path.unlink()
+    result = person.queue(steps=then, saving=saving)
+    assert left in person.contents() and "mira-earlier-1.safetensors" in result.message
+    assert_equal(result.tensors, alone.queue(steps=then, saving=saving).tensors)

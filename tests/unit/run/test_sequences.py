@@ -318,3 +318,13 @@ def test_nothing_visible_is_ever_lost_when_runs_take_turns(person):
         seen |= set(person.files().values())
     there = {path.read_bytes() for path in Path(person.loras).rglob("*.safetensors")}
     assert seen <= there
+
+
+def test_a_kept_step_is_given_out_though_another_run_shares_its_beginning(person):
+    """Eight steps; another second stage, ended where the first one does; six steps, which were kept of the eight."""
+    first = person.queue(steps=8)
+    stages = (Stage(steps=4, batch_size=2), Stage(steps=2, batch_size=2, optimizer=OTHER_RATE))
+    person.queue("mira", raising(4, StopTraining()), stages=stages)
+    six = person.queue(steps=6)
+    assert (six.losses, six.folder.run_id) == ((), first.folder.run_id)
+    assert "was kept" in six.message
