@@ -42,6 +42,20 @@ def patched_by(comfy, model, node):
         "EasyCacheNode": (
             "comfy_extras.nodes_easycache",
             {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False}),
+        "NAGuidance": ("comfy_extras.nodes_nag", {"nag_scale": 5.0, "nag_alpha": 0.5, "nag_tau": 1.5}),
+        "EpsilonScaling": ("comfy_extras.nodes_eps", {"scaling_factor": 1.01}),
+        "TemporalScoreRescaling": ("comfy_extras.nodes_eps", {"tsr_k": 0.95, "tsr_sigma": 1.0}),
+        "Mahiro": ("comfy_extras.nodes_mahiro", {}),
+        "TCFG": ("comfy_extras.nodes_tcfg", {}),
+        "APG": ("comfy_extras.nodes_apg", {"eta": 1.0, "norm_threshold": 5.0, "momentum": 0.0}),
+        "CFGZeroStar": ("comfy_extras.nodes_cfg", {}),
+        "CFGNorm": ("comfy_extras.nodes_cfg", {"strength": 0.5}),
+        "DifferentialDiffusion": ("comfy_extras.nodes_differential_diffusion", {}),
+        "SelfAttentionGuidance": ("comfy_extras.nodes_sag", {"scale": 0.5, "blur_sigma": 2.0}),
+        "ContextWindowsManualNode": (
+            "comfy_extras.nodes_context_windows",
+            {"context_length": 16, "context_overlap": 4, "context_schedule": "standard_static", "context_stride": 1,
+             "closed_loop": False, "fuse_method": "pyramid", "dim": 0, "freenoise": False}),
     }  # fmt: skip
     module, values = nodes[node]
     kind = getattr(comfy.module(module), node)
@@ -60,6 +74,17 @@ def patched_by(comfy, model, node):
         ("RescaleCFG", "sampler_cfg_function"),
         ("PerturbedAttentionGuidance", "sampler_post_cfg_function"),
         ("EasyCacheNode", "easycache"),
+        ("NAGuidance", "attn1_output_patch"),
+        ("EpsilonScaling", "sampler_post_cfg_function"),
+        ("TemporalScoreRescaling", "sampler_post_cfg_function"),
+        ("Mahiro", "sampler_post_cfg_function"),
+        ("TCFG", "sampler_pre_cfg_function"),
+        ("APG", "sampler_pre_cfg_function"),
+        ("CFGZeroStar", "sampler_post_cfg_function"),
+        ("CFGNorm", "sampler_post_cfg_function"),
+        ("DifferentialDiffusion", "denoise_mask_function"),
+        ("SelfAttentionGuidance", "sampler_post_cfg_function"),
+        ("ContextWindowsManualNode", "ContextWindows"),
     ],
 )
 def test_patches_for_sampling_are_named(comfy, model, node, name):
