@@ -90,6 +90,33 @@ def test_rounds_follow_each_other(comfy, folder):
     assert note["num_images"] == 2
 
 
+def test_round_pick_and_compare_find_all_after_notes_were_lost_and_folders_renamed(comfy, folder):
+    """`.run` of the first round deleted, the second one's marker damaged, then both folders renamed."""
+    loras = comfy.base / "output" / "loras"
+
+    def picked(name):
+        prompt = graph()
+        prompt["round"]["inputs"]["name"] = name
+        prompt["pick"] = node("BakeryPickStep", run=["train", 3], pick="last", step=0)
+        prompt["compare"]["inputs"]["lora_1"] = ["pick", 0]
+        found = run(comfy, prompt).outputs
+        compared = [line.partition(":")[0] for line in found["compare"]["text"][0].splitlines() if ": likeness" in line]
+        return found["round"]["text"][0].splitlines()[0], found["train"]["text"][0], compared
+
+    picked(NAME)
+    add(folder, "kept", 100)
+    start, _, compared = picked(NAME)
+    assert start == f"{NAME}_round_2 starts from {NAME}_round_1."
+    shutil.rmtree(loras / f"{NAME}_round_1" / ".run")
+    (loras / f"{NAME}_round_2" / ".run" / "current").write_text("damaged")
+    for number in (1, 2):
+        (loras / f"{NAME}_round_{number}").rename(loras / f"{NAME}_b_round_{number}")
+    start, said, again = picked(f"{NAME}_b")
+    assert start == f"{NAME}_b_round_2 starts from {NAME}_b_round_1."
+    assert said.startswith("already trained: 2 steps, nothing to do")
+    assert again == compared == ["no LoRA", "round 1", "round 2", compared[-1]]
+
+
 def test_comparing_rounds_of_what_is_none_is_refused(comfy, folder):
     prompt = graph()
     prompt["train"]["inputs"]["name"] = f"{NAME}_plain"

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from pack.tests.support.ledger import Ledger
-from pack.tests.support.moments import failing_read, failing_write
+from pack.tests.support.moments import failing_read, failing_write, held
 from pack.tests.support.pauses import Dies, Pauses, cancel, end_server, go_on, halve_rate, save_now
 from pack.tests.support.person import Canceled, Person
 from pack.tests.support.toy_model import raising
@@ -48,6 +48,10 @@ NAMES = st.sampled_from(["mira", "nora [2]"])
 WISHES = st.sampled_from(USUAL)
 STEPS = st.integers(1, 8)
 MOMENTS = st.integers(1, 40)
+FILES = [
+    "metrics.jsonl", "base_losses.jsonl", "run.json", "current", "latest", "untold", "pictures", "{name}.safetensors",
+    "{name}-step000004.safetensors", "state-000004.state",
+]  # fmt: skip
 PHASES = st.sampled_from(["encoding images", "encoding captions", "validating", "measuring images"])
 
 
@@ -133,6 +137,12 @@ class People(RuleBasedStateMachine):
     def read_fails_once(self, name: str, wish: Wish, moment: int) -> None:
         """A virus scanner has a file open."""
         with failing_read(moment):
+            self.tried(name, wish)
+
+    @rule(name=NAMES, wish=WISHES, file=st.sampled_from(FILES))
+    def file_is_open(self, name: str, wish: Wish, file: str) -> None:
+        """In another program, as on Windows: nobody else may write, replace or delete it."""
+        with held(PermissionError(13, "Permission denied"), file.format(name=name)):
             self.tried(name, wish)
 
     @rule(name=NAMES, wish=WISHES, step=STEPS)
