@@ -51,7 +51,8 @@ def test_rounds_whose_folders_were_renamed_are_found(keeps_notes, tmp_path):
         save_lora(one.lora.with_name(f"{one.name}-step000002.safetensors"), {"a": torch.zeros(1)}, {})
         if keeps_notes:
             write_text_atomic(one.root / ".run" / "name", one.name)
-        one.root.rename(tmp_path / one.name.replace("mira", "nora"))
+    for root in list(tmp_path.iterdir()):
+        root.rename(tmp_path / root.name.replace("mira", "nora"))
     assert trained_rounds(tmp_path, "mira") == []
     again = open_round(tmp_path, "nora", SEVEN)
     assert (again.name, again.lora.name) == ("nora_round_2", "mira_round_2.safetensors")
