@@ -38,7 +38,7 @@ from ..pocket.characters import CHARACTERS, write_oc_dataset
 REFERENCE = torch.float32
 DTYPES = (torch.float16, torch.bfloat16, torch.float8_e4m3fn)
 STEPS, LAST = 200, 50
-BATCH, PIXELS = 4, 64
+BATCH, PIXELS = 1, 64
 NETWORK = NetworkSettings(algorithm="locon", rank=16, alpha=16.0, parts=("unet",))
 
 
@@ -64,7 +64,7 @@ def figures(dtype: torch.dtype, pictures: Path, steps: int) -> tuple[Mapping[str
 
 
 def make_job(dtype: torch.dtype, pictures: Path, steps: int) -> TrainJob:
-    """As the demo trains: locon of rank 16, batch 4, AdamW at 0.001."""
+    """Locon of rank 16 on the demo's pictures, AdamW at 0.001."""
     with torch.inference_mode():
         loaded = comfy.sd.load_checkpoint_guess_config(str(POCKET_CHECKPOINT), model_options={"dtype": dtype})
     base = ComfyBaseModel(*loaded[:3])

@@ -32,9 +32,9 @@ class _FrozenLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, module: nn.Module) -> Tensor:
         ctx.module, ctx.size = module, x.shape
         with plain_weights(module, x) as (weight_OI, bias_O):
-            output_NO = linear(as_rows(x), weight_OI, bias_O)
+            output = F.linear(x, weight_OI, bias_O)  # the host's, so that trained text encoders give its numbers
         # With a batch dimension the product is a view, which adapters could not add to in place.
-        return torch.ops.aten._unsafe_view(output_NO, (*x.shape[:-1], output_NO.shape[1]))
+        return torch.ops.aten._unsafe_view(output, output.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
