@@ -116,7 +116,9 @@ class TrainingFacts:
     """Optimizer steps in this file."""
     max_steps: int
     epoch: int
+    """Epochs begun, over all stages, as sd-scripts counts: 1 in the first one."""
     num_epochs: int
+    """The same at the end of the plan."""
     batches_per_epoch: int
     batch_size: int
     num_devices: int = 1

@@ -1,6 +1,5 @@
 """Facts about a run for the metadata of its LoRA files."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -81,7 +80,6 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
     """Steps trained and the settings; with several stages, the first one's."""
     plan = session.job.stages[0]
     batches = session.job.data[0].num_batches(plan.stage.batch_size)
-    steps_per_epoch = max(1, math.ceil(batches / plan.stage.grad_accumulation_steps))
     optimizer = plan.optimizer
     return TrainingFacts(
         session_id=session.found.folder.run_id,
@@ -91,8 +89,8 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
         seed=session.request.seed,
         step=state.step,
         max_steps=session.job.total_steps,
-        epoch=epoch_at(session.job, state.step),
-        num_epochs=math.ceil(session.job.total_steps / steps_per_epoch),
+        epoch=epoch_at(session.job, state.step) + 1 if state.step else 0,
+        num_epochs=epoch_at(session.job, session.job.total_steps) + 1,
         batches_per_epoch=batches,
         batch_size=plan.stage.batch_size,
         num_devices=session.job.ranks.size,
@@ -105,7 +103,10 @@ def training_facts(session: Session, state: TrainState) -> TrainingFacts:
         lr_scheduler=optimizer.schedule.schedule,
         warmup_steps=length_in_steps(optimizer.schedule.warmup_steps, plan.steps),
         max_grad_norm=optimizer.max_grad_norm,
-        options=_options(session.request.objective),
+        options={
+            **_options(session.request.objective),
+            "gradient_checkpointing": session.request.base.gradient_checkpointing != "off",
+        },
         settings=settings_told(session),
     )
 

@@ -70,13 +70,13 @@ def dataset(**changes: object) -> Dataset:
     return Dataset((replace(one, items=items, **{"name": "mia", **changes}),))
 
 
-def header(session: Session) -> dict[str, str]:
+def header(session: Session, step: int | None = None) -> dict[str, str]:
     """As `HostSession` puts it together, without what only a host knows."""
     return build_metadata(
         ModelFacts(family="sd15"),
         facts_of_network(session),
         Description(title="mira", trigger_phrase=trigger_phrase(session), timestep_range=timestep_range(session)),
-        training_facts(session, TrainState(step=session.job.total_steps)),
+        training_facts(session, TrainState(step=step or session.job.total_steps)),
         dataset_facts(session),
     )
 
@@ -259,6 +259,26 @@ def test_each_stage_is_told(tmp_path):
     first, last = told_settings(trained(tmp_path, dataset(), stages=stages))["stages"]
     assert (first["steps"], first["batch_size"], last["steps"], last["resolution"]) == (2, 2, 1, 96)
     assert (first["learning_rate"], last["learning_rate"], last["subsets"]) == (1e-2, 3e-4, ["other"])
+
+
+@pytest.mark.parametrize(
+    ("stages", "steps", "epochs"),
+    [
+        ((Stage(steps=5, batch_size=1),), 1, ("1", "2")),
+        ((Stage(steps=5, batch_size=1),), 3, ("1", "2")),
+        ((Stage(steps=5, batch_size=1),), 4, ("2", "2")),
+        ((Stage(steps=2, batch_size=1, grad_accumulation_steps=3),), 2, ("2", "2")),
+        ((Stage(steps=3, batch_size=1), Stage(steps=2, batch_size=1)), 5, ("2", "2")),
+        ((Stage(epochs=2, batch_size=2),), 6, ("2", "2")),
+    ],
+)
+def test_epochs_are_counted_from_one_as_in_other_tools(tmp_path, stages, steps, epochs):
+    """Three pictures of two sizes: three batches of one, two of two."""
+    person = Person(tmp_path)
+    person.queue(stages=stages, dataset=dataset())
+    steps = min(steps, person.session.job.total_steps)
+    told = header(person.session, steps)
+    assert (told["ss_epoch"], told["ss_num_epochs"]) == epochs
 
 
 def test_what_is_asked_of_a_lora_that_is_trained_further_is_told(tmp_path):
