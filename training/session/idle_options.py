@@ -5,10 +5,14 @@ from typing import Any, get_args
 
 from ..base_model import PartName
 from ..data.captions import CaptionSettings
+from ..loop.stages import stage_optimizers
+from ..networks.block_weights import BlockWeights
 from ..objective.settings import ObjectiveSettings, PriorPreservation
 from ..optimizers.groups import TrainableGroup
 from ..optimizers.schedules import SCHEDULES, ScheduleSettings
 from ..optimizers.settings import OptimizerSettings
+from .plan import trained_dataset
+from .request import TrainRequest, ValidationSettings
 
 _TEXT_RATES: dict[str, set[PartName]] = {
     "unet_lr": {"unet"},
@@ -44,22 +48,30 @@ _OF_CAPTIONS: Mapping[str, tuple[_Choice, ...]] = {
     "keep_tags": ({"shuffle_tags": ()}, {"tag_dropout": ()}, {"tag_warmup_steps": ()}),
     "tag_warmup_min": ({"tag_warmup_steps": ()},),
 }
+_OF_BLOCKS: Mapping[str, tuple[_Choice, ...]] = {
+    "zero_threshold": ({"down": ()}, {"mid": ()}, {"up": ()}, {"lbw": ()}),
+}
+_OF_VALIDATION: Mapping[str, tuple[_Choice, ...]] = {"every": ({"share": ()}, {"dataset": ()})}
+_INPUTS = {
+    "every": "validate_every", "share": "validation_share", "dataset": "validation_dataset",
+    "lbw": "blocks",
+}  # fmt: skip
+"""Names at the nodes, where they differ from the settings'."""
 
 
-def idle_options(
-    objective: ObjectiveSettings,
-    captions: Sequence[CaptionSettings],
-    optimizers: Sequence[OptimizerSettings],
-    groups: Sequence[TrainableGroup],
-) -> list[str]:
+def idle_options(request: TrainRequest, groups: Sequence[TrainableGroup]) -> list[str]:
     """A line for each option that differs from its default and changes no weight; usually none.
 
     An option of several captions or stages counts as used if it is in one of them.
     """
+    optimizers = stage_optimizers(request.stages, request.optimizer)
+    captions = [subset.captions for subset in trained_dataset(request).subsets]
     return [
         *_idle([one.schedule for one in optimizers], ScheduleSettings(), _OF_SCHEDULE),
-        *_idle([objective], ObjectiveSettings(), _OF_OBJECTIVE),
+        *_idle([request.objective], ObjectiveSettings(), _OF_OBJECTIVE),
         *_idle(captions, CaptionSettings(), _OF_CAPTIONS),
+        *_idle([request.network.block_weights], BlockWeights(), _OF_BLOCKS),
+        *_idle([request.validation], ValidationSettings(), _OF_VALIDATION),
         *_idle_rates(optimizers, groups),
     ]
 
@@ -68,7 +80,8 @@ def _idle(settings: Sequence[Any], usual: Any, rules: Mapping[str, tuple[_Choice
     for name, choices in rules.items():
         given = [one for one in settings if getattr(one, name) != getattr(usual, name)]
         if given and not any(_is_met(one, choice) for one in given for choice in choices):
-            yield f"{name}: no effect, it needs {' or '.join(_in_words(choice) for choice in choices)}"
+            needed = " or ".join(_in_words(choice) for choice in choices)
+            yield f"{_INPUTS.get(name, name)}: no effect, it needs {needed}"
 
 
 def _is_met(settings: Any, choice: _Choice) -> bool:
@@ -77,7 +90,7 @@ def _is_met(settings: Any, choice: _Choice) -> bool:
 
 
 def _in_words(choice: _Choice) -> str:
-    return " and ".join(" ".join([name, " or ".join(values)]).strip() for name, values in choice.items())
+    return " and ".join(f"{_INPUTS.get(name, name)} {' or '.join(values)}".strip() for name, values in choice.items())
 
 
 def _idle_rates(optimizers: Sequence[OptimizerSettings], groups: Sequence[TrainableGroup]) -> Iterator[str]:

@@ -15,7 +15,6 @@ from ..networks.network import Network
 from ..networks.settings import NetworkSettings
 from ..optimizers.rates import part_rate
 from .idle_options import idle_options
-from .plan import trained_dataset
 from .request import TrainRequest
 
 
@@ -38,8 +37,7 @@ def network_notes(asked: TrainRequest, network: Network) -> tuple[str, ...]:
     optimizers = stage_optimizers(asked.stages, asked.optimizer)
     if asked.network.trigger_embedding and not any(part_rate(own, "text_encoder") for own in optimizers):
         rates.append("trigger_embedding: text_encoder_lr 0 in every stage, not trained")
-    captions = [subset.captions for subset in trained_dataset(asked).subsets]
-    idle = idle_options(asked.objective, captions, optimizers, network.parameter_groups())
+    idle = idle_options(asked, network.parameter_groups())
     return (*rates, *idle_notes(asked.network, network), *idle)
 
 

@@ -10,10 +10,12 @@ from pack.tests.support.person import Person
 from pack.tests.support.pictures import subset
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, with_captions
+from pack.training.networks.block_weights import BlockWeights
 from pack.training.networks.settings import NetworkSettings
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.optimizers.schedules import ScheduleSettings
 from pack.training.optimizers.settings import OptimizerSettings
+from pack.training.session.request import ValidationSettings
 
 SCHEDULES = [
     ("cycles", 2, {"schedule": "cosine_with_restarts"}), ("power", 3.0, {"schedule": "polynomial"}),
@@ -83,6 +85,19 @@ def test_of_captions(name, value, needs):
 
     check(name, captions(), captions(**{name: value}), None, None)
     assert name not in trained(**captions(**needs, **{name: value}))[1]
+
+
+def test_of_validation_and_blocks():
+    alone = {"validation": ValidationSettings(every=2), "network": network(zero_threshold=0.5)}
+    told = trained(**alone)[1]
+    assert "validate_every: no effect, it needs validation_share or validation_dataset" in told
+    assert "zero_threshold: no effect, it needs down or mid or up or blocks" in told
+    both = {"validation": ValidationSettings(every=2, share=0.5), "network": network(zero_threshold=0.5, mid="0.6")}
+    assert "no effect" not in trained(**both)[1]
+
+
+def network(**blocks):
+    return NetworkSettings(rank=4, targets="attention", block_weights=BlockWeights(**blocks))
 
 
 @pytest.mark.parametrize(("name", "value", "active", "idle"), RATES)
