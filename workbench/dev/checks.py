@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,10 @@ def lint(options: argparse.Namespace, rest: list[str]) -> int:
 
 def check_code() -> list[str]:
     """Check style, types and layers; return the names of the checks that found something."""
-    checks = {name: ["-m", *name.split()] for name in ("ruff check .", "ruff format --check .", "pyright")}
+    names = ["ruff check .", "ruff format --check ."]
+    if sys.version_info >= (3, 11):  # the last numpy for 3.10 leaves types open that later ones declare
+        names.append("pyright")
+    checks = {name: ["-m", *name.split()] for name in names}
     checks["import contracts"] = [str(ALIAS), "pack.tests.support.import_contracts"]
     failed = [name for name, command in checks.items() if not checked(name, [venv_python(), *command])]
     return failed + check_javascript_types()
