@@ -237,7 +237,7 @@ def test_decay_within_prodigy_s_gradient_is_said_to_be_beside_it():
 
 
 def test_both_text_encoders_keep_their_rates():
-    for text in ("--text_encoder_lr 1e-5 5e-6", "text_encoder_lr = [1e-5, 5e-6]\nlearning_rate = 1e-4"):
+    for text in ("--text_encoder_lr 1e-5 5e-6", '{"text_encoder_lr": [1e-5, 5e-6], "learning_rate": 1e-4}'):
         setup = import_kohya(text)
         assert (setup.optimizer.text_encoder_lr, setup.optimizer.text_encoder_2_lr) == (1e-5, 5e-6)
     assert [part_rate(setup.optimizer, part) for part in ALL_PARTS] == [1e-4, 1e-5, 5e-6]
