@@ -98,9 +98,9 @@ def scan_folder(
     notes += _zero_note(folder, found, paths)
     notes += _elsewhere_notes(metadata, known, mask_folder, masks, {metadata_key(path, folder) for path in paths})
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
-    apart = [*beside.values(), *(path for path in (metadata, mask_folder) if path is not None)]
+    apart = {*beside_masks, *(path for path in (metadata, mask_folder) if path is not None)}
     notes += [
-        *_beside_note(folder, beside, [mask for mask, _ in masks.values()]),
+        *_beside_note(folder, beside, {mask for mask, _ in masks.values()}),
         *folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart),
         *lookalike_notes(folder, facts, captioned, {folder / name for name in marks}),
     ]
@@ -214,7 +214,8 @@ def _captions(
 
 
 def _zero_note(folder: Path, found: Sequence[Path], used: Sequence[Path]) -> list[str]:
-    left = [path.relative_to(folder).as_posix() for path in found if path not in set(used)]
+    kept = set(used)
+    left = [path.relative_to(folder).as_posix() for path in found if path not in kept]
     return [f"pictures left out because their folder's name says 0 repeats: {counted(left)}"] * bool(left)
 
 

@@ -25,11 +25,13 @@ def folder_notes(
     lower case, `apart` files and folders that other lines speak of: the metadata file, the masks.
     """
     links, files = _links_and_files(folder, apart)
-    left = [path for path in files if path not in {*pictures, *captions}]
+    used = {*pictures, *captions}
+    left = [path for path in files if path not in used]
     stems = {path.with_suffix("") for path in pictures}
     texts = [path for path in left if path.suffix.lower() in suffixes]
     unread = [path for path in left if path.suffix.lower() in PICTURE_FORMATS]
-    others = [path for path in left if path not in {*texts, *unread} and path.suffix.lower() not in image_extensions()]
+    named, extensions = {*texts, *unread}, image_extensions()
+    others = [path for path in left if path not in named and path.suffix.lower() not in extensions]
     found: Mapping[str, list[Path]] = {
         "linked folders are not entered; move them into the folder": links,
         "pictures of formats that are not read; save them as PNG, JPEG or WebP": unread,

@@ -80,7 +80,8 @@ class PreparedDataset:
         ids = sorted({entry.image_id for entry in entries})
         if max_images is not None and max_images < len(ids):
             ids = [ids[place * len(ids) // max_images] for place in range(max_images)]
-        still = [replace(e, subset=without_draws(e.subset)) for e in entries if e.image_id in set(ids)]
+        measured_ids = set(ids)
+        still = [replace(e, subset=without_draws(e.subset)) for e in entries if e.image_id in measured_ids]
         measured = PreparedDataset(still, self._source)
         measured.image_names = self.image_names
         return measured

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 
 import pytest
 from pack.tests.support.paths import ROOT
@@ -205,3 +206,31 @@ def test_missing_captions_are_counted_with_where_a_tagger_is_shown(tmp_path):
     (note,) = scan_folder(tmp_path).notes
     assert note.startswith("1 of 3 images have no caption") and "0.png" in note and TAGGER_PAGE in note
     assert "## Captions from a tagger" in (ROOT / TAGGER_PAGE).read_text(encoding="utf-8")
+
+
+def calls_of(act):
+    """How many functions written in Python are called by this thread."""
+    count = 0
+
+    def heard(frame, event, argument):
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(heard)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_for_a_folder_grows_with_its_pictures_and_not_with_their_square(tmp_path):
+    counts = {}
+    for count in (60, 240):
+        folder = tmp_path / str(count)
+        for number in range(count):
+            save(folder / f"{number}.png", picture(number % 7, 16, 16), f"caption {number}")
+            save(folder / f"{number}_mask.png", picture(number % 5, 16, 16, channels=1)[..., 0])
+            (folder / f"{number}.xyz").touch()
+        counts[count] = calls_of(lambda folder=folder: scan_folder(folder))
+    assert counts[240] < 6 * counts[60], counts
