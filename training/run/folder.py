@@ -125,9 +125,10 @@ class RunFolder:
     def notes(self) -> tuple[Path, ...]:
         """What is noted of the run beside its plan and state: figures, report, pictures, stops, pick."""
         names = (STOPS_FILE, PICK_FILE)
+        figures = (self.metrics, self.base_losses)
         return (
-            self.metrics,
-            self.base_losses,
+            *figures,
+            *map(waiting_file, figures),
             self.report,
             self.wanted_report,
             self.pictures,
@@ -145,6 +146,11 @@ class RunFolder:
     @property
     def _home(self) -> Path:
         return self.root if current_run(self.root) == self.run_id else self.private
+
+
+def waiting_file(path: Path) -> Path:
+    """Lines of a file of figures that could not be added to it."""
+    return path.with_name(f"{path.name}.waiting")
 
 
 def step_files(folder: Path, name: str) -> dict[int, Path]:

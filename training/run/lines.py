@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ..files.atomic import ATTEMPTS, patiently, write_text_atomic
 from ..files.json_files import read_json
-from .folder import Unreadable
+from .folder import Unreadable, waiting_file
 
 
 class LineFile:
@@ -60,11 +60,6 @@ class LineFile:
             f"{self._path.name} of the run cannot be written now ({error.strerror or error}); its lines wait and are "
             "added as soon as it can be. Is it open in another program?"
         )
-
-
-def waiting_file(path: Path) -> Path:
-    """Lines of a file that could not be added to it."""
-    return path.with_name(f"{path.name}.waiting")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -72,6 +72,14 @@ def test_figures_wait_until_the_next_queue_and_are_told_once(error, person, alon
     assert json.loads(result.folder.metrics.read_text().splitlines()[-1])["step"] == 8
 
 
+def test_figures_that_wait_are_copied_with_their_run(person):
+    with held(OPEN, "metrics.jsonl"):
+        person.queue()
+    copied = person.queue("nora")
+    assert copied.losses == ()
+    assert [line["step"] for line in read_lines(copied.folder.metrics)] == list(range(1, 7))
+
+
 def test_figures_of_steps_that_are_trained_again_stop_it_before_anything_is_encoded(person):
     first = person.queue("mira", raising(3, StopTraining()))
     LineFile(first.folder.metrics).append({"step": 5, "loss": 1.0})

@@ -12,7 +12,8 @@ from pack.tests.support.moments import held
 from pack.tests.support.toy_runs import exit_code, forked
 from pack.training.files import atomic
 from pack.training.loop.report import SampleLoss, StepReport
-from pack.training.run.lines import LineFile, cut_lines, read_lines, waiting_file
+from pack.training.run.folder import waiting_file
+from pack.training.run.lines import LineFile, cut_lines, read_lines
 from pack.training.run.metrics import best_step
 
 
