@@ -73,7 +73,7 @@ def measure_page(_: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Round:
-    """One training: seconds of its steps, and how late the loop was."""
+    """One training: seconds of its steps, and what the server's clock saw."""
 
     seconds: list[float]
     late: dict[str, float]
@@ -89,6 +89,7 @@ def _summary(ways: dict[str, list[Round]], tasks: list[page_trace.Task]) -> dict
     return {
         "step_ms": {way: _spread([s for each in rounds for s in each.seconds]) for way, rounds in ways.items()},
         "round_ms": {way: [1000 * median(each.seconds) for each in rounds] for way, rounds in ways.items()},
+        "used_ms": {way: [1000 * each.late["used"] / TRAINED_STEPS for each in rounds] for way, rounds in ways.items()},
         "late_ms": {way: _lateness([each.late for each in rounds]) for way, rounds in ways.items()},
         "task_ms": {
             name: [max(task.ms for task in some), max(task.cpu_ms for task in some), len(some)]

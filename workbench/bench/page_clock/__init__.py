@@ -28,6 +28,7 @@ class Clock:
         self.collections: list[float] = []
         self._collecting_since: float | None = None
         self._collected_s = 0.0
+        self._used_s = time.process_time()
         gc.callbacks.append(self._collects)
 
     def _collects(self, phase: str, _: dict[str, int]) -> None:
@@ -53,9 +54,11 @@ class Clock:
                 self.own.append(time.thread_time() - used)
 
     def read(self) -> dict[str, float]:
-        """Tell what was seen, and begin again."""
+        """Tell what was seen, and begin again; `used` is the processor time of all of the server's threads."""
         late = sorted(self.late) or [0.0]
+        used_before, self._used_s = self._used_s, time.process_time()
         told = {
+            "used": self._used_s - used_before,
             "in_99": late[int(0.99 * len(late))],
             "own": max(self.own, default=0.0),
             "collection": max(self.collections, default=0.0),
