@@ -441,6 +441,10 @@ def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     page.mouse.wheel(0, 60)
     wait(page, "document.querySelector('.bakery-tags').scrollTop > 20")
     assert page.evaluate("() => window.app.canvas.ds.scale") == 1
+    page.keyboard.down("Control")  # as two fingers on a trackpad
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    wait(page, "window.app.canvas.ds.scale > 1")
 
 
 def test_a_kept_picture_brings_the_prompt_it_was_made_from(page, server, folder):
