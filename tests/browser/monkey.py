@@ -21,6 +21,7 @@ CHOOSE = f"""folder => {{
     widget.value = folder;
     widget.callback(folder);
 }}"""
+GRAPH = "() => JSON.parse(JSON.stringify(window.app.rootGraph.serialize()))"  # undefined would come here as null
 COPY = f"""() => {{
     const node = {GALLERY};
     const copy = node.clone();
@@ -42,7 +43,7 @@ class Player:
     def __init__(self, page: Any, world: World, draw: random.Random) -> None:
         self.page, self.world, self.draw = page, world, draw
         self.folder = next(iter(world.folders))
-        self.plain = page.evaluate("() => window.app.rootGraph.serialize()")
+        self.plain = page.evaluate(GRAPH)
         self.is_inside = self.is_new = False
         self.num_loads = 0
         """Workflows that were opened."""
@@ -244,7 +245,7 @@ class Player:
     def switch_workflow(self) -> None:
         """Open an empty workflow, then the first one again."""
         self.leave_typed()
-        graph = self.page.evaluate("() => window.app.rootGraph.serialize()")
+        graph = self.page.evaluate(GRAPH)
         load_workflow(self.page, {"nodes": [], "links": [], "version": 0.4})
         frames(self.page, self.draw.choice([0, 1, 30]))
         load_workflow(self.page, graph)

@@ -135,10 +135,6 @@ LOAD = """async workflow => {
     for (let attempt = 0; attempt < 3; attempt++) {
         await window.app.loadGraphData(workflow);
         const { id } = root();
-        const isFollowed = () => ["", `#${id}`].includes(window.location.hash);
-        for (let frame = 0; frame < 3 || (frame < 60 && !isFollowed()); frame++) {
-            await new Promise((drawn) => requestAnimationFrame(drawn));
-        }
         for (let frame = 0; frame < 3; frame++) await new Promise((drawn) => requestAnimationFrame(drawn));
         if (root().id === id) return;
     }
