@@ -30,9 +30,9 @@ from . import page_trace
 from .page_replay import Recorder, Replay
 
 NUM_STEPS, NUM_PREVIEWS, NUM_IMAGES, NUM_TABS = 10_000, 1_000, 5_000, 4
-TRAINED_STEPS, WARM_UP, ROUNDS = 160, 20, 4
-"""Steps of each training, those that are not counted, and how often the training without pages and the one beside
-their requests are measured, in turn."""
+TRAINED_STEPS, WATCHED_STEPS, WARM_UP, ROUNDS = 160, 80, 20, 4
+"""Steps of each training, fewer beside Chromium; those that are not counted; and how often the training without pages
+and the one beside their requests are measured, in turn."""
 LONG, DATASET = "page_long", "page_images"
 STEP_EVENTS_S, SAMPLE_EVENTS_S = 0.2, 2.0
 """How often the long run tells of steps, and of pictures, for which every page asks for all of the run again."""
@@ -53,7 +53,7 @@ def measure_page(_: Path) -> dict[str, Any]:
     with _server() as server, launch_chromium(path) as chromium:
         _train(server, _graph(server, "first"))  # loads the model
         ways: dict[str, list[Round]] = {"alone": [], "watched": [], "asked": []}
-        graph = _graph(server, "watched")
+        graph = _graph(server, "watched", WATCHED_STEPS)
         with _tabs(server, chromium, graph.name) as tabs:
             recorder = Recorder(tabs, server.url)
             page_trace.start(tabs[0].context.browser)
@@ -78,6 +78,11 @@ class Round:
     seconds: list[float]
     late: dict[str, float]
 
+    @property
+    def used_ms(self) -> float:
+        """Processor time of the server, by step."""
+        return 1000 * self.late["used"] / (len(self.seconds) + WARM_UP)
+
 
 def _round(server: ComfyServer, seconds: list[float]) -> Round:
     """A training that has just ended."""
@@ -89,7 +94,7 @@ def _summary(ways: dict[str, list[Round]], tasks: list[page_trace.Task]) -> dict
     return {
         "step_ms": {way: _spread([s for each in rounds for s in each.seconds]) for way, rounds in ways.items()},
         "round_ms": {way: [1000 * median(each.seconds) for each in rounds] for way, rounds in ways.items()},
-        "used_ms": {way: [1000 * each.late["used"] / TRAINED_STEPS for each in rounds] for way, rounds in ways.items()},
+        "used_ms": {way: [each.used_ms for each in rounds] for way, rounds in ways.items()},
         "late_ms": {way: _lateness([each.late for each in rounds]) for way, rounds in ways.items()},
         "task_ms": {
             name: [max(task.ms for task in some), max(task.cpu_ms for task in some), len(some)]
@@ -153,9 +158,9 @@ class Graph:
     prompt: Any
 
 
-def _graph(server: ComfyServer, name: str) -> Graph:
+def _graph(server: ComfyServer, name: str, steps: int = TRAINED_STEPS) -> Graph:
     client = server.client()
-    return Graph(name, client, training_graph(client, name, "trained", steps=TRAINED_STEPS, save_every=TRAINED_STEPS))
+    return Graph(name, client, training_graph(client, name, "trained", steps=steps, save_every=steps))
 
 
 def _train(server: ComfyServer, graph: Graph) -> list[float]:
