@@ -45,7 +45,7 @@ class Recorder:
         self._url, self._since_ms = url, 1000 * time.time()
         self._requests: list[Any] = []
         for tab in tabs:
-            tab.on("request", self._requests.append)
+            tab.on("request", lambda request: self._requests.append(request))
 
     def asked(self) -> list[Asked]:
         """In order of time, without what came from a page's cache.
