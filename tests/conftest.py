@@ -42,7 +42,7 @@ from pack.tests.support.hooks import (  # noqa: E402, F401
     pytest_xdist_make_scheduler,
 )
 from pack.tests.support.idle import make_idle  # noqa: E402
-from pack.tests.support.like_windows import like_windows  # noqa: E402
+from pack.tests.support.like_windows import REFUSED_THERE, like_windows  # noqa: E402
 from pack.tests.support.server import ComfyServer  # noqa: E402
 
 torch.set_num_threads(NUM_THREADS)
@@ -84,6 +84,8 @@ def _like_windows(request: pytest.FixtureRequest) -> Iterator[None]:
     if not request.config.getoption("--like-windows"):
         yield
         return
+    if request.path.stem in REFUSED_THERE:
+        pytest.skip("Windows refuses what people do in these tests")
     with pytest.MonkeyPatch.context() as patch:
         like_windows(patch)
         yield

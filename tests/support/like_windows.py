@@ -17,6 +17,8 @@ import pytest
 
 CAN_TELL = Path("/proc/self/maps").is_file()
 SHARING_VIOLATION = "The process cannot access the file because it is being used by another process"
+REFUSED_THERE = ("test_disturbed", "test_people")
+"""Tests whose people move or delete files while they are in use."""
 _TAKES_ONE = ("unlink", "remove", "rmdir")
 _TAKES_TWO = ("replace", "rename")
 
