@@ -4,13 +4,12 @@ Names and formats are those of sd-scripts and of the Stability model metadata st
 (https://github.com/Stability-AI/ModelSpec), so that other tools show them. Unknown facts are not written.
 """
 
-import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
+from .dataset_metadata import as_json, dataset_entries
 from .facts import (
     LYCORIS_MODULE,
     DatasetFacts,
@@ -18,7 +17,6 @@ from .facts import (
     GraphFacts,
     ModelFacts,
     NetworkFacts,
-    SubsetFacts,
     TrainingFacts,
 )
 
@@ -53,10 +51,10 @@ def build_metadata(
     if training is not None:
         entries |= _training_entries(training) | {"ss_output_name": description.title}
         entries[FINGERPRINT_KEY] = training.fingerprint
-        entries[SETTINGS_KEY] = _json(training.settings)
+        entries[SETTINGS_KEY] = as_json(training.settings)
         entries["modelspec.date"] = training.finished_at.astimezone().isoformat(timespec="seconds")
     if dataset is not None:
-        entries |= _dataset_entries(dataset, training)
+        entries |= dataset_entries(dataset, training)
         entries["modelspec.resolution"] = "{}x{}".format(*dataset.resolution)
     return entries | (graph_entries(graph) if graph is not None else {})
 
@@ -64,7 +62,7 @@ def build_metadata(
 def graph_entries(graph: GraphFacts) -> Entries:
     """`workflow` and `prompt` as JSON, where ComfyUI's canvas looks for them."""
     values = {"workflow": graph.workflow, "prompt": graph.prompt}
-    return {key: _json(_finite(value)) for key, value in values.items() if value is not None}
+    return {key: as_json(_finite(value)) for key, value in values.items() if value is not None}
 
 
 def _finite(value: object) -> object:
@@ -106,7 +104,7 @@ def _network_entries(network: NetworkFacts) -> Entries:
         "ss_network_dropout": str(network.dropout),
     }
     if arguments:
-        entries["ss_network_args"] = _json({key: str(value) for key, value in arguments.items()})
+        entries["ss_network_args"] = as_json({key: str(value) for key, value in arguments.items()})
     return entries
 
 
@@ -166,109 +164,5 @@ def _text_rates(training: TrainingFacts) -> object:
     return first if second is None else [training.learning_rate if first is None else first, second]
 
 
-def _dataset_entries(dataset: DatasetFacts, training: TrainingFacts | None) -> Entries:
-    trained = [subset for subset in dataset.subsets if not subset.is_regularization]
-    regular = [subset for subset in dataset.subsets if subset.is_regularization]
-    sizes = (dataset.resolution, *dataset.more_resolutions)
-    values: dict[str, object] = {
-        "num_train_images": _count(trained),
-        "num_reg_images": _count(regular),
-        "num_validation_images": dataset.num_validation_images,
-        "resolution": "({}, {})".format(*dataset.resolution),
-        "enable_bucket": True,
-        "bucket_no_upscale": not dataset.upscale,
-        "min_bucket_reso": dataset.min_bucket_size,
-        "max_bucket_reso": dataset.max_bucket_size,
-        "bucket_info": _json(_bucket_info(dataset)),
-        "tag_frequency": _json(_tag_frequency(dataset.subsets)),
-        "dataset_dirs": _json(_folders(trained)),
-        "reg_dataset_dirs": _json(_folders(regular)),
-        "shuffle_caption": any(subset.shuffle_tags for subset in trained),
-        "keep_tokens": max((subset.keep_tags for subset in trained), default=0),
-        "flip_aug": any(subset.flip for subset in trained),
-        "random_crop": any(subset.random_crop for subset in trained),
-        "color_aug": False,
-        "datasets": _json([_dataset_entry(dataset, training, size) for size in sizes]),
-        "caption_dropout_rate": max((subset.caption_dropout for subset in trained), default=0.0),
-        "caption_dropout_every_n_epochs": max((s.caption_dropout_every_n_epochs for s in trained), default=0),
-        "caption_tag_dropout_rate": max((subset.tag_dropout for subset in trained), default=0.0),
-        "cache_latents": not any(subset.random_crop for subset in dataset.subsets),
-    }
-    return {f"ss_{key}": str(value) for key, value in values.items()}
-
-
-def _dataset_entry(
-    dataset: DatasetFacts, training: TrainingFacts | None, resolution: tuple[int, int]
-) -> dict[str, object]:
-    return {
-        "is_dreambooth": True,
-        "batch_size_per_device": None if training is None else math.ceil(training.batch_size / training.num_devices),
-        "num_train_images": _count([subset for subset in dataset.subsets if not subset.is_regularization]),
-        "num_reg_images": _count([subset for subset in dataset.subsets if subset.is_regularization]),
-        "resolution": list(resolution),
-        "enable_bucket": True,
-        "min_bucket_reso": dataset.min_bucket_size,
-        "max_bucket_reso": dataset.max_bucket_size,
-        "subsets": [_subset_entry(subset) for subset in dataset.subsets],
-    }
-
-
-def _subset_entry(subset: SubsetFacts) -> dict[str, object]:
-    return {
-        "img_count": subset.num_images,
-        "num_repeats": subset.repeats,
-        "color_aug": False,
-        "flip_aug": subset.flip,
-        "random_crop": subset.random_crop,
-        "shuffle_caption": subset.shuffle_tags,
-        "keep_tokens": subset.keep_tags,
-        "keep_tokens_separator": subset.keep_tags_separator or None,
-        "secondary_separator": subset.secondary_separator or None,
-        "enable_wildcard": subset.use_wildcards,
-        "caption_prefix": subset.prefix or None,
-        "caption_suffix": subset.suffix or None,
-        "image_dir": subset.name,
-        "class_tokens": subset.class_tokens,
-        "is_reg": subset.is_regularization,
-    }
-
-
-def _bucket_info(dataset: DatasetFacts) -> dict[str, object]:
-    buckets = {str(i): {"resolution": list(size), "count": n} for i, (size, n) in enumerate(dataset.buckets.items())}
-    return {"buckets": buckets}
-
-
-def _tag_frequency(subsets: Sequence[SubsetFacts]) -> dict[str, dict[str, int]]:
-    totals: dict[str, Counter[str]] = {}
-    for name, subset in _by_name(subsets).items():
-        lowered = totals.setdefault(name, Counter())
-        for tag, count in subset.tag_frequency.items():
-            lowered[tag.lower()] += count
-    return {name: dict(counts.most_common()) for name, counts in totals.items()}
-
-
-def _by_name(subsets: Sequence[SubsetFacts]) -> dict[str, SubsetFacts]:
-    """Folders of one name in different places get a number, so that none stands for the other."""
-    named: dict[str, SubsetFacts] = {}
-    for subset in subsets:
-        name, number = subset.name, 2
-        while name in named:
-            name, number = f"{subset.name} ({number})", number + 1
-        named[name] = subset
-    return named
-
-
-def _folders(subsets: Sequence[SubsetFacts]) -> dict[str, dict[str, int]]:
-    return {name: {"n_repeats": one.repeats, "img_count": one.num_images} for name, one in _by_name(subsets).items()}
-
-
-def _count(subsets: list[SubsetFacts]) -> int:
-    return sum(subset.num_images * subset.repeats for subset in subsets)
-
-
 def _known(values: Mapping[str, object]) -> Entries:
     return {key: str(value) for key, value in values.items() if value is not None}
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

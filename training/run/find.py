@@ -9,9 +9,11 @@ from ..files.atomic import remove_leftovers
 from .folder import RunFolder, run_ids
 from .found import FindSettings, FoundRun
 from .identity import RunKey, continue_segments, is_prefix
+from .kept_steps import kept_step, not_kept, record_of
 from .lock import locked
-from .name import adopt_files, is_own, repair
+from .name import repair
 from .record import RunRecord, load_record, save_record
+from .renamed import adopt_files
 from .state import SavedState, load_state
 from .stops import is_stopped_at
 from .take_over import copy_run, same_elsewhere
@@ -60,7 +62,7 @@ def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:
     if branch := _branched(folders, key, exactly):
         return branch
     copy, refused = _of_another_name(root, key, exactly)
-    why_again = [] if begun else _not_kept(folders, key, settings)
+    why_again = [] if begun else not_kept(folders, key, settings)
     return copy or replace(begun or _new_run(root, key), notes=(*why_again, *refused))
 
 
@@ -68,7 +70,7 @@ def _furthest(
     folders: list[RunFolder], trained: list[FoundRun], key: RunKey, settings: FindSettings
 ) -> FoundRun | None:
     """The run to go on with, or a kept step if that is all that is wanted."""
-    kept = next((run for folder in folders if (run := _kept_step(folder, key, settings))), None)
+    kept = next((run for folder in folders if (run := kept_step(folder, key, settings))), None)
     if not trained:
         return kept
     is_going_on = settings.on_dataset_change == "continue"
@@ -95,7 +97,7 @@ def newest_state(folder: RunFolder) -> SavedState | None:
 
 
 def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    record = _record_of(folder, key, settings)
+    record = record_of(folder, key, settings)
     if record is None:
         return None
     last = max(folder.states(), default=0)
@@ -116,47 +118,16 @@ def _continued(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundR
     )  # fmt: skip
 
 
-def _kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRun | None:
-    """A run that was trained at least as far as is wanted, at the wanted step, if the LoRA of that was kept."""
-    record, step = _record_of(folder, key, settings), _num_steps(key)
-    if record is None or not is_prefix(key.stages, record.segments):
-        return None
-    is_end = step >= sum(segment.steps for segment in record.segments)
-    if is_end and folder.states():
-        return None  # the state decides, which is exact; people may have deleted all of them, though
-    lora = folder.step_loras().get(step)
-    if lora is None or not is_own(folder, lora):
-        return None
-    record, saved = replace(record, segments=key.stages), load_state(folder.state(step))
-    return FoundRun(folder=folder, record=record, step=step, saved=saved, is_kept_step=True, is_stateless=is_end)
-
-
-def _not_kept(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> list[str]:
-    """Why steps are trained again that a longer run of this name has been through."""
-    records = ((folder, _record_of(folder, key, settings)) for folder in folders)
-    longer = (
-        folder.run_id
-        for folder, record in records
-        if record and is_prefix(key.stages, record.segments) and max(folder.states(), default=0) > _num_steps(key)
-    )
-    run_id = next(longer, None)
-    return [f"run {run_id} was trained further, but its step {_num_steps(key)} was not kept"] if run_id else []
-
-
 def _states_are_gone(folder: RunFolder) -> bool:
     """True if users deleted the states of a run; a single LoRA is of a process that died within the first save."""
     return len(folder.step_loras()) > 1 and not folder.states()
-
-
-def _num_steps(key: RunKey) -> int:
-    return sum(stage.steps for stage in key.stages)
 
 
 def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> FoundRun | None:
     """A copy of the run that shares the most with the wanted one, from the last state they share."""
     places = [(step, folder) for folder in folders for step in folder.states()]
     for step, folder in sorted(places, key=lambda place: place[0], reverse=True):
-        record = _record_of(folder, key, settings)
+        record = record_of(folder, key, settings)
         if record is None or record.parent:
             continue
         segments = continue_segments(record.segments, step, key.stages, settings.on_more_steps)
@@ -169,14 +140,6 @@ def _branched(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> 
         record = replace(record, segments=tuple(segments), rate_changes=changes)
         return FoundRun(folder=copy, record=record, step=step, saved=saved, branched_from=folder.run_id)
     return None
-
-
-def _record_of(folder: RunFolder, key: RunKey, settings: FindSettings) -> RunRecord | None:
-    """The record of a run whose weights the wanted run could have; None otherwise."""
-    record = load_record(folder.record)
-    if record is None or not record.is_of(key) or (record.parent and settings.on_dataset_change == "start over"):
-        return None
-    return record
 
 
 def _of_another_name(root: Path, key: RunKey, settings: FindSettings) -> tuple[FoundRun | None, list[str]]:

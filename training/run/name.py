@@ -17,23 +17,19 @@ from safetensors import SafetensorError
 
 from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
-from .folder import RunFolder, current_run, lora_files, read_note, run_ids, split_name, step_files
+from .folder import RunFolder, current_run, lora_files, run_ids, split_name, step_files
 from .latest import is_copied, is_edited
 from .left import names_left, note_left, remove_left
-from .naming import is_same_name
 from .untold import add_untold
 
-NAME_FILE = "name"
 RUN_KEY = "ss_session_id"
 """Header entry of a LoRA with the id of the run that wrote it; LoRA tools remove it."""
 STEPS_KEY = "ss_steps"
-NAME_KEY = "ss_output_name"
-"""The name that a LoRA was written under."""
 
 
 def run_of(path: Path, ids: list[str]) -> str | None:
     """Which of these runs wrote a visible LoRA; None for files of other origin or unreadable ones."""
-    written = _written_by(path, ids)
+    written = written_by(path, ids)
     if written != "":
         return written
     marked = current_run(path.parent)  # its header does not say: it goes by its step and its content
@@ -46,11 +42,11 @@ def run_of(path: Path, ids: list[str]) -> str | None:
 def is_own(folder: RunFolder, path: Path) -> bool:
     """True if a run wrote the LoRA that lies where its own do; people may have put another one there."""
     if path.parent == folder.private:
-        return _written_by(path, [folder.run_id]) is not None
+        return written_by(path, [folder.run_id]) is not None
     return run_of(path, [folder.run_id]) is not None
 
 
-def _written_by(path: Path, ids: list[str]) -> str | None:
+def written_by(path: Path, ids: list[str]) -> str | None:
     """Id in a LoRA's header if it is one of these; empty if the header has none; None for any other file."""
     try:
         written = load_metadata(path).get(RUN_KEY, "")
@@ -86,47 +82,7 @@ def repair(root: Path) -> str:
     return f"the record of which run wrote {root.name}.safetensors was missing; by its header it was {found}"
 
 
-def adopt_files(root: Path) -> str:
-    """Names the LoRAs of runs after their folder again, where people renamed or copied it; returns a sentence.
-
-    A file that has another name than its folder had was renamed by itself, to keep it, and stays.
-    """
-    note = root / ".run" / NAME_FILE
-    was = read_note(note)
-    if was == root.name:
-        return ""
-    ids, before = run_ids(root), set[str]()
-    for folder in (root, *(RunFolder(root, run_id).private for run_id in ids)):
-        for path in sorted(folder.glob("*.safetensors")):
-            name, step = split_name(path)
-            target = folder / f"{root.name}{step}.safetensors"
-            if is_same_name(name, root.name) or target.exists() or _written_by(path, ids) is None:
-                continue
-            named = was or _named(path)
-            if is_same_name(name, named) and _move(path, target):
-                before.add(name)
-    write_text_atomic(note, root.name)
-    if not before:
-        return ""
-    return f"files named after {', '.join(sorted(before))} were renamed after their folder, {root.name}"
-
-
-def visible_latest(root: Path) -> Path | None:
-    """The latest LoRA under a name, also where people renamed or copied the folder and queued nothing since."""
-    own = root / f"{root.name}.safetensors"
-    if own.is_file() or not root.is_dir():
-        return own if own.is_file() else None
-    was = read_note(root / ".run" / NAME_FILE)
-    loras = (path for path in sorted(root.glob("*.safetensors")) if split_name(path)[1] == "")
-    return next((path for path in loras if path.stem == (was or _named(path))), None)
-
-
-def _named(path: Path) -> str:
-    """The name that a LoRA was written under; empty if its header does not say."""
-    return _header(path).get(NAME_KEY, "")
-
-
-def _header(path: Path) -> dict[str, str]:
+def header(path: Path) -> dict[str, str]:
     """Empty if it cannot be read."""
     try:
         return load_metadata(path)
@@ -157,7 +113,7 @@ def take_name(folder: RunFolder, step: int | None = None) -> tuple[str, ...]:
         write_text_atomic(_marker(root), folder.run_id)
     for path in lora_files(folder.private, root.name):
         if not (root / path.name).exists():  # otherwise it is newer, or another run's and removed by a later call
-            _move(path, root / path.name)
+            move_file(path, root / path.name)
     note_left(folder.private, [])
     return _set_latest_aside(folder, step) or told
 
@@ -197,7 +153,7 @@ def _set_latest_aside(folder: RunFolder, step: int | None) -> tuple[str, ...]:
         return ()
     latest, target = folder.latest_lora, folder.root / f"{_free_name(folder.root)}.safetensors"
     told = add_untold(folder.root, [f"{latest.name} {why}; it is kept as {target.name}"])
-    _move(latest, target)
+    move_file(latest, target)
     sync_folder(folder.root)
     return told
 
@@ -207,7 +163,7 @@ def _why_later(folder: RunFolder, step: int | None) -> str:
     latest = folder.latest_lora
     if step is None or not latest.is_file():
         return ""
-    its = _header(latest).get(STEPS_KEY, "")
+    its = header(latest).get(STEPS_KEY, "")
     if not its.isdecimal() or int(its) <= step or is_copied(folder):
         return ""
     return f"is of step {its}, which is trained again"
@@ -216,10 +172,10 @@ def _why_later(folder: RunFolder, step: int | None) -> str:
 def _give_way(move: _Move) -> None:
     home = move.target.parent
     if home == move.path.parent:
-        _move(*move)
+        move_file(*move)
         return
     home.mkdir(parents=True, exist_ok=True)
-    if not _move(*move):
+    if not move_file(*move):
         note_left(home, [*names_left(home), move.path.name])
 
 
@@ -245,7 +201,7 @@ def _marker(root: Path) -> Path:
     return root / ".run" / "current"
 
 
-def _move(path: Path, target: Path) -> bool:
+def move_file(path: Path, target: Path) -> bool:
     """True if nothing is left at `path`, False where it was copied.
 
     Raises:

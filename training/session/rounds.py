@@ -16,8 +16,8 @@ from re import compile as regex
 from ..files.atomic import patiently, write_text_atomic
 from ..files.json_files import read_json
 from ..run.folder import Unreadable
-from ..run.name import visible_latest
 from ..run.naming import MAX_NAME_LENGTH, check_name, is_same_name, name_folder
+from ..run.renamed import visible_latest
 
 _ROUND = regex(r"(.+)_round_(\d+)")
 _LONGEST_SUFFIX = len("_round_9999")
