@@ -14,7 +14,7 @@ OLD = old_workflows()
 FOLLOWS_THE_MODEL = {"width": 0, "height": 0, "cfg": -1.0, "sampler": "auto"}
 """New defaults of LoRA Preview and Compare LoRAs, named in the changelog."""
 FILES_NOT_MADE_HERE = {("BakeryLoadLoRA", "lora_name"), ("CheckpointLoaderSimple", "ckpt_name")}
-RUN_EVERY_DAY = ("first/train_then_sample", "first/merge_bake_resize_extract")
+RUN_EVERY_DAY = ("first/train_then_sample",)
 
 
 def inputs_of(node):
