@@ -29,6 +29,9 @@ class LineFile:
     def append(self, line: dict[str, Any]) -> None:
         """Append a line now, or at a later call if the file cannot be written."""
         self._waiting.append(_text(line))
+        self._write()
+
+    def _write(self) -> None:
         # Who holds a file for seconds holds it for minutes: later steps do not wait for it.
         attempts = 1 if self.trouble else ATTEMPTS
         try:
@@ -47,6 +50,8 @@ class LineFile:
         Raises:
             OSError: The disk is full or the folder read-only.
         """
+        if self._waiting:
+            self._write()
         if self._waiting:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_text_atomic(waiting_file(self._path), "".join(self._waiting))

@@ -57,6 +57,8 @@ def test_figures_wait_until_the_next_queue_and_are_told_once(error, person, alon
         assert not result.folder.metrics.exists()
         steps = [line["step"] for line in read_lines(result.folder.metrics) if "loss" in line]
         assert steps == list(range(1, 7))
+    again = person.queue(**MEASURED)
+    assert again.losses == () and not list(person.loras.rglob("*.waiting"))
     again = person.queue(steps=8, **MEASURED)
     assert "metrics.jsonl" not in again.message
     undisturbed = alone.queue(steps=8, **MEASURED).folder.metrics
