@@ -210,6 +210,8 @@ class ComfyBaseModel:
     def encode_images(self, pixels_BHWC: Tensor) -> Tensor:
         """Scaled latents, float32 on the CPU, (B, C, H, W), of pixels in 0..1."""
         with torch.inference_mode():
+            # The host's own call would go on, in tiles, with a VAE that a full memory left half on its device.
+            comfy.model_management.load_models_gpu([self.vae.patcher])
             latents = self.vae.encode(pixels_BHWC)
             check_latents(latents)
             latents = self.model.model.process_latent_in(latents)

@@ -15,6 +15,7 @@ from pack.training.loop.stages import Stage
 from pack.training.networks.settings import NetworkSettings
 from pack.training.run.saver import SaveFailed
 from pack.training.run.stops import note_stop, stops_state
+from pack.training.session import session
 from pack.training.session.session import run_training
 from pack.training.watch.control import RunControl
 from pack.training.watch.control_callback import ControlCallback
@@ -128,14 +129,29 @@ def test_out_of_memory_saves_and_says_what_would_fit(request_):
     assert run(request).message == "continued from step 2 of 5"
 
 
-def test_out_of_memory_while_encoding_says_so(request_, monkeypatch):
-    def full(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+def full(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
+
+def test_out_of_memory_while_encoding_says_so(request_, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(OutOfMemory, match="encoded, before a step.*lower resolution"):
         patch.setattr(BASE, "encode_text", full)
         run(request_)
     assert run(request_).step == 5
+
+
+def test_out_of_memory_before_the_first_step_says_so(request_, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemory, match="loaded, before a step.*lower rank"):
+        patch.setattr(BASE, "training", lambda is_text_trained: full())
+        run(request_)
+    assert run(request_).step == 5
+
+
+def test_out_of_memory_at_the_end_costs_the_report_alone(request_, monkeypatch):
+    monkeypatch.setattr(session, "diagnosis_at_end", full)
+    result = run(request_)
+    assert result.step == 5 and result.diagnosis is None
+    assert "no report" in result.message and "memory was full" in result.message
 
 
 def test_out_of_memory_lets_go_of_the_step(request_):
