@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ..data.batch import Batch
-from ..devices import by_device
+from ..devices import by_device, upload
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
 from ..objective.timesteps import draw_timesteps
 from .batches import batch_at
@@ -90,7 +90,7 @@ def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:
     draws = Draws(seed=job.seed, step=step, micro_step=micro, sample_offset=share.first)
     num_timesteps = len(job.base.alphas_cumprod)
     timestep_B = draw_timesteps(job.objective, draws, len(batch.captions), num_timesteps)
-    job.network.see_noise((timestep_B / num_timesteps).to(job.base.device))
+    job.network.see_noise(upload([timestep_B / num_timesteps], job.base.device)[0])
     result = diffusion_loss(job.base, job.network, batch, texts, job.objective, draws)
     loss: Tensor = result.loss_B.mean() * (scale * share.weight)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]

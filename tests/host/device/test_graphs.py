@@ -49,7 +49,7 @@ def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
     assert "3 steps" in trained(comfy, graph)
 
 
-MOST_WAITS = 2
+MOST_WAITS = 1
 MUCH_NOISE = {"noise_offset": 0.05, "multires_noise_iterations": 3, "loss_type": "huber"}
 DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
 
@@ -92,21 +92,24 @@ def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objecti
 
 
 MUCH = {
-    "averages, norms, validation": dict(optimizer={"ema_decay": 0.9}, objective={"scale_weight_norms": 0.01}),
-    "Prodigy": dict(optimizer={"optimizer": "Prodigy", "learning_rate": 1.0}),
-    "prior": dict(objective={"prior_preservation": "extra_term", "trigger": "hat"}),
-    "text encoder": dict(network={"train_text_encoder": True}),
-    "dora": dict(network={"weight_decompose": True}),
+    "averages and norms": (2, {"optimizer": {"ema_decay": 0.9}, "objective": {"scale_weight_norms": 0.01}}),
+    "Prodigy": (4, {"optimizer": {"optimizer": "Prodigy", "learning_rate": 1.0}}),  # its own reads its step size
+    "prior": (2, {"objective": {"prior_preservation": "extra_term", "trigger": "hat"}}),
+    "text encoder": (17, {"network": {"train_text_encoder": True}}),  # the host's encoding, eight a caption
+    "dora": (1, {"network": {"weight_decompose": True}}),
+    "tlora": (1, {"network": {"algorithm": "tlora"}}),
 }
+"""Most waits of a step, and inputs."""
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("what", MUCH)
 def test_nothing_else_waits_or_sends_up_weights(comfy, device, steps, what):
-    trained(comfy, training_graph(comfy, f"waits {what}", **MUCH[what]))
+    most_waits, inputs = MUCH[what]
+    trained(comfy, training_graph(comfy, f"waits {what}", **inputs))
     for step in steps[1:]:
-        assert step.counts.waits <= MOST_WAITS, step.places
-        assert step.counts.bytes_up < 1 << 20, "latents and texts alone"
+        assert step.counts.waits <= most_waits, step.places
+        assert step.counts.bytes_up < 2_000_000, "latents and texts alone"
 
 
 @pytest.mark.full
