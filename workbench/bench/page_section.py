@@ -19,6 +19,8 @@ def page_section(result: dict[str, Any]) -> str:
     ]
     frames = [f"| {name} | {ms:.0f} | {cpu:.0f} | {count} |" for name, (ms, cpu, count) in result["task_ms"].items()]
     alone, asked = (", ".join(f"{ms:.1f}" for ms in result["round_ms"][way]) for way in ("alone", "asked"))
+    rounds = result["round_ms"]
+    apart, spread = median(rounds["asked"]) - median(rounds["alone"]), max(rounds["alone"]) - min(rounds["alone"])
     used_alone, used_asked = (", ".join(f"{ms:.1f}" for ms in result["used_ms"][way]) for way in ("alone", "asked"))
     answers = ", ".join(f"{count} of status {status}" for status, count in sorted(result["answers"].items()))
     return f"""## Pages that watch
@@ -38,7 +40,8 @@ pages cost the training.
 {chr(10).join(rows)}
 
 The training alone and the one beside the requests were measured {ROUNDS} times, in turn. Medians of the rounds: alone \
-{alone} ms, beside the requests {asked} ms. Processor time of the server from the start of a training to its end, \
+{alone} ms, beside the requests {asked} ms: the two kinds differ by {apart:.1f} ms, the rounds alone among themselves \
+by {spread:.1f} ms, as other programs run. Processor time of the server from the start of a training to its end, \
 divided by its steps: alone {used_alone} ms, beside the requests {used_asked} ms. Answers: {answers}.
 
 The own work of the server's loop is what answers cost it. It is late by more where the thread that trains holds \
