@@ -1,5 +1,6 @@
 """Conditioning of many captions in a temporary file without a name, which ends with the process."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from ..base_model import TextConditioning
+
+LEFT_FREE = 4 * 2**30
+"""Bytes of the disk that are not taken, for LoRAs and states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,10 @@ class TextsOnDisk:
         """Append a caption's conditioning.
 
         Raises:
-            OSError: The disk is full or the folder cannot be written; what was added before can still be read.
+            OSError: The disk is nearly full or the folder cannot be written; what was added before can still be read.
         """
+        if self._file is not None and shutil.disk_usage(self._folder or tempfile.gettempdir()).free < LEFT_FREE:
+            raise OSError("the rest of the disk is left to what the run saves")
         context = self._write(text.context_LD)
         self._places[caption] = (context, None if text.pooled_D is None else self._write(text.pooled_D))
 

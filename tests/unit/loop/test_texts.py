@@ -1,6 +1,7 @@
 """Captions of a frozen text encoder are encoded once, with bounded memory, and keep their bits on the disk."""
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,6 +74,16 @@ def test_a_full_disk_ends_nothing(tmp_path, monkeypatch):
         texts.prepare(CAPTIONS)
     assert same(texts([CAPTIONS[-1]])[0], base.of(CAPTIONS[-1]))
     assert base.encoded == [*CAPTIONS, CAPTIONS[-1]]
+
+
+def test_the_last_of_a_disk_is_left_to_what_the_run_saves(tmp_path, monkeypatch):
+    base = Encoder()
+    texts = FrozenTexts(base, tmp_path, memory_limit=0)
+    texts.prepare(CAPTIONS[:2])
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**30))
+    texts.prepare(CAPTIONS)
+    assert same(texts(CAPTIONS[:1])[0], base.of(CAPTIONS[0])) and base.encoded == CAPTIONS
+    assert same(texts(CAPTIONS[5:6])[0], base.of(CAPTIONS[5])) and base.encoded == [*CAPTIONS, CAPTIONS[5]]
 
 
 def test_gradients_can_flow_from_what_was_read(tmp_path):
