@@ -40,8 +40,8 @@ def precision_section(results: Mapping[str, Any]) -> str:
     return (
         "## Half precision and fp8 beside float32\n\n`--only precision`: the pocket model, trained on the "
         "second device (below); no graphics card. Gradients of the first step by layer (cosine, relative error), "
-        f"{first['layers']} of them; losses of {first['steps']} steps at batch 1, each beside the same step with float32 weights, "
-        "and the mean of the last fifty.\n\n"
+        f"{first['layers']} of them; losses of {first['steps']} steps at batch 1, each beside the same step with "
+        "float32 weights, and the mean of the last fifty.\n\n"
         "| frozen weights | cosine, median | worst | error, median | worst | a loss apart, median | most | last losses "
         "| in float32 |\n|---|---|---|---|---|---|---|---|---|\n" + "\n".join(rows)
     )
