@@ -18,7 +18,8 @@ def page(card: dict[str, object], checks: Sequence[Check], minutes: float, mode:
     verdict = "All held." if not failed else f"{failed} of {len(checks)} did not hold."
     return "\n".join([
         "# LoRA Bakery on this card", "", *about, f"- {mode} checks, {minutes:.1f} minutes", "",
-        verdict, "", "| check | | figures |", "| --- | --- | --- |", *rows, "",
+        verdict, "", "Cosines are to the gradients that the processor computes in float32.", "",
+        "| check | | figures |", "| --- | --- | --- |", *rows, "",
     ])  # fmt: skip
 
 

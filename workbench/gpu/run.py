@@ -28,6 +28,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--short", action="store_true", help="small models only")
     parser.add_argument("--out", type=Path, default=Path(), help="folder of the report")
     options = parser.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out must be a folder that can be written, got {options.out}: {error.strerror}")
     started = time.monotonic()
     card = Card(comfy.model_management.get_torch_device())
     found: list[Check] = []
@@ -35,7 +39,6 @@ def main(arguments: list[str]) -> int:
         print(check.name, {True: "held", False: "DID NOT HOLD", None: "-"}[check.held], check.figures, flush=True)
         found.append(check)
     minutes = (time.monotonic() - started) / 60
-    options.out.mkdir(parents=True, exist_ok=True)
     print(write(options.out, card.describe(), found, minutes, "short" if options.short else "all"))
     return 1 if any(check.held is False for check in found) else 0
 
