@@ -91,8 +91,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
-    """End what a failure says with the command that runs the test alone."""
+    """End what a failure says with the command that runs the test alone; a lone surrogate cannot be sent by xdist."""
     report = yield
+    report.sections = [(title, said.encode("utf-8", "backslashreplace").decode()) for title, said in report.sections]
     if report.failed:
         for server in SHARED if item.get_closest_marker("server") or item.get_closest_marker("browser") else ():
             report.sections.append(("what the server said last", what_was_said(server)))
