@@ -156,6 +156,8 @@ def test_text_encoders_of_another_family_are_refused_before_anything_is_encoded(
 @pytest.mark.parametrize("shape", [(1, 16, 8, 8), (1, 4, 1, 8, 8)])
 def test_a_vae_of_another_kind_of_model_is_refused(comfy, model, shape):
     class OtherVae:
+        patcher = model
+
         def encode(self, pixels):
             return torch.zeros(shape)
 
