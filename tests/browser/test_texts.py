@@ -11,6 +11,7 @@ SHOWN = """async () => {
   const pinia = document.getElementById("vue-app").__vue_app__.config.globalProperties.$pinia;
   for (const type of Object.keys(LiteGraph.registered_node_types).filter((name) => name.startsWith("Bakery"))) {
     const node = LiteGraph.createNode(type);
+    node.id = 90001 + Object.keys(found).length; // the page keeps labels by id and name, also of nodes that are gone
     window.app.graph.add(node);
     const { description, inputs } = pinia.state.value.nodeDef.nodeDefsByName[type];
     const rows = [...node.inputs, ...(node.widgets ?? [])].filter((row) => row.name);
