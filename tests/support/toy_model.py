@@ -14,6 +14,7 @@ from pack.training.base_model import ImageSize, ModelFamily, PartName, Predictio
 from pack.training.data.buckets import BucketSettings
 from pack.training.data.captions import CaptionSettings
 from pack.training.data.dataset import Dataset, with_buckets, with_captions
+from pack.training.files.metadata import FINGERPRINT_KEY
 from pack.training.loop.batches import epoch_at
 from pack.training.loop.job import Callback, TrainJob, TrainState
 from pack.training.loop.report import StepReport
@@ -184,7 +185,9 @@ class ToyHooks:
 
 def _toy_metadata(session: Session, state: TrainState) -> dict[str, str]:
     folder, epoch = session.found.folder, epoch_at(session.job, state.step)
+    record = replace(session.found.record, rate_changes=state.rate_changes)
     return {
+        FINGERPRINT_KEY: record.fingerprint(state.step),
         "ss_steps": str(state.step),
         "ss_epoch": str(epoch),
         "ss_session_id": folder.run_id,

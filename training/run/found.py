@@ -43,7 +43,7 @@ class FoundRun:
     is_kept_step: bool = False
     """True for a kept step of a run that was trained further; that run is not changed."""
     is_stateless: bool = False
-    """True where that kept step is the run's last, whose states people deleted."""
+    """True where that kept step is the run's last, and its state was deleted or not yet written when a process died."""
     branched_from: str = ""
     """Id of the run of this name that the steps so far were copied from; empty for none."""
     notes: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .aside import is_as_planned
 from .folder import RunFolder
 from .found import FindSettings, FoundRun
 from .identity import RunKey, is_prefix
@@ -18,11 +19,12 @@ def kept_step(folder: RunFolder, key: RunKey, settings: FindSettings) -> FoundRu
     is_end = step >= sum(segment.steps for segment in record.segments)
     if is_end and folder.states():
         return None  # the state decides, which is exact; people may have deleted all of them, though
-    lora = folder.step_loras().get(step)
-    if lora is None or not is_own(folder, lora):
+    loras = folder.step_loras()
+    if step not in loras or not is_own(folder, loras[step]) or not is_as_planned(loras[step], record, step):
         return None
+    is_furthest = is_end or step >= max([*folder.states(), *loras])  # of a run that died before it saved its state
     record, saved = replace(record, segments=key.stages), load_state(folder.state(step))
-    return FoundRun(folder=folder, record=record, step=step, saved=saved, is_kept_step=True, is_stateless=is_end)
+    return FoundRun(folder=folder, record=record, step=step, saved=saved, is_kept_step=True, is_stateless=is_furthest)
 
 
 def not_kept(folders: list[RunFolder], key: RunKey, settings: FindSettings) -> list[str]:

@@ -31,9 +31,10 @@ def is_edited(folder: RunFolder) -> bool:
 
 
 def is_copied(folder: RunFolder) -> bool:
-    """True where the latest LoRA is one of the run's steps, byte for byte."""
-    steps = reversed(folder.step_loras().values())
-    return any(filecmp.cmp(path, folder.latest_lora, shallow=False) for path in steps)
+    """True where the latest LoRA is one of the run's steps or lies beside under another name, byte for byte."""
+    latest = folder.latest_lora
+    copies = [*reversed(folder.step_loras().values()), *folder.root.glob(f"*{latest.suffix}")]
+    return any(filecmp.cmp(path, latest, shallow=False) for path in copies if path != latest)
 
 
 def _checksum(path: Path) -> str:

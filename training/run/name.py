@@ -8,23 +8,20 @@ would overwrite it.
 """
 
 import filecmp
-import logging
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError
 
-from ..files.atomic import copy_atomic, sync_folder, write_text_atomic
+from ..files.atomic import sync_folder, write_text_atomic
 from ..files.lora_file import load_metadata
+from .aside import STEPS_KEY, free_name, move_file
 from .folder import RunFolder, current_run, lora_files, run_ids, split_name, step_files
-from .latest import is_copied, is_edited
 from .left import names_left, note_left, remove_left
 from .untold import add_untold
 
 RUN_KEY = "ss_session_id"
 """Header entry of a LoRA with the id of the run that wrote it; LoRA tools remove it."""
-STEPS_KEY = "ss_steps"
 
 
 def run_of(path: Path, ids: list[str]) -> str | None:
@@ -82,16 +79,8 @@ def repair(root: Path) -> str:
     return f"the record of which run wrote {root.name}.safetensors was missing; by its header it was {found}"
 
 
-def header(path: Path) -> dict[str, str]:
-    """Empty if it cannot be read."""
-    try:
-        return load_metadata(path)
-    except (OSError, ValueError, SafetensorError):
-        return {}
-
-
-def take_name(folder: RunFolder, step: int | None = None) -> tuple[str, ...]:
-    """Gives the visible names to a run, and says what that changed. For the first save of a session, at a step.
+def take_name(folder: RunFolder) -> tuple[str, ...]:
+    """Gives the visible names to a run, and says what that changed. For the first save of a session.
 
     LoRAs of other runs move into those runs' folders; files that no run wrote get another visible name. The marker
     changes while no other run's LoRA is in the top folder, so a process that dies in between leaves no LoRA assigned to
@@ -115,7 +104,7 @@ def take_name(folder: RunFolder, step: int | None = None) -> tuple[str, ...]:
         if not (root / path.name).exists():  # otherwise it is newer, or another run's and removed by a later call
             move_file(path, root / path.name)
     note_left(folder.private, [])
-    return _set_latest_aside(folder, step) or told
+    return told
 
 
 class _Move(NamedTuple):
@@ -125,7 +114,7 @@ class _Move(NamedTuple):
 
 def _making_way(folder: RunFolder, skipped: set[str]) -> tuple[list[_Move], list[_Move]]:
     """(what no run here wrote gets another name, LoRAs of other runs move into the folders of these)."""
-    root, ids, name = folder.root, run_ids(folder.root), _free_name(folder.root)
+    root, ids, name = folder.root, run_ids(folder.root), free_name(folder.root)
     is_owner = current_run(root) == folder.run_id
     aside: list[_Move] = []
     home: list[_Move] = []
@@ -138,35 +127,6 @@ def _making_way(folder: RunFolder, skipped: set[str]) -> tuple[list[_Move], list
         else:
             home.append(_Move(path, RunFolder(root, whose).private / path.name))
     return aside, home
-
-
-def _free_name(root: Path) -> str:
-    taken = [path.name.casefold() for path in root.iterdir()]
-    names = (f"{root.name}-earlier-{number}" for number in count(1))
-    return next(name for name in names if not any(other.startswith(name.casefold()) for other in taken))
-
-
-def _set_latest_aside(folder: RunFolder, step: int | None) -> tuple[str, ...]:
-    """Renames the run's latest LoRA where saving would lose it; all that is to be told."""
-    why = "was changed by another program" if is_edited(folder) else _why_later(folder, step)
-    if not why:
-        return ()
-    latest, target = folder.latest_lora, folder.root / f"{_free_name(folder.root)}.safetensors"
-    told = add_untold(folder.root, [f"{latest.name} {why}; it is kept as {target.name}"])
-    move_file(latest, target)
-    sync_folder(folder.root)
-    return told
-
-
-def _why_later(folder: RunFolder, step: int | None) -> str:
-    """That the latest LoRA is of a later step, which people left without a state and a copy; empty if it is not."""
-    latest = folder.latest_lora
-    if step is None or not latest.is_file():
-        return ""
-    its = header(latest).get(STEPS_KEY, "")
-    if not its.isdecimal() or int(its) <= step or is_copied(folder):
-        return ""
-    return f"is of step {its}, which is trained again"
 
 
 def _give_way(move: _Move) -> None:
@@ -199,18 +159,3 @@ def _home_told(root: Path, moves: list[_Move]) -> list[str]:
 
 def _marker(root: Path) -> Path:
     return root / ".run" / "current"
-
-
-def move_file(path: Path, target: Path) -> bool:
-    """True if nothing is left at `path`, False where it was copied.
-
-    Raises:
-        OSError: It can be neither moved nor copied.
-    """
-    try:
-        path.replace(target)
-    except OSError as error:
-        logging.warning("LoRA Bakery: %s cannot be moved and is copied: %s", path, error.strerror or error)
-        copy_atomic(path, target)
-        return False
-    return True

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ..files.file_state import file_state
 from ..loop.job import TrainState
+from .aside import set_aside
 from .folder import current_run
 from .found import FoundRun
 from .name import repair, take_name
-from .record import save_record
+from .record import RunRecord, save_record
 from .untold import add_untold
 
 
@@ -58,20 +59,24 @@ class Place:
 
     def _write_record(self, state: TrainState) -> None:
         is_gone = self.is_gone()
-        save_record(self._folder.record, replace(self._record, rate_changes=state.rate_changes))
+        save_record(self._folder.record, self._planned(state))
         self._owes_rates, self.trouble = False, ""
         if is_gone:
             gone = f"the run's folder in {self._folder.name} was moved or deleted while it trained"
             self.tell(add_untold(self._folder.root, [f"{gone}; it has a new one since step {state.step}"]))
 
-    def take(self, step: int) -> None:
-        """Before the LoRA of a step and the latest are written: what lies there and is not the run's gives way."""
-        if self._is_taken and not self._is_disturbed(step):
+    def take(self, state: TrainState) -> None:
+        """Before the LoRA of a step and the latest are written: what lies there and is not the same gives way."""
+        if self._is_taken and not self._is_disturbed(state.step):
             return
         if self._is_taken:
             repair(self._folder.root)  # what this session wrote is the run's, whatever became of the marker
-        self.tell(take_name(self._folder, step))
+        self.tell(take_name(self._folder))
+        self.tell(set_aside(self._folder, self._planned(state), state.step))
         self._is_taken = True
+
+    def _planned(self, state: TrainState) -> RunRecord:
+        return replace(self._record, rate_changes=state.rate_changes)
 
     def wrote(self, path: Path) -> None:
         """A LoRA was written."""

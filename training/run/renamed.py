@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from ..files.atomic import write_text_atomic
+from .aside import header, move_file
 from .folder import RunFolder, read_note, run_ids, split_name
-from .name import header, move_file, written_by
+from .name import written_by
 from .naming import is_same_name
 
 NAME_FILE = "name"

@@ -93,7 +93,7 @@ class Saver(Callback):
         if not state.step or self._is_trained_further(job, state):
             return
         with self._explained(state.step):
-            self._place.take(state.step)
+            self._place.take(state)
         latest = self.folder.latest_lora
         if self._found.is_kept_step:
             self._restore_latest(state.step)
@@ -183,7 +183,7 @@ class Saver(Callback):
         with self._explained(state.step):
             self._place.keep(state)
             self._place.keep_rates(state)
-            self._place.take(state.step)
+            self._place.take(state)
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
                 _write_lora(path, tensors, metadata)
                 self._place.wrote(path)

@@ -105,7 +105,7 @@ def test_what_can_be_neither_moved_nor_copied_is_not_overwritten(person, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", refuse)
-        patched.setattr("pack.training.run.name.copy_atomic", full)
+        patched.setattr("pack.training.run.aside.copy_atomic", full)
         with pytest.raises(SaveFailed):
             person.queue(optimizer=OTHER_RATE)
     assert person.files() == before
