@@ -2,12 +2,13 @@
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
 import { element, focused, keepPlainKeys, setText } from "../shared/dom.js";
+import { afterPress } from "../shared/press.js";
 import { filtered, markCounts, sharersOf } from "./dataset_model.js";
 import * as service from "./dataset_service.js";
-import { sessionOf } from "./dataset_session.js";
 import { FileAdder } from "./file_adder.js";
 import { ImageRow, MARKS } from "./image_row.js";
 import { RowList } from "./row_list.js";
+import { sessionOf } from "./sessions.js";
 import { TagBar } from "./tag_bar.js";
 
 /**
@@ -49,7 +50,7 @@ export class DatasetPanel {
       "div",
       {
         class: "bakery bakery-panel bakery-dataset", role: "group", "aria-label": t("dataset"), onkeydown: keepPlainKeys,
-        ...this.adder.listeners, onpointerdown: () => this.#hold(),
+        ...this.adder.listeners, onpointerdown: ({ button }) => button === 0 && this.#hold(),
       },
       element("div", { class: "bakery-row" }, this.status, this.adder.button, this.undoButton, this.adder.input),
       this.message, this.notes, this.tags.list, this.tags.actions, this.list.element, this.hint,
@@ -118,14 +119,10 @@ export class DatasetPanel {
   /** Until the pointer is up and has clicked, nothing moves. */
   #hold() {
     this.#isHeld = true;
-    const release = () => {
-      for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, release, true);
-      setTimeout(() => {
-        this.#isHeld = false;
-        if (this.#isOutdated) this.#render();
-      });
-    };
-    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, release, true);
+    afterPress(() => {
+      this.#isHeld = false;
+      if (this.#isOutdated) this.#render();
+    });
   }
 
   #filter() {
@@ -139,7 +136,7 @@ export class DatasetPanel {
     if (!session || this.#isHeld) return;
     if (session.numEdits !== this.#numEdits) this.setNotes([]);
     this.#numEdits = session.numEdits;
-    const problems = [session.message && this.t(session.isUndoRefused ? "undo_refused" : "failed", { error: session.message }), session.note, ...session.problems];
+    const problems = [session.unread && this.t("failed", { error: session.unread }), session.message && this.t(session.isUndoRefused ? "undo_refused" : "failed", { error: session.message }), session.note, ...session.problems];
     setText(this.message, problems.filter(Boolean).join("\n"));
     this.message.hidden = !this.message.textContent;
     this.undoButton.setAttribute("aria-disabled", String(session.history.isEmpty));

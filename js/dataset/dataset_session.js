@@ -21,6 +21,7 @@ import { History, inverse } from "./history.js";
 
 /** Images whose tags the page counts again after an edit; of more, the server tells them. */
 const MANY = 500;
+const RETRY_MS = 5000;
 
 export class DatasetSession {
   /** @type {Entry[]} */
@@ -33,6 +34,8 @@ export class DatasetSession {
   isLoaded = false;
   /** What of the folder cannot be read. @type {string[]} */
   problems = [];
+  /** Why the last listing failed; empty once one has succeeded. */
+  unread = "";
   /** Endings of the images that training reads. @type {string[]} */
   formats = [];
   history = new History();
@@ -47,11 +50,15 @@ export class DatasetSession {
   renamed = new Map();
   #listeners = new Set();
   #queue = Promise.resolve();
+  #numWaiting = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
 
-  /** @param {Source} source @param {Service} service */
-  constructor(source, service) {
+  /** @param {Source} source @param {Service} service @param {() => void} onEdited called after each edit */
+  constructor(source, service, onEdited) {
     this.source = source;
     this.service = service;
+    this.onEdited = onEdited;
   }
 
   /** @param {() => void} listener @returns {() => void} stops it */
@@ -64,8 +71,20 @@ export class DatasetSession {
     return this.#listeners.size > 0;
   }
 
+  /** Whether something was typed or asked for that is not answered yet. */
+  get isBusy() {
+    return this.drafts.size > 0 || this.#numWaiting > 0;
+  }
+
+  /** What a listener throws keeps neither the others nor the next edit from coming. */
   #tell() {
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        reportError(error);
+      }
+    }
   }
 
   /**
@@ -74,6 +93,7 @@ export class DatasetSession {
    * @returns {Promise<boolean>} whether it worked; what did not is in `message`
    */
   #inTurn(act) {
+    this.#numWaiting++;
     const done = this.#queue.then(async () => {
       try {
         await act();
@@ -82,6 +102,7 @@ export class DatasetSession {
         this.message = /** @type {Error} */ (error).message;
         return false;
       } finally {
+        this.#numWaiting--;
         this.#tell();
       }
     });
@@ -96,7 +117,18 @@ export class DatasetSession {
   }
 
   load() {
-    return this.#inTurn(() => this.#list());
+    return this.#inTurn(() => this.#refresh());
+  }
+
+  /** Lists the folder; where no answer comes, that is said, and it is asked for again. */
+  async #refresh() {
+    clearTimeout(this.#retry);
+    try {
+      await this.#list();
+    } catch (error) {
+      this.unread = /** @type {Error} */ (error).message;
+      if (!(error instanceof Refusal)) this.#retry = setTimeout(() => this.isWatched && void this.load(), RETRY_MS);
+    }
   }
 
   async #list() {
@@ -109,6 +141,7 @@ export class DatasetSession {
     this.problems = listing.problems;
     this.formats = listing.formats;
     this.isLoaded = true;
+    this.unread = "";
   }
 
   /** What another one left out, or put back, is the same image: what is typed of it stays. @param {Entry[]} images */
@@ -153,7 +186,7 @@ export class DatasetSession {
     [this.message, this.note] = ["", ""];
     try {
       const answer = await this.service.edit(this.source, action, values);
-      this.numEdits++;
+      this.#noteEdit();
       if (action === "exclude") this.#rename(values.name, answer.name);
       const isLarge = answer.images.length > MANY || (action === "tag" && this.total > this.entries.length);
       if (action === "remove" || isLarge) await this.#list();
@@ -161,9 +194,14 @@ export class DatasetSession {
       return answer;
     } catch (error) {
       if (error instanceof Refusal && error.answer.images) this.#take(error.answer.images);
-      else if (error instanceof Refusal) await this.#list().catch(() => {}); // such as an image that is not there any more
+      else await this.#refresh(); // such as an image that is gone, or an answer that was lost: the edit may be done
       throw error;
     }
+  }
+
+  #noteEdit() {
+    this.numEdits++;
+    this.onEdited();
   }
 
   /** @param {string} old @param {string} name */
@@ -208,7 +246,7 @@ export class DatasetSession {
     return this.#inTurn(async () => {
       [this.message, this.note] = ["", ""];
       await addFiles();
-      this.numEdits++;
+      this.#noteEdit();
     });
   }
 
@@ -231,22 +269,4 @@ export class DatasetSession {
     // What was there already stays when the adding is taken back; captions of new images go with them.
     this.history.add(...edits, inverse({ action: "add", values: {} }, { names }));
   }
-}
-
-/** @type {Map<string, DatasetSession>} */
-const sessions = new Map();
-
-/**
- * The session of a folder: one for all nodes that show it. What was typed stays there until it is written.
- * @param {Source} source
- * @param {Service} service
- */
-export function sessionOf(source, service) {
-  for (const [key, session] of sessions) {
-    if (!session.isWatched && !session.drafts.size) sessions.delete(key);
-  }
-  const key = JSON.stringify([source.folder, source.caption_extension, source.metadata]);
-  const session = sessions.get(key) ?? new DatasetSession(source, service);
-  sessions.set(key, session);
-  return session;
 }

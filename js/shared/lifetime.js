@@ -51,10 +51,16 @@ export function whileSeen(element, { enter, leave, tick }) {
   };
   const show = () => {
     if (timer !== null) return;
-    timer = setInterval(() => (element.isConnected ? tick?.() : hide()), TICK_MS);
+    timer = setInterval(() => (element.isConnected ? tick?.() : lose()), TICK_MS);
     enter();
   };
   const observer = new IntersectionObserver((entries) => (entries.at(-1)?.isIntersecting ? show() : hide()));
+  /** Put elsewhere before the next frame, it has never gone for the browser, which then would not tell that it is there. */
+  const lose = () => {
+    hide();
+    observer.unobserve(element);
+    observer.observe(element);
+  };
   observer.observe(element);
   return () => {
     observer.disconnect();

@@ -33,7 +33,7 @@ COPY_HOST = """folder => {
     graph.add(copy);
     copy.widgets.find((each) => each.name === "folder").value = folder;
 }"""
-NAME = "document.querySelector('.bakery-add')?.textContent ?? ''"
+NAME = "(document.querySelector('.bakery-add')?.textContent ?? '')"
 
 
 def make_folder(server, name, caption):

@@ -4,7 +4,8 @@ Captions are text files next to the images, marks are in `marks.json`. An exclud
 next to it, which `scan_folder` does not read, and can be restored. An added image that is undone moves to `.removed` in
 the same way and is no longer shown. Nothing is ever deleted.
 
-Edits run one at a time. An edit that names the version it is based on is refused if the folder has changed since.
+Edits and listings run one at a time. An edit that names the version it is based on is refused if the folder has changed
+since.
 """
 
 import functools
@@ -18,14 +19,24 @@ from ..files.atomic import copy_atomic, write_text_atomic
 from ..files.changed import Changed
 from .beside import masks_beside, renamed_mask
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
-from .entries import EXCLUDED, REMOVED, Entry, list_entries, place_of, tag_counts, with_same_stem
+from .entries import (
+    EXCLUDED,
+    REMOVED,
+    Entry,
+    entries_of,
+    list_entries,
+    place_of,
+    read_listing,
+    tag_counts,
+    with_same_stem,
+)
 from .images import image_extensions
 from .marks import Mark, read_marks, write_marks
 from .tags import TagEdits, edit_captions
 
 __all__ = [
-    "Changed", "Entry", "edit_tag", "image_path", "keep_files", "list_entries", "save_captions", "set_excluded",
-    "set_marks", "set_removed", "tag_counts",
+    "Changed", "Entry", "edit_tag", "image_path", "keep_files", "list_entries", "list_folder", "list_some",
+    "save_captions", "set_excluded", "set_marks", "set_removed", "tag_counts",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -40,6 +51,11 @@ def _one_at_a_time(edit: Callable[P, R]) -> Callable[P, R]:
             return edit(*args, **kwargs)
 
     return locked
+
+
+list_folder = _one_at_a_time(read_listing)
+"""`read_listing` between two edits: an image that is being moved would be missing, or without its caption."""
+list_some = _one_at_a_time(entries_of)
 
 
 @_one_at_a_time

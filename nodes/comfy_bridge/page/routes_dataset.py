@@ -30,12 +30,14 @@ from ....training.data.editor import (
     edit_tag,
     image_path,
     keep_files,
+    list_folder,
+    list_some,
     save_captions,
     set_excluded,
     set_marks,
     set_removed,
 )
-from ....training.data.entries import MAX_ENTRIES, Entry, entries_of, read_listing, tag_counts
+from ....training.data.entries import MAX_ENTRIES, Entry, tag_counts
 from ....training.data.folder import image_extensions
 from ....training.data.marks import MARKS
 from ....training.data.thumbnail import thumbnail
@@ -98,7 +100,7 @@ def _listing(query: dict[str, str]) -> dict[str, Any]:
     about = {"folder": name, "exists": folder.is_dir(), "formats": sorted(image_extensions())}
     if not about["exists"]:
         return {**about, "images": [], "tags": [], "total": 0, "problems": []}
-    listing = read_listing(folder, _rules(query))
+    listing = list_folder(folder, _rules(query))
     return {
         **about, "images": [_view(entry) for entry in listing.entries[:MAX_ENTRIES]],
         "tags": tag_counts(listing.entries), "total": len(listing.entries), "problems": listing.problems,
@@ -188,7 +190,7 @@ def _edit(body: dict[str, Any], edit: Edit) -> dict[str, Any]:
 
 
 def _images(folder: Path, names: Sequence[str], rules: CaptionRules) -> list[dict[str, Any]]:
-    return [_view(entry) for entry in entries_of(folder, names, rules)]
+    return [_view(entry) for entry in list_some(folder, names, rules)]
 
 
 def _view(entry: Entry) -> dict[str, Any]:

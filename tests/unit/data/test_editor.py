@@ -14,6 +14,8 @@ from pack.training.data.editor import (
     image_path,
     keep_files,
     list_entries,
+    list_folder,
+    list_some,
     save_captions,
     set_excluded,
     set_marks,
@@ -343,3 +345,18 @@ def test_the_images_of_an_edit_are_looked_up_in_one_listing(folder, monkeypatch)
     monkeypatch.setattr("os.scandir", lambda path: calls.append(path) or scandir(path))
     assert len(entries_of(folder, names)) == 200
     assert len(calls) <= 1
+
+
+def test_a_listing_beside_edits_has_every_image_with_its_caption(folder):
+    def toggle():
+        name = "2.png"
+        for turn in range(200):
+            name = set_excluded(folder, name, turn % 2 == 0)
+
+    toggling = threading.Thread(target=toggle, daemon=True)
+    toggling.start()
+    seen = set()
+    while toggling.is_alive():
+        seen.add(tuple(entry.caption for entry in list_folder(folder).entries if entry.place == "2.png"))
+        seen.add(tuple(entry.caption for entry in list_some(folder, ["2.png", ".excluded/2.png"])))
+    assert seen == {("fox, red hair",)}

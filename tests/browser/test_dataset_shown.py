@@ -1,0 +1,162 @@
+"""The gallery shows what is in the folder, whatever is lost: a release of the pointer, an answer, an event."""
+
+import re
+
+import pytest
+from pack.tests.browser.page import frames, settle, wait
+from pack.tests.browser.test_dataset import caption, show_dataset, until_file
+from pack.tests.browser.test_dataset_edits import MESSAGE, folder  # noqa: F401
+from pack.tests.support.browser import load_workflow, show_nodes
+
+pytestmark = pytest.mark.browser
+
+READ_AGAIN = "() => window.app.graph._nodes[0].onExecuted({})"
+SWALLOW = """() => {
+    for (const name of ["pointerup", "pointercancel"]) {
+        window.addEventListener(name, (event) => window.swallows && event.stopImmediatePropagation(), true);
+    }
+}"""
+EXCLUDED = "document.querySelectorAll('.bakery-excluded').length === 1"
+"""A context menu, a native list of choices and a scroll bar keep the release of the pointer to themselves."""
+SIGNS = {
+    "the pointer moves": "page.mouse.move(700, 700)",
+    "the window loses the focus": "page.evaluate(\"() => window.dispatchEvent(new Event('blur'))\")",
+    "nothing": "None",
+}
+
+
+@pytest.mark.parametrize("sign", list(SIGNS))
+def test_a_pointer_whose_release_is_not_heard_holds_nothing_up(page, folder, sign):  # noqa: F811
+    page.evaluate(SWALLOW)
+    show_dataset(page, folder)
+    settle(page)
+    page.evaluate("() => { window.swallows = true; }")
+    caption(page, 1).click()
+    (folder / "0.txt").write_text("from outside")
+    page.evaluate(READ_AGAIN)
+    settle(page)
+    eval(SIGNS[sign], {"page": page})
+    wait(page, "document.querySelector('.bakery-image textarea').value === 'from outside'", 15)
+    page.evaluate("() => { window.swallows = false; }")
+
+
+def test_an_edit_under_way_is_seen_where_another_workflow_shows_the_folder(page, folder):  # noqa: F811
+    def hold_back(route):
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    page.route(re.compile("/bakery/dataset/exclude$"), hold_back)
+    show_dataset(page, folder)
+    settle(page)
+    graph = page.evaluate("() => JSON.parse(JSON.stringify(window.app.rootGraph.serialize()))")
+    page.locator(".bakery-image-actions button").first.click()
+    load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
+    load_workflow(page, graph)
+    wait(page, EXCLUDED, 20)
+    assert (folder / ".excluded" / "0.png").is_file()
+
+
+def test_an_edit_whose_answer_is_lost_is_seen(page, folder):  # noqa: F811
+    def lose(route):
+        route.fetch()
+        route.abort()
+
+    show_dataset(page, folder)
+    settle(page)
+    page.route(re.compile("/bakery/dataset/exclude$"), lose)
+    page.locator(".bakery-image-actions button").first.click()
+    wait(page, EXCLUDED, 15)
+    assert page.evaluate(f"() => {MESSAGE}")
+    page.complaints.clear()
+
+
+def test_a_listing_that_failed_is_asked_for_again_and_its_message_goes(page, folder):  # noqa: F811
+    show_dataset(page, folder)
+    settle(page)
+    page.route(re.compile("/bakery/dataset[?]"), lambda route: route.abort())
+    page.evaluate(READ_AGAIN)
+    wait(page, f"{MESSAGE} !== ''")
+    settle(page)
+    page.unroute_all()
+    (folder / "0.txt").write_text("from outside")
+    wait(page, "document.querySelector('.bakery-image textarea').value === 'from outside'", 15)
+    wait(page, f"{MESSAGE} === ''", 15)
+    page.complaints.clear()
+
+
+def test_what_a_listener_throws_does_not_end_the_gallery(page, folder):  # noqa: F811
+    show_dataset(page, folder)
+    settle(page)
+    page.evaluate("""() => {
+        const [node] = window.app.graph._nodes;
+        node.setDirtyCanvas = () => {
+            delete node.setDirtyCanvas;
+            throw new Error("thrown once");
+        };
+    }""")
+    caption(page, 0).fill("first")
+    caption(page, 0).blur()
+    until_file(page, folder / "0.txt", "first")
+    caption(page, 1).fill("second")
+    caption(page, 1).blur()
+    until_file(page, folder / "1.txt", "second")
+    page.problems.clear()
+
+
+def test_two_nodes_that_read_a_folder_by_other_rules_show_the_same_pictures(page, folder):  # noqa: F811
+    endings = (".txt", ".caption")
+    values = [{"folder": folder.name, "caption_extension": ending} for ending in endings]
+    show_nodes(page, [["BakeryLoadDataset", [80 + 620 * place, 80], value] for place, value in enumerate(values)])
+    wait(page, "document.querySelectorAll('.bakery-image').length === 8")
+    settle(page)
+    page.locator(".bakery-image-actions button").first.click()
+    wait(page, "document.querySelectorAll('.bakery-excluded').length === 2", 15)
+    show_nodes(page, [["BakeryLoadDataset", [80, 80], {"caption_extension": ".txt"}]] * 2)
+    frames(page)
+
+
+MODULE = "end => performance.getEntriesByType('resource').find(({ name }) => name.endsWith(end)).name"
+WATCH = """async url => {
+    const { whileSeen } = await import(url);
+    const real = window.IntersectionObserver;
+    const element = document.createElement("div");
+    const seen = [];
+    let [known, look] = [null, () => {}];
+    window.IntersectionObserver = class {
+        constructor(tell) {
+            look = () => {
+                if (known === element.isConnected) return; // as the browser does: once in a frame, and only of changes
+                known = element.isConnected;
+                tell([{ isIntersecting: known }]);
+            };
+        }
+        observe() { known = null; }
+        unobserve() {}
+        disconnect() {}
+    };
+    document.body.append(element);
+    const acts = ["enter", "leave", "tick"].map((name) => [name, () => seen.push(name)]);
+    const stop = whileSeen(element, Object.fromEntries(acts));
+    window.IntersectionObserver = real;
+    const pause = () => new Promise((later) => setTimeout(later, 20));
+    const until = async (name) => {
+        for (let turn = 0; turn < 200 && !seen.includes(name); turn++) await pause();
+    };
+    look();
+    element.remove(); // and put elsewhere before the browser looks again
+    await until("leave");
+    document.body.append(element);
+    look();
+    await until("tick");
+    stop();
+    element.remove();
+    return seen;
+}"""
+
+
+def test_a_panel_that_is_put_elsewhere_in_a_moment_stays_in_sight(page):
+    url = page.evaluate(
+        "() => performance.getEntriesByType('resource').find(({ name }) => name.endsWith('/shared/lifetime.js')).name"
+    )
+    seen = page.evaluate(WATCH, url)
+    assert seen == ["enter", "leave", "enter", "tick", "leave"]
