@@ -9,7 +9,7 @@ import { noteChange } from "../shared/undo.js";
 import { ComparePanel } from "./compare_panel.js";
 
 const NODE = "BakeryCompare";
-const HEIGHT = { empty: 40, full: 340 };
+const HEIGHT = { empty: 80, full: 340 };
 const MIN_WIDTH = 420;
 /** The node keeps the id of what it shows, so that a reloaded page shows it again. */
 const PROPERTY = "bakery_comparison";

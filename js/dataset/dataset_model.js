@@ -10,6 +10,7 @@
  * @property {number} changed
  * @property {string} place its name, or the one it has once it is not left out any more
  * @property {string} version of the caption; an edit says what it is based on
+ * @property {string} [same_as] version of the same caption before it was moved with its image, from this page
  * @property {string} caption_file images of one stem share it
  * @property {string} metadata file that the caption is from, where it is
  * @property {string} problem why the caption cannot be read
@@ -114,6 +115,18 @@ export function recount(counts, before, after) {
   add(before, -1);
   add(after, 1);
   for (const [tag, count] of counts) if (count <= 0) counts.delete(tag);
+}
+
+/**
+ * Images that were left out, or put back, between two listings.
+ * @param {{name: string, place: string}[]} before
+ * @param {{name: string, place: string}[]} after
+ * @returns {[string, string][]} old and new names
+ */
+export function movesBetween(before, after) {
+  const names = new Set(after.map(({ name }) => name));
+  const gone = new Map(before.filter(({ name }) => !names.has(name)).map(({ name, place }) => [place, name]));
+  return after.flatMap(({ name, place }) => (gone.has(place) ? [[/** @type {string} */ (gone.get(place)), name]] : []));
 }
 
 /**

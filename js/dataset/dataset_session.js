@@ -2,7 +2,7 @@
 // A folder while it is edited: its images, unsaved captions, undo. Knows the server, not the page.
 
 import { Refusal } from "../shared/server.js";
-import { recount } from "./dataset_model.js";
+import { movesBetween, recount } from "./dataset_model.js";
 import { History, inverse } from "./history.js";
 
 /**
@@ -124,14 +124,15 @@ export class DatasetSession {
   async #refresh() {
     clearTimeout(this.#retry);
     try {
-      await this.#list();
+      await this.list();
     } catch (error) {
       this.unread = /** @type {Error} */ (error).message;
       if (!(error instanceof Refusal)) this.#retry = setTimeout(() => this.isWatched && void this.load(), RETRY_MS);
     }
   }
 
-  async #list() {
+  /** Lists the folder; for whoever has its turn. */
+  async list() {
     const listing = await this.service.getDataset(this.source);
     this.#followMoves(listing.images);
     this.entries = listing.images;
@@ -146,12 +147,7 @@ export class DatasetSession {
 
   /** What another one left out, or put back, is the same image: what is typed of it stays. @param {Entry[]} images */
   #followMoves(images) {
-    const names = new Set(images.map(({ name }) => name));
-    const gone = new Map(this.entries.filter(({ name }) => !names.has(name)).map(({ name, place }) => [place, name]));
-    for (const { name, place } of images) {
-      const old = gone.get(place);
-      if (old !== undefined) this.#rename(old, name);
-    }
+    for (const [old, name] of movesBetween(this.entries, images)) this.#rename(old, name);
   }
 
   /**
@@ -162,12 +158,23 @@ export class DatasetSession {
   saveCaption(name, draft) {
     this.drafts.set(name, draft);
     return this.#inTurn(async () => {
-      if (this.drafts.get(name) !== draft) return; // more was typed since, and comes behind this
-      await this.#edit({ action: "captions", values: { captions: { [name]: draft.text }, versions: { [name]: draft.version } } });
-      const later = this.drafts.get(name);
-      if (later === draft) this.drafts.delete(name);
-      else if (later) later.version = this.entries.find((entry) => entry.name === name)?.version ?? later.version;
+      const place = [...this.drafts].find(([, each]) => each === draft)?.[0]; // the image may have been left out since
+      if (place === undefined) return; // more was typed since, and comes behind this
+      await this.#edit({ action: "captions", values: { captions: { [place]: draft.text }, versions: { [place]: draft.version } } });
+      const later = this.drafts.get(place);
+      if (later === draft) this.drafts.delete(place);
+      else if (later) later.version = this.#entry(place)?.version ?? later.version;
     });
+  }
+
+  /** Whether the folder has an image no longer. @param {string} name */
+  isGone(name) {
+    return !this.unread && !this.#entry(name);
+  }
+
+  /** @param {string} name */
+  #entry(name) {
+    return this.entries.find((entry) => entry.name === name);
   }
 
   /** @param {string} action @param {Record<string, any>} values */
@@ -177,19 +184,19 @@ export class DatasetSession {
 
   /** @param {Edit} edit */
   async #edit(edit) {
-    const answer = await this.#send(edit);
+    const answer = await this.send(edit);
     this.history.add(inverse(edit, answer));
   }
 
-  /** @param {Edit} edit @returns {Promise<any>} */
-  async #send({ action, values }) {
+  /** Has the server edit the folder; for whoever has its turn. @param {Edit} edit @returns {Promise<any>} */
+  async send({ action, values }) {
     [this.message, this.note] = ["", ""];
     try {
       const answer = await this.service.edit(this.source, action, values);
       this.#noteEdit();
-      if (action === "exclude") this.#rename(values.name, answer.name);
+      if (action === "exclude") this.#move(values.name, answer);
       const isLarge = answer.images.length > MANY || (action === "tag" && this.total > this.entries.length);
-      if (action === "remove" || isLarge) await this.#list();
+      if (action === "remove" || isLarge) await this.list();
       else this.#take(answer.images);
       return answer;
     } catch (error) {
@@ -202,6 +209,20 @@ export class DatasetSession {
   #noteEdit() {
     this.numEdits++;
     this.onEdited();
+  }
+
+  /**
+   * What is typed of an image that moves with its caption is based on the caption in its new place.
+   * @param {string} old
+   * @param {{name: string, images: Entry[]}} answer
+   */
+  #move(old, { name, images }) {
+    const [before, after] = [this.#entry(old), images.find((image) => image.name === name)];
+    this.#rename(old, name);
+    if (!before || before.caption !== after?.caption) return;
+    after.same_as = before.version;
+    const draft = this.drafts.get(name);
+    if (draft?.version === before.version) draft.version = after.version;
   }
 
   /** @param {string} old @param {string} name */
@@ -228,7 +249,7 @@ export class DatasetSession {
     return this.#inTurn(async () => {
       this.isUndoRefused = false;
       try {
-        await this.history.takeBack(async (edit) => void (await this.#send(edit)));
+        await this.history.takeBack(async (edit) => void (await this.send(edit)));
       } catch (error) {
         this.isUndoRefused = error instanceof Refusal && error.status === 409;
         if (this.isUndoRefused) this.history.insist();
@@ -240,7 +261,7 @@ export class DatasetSession {
 
   /**
    * Adds what was dropped.
-   * @param {() => Promise<void>} addFiles puts the images into the folder, then calls `finishAdding`
+   * @param {() => Promise<void>} addFiles puts the images into the folder, then their captions (`finishAdding`)
    */
   add(addFiles) {
     return this.#inTurn(async () => {
@@ -248,25 +269,5 @@ export class DatasetSession {
       await addFiles();
       this.#noteEdit();
     });
-  }
-
-  /**
-   * Lists the folder again once files were uploaded, then writes captions that were dropped.
-   * @param {Set<string>} added names of uploaded images
-   * @param {(entries: Entry[]) => Record<string, string>} captionsFor by name
-   */
-  async finishAdding(added, captionsFor) {
-    const before = new Set(this.entries.map(({ name }) => name));
-    await this.#list();
-    const names = this.entries.map(({ name }) => name).filter((name) => added.has(name) && !before.has(name));
-    const captions = captionsFor(this.entries);
-    const edits = [];
-    if (Object.keys(captions).length) {
-      const versions = Object.fromEntries(this.entries.filter(({ name }) => name in captions).map(({ name, version }) => [name, version]));
-      const edit = { action: "captions", values: { captions, versions } };
-      edits.push(inverse(edit, await this.#send(edit)));
-    }
-    // What was there already stays when the adding is taken back; captions of new images go with them.
-    this.history.add(...edits, inverse({ action: "add", values: {} }, { names }));
   }
 }

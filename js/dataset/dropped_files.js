@@ -22,10 +22,11 @@ export const areOurs = (files) => files.some(({ name }) => !OF_THE_PAGE.includes
  * @returns {{images: F[], captions: F[], others: F[]}}
  */
 export function sorted(files, formats, captionExtension) {
-  const endings = new Set([...CAPTION_ENDINGS, (captionExtension.startsWith(".") ? captionExtension : `.${captionExtension}`).toLowerCase()]);
+  const first = (captionExtension.startsWith(".") ? captionExtension : `.${captionExtension}`).toLowerCase();
+  const endings = [...new Set([first, ...CAPTION_ENDINGS])];
   const ending = (/** @type {F} */ { name }) => split(name)[1].toLowerCase();
   const images = files.filter((file) => formats.includes(ending(file)));
-  const captions = files.filter((file) => endings.has(ending(file)));
+  const captions = endings.flatMap((each) => files.filter((file) => ending(file) === each)); // as training prefers them
   const others = files.filter((file) => !images.includes(file) && !captions.includes(file));
   return { images, captions, others };
 }
@@ -49,12 +50,23 @@ export function freeName(name, taken) {
 /** Some systems decompose letters in names. @param {string} name */
 const stemOf = (name) => split(name)[0].normalize("NFC");
 
+/** The text of a file; undefined where it is not UTF-8. @param {ArrayBuffer} bytes */
+export function decoded(bytes) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Which image each dropped caption is for: the one dropped with it, under the name it got, else the one of the folder.
+ * Of two for one image, the first counts.
  * @param {{name: string, text: string}[]} captions
  * @param {Map<string, string>} stored name in the folder of each dropped image
  * @param {{name: string, caption: string}[]} images of the folder
- * @returns {{captions: Record<string, string>, homeless: string[]}} by image; names of captions without one
+ * @returns {{captions: Record<string, string>, homeless: string[], doubled: string[]}} by image; names of captions without
+ *   one, and of those whose image has another one here
  */
 export function matched(captions, stored, images) {
   const byStem = new Map(images.map((image) => [stemOf(image.name), image]));
@@ -64,11 +76,13 @@ export function matched(captions, stored, images) {
   }
   /** @type {Record<string, string>} */
   const found = {};
-  const homeless = [];
+  const [homeless, doubled, seen] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([]), new Set()];
   for (const { name, text } of captions) {
     const image = byStem.get(stemOf(name));
     if (!image) homeless.push(name);
+    else if (seen.has(image)) doubled.push(name);
     else if (image.caption !== text) found[image.name] = text;
+    seen.add(image);
   }
-  return { captions: found, homeless };
+  return { captions: found, homeless, doubled };
 }

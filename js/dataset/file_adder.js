@@ -2,8 +2,9 @@
 // Brings files that are dropped on the gallery, or chosen with its button, into the folder that it shows.
 
 import { element, setText } from "../shared/dom.js";
+import { finishAdding } from "./adding.js";
 import * as service from "./dataset_service.js";
-import { areOurs, freeName, matched, sorted } from "./dropped_files.js";
+import { areOurs, decoded, freeName, matched, sorted } from "./dropped_files.js";
 
 /** @typedef {import("./dataset_session.js").DatasetSession} DatasetSession */
 
@@ -82,10 +83,13 @@ export class FileAdder {
         if (name === null) complaints.push(this.t("upload_failed", { name: file.name }));
         else stored.set(file.name, name);
       }
-      const texts = await Promise.all(captions.map(async (file) => ({ name: file.name, text: (await file.text()).trim() })));
-      await session.finishAdding(new Set(stored.values()), (entries) => {
+      const read = await Promise.all(captions.map(async (file) => ({ name: file.name, text: decoded(await file.arrayBuffer())?.trim() })));
+      const texts = read.flatMap(({ name, text }) => (text === undefined ? [] : [{ name, text }]));
+      complaints.push(...read.filter(({ text }) => text === undefined).map(({ name }) => this.t("not_utf8", { name })));
+      await finishAdding(session, new Set(stored.values()), (entries) => {
         const found = matched(texts, stored, entries);
         complaints.push(...found.homeless.map((name) => this.t("no_image_for", { name })));
+        complaints.push(...found.doubled.map((name) => this.t("second_caption", { name })));
         return found.captions;
       });
     });

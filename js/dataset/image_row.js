@@ -63,6 +63,7 @@ export class ImageRow {
     this.#sharers = sharers.join();
     this.entry = entry;
     const { name, is_excluded: isExcluded } = entry;
+    if (entry.same_as === this.#base.version) this.#base.version = entry.version;
     if (this.#sent !== null && entry.version !== this.#base.version && !this.session.drafts.has(name)) {
       this.#base = { caption: this.#sent, version: entry.version }; // the server took it
       this.#sent = null;
@@ -144,6 +145,7 @@ export class ImageRow {
     this.#sent = text;
     const isDone = await this.session.saveCaption(this.entry.name, { text, version: this.#base.version });
     if (!isDone && this.#sent === text) this.#sent = null;
+    if (!isDone && this.session.isGone(this.entry.name)) this.session.complain(this.t("typed_of_gone", { name: this.entry.name, text }));
     this.#showConflict();
   }
 

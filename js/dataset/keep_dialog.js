@@ -69,7 +69,7 @@ export function askToKeep(t, images, prompt, folders, onKept) {
     class: "bakery bakery-overlay", role: "dialog", "aria-modal": "true", "aria-label": t("keep_title"),
     onkeydown: (event) => {
       event.stopPropagation();
-      if (event.key === "Escape") close();
+      if (event.key === "Escape" && !event.isComposing) close(); // else it ends what is being composed
       if (event.key === "Tab") keepFocus(dialog, event);
     },
   }, form);

@@ -143,6 +143,9 @@ export class PreviewOverlay {
   async #pick() {
     const [run, step] = [this.getRun(), this.#shown];
     if (!run || step === undefined || !run.loras.includes(step)) return;
+    const picture = this.#divider === 100 ? this.other : this.picture;
+    await picture.decode().catch(() => {}); // until it is there, the one before it is on the screen
+    if (this.#shown !== step) return;
     try {
       await this.onPick(run.pick === step ? { step: null, was: step } : { step });
       setText(this.message, "");
@@ -174,7 +177,10 @@ export class PreviewOverlay {
   }
 }
 
-/** @param {HTMLImageElement} image @param {string} url */
+/** Until a picture is there, the browser shows the one before it: that is dimmed. @param {HTMLImageElement} image @param {string} url */
 function setSource(image, url) {
-  if (image.getAttribute("src") !== url) image.setAttribute("src", url);
+  if (image.getAttribute("src") === url) return;
+  image.classList.add("bakery-awaited");
+  image.onload = image.onerror = () => image.classList.remove("bakery-awaited");
+  image.setAttribute("src", url);
 }

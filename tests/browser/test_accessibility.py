@@ -93,6 +93,7 @@ def test_the_dialog_that_keeps_pictures(page, server, checked):
 
 def test_the_comparison(page, comparison, checked, rendering):  # noqa: F811
     show_nodes(page, [["BakeryCompare", [420, 60], {}]], top=520)
+    assert json.dumps(checked(".bakery-compare"), indent=1) == "[]"
     page.evaluate(f"key => {COMPARE}.onExecuted({{ bakery_compare: [{{ id: key }}] }})", KEY)
     wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
     assert json.dumps(checked(".bakery-compare"), indent=1) == "[]"

@@ -189,6 +189,32 @@ def test_what_is_typed_of_a_picture_that_another_leaves_out_stays(browser, serve
     other.context.close()
 
 
+@pytest.mark.parametrize("is_left", [True, False])
+def test_what_is_typed_of_a_picture_while_it_is_left_out_is_written(page, folder, slow, is_left):
+    show_dataset(page, folder)
+    settle(page)
+    page.locator(".bakery-image-actions button").first.click()
+    caption(page, 0).fill("typed meanwhile")
+    if is_left:
+        caption(page, 0).blur()
+    wait(page, "document.querySelectorAll('.bakery-excluded').length === 1")
+    caption(page, 0).blur()
+    until_file(page, folder / ".excluded" / "0.txt", "typed meanwhile")
+    assert page.locator(".bakery-conflict button").count() == 0
+
+
+def test_what_was_typed_of_a_picture_that_is_gone_is_shown(page, folder):
+    show_dataset(page, folder)
+    settle(page)
+    caption(page, 0).fill("typed of one that goes")
+    for ending in ("png", "txt"):
+        (folder / f"0.{ending}").rename(folder / f"renamed.{ending}")
+    caption(page, 0).blur()
+    wait(page, f"{MESSAGE}.includes('typed of one that goes')")
+    assert (folder / "renamed.txt").read_text() == "fox, day"
+    page.complaints.clear()  # the browser notes every answer that refuses
+
+
 def test_undo_does_not_take_back_unseen_what_another_wrote(page, folder):
     show_dataset(page, folder)
     caption(page, 0).fill("mine")
@@ -324,8 +350,11 @@ def test_dropped_captions_go_to_their_images_and_come_back(page, folder):
 
 def test_what_training_does_not_read_is_said(page, folder):
     show_dataset(page, folder)
-    drop(page, [("moving.gif", "image/gif", b"GIF89a"), ("new.png", "image/png", png((1, 1, 1)))])
+    latin = ("0.txt", "text/plain", "schön".encode("latin-1"))
+    drop(page, [("moving.gif", "image/gif", b"GIF89a"), ("new.png", "image/png", png((1, 1, 1))), latin])
     count(page, 5)
+    wait(page, f"{MESSAGE}.includes('0.txt')")
+    assert (folder / "0.txt").read_text() == "fox, day"
     wait(page, f"{MESSAGE}.includes('moving.gif') && {MESSAGE}.includes('.webp')")
     assert not (folder / "moving.gif").exists()
 
@@ -486,7 +515,10 @@ def test_that_a_kept_picture_tells_no_prompt_is_said(page, server):
     dialog = page.locator(".bakery-keep")
     assert dialog.locator("textarea").input_value() == "of now"
     assert dialog.get_by_text("as it is now").is_visible()
+    dialog.locator("textarea").dispatch_event("keydown", {"key": "Escape", "isComposing": True})
+    assert dialog.is_visible(), "the key ended what was being composed"
     page.keyboard.press("Escape")
+    assert not dialog.is_visible()
 
 
 def test_what_is_typed_is_written_when_the_tab_is_left(browser, server, page, folder):

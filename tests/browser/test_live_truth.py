@@ -82,6 +82,28 @@ def test_a_step_that_covers_the_other_is_the_one_that_is_picked(page, server):
     page.keyboard.press("Escape")
 
 
+def test_a_step_is_picked_once_its_picture_is_on_the_screen(page, server):
+    show_saved_run(server, "truth_late", steps=3, previews=(0, 1, 2))
+    show_node(page, "truth_late")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
+    settle(page)
+    held, previews = [], re.compile(r"/previews/[^?]*[?]name=truth_late$")
+    page.route(previews, lambda route: held.append(route))
+    page.locator(".bakery-cell").nth(2).click()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    pick = server.output / "loras" / "truth_late" / ".run" / RUN / "pick.json"
+    assert held and not pick.exists()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.route(previews, lambda route: route.continue_())
+    while held:
+        held.pop().continue_()
+    wait(page, f"/★ 1$/.test({STATUS})")
+    assert page.locator(".bakery-awaited").count() == 0
+    page.keyboard.press("Escape")
+
+
 @pytest.mark.both_pages
 def test_a_pick_is_shown_in_every_tab_and_not_taken_back_for_another(page, server, browser):
     show_saved_run(server, "truth_tabs", steps=3, previews=(0, 1, 2))

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { areOurs, freeName, matched, sorted } from "../../js/dataset/dropped_files.js";
+import { areOurs, decoded, freeName, matched, sorted } from "../../js/dataset/dropped_files.js";
 
 const file = (name) => ({ name });
 const names = (files) => files.map(({ name }) => name);
@@ -8,7 +8,7 @@ const names = (files) => files.map(({ name }) => name);
 test("dropped files are images, captions, or told of", () => {
   const files = sorted([file("a.PNG"), file("a.tags"), file("b.txt"), file("c.gif"), file("notes.pdf")], [".png", ".jpg"], "tags");
   assert.deepEqual([names(files.images), names(files.captions), names(files.others)], [["a.PNG"], ["a.tags", "b.txt"], ["c.gif", "notes.pdf"]]);
-  assert.deepEqual(names(sorted([file("A.TXT"), file("B.Tags")], [".png"], ".tags").captions), ["A.TXT", "B.Tags"], "in capitals too");
+  assert.deepEqual(names(sorted([file("A.TXT"), file("B.Tags")], [".png"], ".tags").captions), ["B.Tags", "A.TXT"], "in capitals too");
 });
 
 test("what is dropped on a gallery is its own, even where it is not read; workflows are the page's", () => {
@@ -19,7 +19,7 @@ test("what is dropped on a gallery is its own, even where it is not read; workfl
 test("a dropped caption is for the image dropped with it, under the name it got", () => {
   const images = [{ name: "a.png", caption: "old" }, { name: "a (1).png", caption: "" }, { name: "b.jpg", caption: "same" }];
   const texts = [{ name: "a.txt", text: "new" }, { name: "b.txt", text: "same" }, { name: "c.txt", text: "x" }];
-  assert.deepEqual(matched(texts, new Map([["a.png", "a (1).png"]]), images), { captions: { "a (1).png": "new" }, homeless: ["c.txt"] });
+  assert.deepEqual(matched(texts, new Map([["a.png", "a (1).png"]]), images), { captions: { "a (1).png": "new" }, homeless: ["c.txt"], doubled: [] });
   assert.deepEqual(matched(texts, new Map(), images).captions, { "a.png": "new" });
 });
 
@@ -31,5 +31,19 @@ test("a dropped picture gets no caption of a picture that is there", () => {
 
 test("letters with marks are the same however a system writes them", () => {
   const images = [{ name: "re\u0301e.png", caption: "" }];
-  assert.deepEqual(matched([{ name: "r\u00e9e.txt", text: "new" }], new Map(), images), { captions: { "re\u0301e.png": "new" }, homeless: [] });
+  assert.deepEqual(matched([{ name: "r\u00e9e.txt", text: "new" }], new Map(), images), { captions: { "re\u0301e.png": "new" }, homeless: [], doubled: [] });
+});
+
+test("of two captions for one image that training prefers counts, and the other is told of", () => {
+  const { captions } = sorted([file("a.caption"), file("a.txt"), file("a.tags")], [".png"], ".tags");
+  assert.deepEqual(names(captions), ["a.tags", "a.txt", "a.caption"]);
+  const found = matched(captions.map(({ name }) => ({ name, text: name })), new Map(), [{ name: "a.png", caption: "" }]);
+  assert.deepEqual(found, { captions: { "a.png": "a.tags" }, homeless: [], doubled: ["a.txt", "a.caption"] });
+});
+
+test("a caption that is not UTF-8 is none, rather than one with replaced letters", () => {
+  const bytes = (...values) => new Uint8Array(values).buffer;
+  assert.equal(decoded(bytes(0xef, 0xbb, 0xbf, 0x61)), "a", "a byte order mark is no letter");
+  assert.equal(decoded(bytes(0xc3, 0xb6)), "ö");
+  for (const other of [bytes(0x73, 0xf6, 0x73), bytes(0xba, 0xfc), bytes(0xff, 0xfe, 0x61, 0x00)]) assert.equal(decoded(other), undefined);
 });
