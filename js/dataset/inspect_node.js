@@ -6,6 +6,7 @@ import { app } from "../shared/comfy.js";
 import { chain, element, growTo, setText } from "../shared/dom.js";
 import { insertBehind, nodeBehind } from "../shared/graph.js";
 import { texts } from "../shared/language.js";
+import { endWith } from "../shared/lifetime.js";
 import { noteChange } from "../shared/undo.js";
 import { withTags } from "./traits.js";
 
@@ -25,6 +26,7 @@ function addStrip(node) {
     serialize: false, hideOnZoom: false, getMinHeight: () => (panel.hidden ? 0 : HEIGHT),
   });
   widget.serialize = false;
+  endWith(node, () => {});
 
   function strip() {
     const captions = nodeBehind(node, "dataset", CAPTIONS) ?? insertBehind(node, "dataset", CAPTIONS);

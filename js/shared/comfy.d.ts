@@ -7,6 +7,8 @@ export interface Widget {
   options?: { values?: unknown; getOptionLabel?: (value: string | null) => string };
   callback?: (value: any) => void;
   onRemove?: () => void;
+  /** Of a DOM widget. */
+  element?: HTMLElement;
 }
 
 export interface Slot {

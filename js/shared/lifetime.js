@@ -1,6 +1,7 @@
 // @ts-check
 // Lifetime of a panel: it works while it is visible and ends with its node.
 
+import { app } from "./comfy.js";
 import { chain } from "./dom.js";
 import { isInGraph } from "./graph.js";
 
@@ -32,6 +33,20 @@ function finish(node) {
   living.delete(node);
   end();
   for (const widget of node.widgets ?? []) widget.onRemove?.(); // the page keeps those of a subgraph that goes
+  requestAnimationFrame(() => requestAnimationFrame(() => replace(node))); // once the page has drawn what came instead
+}
+
+/**
+ * Where another node comes under the same id at once, as when a change is undone, the new rendering keeps what it shows of
+ * the one that is gone; that makes room.
+ * @param {import("./comfy.js").GraphNode} gone
+ */
+function replace(gone) {
+  const heir = [...living.keys()].find((node) => node.id === gone.id && node.comfyClass === gone.comfyClass && node.graph === app.canvas.graph);
+  for (const { name, element } of gone.widgets ?? []) {
+    const next = heir?.widgets?.find((widget) => widget.name === name)?.element;
+    if (element?.isConnected && next && !next.isConnected) element.replaceWith(next);
+  }
 }
 
 /**

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pack.tests.browser.page import frames, settle, wait
+from pack.tests.browser.page import frames, settle, use_rendering, wait
 from pack.tests.browser.test_dataset import caption, show_dataset, until_file
 from pack.tests.browser.test_dataset_edits import MESSAGE, folder  # noqa: F401
 from pack.tests.support.browser import load_workflow, show_nodes
@@ -113,6 +113,35 @@ def test_two_nodes_that_read_a_folder_by_other_rules_show_the_same_pictures(page
     wait(page, "document.querySelectorAll('.bakery-excluded').length === 2", 15)
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"caption_extension": ".txt"}]] * 2)
     frames(page)
+
+
+NOTE = """move => {
+    if (move) window.app.graph._nodes[0].pos[0] += 50;
+    const { changeTracker } = window.app.extensionManager.workflow.activeWorkflow;
+    (changeTracker.captureCanvasState ?? changeTracker.checkState).call(changeTracker);
+}"""
+PLACED = (
+    """window.app.graph._nodes.every(({ widgets }) => widgets.every(({ element }) => element?.isConnected ?? true))"""
+)
+
+
+@pytest.mark.both_pages
+def test_after_a_change_of_the_graph_was_undone_its_panels_are_those_on_the_page(page, folder):  # noqa: F811
+    use_rendering(page, True)
+    inspect, run = ["BakeryInspectDataset", [80, 700], {}], ["BakeryTrain", [700, 60], {"name": "no_run_yet"}]
+    show_nodes(page, [["BakeryLoadDataset", [80, 60], {"folder": folder.name}], inspect, run])
+    wait(page, "document.querySelectorAll('.bakery-image').length === 4")
+    load_workflow(page, page.evaluate("() => JSON.parse(JSON.stringify(window.app.rootGraph.serialize()))"))
+    for is_moved in (False, True):
+        page.evaluate(NOTE, is_moved)
+    x = page.evaluate("() => window.app.graph._nodes[0].pos[0]")
+    page.keyboard.press("Control+z")
+    wait(page, f"window.app.graph._nodes[0].pos[0] === {x - 50}")
+    wait(page, PLACED, 20)
+    wait(page, "document.querySelectorAll('.bakery-image').length === 4")
+    caption(page, 0).fill("typed after the undo")
+    caption(page, 0).blur()
+    until_file(page, folder / "0.txt", "typed after the undo")
 
 
 MODULE = "end => performance.getEntriesByType('resource').find(({ name }) => name.endsWith(end)).name"
