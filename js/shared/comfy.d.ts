@@ -85,7 +85,7 @@ interface Extension {
 export const app: {
   graph: Graph;
   rootGraph?: Graph;
-  canvas: { processMouseWheel?(event: WheelEvent): void };
+  canvas: { graph?: Graph; processMouseWheel?(event: WheelEvent): void };
   nodeOutputs?: Record<string, Record<string, any> | undefined>;
   extensionManager: {
     setting?: { get(name: string): any };
