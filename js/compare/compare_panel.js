@@ -4,7 +4,7 @@
 import { candidates, cellTitle, loraName, verdict, votesByLora } from "./compare_model.js";
 import { addVote, getComparison, pictureUrl, saveChoice, takeBackVote } from "./compare_service.js";
 import { move } from "../shared/arrow_keys.js";
-import { element, keepPlainKeys, setText } from "../shared/dom.js";
+import { element, keepingFocus, keepPlainKeys, setText } from "../shared/dom.js";
 import { Refusal, steerRun } from "../shared/server.js";
 import { nextPair, ranking } from "./ranking.js";
 
@@ -35,7 +35,7 @@ export class ComparePanel {
     this.undoButton = button("undo_vote", () => void this.#takeBack());
     this.gridButton = button("back", () => this.#showGrid());
     this.chooseButton = button("choose", () => void this.#choose(), "choose_hint");
-    this.message = element("div", { class: "bakery-message", role: "status" });
+    this.message = element("div", { class: "bakery-message", role: "status", tabindex: -1 });
     this.title = element("div", { class: "bakery-compare-title" });
     this.body = element("div", { class: "bakery-compare-body", "data-capture-wheel": "true" });
     this.rank = element("ol", { class: "bakery-rank", "data-capture-wheel": "true", "aria-label": t("ranking"), hidden: true });
@@ -67,8 +67,10 @@ export class ComparePanel {
     const [isGone, request] = [error instanceof Refusal && error.status === 404, this.#request];
     if (this.#data?.id !== id) {
       this.#large = null;
-      this.#arrange({});
-      this.body.replaceChildren();
+      keepingFocus(this.element, () => {
+        this.#arrange({});
+        this.body.replaceChildren();
+      }, () => this.message);
       this.empty.hidden = !isGone;
     }
     if (isGone) return;
@@ -92,10 +94,16 @@ export class ComparePanel {
     setText(this.message, "");
   }
 
-  /** One row per LoRA. */
+  /** The keyboard goes from a large picture to its cell, and from elsewhere in the panel to the cell that Tab reaches. */
   #showGrid() {
+    const large = this.#large;
+    const cell = (/** @type {string} */ which) => /** @type {HTMLElement | null} */ (this.body.querySelector(which));
+    keepingFocus(this.element, () => this.#fillGrid(), () => cell(`[data-cell="${large}"]`) ?? cell("[tabindex='0']"));
+  }
+
+  /** One row per LoRA. */
+  #fillGrid() {
     const { loras, cells, votes } = this.#data;
-    const before = this.#large;
     this.#large = null;
     this.#arrange({ vote: nextPair(candidates(cells), [], Math.random) !== null, rank: votes.length > 0 });
     this.#showRanking();
@@ -108,7 +116,6 @@ export class ComparePanel {
     });
     this.body.replaceChildren(element("div", { role: "grid", "aria-label": this.t("compare_panel") }, ...rows));
     this.#showFocus();
-    if (before !== null) /** @type {HTMLElement | null} */ (this.body.querySelector(`[data-cell="${before}"]`))?.focus({ preventScroll: true });
   }
 
   /** @returns {HTMLButtonElement[][]} the cells of the grid; none while something else is shown */

@@ -1,7 +1,7 @@
 // @ts-check
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
-import { element, focused, keepPlainKeys, setText } from "../shared/dom.js";
+import { element, focused, keepingFocus, keepPlainKeys, setText } from "../shared/dom.js";
 import { afterPress } from "../shared/press.js";
 import { filtered, markCounts, sharersOf } from "./dataset_model.js";
 import * as service from "./dataset_service.js";
@@ -86,12 +86,13 @@ export class DatasetPanel {
   /** What was typed goes where it was shown; then nothing of the folder is left. */
   #leave() {
     for (const row of this.#rows.values()) void row.save();
-    if (this.list.element.contains(focused())) this.status.focus({ preventScroll: true });
     this.#unsubscribe();
     this.#session = null;
-    this.#rows.clear();
-    this.list.clear();
-    this.tags.clear();
+    keepingFocus(this.element, () => {
+      this.#rows.clear();
+      this.list.clear();
+      this.tags.clear();
+    }, () => this.status);
     this.setNotes([]);
   }
 

@@ -2,7 +2,7 @@
 // One image of the gallery: its caption to edit, what it is for. The row stays while the image does: what is being typed
 // is never replaced.
 
-import { element, keepKeys, setText } from "../shared/dom.js";
+import { element, keepingFocus, keepKeys, setText } from "../shared/dom.js";
 import { pictureUrl } from "./dataset_service.js";
 
 /** @typedef {import("./dataset_model.js").Entry} Entry */
@@ -121,7 +121,7 @@ export class ImageRow {
   /** What is typed here and what was written meanwhile, both. */
   #showConflict() {
     const isChanged = this.isDirty && this.#sent === null && this.entry.version !== this.#base.version;
-    if (!isChanged) return this.conflict.replaceChildren();
+    if (!isChanged) return keepingFocus(this.conflict, () => this.conflict.replaceChildren(), () => this.text);
     if (!this.isInConflict) this.#makeConflict();
     setText(/** @type {Element} */ (this.conflict.children[1]), this.entry.caption || this.t("empty_caption"));
   }

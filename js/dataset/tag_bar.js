@@ -1,7 +1,7 @@
 // @ts-check
 // The tags of a dataset: chosen tags filter the images; a single chosen tag can be renamed or removed.
 
-import { element, keepKeys, setText } from "../shared/dom.js";
+import { element, keepingFocus, keepKeys, setText } from "../shared/dom.js";
 
 const MAX_SHOWN = 60;
 
@@ -41,7 +41,7 @@ export class TagBar {
     const shown = new Set(sorted.map(([tag]) => tag));
     for (const [tag, button] of this.#buttons) {
       if (shown.has(tag)) continue;
-      button.remove();
+      keepingFocus(this.list, () => button.remove(), () => this.#next());
       this.#buttons.delete(tag);
     }
     for (const [tag, count] of sorted) this.#showTag(tag, count); // those that are there stay where they are
@@ -68,15 +68,14 @@ export class TagBar {
   #showActions() {
     const [tag] = this.chosen;
     const isOne = this.chosen.size === 1;
-    if (!isOne && this.actions.contains(document.activeElement)) this.#focusNext();
-    this.actions.hidden = !isOne;
+    keepingFocus(this.actions, () => (this.actions.hidden = !isOne), () => this.#next());
     if (isOne && tag !== this.#edited) this.name.value = tag;
     this.#edited = isOne ? tag : "";
   }
 
-  /** The keyboard stays in the panel where the field goes. */
-  #focusNext() {
-    /** @type {HTMLElement | null} */ (this.list.querySelector("button"))?.focus({ preventScroll: true });
+  /** What has the keyboard where a tag or the field goes. @returns {HTMLElement | null} */
+  #next() {
+    return this.list.querySelector("button");
   }
 
   /** @param {string} name empty removes the tag */

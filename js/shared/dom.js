@@ -76,6 +76,18 @@ export function keepFocus(dialog, event) {
 /** The element that has the keyboard. */
 export const focused = () => /** @type {HTMLElement | null} */ (document.activeElement);
 
+/**
+ * Does what may hide or remove the element that has the keyboard; another one then has it, else keys would reach the canvas.
+ * @param {Element} part what is changed
+ * @param {() => void} act
+ * @param {() => HTMLElement | null | undefined} next
+ */
+export function keepingFocus(part, act, next) {
+  const hadFocus = part.contains(focused());
+  act();
+  if (hadFocus && !(part.contains(focused()) && focused()?.checkVisibility())) next()?.focus({ preventScroll: true });
+}
+
 /** Keys typed into a field are not also the canvas's. @param {Event} event */
 export const keepKeys = (event) => event.stopPropagation();
 

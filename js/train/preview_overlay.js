@@ -16,11 +16,13 @@ export class PreviewOverlay {
    * @param {import("../shared/strings.js").Translate} t
    * @param {() => import("./run_model.js").Run | null} getRun
    * @param {(pick: {step: number | null, was?: number}) => Promise<void>} onPick `was`: only that step is taken back
+   * @param {() => HTMLElement} nextFocus what has the keyboard afterwards, where the cell that was opened has gone
    */
-  constructor(t, getRun, onPick) {
+  constructor(t, getRun, onPick, nextFocus) {
     this.t = t;
     this.getRun = getRun;
     this.onPick = onPick;
+    this.nextFocus = nextFocus;
     this.position = { column: 0, row: 0 };
     this.reference = 0;
     this.title = element("div", { class: "bakery-overlay-title" });
@@ -72,7 +74,8 @@ export class PreviewOverlay {
 
   close() {
     this.element.remove();
-    this.#returnFocus?.focus?.({ preventScroll: true });
+    const back = this.#returnFocus?.isConnected === false ? this.nextFocus() : this.#returnFocus;
+    back?.focus?.({ preventScroll: true });
     this.#returnFocus = null;
   }
 

@@ -48,7 +48,6 @@ export class RunControls {
     this.#state = run?.state ?? "ended";
     this.#shown = run;
     const isLive = this.#state !== "ended";
-    const hadFocus = this.element.contains(document.activeElement);
     this.row.hidden = !isLive;
     this.tryPrompt.show(run);
     const key = run ? `${run.name}/${run.id}` : "";
@@ -66,8 +65,6 @@ export class RunControls {
     this.status.title = run?.fingerprint ? this.t("fingerprint", { digest: run.fingerprint }) : "";
     setText(this.status, run ? statusLine(this.t, run) : "");
     setText(this.saved, run ? savedLine(this.t, run) : "");
-    // A removed button would lose the keyboard focus.
-    if (hadFocus && !document.activeElement?.checkVisibility()) this.status.focus({ preventScroll: true });
   }
 
   /** @param {string} name */

@@ -1,7 +1,7 @@
 // @ts-check
 // The panel below Train LoRA's inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
-import { element, keepPlainKeys, oncePerFrame, setText } from "../shared/dom.js";
+import { element, keepingFocus, keepPlainKeys, oncePerFrame, setText } from "../shared/dom.js";
 import { whileSeen } from "../shared/lifetime.js";
 import { steerRun } from "../shared/server.js";
 import { chooseRun, latest, runFromView, withStatus, withSteps } from "./run_model.js";
@@ -45,7 +45,7 @@ export class TrainPanel {
     this.controls = new RunControls(t, (name, values) => this.#send(name, values));
     this.chart = new LossChart(t);
     this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
-    this.overlay = new PreviewOverlay(t, () => this.run, (pick) => this.#send("pick", pick));
+    this.overlay = new PreviewOverlay(t, () => this.run, (pick) => this.#send("pick", pick), () => this.controls.status);
     this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
     this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
@@ -55,7 +55,7 @@ export class TrainPanel {
       "div", { class: "bakery bakery-panel bakery-training", role: "group", "aria-label": t("panel"), onkeydown: keepPlainKeys },
       this.plan, this.empty, this.problem, this.controls.element, this.notes, this.chart.element, this.strip.element,
     );
-    this.render = oncePerFrame(() => this.#render());
+    this.render = oncePerFrame(() => keepingFocus(this.element, () => this.#render(), () => this.controls.status));
     this.#watch();
   }
 

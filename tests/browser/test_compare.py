@@ -122,6 +122,30 @@ def test_keys_reach_every_cell_and_choose(page, folder, is_new):
     assert page.evaluate(label).startswith("step 10 · fox"), "Tab comes back to where one was"
 
 
+IS_IN = "document.querySelector('.bakery-compare').contains(document.activeElement)"
+
+
+def test_the_keyboard_stays_in_the_panel_and_is_taken_from_nobody(page, folder):
+    show_comparison(page)
+    for key in ("Enter", "Escape"):  # of the button that leads back, and of the pair
+        press(page, "Vote blind")
+        if key == "Enter":
+            page.locator(".bakery-compare button", has_text="Back").focus()
+        page.keyboard.press(key)
+        assert page.evaluate(f"() => {IS_IN} && document.activeElement.classList.contains('bakery-compare-cell')"), key
+    page.locator(".bakery-compare-cell").nth(2).click()
+    show = f"id => {COMPARE}.onExecuted({{ bakery_compare: [{{ id }}] }})"
+    page.evaluate(show, KEY)
+    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+    assert page.evaluate(f"() => {IS_IN}")
+    page.locator(".bakery-compare-cell").nth(2).click()
+    page.evaluate("() => { const field = document.body.appendChild(document.createElement('input')); field.focus(); }")
+    page.evaluate(show, KEY)
+    wait(page, "document.querySelectorAll('.bakery-compare-cell').length === 6")
+    assert page.evaluate("() => document.activeElement.tagName") == "INPUT"
+    page.evaluate("() => document.activeElement.remove()")
+
+
 def test_votes_are_blind_ranked_taken_back_and_kept(page, folder):
     show_comparison(page)
     press(page, "Vote blind")

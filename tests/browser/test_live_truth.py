@@ -166,6 +166,21 @@ def test_nothing_of_one_run_is_left_in_the_panel_of_another(page, server):
     wait(page, f"{MESSAGE} === undefined")
 
 
+def test_the_keyboard_stays_in_the_panel_where_its_cell_goes(page, server):
+    for name, steps in (("truth_keys_a", (0, 1, 2)), ("truth_keys_b", (1, 3))):
+        show_saved_run(server, name, steps=3, previews=steps)
+    show_node(page, "truth_keys_a")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 3")
+    page.locator(".bakery-cell").nth(2).focus()
+    page.evaluate(RENAME, "truth_keys_b")
+    wait(page, "document.querySelectorAll('.bakery-cell').length === 2")
+    assert page.evaluate("() => document.querySelector('.bakery-training').contains(document.activeElement)")
+    page.locator(".bakery-cell").nth(1).click()
+    page.evaluate("() => document.querySelectorAll('.bakery-cell')[1].remove()")  # scrolled away as new steps come
+    page.keyboard.press("Escape")
+    assert page.evaluate("() => document.querySelector('.bakery-training').contains(document.activeElement)")
+
+
 def test_that_a_picture_is_drawn_is_said_no_longer_than_it_is_so(page, server):
     show_saved_run(server, "truth_wait")
     answer_as(page, "truth_wait")
