@@ -1,7 +1,7 @@
 // @ts-check
 // A dataset on its node: pictures with captions to edit, tags, images dropped in. Knows a folder, not the node.
 
-import { element, focused, keepingFocus, keepPlainKeys, setText } from "../shared/dom.js";
+import { element, focused, keepingFocus, keepPlainKeys, notesElement, setText } from "../shared/dom.js";
 import { afterPress } from "../shared/press.js";
 import { filtered, markCounts, sharersOf } from "./dataset_model.js";
 import * as service from "./dataset_service.js";
@@ -41,7 +41,7 @@ export class DatasetPanel {
     this.undoButton = element("button", { type: "button", text: t("undo"), "aria-disabled": "true", onclick: () => this.#undo() });
     this.adder = new FileAdder(t, () => this.#session);
     this.message = element("div", { class: "bakery-message", role: "alert", hidden: true });
-    this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
+    this.notes = notesElement();
     this.tags = new TagBar(t, { choose: () => this.#filter(), rename: (tag, name) => this.#rename(tag, name) });
     this.list = new RowList();
     this.hint = element("div", { class: "bakery-hint" });

@@ -127,8 +127,15 @@ export class DatasetSession {
       await this.list();
     } catch (error) {
       this.unread = /** @type {Error} */ (error).message;
-      if (!(error instanceof Refusal)) this.#retry = setTimeout(() => this.isWatched && void this.load(), RETRY_MS);
+      if (!(error instanceof Refusal)) this.#retry = setTimeout(() => this.#askAgain(), RETRY_MS);
     }
+  }
+
+  /** Once the server answers, what could not be written is written. */
+  async #askAgain() {
+    if (!this.isWatched && !this.drafts.size) return;
+    await this.load();
+    if (!this.unread) for (const [name, draft] of this.drafts) void this.saveCaption(name, draft);
   }
 
   /** Lists the folder; for whoever has its turn. */

@@ -26,6 +26,9 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** For what a node says; where that is long, keys and the wheel scroll it. */
+export const notesElement = () => element("div", { class: "bakery-hint bakery-notes", role: "status", tabindex: 0, "data-capture-wheel": "true", hidden: true });
+
 /**
  * Sets a text only if it differs, to avoid needless layout.
  * @param {Element} target

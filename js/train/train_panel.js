@@ -1,7 +1,7 @@
 // @ts-check
 // The panel below Train LoRA's inputs: status, buttons, chart, strip. Knows a run's name, not the node.
 
-import { element, keepingFocus, keepPlainKeys, oncePerFrame, setText } from "../shared/dom.js";
+import { element, keepingFocus, keepPlainKeys, notesElement, oncePerFrame, setText } from "../shared/dom.js";
 import { whileSeen } from "../shared/lifetime.js";
 import { steerRun } from "../shared/server.js";
 import { chooseRun, latest, runFromView, withStatus, withSteps } from "./run_model.js";
@@ -47,7 +47,7 @@ export class TrainPanel {
     this.strip = new PreviewStrip(t, (column, row) => this.overlay.open(column, row));
     this.overlay = new PreviewOverlay(t, () => this.run, (pick) => this.#send("pick", pick), () => this.controls.status);
     this.plan = element("div", { class: "bakery-hint bakery-plan", hidden: true });
-    this.notes = element("div", { class: "bakery-hint bakery-notes", role: "status", hidden: true });
+    this.notes = notesElement();
     this.empty = element("div", { class: "bakery-empty", text: t("empty") });
     this.problem = element("div", { class: "bakery-message", role: "alert", hidden: true });
     this.chart.element.hidden = true;

@@ -51,6 +51,7 @@ def test_the_gallery(page, server, checked, rendering):
     show_nodes(page, [["BakeryLoadDataset", [80, 80], {"folder": "axe"}]])
     wait(page, "document.querySelectorAll('.bakery-image').length === 3")
     page.locator(".bakery-tags button").first.click()
+    page.evaluate("text => window.app.graph._nodes[0].onExecuted({ text })", [f"note {number}" for number in range(30)])
     assert json.dumps(checked(".bakery-dataset"), indent=1) == "[]"
     page.evaluate("() => document.querySelector('.bakery-image select').removeAttribute('aria-label')")
     page.evaluate("() => document.querySelector('.bakery-image select').removeAttribute('title')")

@@ -470,6 +470,12 @@ def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     page.mouse.wheel(0, 60)
     wait(page, "document.querySelector('.bakery-tags').scrollTop > 20")
     assert page.evaluate("() => window.app.canvas.ds.scale") == 1
+    page.evaluate("text => window.app.graph._nodes[0].onExecuted({ text })", [f"note {number}" for number in range(30)])
+    box = page.locator(".bakery-notes").bounding_box()
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.wheel(0, 60)
+    wait(page, "document.querySelector('.bakery-notes').scrollTop > 20")
+    assert page.evaluate("() => window.app.canvas.ds.scale") == 1
     page.keyboard.down("Control")  # as two fingers on a trackpad
     page.mouse.wheel(0, -100)
     page.keyboard.up("Control")

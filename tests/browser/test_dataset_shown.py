@@ -70,17 +70,21 @@ def test_an_edit_whose_answer_is_lost_is_seen(page, folder):  # noqa: F811
     page.complaints.clear()
 
 
-def test_a_listing_that_failed_is_asked_for_again_and_its_message_goes(page, folder):  # noqa: F811
+def test_while_the_server_is_away_nothing_is_lost_and_it_is_asked_again(page, folder):  # noqa: F811
     show_dataset(page, folder)
     settle(page)
-    page.route(re.compile("/bakery/dataset[?]"), lambda route: route.abort())
+    page.route(re.compile("/bakery/"), lambda route: route.abort())
+    caption(page, 1).fill("typed while it is away")
+    caption(page, 1).blur()
     page.evaluate(READ_AGAIN)
     wait(page, f"{MESSAGE} !== ''")
     settle(page)
-    page.unroute_all()
     (folder / "0.txt").write_text("from outside")
+    page.unroute_all()
     wait(page, "document.querySelector('.bakery-image textarea').value === 'from outside'", 15)
+    until_file(page, folder / "1.txt", "typed while it is away")
     wait(page, f"{MESSAGE} === ''", 15)
+    assert page.locator(".bakery-conflict button").count() == 0
     page.complaints.clear()
 
 
