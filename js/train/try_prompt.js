@@ -4,6 +4,9 @@
 import { element, keepKeys, setText } from "../shared/dom.js";
 import { short } from "../shared/number_format.js";
 
+/** What was typed for each run, until the page closes: a panel goes where a change is undone or another workflow comes. @type {Map<string, string[]>} */
+const typed = new Map();
+
 export class TryPrompt {
   #runKey = "";
   /** A picture was asked for; whether the run has said so, since when its silence means that there will be none. */
@@ -29,15 +32,19 @@ export class TryPrompt {
         event.preventDefault();
         void this.#submit();
       },
-      onkeydown: keepKeys,
+      onkeydown: keepKeys, oninput: () => typed.set(this.#runKey, this.#fields.map(({ value }) => value)),
     }, this.prompt, this.seed, this.strength, element("button", { type: "submit", text: t("try_go") }));
     this.element = element("div", { class: "bakery-try", hidden: true }, form, element("div", { class: "bakery-try-shown" }, this.picture, this.caption));
+  }
+
+  get #fields() {
+    return [this.prompt, this.seed, this.strength];
   }
 
   /** @param {import("./run_model.js").Run | null} run */
   show(run) {
     const key = run ? `${run.name}/${run.id}` : "";
-    if (key !== this.#runKey) this.#clear();
+    if (key !== this.#runKey) this.#clear(typed.get(key) ?? ["", this.seed.value, this.strength.value]);
     this.#runKey = key;
     const isLive = run !== null && run.state !== "ended";
     const isAwaited = isLive && run.waiting.includes("try");
@@ -47,12 +54,12 @@ export class TryPrompt {
     if (isLive && !this.prompt.value && document.activeElement !== this.prompt) this.prompt.value = run.previews[0]?.prompts[0] ?? "";
   }
 
-  /** Nothing of the run before is left. */
-  #clear() {
+  /** Nothing of the run before is left. @param {string[]} values of the fields */
+  #clear(values) {
     this.#endWaiting();
     this.picture.hidden = true;
     this.picture.removeAttribute("src");
-    this.prompt.value = "";
+    this.#fields.forEach((field, place) => (field.value = values[place]));
     setText(this.caption, "");
   }
 

@@ -6,6 +6,7 @@ import re
 import pytest
 from pack.tests.browser.page import frames, open_again, settle, wait
 from pack.tests.browser.test_live import RUN, TRAIN_NODE, show_node, show_saved_run
+from pack.tests.support.browser import load_workflow
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -164,6 +165,21 @@ def test_nothing_of_one_run_is_left_in_the_panel_of_another(page, server):
     assert page.locator(".bakery-try-picture").is_hidden()
     assert page.locator(".bakery-try-shown").inner_text() == ""
     wait(page, f"{MESSAGE} === undefined")
+
+
+def test_a_prompt_that_is_typed_to_be_tried_is_there_when_its_panel_comes_again(page, server):
+    for name in ("truth_typed_a", "truth_typed_b"):
+        show_saved_run(server, name, steps=3, previews=(0, 1))
+        answer_as(page, name)
+    show_node(page, "truth_typed_a")
+    field = page.locator(".bakery-try input[type=text]")
+    field.fill("half a pro")
+    page.evaluate(RENAME, "truth_typed_b")
+    wait(page, "document.querySelector('.bakery-try input')?.value === 'fox'")
+    load_workflow(page, {"nodes": [], "links": [], "version": 0.4})
+    show_node(page, "truth_typed_a")
+    field.wait_for()
+    assert field.input_value() == "half a pro"
 
 
 def test_the_keyboard_stays_in_the_panel_where_its_cell_goes(page, server):
