@@ -20,7 +20,7 @@ def test_the_button_writes_the_folder_alone(page, server):
         page,
         [
             ["BakeryLoadLoRA", [20, 40], {"lora_name": "mira.safetensors"}],
-            ["BakeryShareLoRA", [460, 40], {"license": "CC0"}],
+            ["BakeryShareLoRA", [460, 40], {"license": "CC0", "name": ""}],  # the page keeps values by the id of a node
             ["BakerySaveLoRA", [900, 40], {"filename_prefix": "not_wanted"}],
         ],
         [[0, 0, 1, "lora"], [0, 0, 2, "lora"]],
