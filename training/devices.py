@@ -18,12 +18,17 @@ def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     if device.type == "cpu":
         return [tensor.float() for tensor in tensors]
     sizes = [tensor.numel() for tensor in tensors]
-    is_pinned = device.type in PINNED
-    flat = torch.empty(sum(sizes), pin_memory=is_pinned)
+    flat = torch.empty(sum(sizes), pin_memory=device.type in PINNED)
     for part, tensor in zip(_cut(flat, sizes), tensors, strict=True):
         part.copy_(tensor.detach().reshape(-1))
-    there = flat.to(device, non_blocking=is_pinned)
+    there = send(flat, device)
     return [part.view(tensor.shape) for part, tensor in zip(_cut(there, sizes), tensors, strict=True)]
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on a device that has pinned memory, copied without waiting for the device; type and values stay."""
+    is_pinned = device.type in PINNED
+    return (tensor.pin_memory() if is_pinned else tensor).to(device, non_blocking=is_pinned)
 
 
 def _cut(flat: Tensor, sizes: Sequence[int]) -> list[Tensor]:

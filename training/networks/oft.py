@@ -28,11 +28,14 @@ Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
 def cayley_minus_one(blocks: Tensor) -> Tensor:
-    """R - 1 = 2 Q (1 - Q)^-1 of Q = blocks - blocks^T, (..., n, n), float32."""
+    """R - 1 = 2 Q (1 - Q)^-1 of Q = blocks - blocks^T, (..., n, n), float32.
+
+    1 - Q is never singular, so nothing is lost by not asking: the answer of every layer would make the CPU wait for it.
+    """
     skew = blocks - blocks.mT
     one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
-    solve = torch.linalg.solve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return cast("Tensor", solve(one - skew, 2 * skew, left=False))
+    solve = torch.linalg.solve_ex  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("Tensor", solve(one - skew, 2 * skew, left=False)[0])
 
 
 def constrained(tensors: Tensors, num_outputs: int) -> Tensor:

@@ -5,7 +5,7 @@ Shapes: B batch, C latent channels, H W latent rows and columns, L tokens, D tex
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
 import comfy.model_management
@@ -34,6 +34,7 @@ from .model_facts import (
 )
 from .shared_weights import SharedWeights, weights_for_autograd
 from .text_training import differentiable_text_encoder, kept_loaded, token_ids
+from .text_waits import encoding_on
 
 HALF_LOSS_SCALE = 2.0**16
 """Factor on the loss of fp16 models, the usual initial value of gradient scalers."""
@@ -200,7 +201,9 @@ class ComfyBaseModel:
             self._ensure_loaded()
         texts = []
         for caption in captions:
-            out = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True, return_dict=True)
+            tokens = self.clip.tokenize(caption)
+            with encoding_on(self.device_of("text_encoder")) if self._is_text_trained else nullcontext():
+                out = self.clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
             pooled = out["pooled_output"] if self.family == "sdxl" else None
             texts.append(TextConditioning(out["cond"][0], None if pooled is None else pooled[0]))
         if not self._is_text_trained:  # otherwise the host loaded nothing

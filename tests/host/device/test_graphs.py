@@ -8,48 +8,9 @@ from pack.tests.support.cases import chosen
 
 pytestmark = pytest.mark.comfy
 
-NETWORKS = {
-    "lora": {"algorithm": "lora"},
-    "locon": {"algorithm": "locon", "conv_rank": 4, "dropout": 0.2, "rank_dropout": 0.2},
-    "dora": {"algorithm": "locon", "weight_decompose": True},
-    "loha": {"algorithm": "loha", "targets": "blocks"},
-    "lokr": {"algorithm": "lokr", "factor": 8, "targets": "blocks"},
-    "dylora": {"algorithm": "dylora", "block_size": 2, "targets": "blocks"},
-    "tlora": {"algorithm": "tlora"},
-    "ia3": {"algorithm": "ia3", "targets": "all"},
-    "glora": {"algorithm": "glora", "targets": "blocks"},
-    "full": {"algorithm": "full", "train_bias": True, "targets": "all"},
-    "diag-oft": {"algorithm": "diag-oft", "targets": "blocks"},
-    "boft": {"algorithm": "boft", "targets": "blocks"},
-    "norms": {"algorithm": "lora", "train_norms": True},
-}
-
-
-OF_MANY = chosen(NETWORKS, ["lora"])
-"""One always runs; the others are the same on another algorithm."""
-
-
-@pytest.mark.parametrize("name", OF_MANY)
-def test_every_algorithm_trains_unet_and_text_encoder(comfy, device, name):
-    graph = training_graph(comfy, f"algorithm {name}", network={"train_text_encoder": True, **NETWORKS[name]})
-    assert "3 steps" in trained(comfy, graph)
-    assert bytes_of_others(comfy, device) == 0
-
-
-@pytest.mark.full
-def test_sdxl_trains_with_both_text_encoders(comfy, device):
-    graph = training_graph(comfy, "sdxl", "sdxl", network={"train_text_encoder": True, "targets": "blocks"})
-    assert "3 steps" in trained(comfy, graph)
-    assert bytes_of_others(comfy, device) == 0
-
-
-def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
-    network = {"train_text_encoder": True}
-    graph = training_graph(comfy, "text on the processor", network=network, clip_device="cpu")
-    assert "3 steps" in trained(comfy, graph)
-
-
 MOST_WAITS = 1
+READING = "training/loop/parallel.py"
+"""Where the losses and the gradient norm are read."""
 MUCH_NOISE = {"noise_offset": 0.05, "multires_noise_iterations": 3, "loss_type": "huber"}
 DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
 
@@ -81,6 +42,52 @@ def steps(device, monkeypatch):
     return seen
 
 
+NETWORKS = {
+    "lora": {"algorithm": "lora"},
+    "locon": {"algorithm": "locon", "conv_rank": 4, "dropout": 0.2, "rank_dropout": 0.2},
+    "dora": {"algorithm": "locon", "weight_decompose": True},
+    "loha": {"algorithm": "loha", "targets": "blocks"},
+    "lokr": {"algorithm": "lokr", "factor": 8, "targets": "blocks"},
+    "dylora": {"algorithm": "dylora", "block_size": 2, "targets": "blocks"},
+    "tlora": {"algorithm": "tlora"},
+    "ia3": {"algorithm": "ia3", "targets": "all"},
+    "glora": {"algorithm": "glora", "targets": "blocks"},
+    "full": {"algorithm": "full", "train_bias": True, "targets": "all"},
+    "diag-oft": {"algorithm": "diag-oft", "targets": "blocks"},
+    "boft": {"algorithm": "boft", "targets": "blocks"},
+    "norms": {"algorithm": "lora", "train_norms": True},
+}
+
+
+OF_MANY = chosen(NETWORKS, ["lora"])
+"""One always runs; the others are the same on another algorithm."""
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+def test_every_algorithm_trains_unet_and_text_encoder(comfy, device, steps, name):
+    graph = training_graph(comfy, f"algorithm {name}", network={"train_text_encoder": True, **NETWORKS[name]})
+    assert "3 steps" in trained(comfy, graph)
+    # every pass of a step is waited for: one more where float16 overflowed
+    assert all(place.startswith(READING) for step in steps[1:] for place in step.places), steps[1].places
+    assert max(step.counts.waits for step in steps[1:]) <= 2 * MOST_WAITS
+    assert bytes_of_others(comfy, device) == 0
+
+
+@pytest.mark.full
+def test_sdxl_trains_with_both_text_encoders(comfy, device, steps):
+    network = {"train_text_encoder": True, "train_text_encoder_2": True, "targets": "blocks"}
+    graph = training_graph(comfy, "sdxl", "sdxl", network=network)
+    assert "3 steps" in trained(comfy, graph)
+    assert max(step.counts.waits for step in steps[1:]) <= MOST_WAITS, steps[1].places
+    assert bytes_of_others(comfy, device) == 0
+
+
+def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
+    network = {"train_text_encoder": True}
+    graph = training_graph(comfy, "text on the processor", network=network, clip_device="cpu")
+    assert "3 steps" in trained(comfy, graph)
+
+
 @pytest.mark.parametrize("objective", chosen([{}, MUCH_NOISE], [MUCH_NOISE]))
 def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objective):
     graph = training_graph(comfy, f"counts {len(objective)}", objective=objective, steps=3, gradient_checkpointing="on")
@@ -91,11 +98,12 @@ def test_a_step_waits_once_and_sends_up_no_weights(comfy, device, steps, objecti
         assert step.counts.bytes_up <= 2 * latents + texts + 1000
 
 
+PRIOR = {"prior_preservation": "extra_term", "trigger": "hat"}
 MUCH = {
     "averages and norms": (2, {"optimizer": {"ema_decay": 0.9}, "objective": {"scale_weight_norms": 0.01}}),
     "Prodigy": (4, {"optimizer": {"optimizer": "Prodigy", "learning_rate": 1.0}}),  # its own reads its step size
-    "prior": (2, {"objective": {"prior_preservation": "extra_term", "trigger": "hat"}}),
-    "text encoder": (17, {"network": {"train_text_encoder": True}}),  # the host's encoding, eight a caption
+    "prior": (2, {"objective": PRIOR}),
+    "text encoder and a prior": (2, {"network": {"train_text_encoder": True}, "objective": PRIOR}),
     "dora": (1, {"network": {"weight_decompose": True}}),
     "tlora": (1, {"network": {"algorithm": "tlora"}}),
 }
