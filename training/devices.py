@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,20 +14,33 @@ PINNED = ("cuda", "xpu", "npu")
 def upload(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Copy CPU tensors to a device as float32 in one transfer; on the CPU they are returned as they are.
 
-    A plain `.to(device)` makes the CPU wait for all work queued on the device.
+    A plain `.to(device)` makes the CPU wait for all work queued on the device. Gradients come back in one transfer.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" or not tensors:
         return [tensor.float() for tensor in tensors]
     sizes = [tensor.numel() for tensor in tensors]
-    flat = torch.empty(sum(sizes), pin_memory=device.type in PINNED)
-    for part, tensor in zip(_cut(flat, sizes), tensors, strict=True):
-        part.copy_(tensor.detach().reshape(-1))
-    there = send(flat, device)
+    there = send(torch.cat([tensor.float().reshape(-1) for tensor in tensors]), device)
     return [part.view(tensor.shape) for part, tensor in zip(_cut(there, sizes), tensors, strict=True)]
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on a device that has pinned memory, copied without waiting for the device; type and values stay."""
+    """A CPU tensor on a device, with type and values; the CPU does not wait for a device with pinned memory."""
+    return cast("Tensor", _Sent.apply(tensor, device)) if tensor.requires_grad else _copied(tensor, device)
+
+
+class _Sent(torch.autograd.Function):
+    """Copying from pinned memory has no gradient of torch's own."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, device: torch.device) -> Tensor:
+        return _copied(tensor, device)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0].cpu(), None
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
     is_pinned = device.type in PINNED
     return (tensor.pin_memory() if is_pinned else tensor).to(device, non_blocking=is_pinned)
 

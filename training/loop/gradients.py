@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ..data.batch import Batch
-from ..devices import by_device, upload
+from ..devices import by_device, send, upload
 from ..objective.objective import Draws, LossResult, captions_to_encode, diffusion_loss
 from ..objective.timesteps import draw_timesteps
 from .batches import batch_at
@@ -43,9 +43,9 @@ def gradients(job: TrainJob, state: TrainState, planned: PlannedStage) -> tuple[
         parts = [_backward(job, state.step, micro, scale / len(micro_steps)) for micro in micro_steps]
         add_up_gradients(job.ranks, [p for _, p in job.network.named_parameters() if p.requires_grad])
         parameters = [p for _, p in job.network.named_parameters() if p.grad is not None]
-        _unscale(parameters, scale)
-        norm = clip_grad_norm_(parameters, planned.optimizer.max_grad_norm or math.inf)
-        parts, grad_norm = _read(parts, norm)
+        _scale(parameters, 1.0 / scale)
+        limit = planned.optimizer.max_grad_norm or math.inf
+        parts, grad_norm = clip_and_read(parts, parameters, limit, job.base.device)
         results = joined(job.ranks, parts)
         if math.isfinite(grad_norm):
             state.loss_scale = None if scale == job.base.loss_scale else scale
@@ -57,26 +57,44 @@ def gradients(job: TrainJob, state: TrainState, planned: PlannedStage) -> tuple[
         scale = max(1.0, scale / RESCALE)
 
 
-def _unscale(parameters: Sequence[nn.Parameter], scale: float) -> None:
-    """Divide the gradients by the loss scale, in one kernel per device."""
-    if scale == 1.0:
+def _scale(parameters: Sequence[nn.Parameter], factor: float) -> None:
+    """Multiply the gradients by a number, in one kernel per device."""
+    if factor == 1.0 or not math.isfinite(factor):
         return
     for together in by_device(p.grad for p in parameters if p.grad is not None).values():
-        torch._foreach_mul_(together, 1.0 / scale)  # pyright: ignore
+        torch._foreach_mul_(together, factor)  # pyright: ignore
+
+
+def clip_and_read(
+    parts: Sequence[Part], parameters: Sequence[nn.Parameter], limit: float, device: torch.device
+) -> tuple[list[Part], float]:
+    """The losses, and the norm of the gradients, which are scaled down to a limit; the device is waited for once.
+
+    torch clips where one device has all gradients. Where several have them, it would wait once a parameter.
+    """
+    groups = by_device(p.grad for p in parameters if p.grad is not None)
+    if len(groups) <= 1:
+        return _read(parts, [clip_grad_norm_(parameters, limit)], device)
+    norms = [torch.stack(torch._foreach_norm(together)).square().sum().sqrt() for together in groups.values()]  # pyright: ignore
+    parts, grad_norm = _read(parts, norms, device)
+    _scale(parameters, min(1.0, limit / (grad_norm + 1e-6)))
+    return parts, grad_norm
 
 
 def _are_finite(results: Sequence[tuple[LossResult, Batch]]) -> bool:
     return all(bool(result.loss_B.isfinite().all()) for result, _ in results)
 
 
-def _read(parts: Sequence[Part], norm: Tensor) -> tuple[list[Part], float]:
+def _read(parts: Sequence[Part], norms: Sequence[Tensor], device: torch.device) -> tuple[list[Part], float]:
     """Read the losses and the norm in the only synchronization with the device per step."""
     results = [part.result for part in parts if part.result is not None]
-    losses = [loss.detach() for result in results for loss in (result.loss_B, result.unweighted_B)]
-    numbers = iter(to_list(torch.cat([*(loss.to(norm.device) for loss in losses), norm.reshape(1)])))
-    read = iter([torch.tensor([next(numbers) for _ in range(len(loss))]) for loss in losses])
+    wanted = [loss.detach() for result in results for loss in (result.loss_B, result.unweighted_B)]
+    wanted += [norm.reshape(1) for norm in norms]
+    there = [send(tensor, device) if tensor.device.type == "cpu" else tensor.to(device) for tensor in wanted]
+    numbers = iter(to_list(torch.cat(there)))
+    read = iter([torch.tensor([next(numbers) for _ in range(len(loss))]) for loss in wanted[: -len(norms)]])
     parts = [part if part.result is None else part.with_losses(next(read), next(read)) for part in parts]
-    return parts, next(numbers)
+    return parts, math.hypot(*numbers)
 
 
 def _backward(job: TrainJob, step: int, micro: int, scale: float) -> Part:

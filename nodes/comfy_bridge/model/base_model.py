@@ -159,27 +159,25 @@ class ComfyBaseModel:
     ) -> Tensor:
         """Raw prediction of the U-Net, float32, (B, C, H, W)."""
         self._ensure_loaded()
-        context_BLD = self._placed(stack_contexts([text.context_LD for text in texts])).to(self._dtype)
-        extra = {}
+        wanted = [noisy_BCHW, self._times_T[timestep_B.cpu()], stack_contexts([text.context_LD for text in texts])]
         if self.family == "sdxl":
-            extra["y"] = self._size_conditioning(texts, sizes).to(self._dtype)
-        noisy_BCHW = self._placed(noisy_BCHW).to(self._dtype)
-        times_B = self._placed(self._times_T[timestep_B.cpu()])
+            wanted += self._size_conditioning(texts, sizes)
+        noisy_BCHW, times_B, context_BLD, *sizes_BD = self._placed(wanted)
+        extra = {"y": torch.cat(sizes_BD, dim=1).to(self._dtype)} if sizes_BD else {}
         return self._predict(
-            noisy_BCHW, times_B, context=context_BLD, transformer_options=DIFFERENTIABLE, **extra
-        ).float()
+            noisy_BCHW.to(self._dtype), times_B, context=context_BLD.to(self._dtype),
+            transformer_options=DIFFERENTIABLE, **extra,
+        ).float()  # fmt: skip
 
-    def _placed(self, tensor: Tensor) -> Tensor:
-        """Move to the device; tensors without gradients asynchronously."""
-        if tensor.requires_grad or tensor.device == self.device:
-            return tensor.to(self.device)
-        return upload([tensor], self.device)[0] if tensor.device.type == "cpu" else tensor.to(self.device)
+    def _placed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Move to the device as float32; what is on the CPU goes in one transfer that waits for nothing."""
+        up = iter(upload([tensor for tensor in tensors if tensor.device.type == "cpu"], self.device))
+        return [next(up) if tensor.device.type == "cpu" else tensor.to(self.device).float() for tensor in tensors]
 
-    def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> Tensor:
-        """Pooled vectors followed by the sizes of each image, (B, D), as the host encodes them."""
+    def _size_conditioning(self, texts: Sequence[TextConditioning], sizes: Sequence[ImageSize]) -> list[Tensor]:
+        """Pooled vectors and the sizes of each image as the host encodes them, each (B, D)."""
         pooled = [text.pooled_D for text in texts if text.pooled_D is not None]
-        rows = [self._encoded_size(size, len(pooled[0])) for size in sizes]
-        return torch.cat([self._placed(torch.stack(pooled)).float(), self._placed(torch.stack(rows))], dim=1)
+        return [torch.stack(pooled), torch.stack([self._encoded_size(size, len(pooled[0])) for size in sizes])]
 
     def _encoded_size(self, size: ImageSize, pooled_width: int) -> Tensor:
         (height, width), (top, left), (target_height, target_width) = (

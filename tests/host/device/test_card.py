@@ -10,6 +10,7 @@ import pytest
 import torch
 from pack.tests.host.device.graphs import load
 from pack.tests.host.device.steps import base_model, train_steps
+from pack.training.loop.gradients import clip_and_read
 from pack.training.networks.network import Network
 from pack.training.networks.settings import NetworkSettings
 
@@ -185,3 +186,21 @@ def test_trigger_words_are_found_with_the_text_encoder_on_the_card(comfy, device
     with torch.inference_mode():
         comfy.module("comfy.model_management").load_models_gpu([loaded.clip.patcher])
         assert likely_trigger_words(loaded.clip, network.state_dict(), num_candidates=3, num_words=2)
+
+
+def test_gradients_on_two_devices_are_clipped_together(comfy, device):
+    """As torch clips them where one device has all."""
+
+    def parameters(places):
+        made = [torch.nn.Parameter(torch.zeros(3, device=place)) for place in places]
+        for index, parameter in enumerate(made):
+            parameter.grad = torch.arange(3.0).add(index).to(parameter.device)
+        return made
+
+    for limit in (0.5, 100.0):
+        together, apart = parameters(["cpu"] * 3), parameters(["cpu", device.DEVICE, "npu:1"])
+        wanted = torch.nn.utils.clip_grad_norm_(together, limit)
+        _, norm = clip_and_read([], apart, limit, torch.device(device.DEVICE))
+        assert norm == pytest.approx(float(wanted))
+        for a, b in zip(together, apart, strict=True):
+            torch.testing.assert_close(a.grad, b.grad.cpu())

@@ -82,10 +82,13 @@ def test_sdxl_trains_with_both_text_encoders(comfy, device, steps):
     assert bytes_of_others(comfy, device) == 0
 
 
-def test_text_encoders_on_the_processor_train_where_they_are(comfy, device):
-    network = {"train_text_encoder": True}
-    graph = training_graph(comfy, "text on the processor", network=network, clip_device="cpu")
+@pytest.mark.parametrize("family", chosen(["sd15", "sdxl"], ["sd15"]))
+def test_text_encoders_on_the_processor_train_where_they_are(comfy, device, steps, family):
+    network = {"train_text_encoder": True, "train_text_encoder_2": family == "sdxl", "targets": "blocks"}
+    graph = training_graph(comfy, f"text on the processor {family}", family, network=network, clip_device="cpu")
     assert "3 steps" in trained(comfy, graph)
+    # their backward pass needs the device's gradients
+    assert max(step.counts.waits for step in steps[1:]) <= 1 + MOST_WAITS, steps[1].places
 
 
 @pytest.mark.parametrize("objective", chosen([{}, MUCH_NOISE], [MUCH_NOISE]))
