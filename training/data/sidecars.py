@@ -42,15 +42,6 @@ def read_captions(path: Path | None) -> tuple[str, ...]:
     return () if path is None else _lines(read_text(path)) or ("",)
 
 
-def read_caption_file(image: Path, extension: str) -> tuple[str, ...]:
-    """Lines of an image's caption file, as returned by `read_captions`.
-
-    Raises:
-        ValueError: The file is not UTF-8.
-    """
-    return read_captions(caption_path(image, extension))
-
-
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file, with or without byte order mark.
 

@@ -85,6 +85,41 @@ def test_a_dataset_goes_out_and_comes_back(nodes, images):
     )
 
 
+CHANGED = {
+    "BakeryCaptions": {
+        "trigger": "mia", "prune": "mira", "replace": "mira > fox", "fold": "mira + fur > hair", "blacklist": "m*",
+        "order_by_frequency": True, "shuffle_tags": True, "keep_tags": 1, "tag_dropout": 0.1, "caption_dropout": 0.1,
+        "use_wildcards": True, "prefix": "a", "suffix": "b", "separator": ";", "keep_tags_separator": "|||",
+        "secondary_separator": ";;;", "caption_dropout_every_n_epochs": 2, "tag_warmup_steps": 0.5,
+        "tag_warmup_min": 2, "replacements": "mira > fox", "caption_weights": True,
+    },
+    "BakeryBuckets": {
+        "resolution": 768, "upscale": False, "flip": True, "use_alpha_masks": True, "resolution_height": 640,
+        "more_resolutions": "256", "bucket_step": 32, "min_bucket_size": 128, "max_bucket_size": 2048,
+        "random_crop": True, "cache": "ram", "nearest_bucket": True,
+    },
+}  # fmt: skip
+"""A value of each input that is none of its defaults."""
+BESIDE = {"resolution_height": {"resolution": 512}, "nearest_bucket": {"upscale": False, "nearest_bucket": False}}
+"""What an input needs to count."""
+
+
+@pytest.mark.parametrize(("node_id", "name"), [(node, name) for node, values in CHANGED.items() for name in values])
+def test_every_option_of_a_dataset_is_written_or_named(nodes, images, node_id, name):
+    save(images / "kohya options" / "1.png", picture(6), "zebra, fur, mira")
+    save(images / "kohya options" / "2.png", picture(7), "mira, fur")
+    read = nodes["BakeryLoadDataset"].execute(folder="kohya options", repeats=1, caption_extension=".txt").args[0]
+    schema = nodes[node_id].GET_SCHEMA().inputs
+    assert {one.id for one in schema} == {*CHANGED[node_id], "dataset"}
+    values = {one.id: one.default for one in schema if one.id != "dataset"} | BESIDE.get(name, {})
+
+    def exported(values):
+        changed = nodes[node_id].execute(dataset=read, **values).args[0]
+        return nodes["BakeryExportKohya"].execute(dataset=changed).args[1:]
+
+    assert exported(values) != exported(values | {name: CHANGED[node_id][name]})
+
+
 def test_eight_bit_adamw_without_its_package_becomes_adamw_and_says_so(nodes):
     network, optimizer, _, _, notes, _ = (
         nodes["BakeryImportKohya"]

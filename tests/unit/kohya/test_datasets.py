@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from pack.tests.support.pictures import picture, save, subset
@@ -260,3 +261,51 @@ def test_what_a_config_cannot_hold_is_listed(folders):
         "loss_weight 0.5: no equivalent", "1 images of the graph are in no folder", "for SDXL write 1024",
     ):  # fmt: skip
         assert any(wanted in note for note in notes), wanted
+
+
+def exported(dataset):
+    notes = []
+    return export_datasets(dataset, lambda folder: folder.name, notes), notes
+
+
+def test_buckets_that_sd_scripts_lacks_are_named(folders):
+    read = scan_folder(folders / "mira")
+    nearest = BucketSettings(resolution=512, upscale=False, nearest_bucket=True)
+    _, notes = exported(with_buckets(read, nearest))
+    assert any("nearest_bucket" in note for note in notes)
+    _, notes = exported(with_buckets(read, BucketSettings(resolution=512, nearest_bucket=True)))
+    assert notes == []  # every picture is enlarged: the same bits
+
+
+def test_what_sd_scripts_asks_of_masks_is_named(folders):
+    buckets = BucketSettings(resolution=512)
+    _, notes = exported(with_buckets(scan_folder(folders / "mira"), replace(buckets, use_alpha_masks=True)))
+    assert len(notes) == 1 and "--masked_loss" in notes[0]
+    save(folders / "masks" / "1.png", picture(9))
+    some = with_buckets(scan_folder(folders / "mira", mask_folder=folders / "masks"), buckets)
+    flat = Dataset(tuple(one for one in some.subsets if one.name == "mira"))
+    config, notes = exported(flat)
+    assert 'conditioning_data_dir = "masks"' in config
+    assert any("--masked_loss" in note for note in notes) and any("mira: 2 images have no mask" in n for n in notes)
+    (item, other, *_) = flat.subsets[0].items
+    apart = [replace(one, mask=folders / name / "1.png") for one, name in ((item, "masks"), (other, "more"))]
+    config, notes = exported(flat.map(lambda s: replace(s, items=tuple(apart))))
+    assert "conditioning_data_dir" not in config and any("2 folders (masks, more)" in note for note in notes)
+
+
+@pytest.mark.parametrize("extension", [".caption", ".tags", ".TXT"])
+def test_captions_are_named_by_the_ending_they_have(tmp_path, extension):
+    for number in (1, 2):
+        save(tmp_path / "fox" / f"{number}.png", picture(number))
+        (tmp_path / "fox" / f"{number}{extension}").write_text(f"red fur {number}", encoding="utf-8")
+    config, notes = exported(with_buckets(scan_folder(tmp_path / "fox", extension), BucketSettings(resolution=512)))
+    assert f'caption_extension = "{extension}"' in config and notes == []
+
+
+def test_captions_that_are_in_no_file_are_counted(tmp_path):
+    for number in (1, 2, 3):
+        save(tmp_path / "fox" / f"{number}.png", picture(number), "red fur" if number == 1 else None)
+    metadata = tmp_path / "fox" / "meta.json"
+    metadata.write_text(json.dumps({"2": {"caption": "of the metadata"}}), encoding="utf-8")
+    _, notes = exported(scan_folder(tmp_path / "fox", metadata=metadata))
+    assert any("1 captions" in note for note in notes)
