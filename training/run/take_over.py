@@ -26,14 +26,16 @@ def copy_run(source: RunFolder, step: int, target: RunFolder) -> None:
     """Copy the state of a step and what led to it: LoRAs of earlier steps, metrics, report, pictures.
 
     The caller writes the record and the latest LoRA, and locks the source, whose files would change otherwise. A step's
-    LoRA that cannot be read, or that the source did not write, is left out.
+    LoRA that cannot be read, that the source did not write, or that a target whose states are gone still has itself is
+    left out.
 
     Raises:
         OSError: A file cannot be read or written.
     """
     target.private.mkdir(parents=True, exist_ok=True)
+    there = {saved for saved, path in target.step_loras().items() if is_own(target, path)}
     for saved, path in source.step_loras().items():
-        if saved <= step and is_own(source, path):
+        if saved <= step and saved not in there and is_own(source, path):
             _copy_lora(path, saved, source, target)
     for path in source.notes:
         if path.is_file():

@@ -6,6 +6,7 @@ from pack.tests.support.person import OTHER_RATE, Canceled, assert_equal
 from pack.tests.support.toy_model import At
 from pack.tests.support.wishes import PLANS
 from pack.training.loop.stages import Stage
+from pack.training.run.saver import SaveSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -67,6 +68,20 @@ def test_a_step_without_a_state_that_is_given_out_is_the_latest_lora(person):
     person.lora().write_bytes(before)
     result = person.queue(steps=6)
     assert result.losses == () and person.lora().read_bytes() == result.folder.step_lora(6).read_bytes()
+
+
+def test_a_step_without_a_state_is_there_once_where_the_run_goes_on_from_another_name(person):
+    """The copy lay hidden beside it, and outlived `keep_last`."""
+    person.queue("nora", steps=4)
+    person.queue(steps=4)
+    folder = person.queue(steps=4).folder
+    for path in (*folder.states().values(), folder.step_lora(2)):
+        path.unlink()
+    result = person.queue(steps=6, saving=SaveSettings(save_every=2, save_dtype="float32", keep_last=1))
+    assert result.folder == folder and "copied from 'nora'" in result.message
+    assert [path.name for path in sorted((person.loras / "mira").rglob("*.safetensors"))] == [
+        "mira-step000006.safetensors", "mira.safetensors",
+    ]  # fmt: skip
 
 
 def try_until_step_5(person, steps):
