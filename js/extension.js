@@ -1,22 +1,36 @@
 // @ts-check
-// Setup for all nodes of the pack: style sheet, translated choices, mouse wheel, removed nodes.
+// Setup for all nodes of the pack: style sheet, translated choices, mouse wheel, removed nodes, older workflows.
 
 import { app } from "./shared/comfy.js";
 import { chain, loadStyles } from "./shared/dom.js";
+import { rootGraph } from "./shared/graph.js";
 import { locale } from "./shared/language.js";
 import { sweep } from "./shared/lifetime.js";
+import { keepEarlier } from "./shared/older_workflows.js";
 import { nameOptions } from "./shared/option_names.js";
 import { keepWheel } from "./shared/wheel.js";
+
+/** @param {Record<string, {inputs?: Record<string, unknown>}>} prompt an opened file in API form */
+function keepEarlierOfPrompt(prompt) {
+  for (const [id, { inputs }] of Object.entries(prompt)) {
+    const node = rootGraph().getNodeById(Number.isNaN(Number(id)) ? id : Number(id));
+    if (node) keepEarlier(node, inputs);
+  }
+}
 
 app.registerExtension({
   name: "LoRABakery",
   setup() {
     loadStyles();
     keepWheel();
+    chain(app, "loadApiJson", keepEarlierOfPrompt);
   },
   afterConfigureGraph: sweep, // another workflow: the page does not tell nodes in subgraphs that they go
   nodeCreated(node) {
-    if (node.comfyClass?.startsWith("Bakery")) nameOptions(node, locale());
+    if (node.comfyClass?.startsWith("Bakery")) {
+      nameOptions(node, locale());
+      chain(node, "onConfigure", (saved) => keepEarlier(node, saved?.widgets_values));
+    }
     if (node.subgraph) chain(node, "onRemoved", () => setTimeout(sweep)); // nor where their subgraph is deleted
   },
 });

@@ -92,6 +92,8 @@ export const app: {
     workflow?: { activeWorkflow?: { changeTracker?: ChangeTracker } };
   };
   registerExtension(extension: Extension): void;
+  /** Opens a file in API form. */
+  loadApiJson?(prompt: any, name?: string): void;
   /** Queues the graph, or those of its nodes. */
   queuePrompt(number: number, batchCount: number, nodes?: string[]): Promise<boolean>;
 };

@@ -9,6 +9,7 @@ from ...training.data.edit_rules import parse_folds, parse_list, parse_pairs, pa
 from ...training.data.tags import TagEdits
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
+from ..inputs.defaults import EARLIER
 from ..menu import LEAD
 from .datasets import DATASET_OUTPUT, summary
 
@@ -82,7 +83,9 @@ class BakeryBuckets(io.ComfyNode):
             raise ValueError(f"resolution_height is {height} but resolution is 0: set both, or neither")
         limits = {name: values.pop(name, 0) or None for name in ("min_bucket_size", "max_bucket_size")}
         size = (resolution, height) if resolution and height else resolution or None
-        settings = BucketSettings(resolution=size, flip=flip, **limits, **values)
+        # without effect beside upscale, and then no part of a run's identity
+        nearest = values.pop("nearest_bucket") and not values["upscale"]
+        settings = BucketSettings(resolution=size, flip=flip, nearest_bucket=nearest, **limits, **values)
         return io.NodeOutput(with_buckets(dataset, settings, further))
 
 
@@ -244,7 +247,7 @@ def _advanced_bucket_inputs() -> list[io.Input]:
             "runs too.", **more,
         ),
         io.Boolean.Input(
-            "nearest_bucket", default=BUCKETS.nearest_bucket,
+            "nearest_bucket", default=True, extra_dict={EARLIER: BUCKETS.nearest_bucket},
             tooltip="Where upscale is off: images larger than the resolution go to the nearest bucket, which cuts off "
             "less. Off: a bucket for each by the rule of kohya's sd-scripts.", **more,
         ),

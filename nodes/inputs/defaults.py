@@ -10,9 +10,16 @@ from typing import Any
 from ..comfy_bridge.host.node_api import io
 from .checked import check_inputs
 
+EARLIER = "earlier_default"
+"""Entry in an input's description: its value in prompts and saved workflows without it, if new nodes have another."""
+
 
 def _has_default(wanted: io.Input) -> bool:
     return getattr(wanted, "default", None) is not None
+
+
+def _value_if_left_out(wanted: io.Input) -> Any:
+    return (wanted.extra_dict or {}).get(EARLIER, getattr(wanted, "default", None))
 
 
 def _optional(wanted: io.Input) -> io.Input:
@@ -29,7 +36,7 @@ def with_optional_defaults(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose inputs with a default are optional from now on."""
     define, execute, fingerprint = node.define_schema, node.execute, node.fingerprint_inputs
     schema = define()
-    defaults = {wanted.id: getattr(wanted, "default", None) for wanted in schema.inputs if _has_default(wanted)}
+    defaults = {wanted.id: _value_if_left_out(wanted) for wanted in schema.inputs if _has_default(wanted)}
     if schema.is_input_list:
         defaults = {name: [value] for name, value in defaults.items()}
 

@@ -1,10 +1,12 @@
 """The current round of a character that is trained in rounds."""
 
+from dataclasses import replace
 from typing import Any
 
 from ...training.data.dataset import Dataset
 from ...training.files.lora_file import load_lora
 from ...training.optimizers.settings import OptimizerSettings
+from ...training.session.plan import as_counted_before
 from ...training.session.rounds import Round, RoundNote, open_round, rate_of_round, trained_rounds
 from .. import sockets
 from ..comfy_bridge.host.node_api import io
@@ -72,7 +74,8 @@ class BakeryRound(io.ComfyNode):
     @classmethod
     def execute(cls, dataset: Dataset, name: str, learning_rate: float, rate_factor: float) -> io.NodeOutput:
         note = RoundNote(dataset=dataset.fingerprint(), num_images=count_images(dataset)[0])
-        current = open_round(loras_output(), name, note)
+        earlier = replace(note, dataset=as_counted_before(dataset).fingerprint())
+        current = open_round(loras_output(), name, note, earlier)
         before = current.previous
         lora = None if before is None else load_lora(before.lora).tensors
         report = describe_rounds(current)

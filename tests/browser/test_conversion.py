@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pack.tests.support.browser import load_workflow, prompt_of
+from pack.tests.support.browser import load_workflow, prompt_of, show_nodes
 from pack.tests.support.cases import chosen
 from pack.tests.support.old_workflows import old_workflows
 from pack.tests.support.paths import ROOT
@@ -38,6 +38,33 @@ def test_the_page_queues_of_an_old_workflow_what_it_queued_then(page, name):
     for node_id, then in OLD[name].queued.items():
         now = queued[node_id]["inputs"]
         assert {key: now.get(key) for key in then["inputs"]} == then["inputs"], then["class_type"]
+
+
+AS_SAVED_BEFORE = """() => {
+  const { graph } = window.app;
+  graph.convertToSubgraph(new Set(graph._nodes.slice(2)));
+  const saved = graph.serialize();
+  for (const { nodes } of [saved, ...saved.definitions.subgraphs]) {
+    for (const node of nodes) if (node.type === "BakeryBuckets") node.widgets_values.length = 11;
+  }
+  return saved;
+}"""
+API = {"5": {"class_type": "BakeryBuckets", "inputs": {"resolution": 768, "upscale": False}}}
+
+
+def test_workflows_without_an_input_keep_the_value_that_it_had(page):
+    nodes = [["BakeryBuckets", [20, 40], {}], ["BakeryInspectDataset", [500, 40], {}]]
+    show_nodes(page, [*nodes, *nodes], [[0, 0, 1, "dataset"], [2, 0, 3, "dataset"]])
+
+    def chosen_in(prompt):
+        return [node["inputs"]["nearest_bucket"] for node in prompt.values() if node["class_type"] == "BakeryBuckets"]
+
+    assert chosen_in(prompt_of(page)) == [True, True]
+    load_workflow(page, page.evaluate(AS_SAVED_BEFORE))
+    assert chosen_in(prompt_of(page)) == [False, False]
+    page.evaluate("prompt => window.app.loadApiJson(prompt, 'prompt')", API)
+    (node,) = prompt_of(page).values()
+    assert node["inputs"] == {**node["inputs"], "resolution": 768, "upscale": False, "nearest_bucket": False}
 
 
 def on_canvas(workflow):

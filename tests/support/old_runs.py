@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 from pack.tests.support.toy_model import ToyBase, raising, run, toy_request  # noqa: E402
+from pack.training.data.dataset import Subset  # noqa: E402
 from pack.training.loop.job import StopTraining  # noqa: E402
 from pack.training.loop.stages import Stage  # noqa: E402
 from pack.training.networks.settings import NetworkSettings  # noqa: E402
@@ -47,9 +48,16 @@ class OldRun:
     network: NetworkSettings = NETWORK
     optimizer: OptimizerSettings = ADAMW
     is_stopped: bool = False
+    is_nearest: bool = False
+    """Its dataset had `nearest_bucket` on, which counted where it has no effect, when it started."""
+
+    def begun(self, folder: Path) -> TrainRequest:
+        """What was requested when it started, for the toy model, in `folder/run`."""
+        request = self.request(folder, self.stages)
+        return replace(request, dataset=request.dataset.map(_nearest)) if self.is_nearest else request
 
     def request(self, folder: Path, stages: tuple[Stage, ...]) -> TrainRequest:
-        """For the toy model, in `folder/run`."""
+        """What is requested now of these stages."""
         saving = SaveSettings(save_every=4, save_dtype="float32")
         request = toy_request(folder, base=ToyBase(), network=self.network, optimizer=self.optimizer, saving=saving)
         return replace(request, stages=stages)
@@ -65,15 +73,22 @@ RUNS = {
     "ema": OldRun(
         EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", optimizer=replace(ADAMW, ema_decay=0.9), is_stopped=True
     ),
+    "nearest bucket": OldRun(
+        EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", is_stopped=True, is_nearest=True
+    ),
     "text encoder": OldRun(EIGHT, EIGHT, f"continued from step {STOPPED_AT} of 8", network=LOKR, is_stopped=True),
 }  # fmt: skip
+
+
+def _nearest(subset: Subset) -> Subset:
+    return replace(subset, buckets=replace(subset.buckets, nearest_bucket=True))
 
 
 def make(name: str, folder: Path) -> None:
     """Begins the run in `folder`, and stops it where it is to be stopped."""
     old = RUNS[name]
     callbacks = [raising(STOPPED_AT, StopTraining())] if old.is_stopped else []
-    run(old.request(folder, old.stages), *callbacks)
+    run(old.begun(folder), *callbacks)
 
 
 def go_on(name: str, folder: Path) -> tuple[str, dict[str, torch.Tensor]]:

@@ -2,8 +2,8 @@
 
 A saved node holds the values of its widgets in a bare list; which widget a value belongs to follows from the node's
 description in /object_info. A seed is followed by its "control after generate", which is not sent; widgets that a node
-got since it was saved have their defaults. Nodes that exist only on the page (notes, reroutes, primitives) and muted
-ones vanish; bypassed ones pass a link of the same type on.
+got since it was saved have their defaults, earlier ones where those changed. Nodes that exist only on the page (notes,
+reroutes, primitives) and muted ones vanish; bypassed ones pass a link of the same type on.
 """
 
 from collections.abc import Iterator
@@ -46,6 +46,8 @@ class Widget:
     """Followed by a "control after generate" value."""
     options: tuple[dict[str, Any], ...] = ()
     """Choices of a dynamic combo, each with inputs of its own."""
+    unsaved: Any = None
+    """Value of a node that was saved without it."""
 
 
 def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> Prompt:
@@ -137,7 +139,7 @@ def misfit(node: dict[str, Any], description: dict[str, Any]) -> str:
 def _assigned(wanted: list[Widget], saved: Iterator[Any]) -> list[tuple[str, Any]]:
     assigned: list[tuple[str, Any]] = []
     for widget in wanted:
-        value = next(saved, widget.default)
+        value = next(saved, widget.unsaved)
         assigned.append((widget.name, value))
         if widget.has_control:
             next(saved, None)
@@ -165,7 +167,7 @@ def _widget(name: str, kind: Any, settings: dict[str, Any]) -> Widget:
     has_control = bool(settings.get("control_after_generate", is_seed))
     if kind == DYNAMIC_COMBO:
         choices = tuple(settings["options"])
-        return Widget(name, choices[0]["key"], has_control, choices)
+        return Widget(name, choices[0]["key"], has_control, choices, choices[0]["key"])
     choices = kind if isinstance(kind, list) else settings.get("options") or []
     default = settings.get("default", choices[0] if choices else EMPTY.get(str(kind)))
-    return Widget(name, default, has_control)
+    return Widget(name, default, has_control, unsaved=settings.get("earlier_default", default))

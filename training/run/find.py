@@ -1,7 +1,9 @@
 """Finds the run on disk that the wanted run continues, or starts a new one."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,14 @@ def find_run(root: Path, key: RunKey, settings: FindSettings, description: dict[
     for folder in (root, root / ".run", *(path for path in (root / ".run").rglob("*") if path.is_dir())):
         remove_leftovers(folder, older_than_s=0.0)
     return run
+
+
+def known_key(root: Path, keys: Sequence[RunKey]) -> RunKey:
+    """Of keys for the same weights, today's first, the first that a run of this or another name has; else today's."""
+    records = [load_record(RunFolder(root, run_id).record) for run_id in run_ids(root)]
+    here = (key for key in keys if any(record is not None and record.is_of(key) for record in records))
+    elsewhere = (key for key in keys if same_elsewhere(root, key))
+    return next(chain(here, elsewhere), keys[0])
 
 
 def _found(root: Path, key: RunKey, settings: FindSettings) -> FoundRun:

@@ -16,13 +16,13 @@ from ..loop.texts import FrozenTexts, TrainedTexts, is_text_trained
 from ..networks.build import Attachment
 from ..networks.network import Network
 from ..networks.trigger import carried_by, trigger_attachments
-from ..run.find import find_run
+from ..run.find import find_run, known_key
 from ..run.folder import check_names_fit
 from ..run.found import FoundRun
 from ..run.lock import locked
 from ..run.naming import check_name
 from ..run.saver import SaveFailed
-from .plan import PlacedData, hold_out, run_key, trained_dataset
+from .plan import PlacedData, earlier_key, hold_out, run_key, trained_dataset
 from .request import TrainRequest
 from .trained_network import check_fits, without_frozen_parts
 from .trigger import objective_with_trigger
@@ -66,7 +66,7 @@ def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> F
         SaveFailed: The folder is read-only.
         Unreadable: A file of the run cannot be read now.
     """
-    key = run_key(request, data)
+    keys = run_key(request, data), earlier_key(request, data)
     description: dict[str, object] = {
         "network": repr(request.network),
         "objective": repr(request.objective),
@@ -74,7 +74,9 @@ def continued_or_new(request: TrainRequest, data: PlacedData, ranks: Ranks) -> F
         "seed": request.seed,
     }
     with explained(request.root):
-        return ranks.from_first(lambda: find_run(request.root, key, request.finding, description))
+        return ranks.from_first(
+            lambda: find_run(request.root, known_key(request.root, keys), request.finding, description)
+        )
 
 
 def job_of(request: TrainRequest, found: FoundRun, data: PlacedData, ranks: Ranks) -> TrainJob:

@@ -3,7 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from ..data.dataset import Dataset, marked_for_validation, split, union, without
+from ..data.dataset import Dataset, Subset, marked_for_validation, split, union, without
 from ..data.prepare import place_dataset
 from ..data.prepared import PreparedDataset
 from ..loop.stages import PlannedStage, Stage, planned_stages, stage_steps
@@ -147,6 +147,25 @@ def run_key(request: TrainRequest, data: PlacedData) -> RunKey:
         dataset="" if all(segment.dataset for segment in segments) else of_run,
         stages=segments,
     )
+
+
+def as_counted_before(dataset: Dataset) -> Dataset:
+    """The dataset with `nearest_bucket` where it has no effect, as runs were named by before it was left out there."""
+
+    def counted(subset: Subset) -> Subset:
+        return (
+            replace(subset, buckets=replace(subset.buckets, nearest_bucket=True)) if subset.buckets.upscale else subset
+        )
+
+    return dataset.map(counted)
+
+
+def earlier_key(request: TrainRequest, data: PlacedData) -> RunKey:
+    """The key by which an earlier version may have recorded a run of the same weights."""
+    stages = tuple(
+        replace(stage, dataset=as_counted_before(stage.dataset)) if stage.dataset else stage for stage in request.stages
+    )
+    return run_key(replace(request, dataset=as_counted_before(request.dataset), stages=stages), data)
 
 
 def _segment(index: int, planned: PlannedStage, dataset: Dataset, of_run: str) -> Segment:

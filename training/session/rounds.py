@@ -104,8 +104,10 @@ def rate_of_round(first_rate: float, factor: float, number: int) -> float:
     return first_rate * factor ** (number - 1)
 
 
-def open_round(loras: Path, base_name: str, note: RoundNote) -> Round:
+def open_round(loras: Path, base_name: str, note: RoundNote, *earlier: RoundNote) -> Round:
     """The round to train with this dataset: the last one while its dataset is the same, else the next one.
+
+    `earlier`: what earlier versions noted of the same dataset.
 
     Raises:
         ValueError: The name is not a valid folder name, or too long with the round's suffix.
@@ -116,7 +118,7 @@ def open_round(loras: Path, base_name: str, note: RoundNote) -> Round:
     rounds = trained_rounds(loras, base_name)
     if not rounds:
         current = Round(loras, base_name, 1)
-    elif rounds[-1].note == note:
+    elif rounds[-1].note in (note, *earlier):
         current = rounds[-1]
     else:
         current = Round(loras, base_name, rounds[-1].number + 1)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import os
 
+import numpy as np
 import pytest
 import torch
 from pack.tests.support.pictures import picture, save, tensor
@@ -247,11 +248,41 @@ def test_defaults_of_the_node_are_those_of_the_settings(nodes, node_id):
     settings = {"BakeryCaptions": CaptionSettings(), "BakeryBuckets": BucketSettings()}[node_id]
     inputs = {one.id: one for one in nodes[node_id].GET_SCHEMA().inputs}
     fields = [
-        one.name for one in dataclasses.fields(settings) if one.name != "keep_separator"
-    ]  # follows from separator
+        one.name for one in dataclasses.fields(settings) if one.name not in ("keep_separator", "nearest_bucket")
+    ]  # the one follows from separator, the other is on for new nodes
     assert set(fields) <= set(inputs)
     for name in fields:
         assert (inputs[name].default or None) == (getattr(settings, name) or None)
+
+
+def test_new_nodes_use_the_nearest_bucket_and_prompts_without_it_keep_the_rule_that_they_had(comfy, images, nodes):
+    inputs = {one.id: one for one in nodes["BakeryBuckets"].GET_SCHEMA().inputs}
+    assert inputs["nearest_bucket"].default is True
+    save(comfy.base / "input" / images / "1_large" / "1.png", np.zeros((1080, 1050, 3), np.uint8), "large")
+    plain = {"dataset": ["1", 0], "resolution": 1024, "upscale": False, "flip": False, "use_alpha_masks": False}
+    for added, wanted in (
+        ({}, "960x960"),
+        ({"nearest_bucket": False}, "960x960"),
+        ({"nearest_bucket": True}, "1024x1024"),
+    ):
+        buckets = {"class_type": "BakeryBuckets", "inputs": plain | added}
+        report = text(comfy.run_graph({"1": load(images), "2": buckets, "3": inspect("2")}), "3")
+        assert f"{wanted} " in report, added
+
+
+def test_the_nearest_bucket_counts_only_where_nothing_is_enlarged(nodes):
+    make = nodes["BakeryImagesToDataset"].execute
+    (dataset,) = make(images=[tensor(picture(0))[None]], captions=["c"], repeats=[1]).result
+
+    def digest(**values):
+        return (
+            nodes["BakeryBuckets"].execute(dataset=dataset, resolution=512, flip=False, **values).args[0].fingerprint()
+        )
+
+    assert (
+        digest(upscale=True, nearest_bucket=True) == digest(upscale=True, nearest_bucket=False) == digest(upscale=True)
+    )
+    assert digest(upscale=False, nearest_bucket=True) != digest(upscale=False)
 
 
 def test_half_a_resolution_is_refused(nodes):

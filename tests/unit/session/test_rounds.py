@@ -26,6 +26,14 @@ def test_rounds_are_counted_by_the_dataset(tmp_path):
     assert (first.note, second.note) == (ONE, SEVEN)
 
 
+def test_a_round_is_the_same_by_what_an_earlier_version_noted(tmp_path):
+    train(open_round(tmp_path, "mira", ONE))
+    assert open_round(tmp_path, "mira", SEVEN, ONE).number == 1
+    (found,) = trained_rounds(tmp_path, "mira")
+    assert found.note == SEVEN
+    assert open_round(tmp_path, "mira", ONE).number == 2
+
+
 def test_a_round_that_was_never_trained_takes_the_new_dataset(tmp_path):
     open_round(tmp_path, "mira", ONE)
     again = open_round(tmp_path, "mira", SEVEN)
