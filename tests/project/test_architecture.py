@@ -183,14 +183,18 @@ def test_every_node_is_in_an_example_workflow(comfy):
 def test_inputs_have_the_defaults_of_the_settings_they_fill(comfy, node_id, path):
     module, _, name = path.rpartition(".")
     settings = getattr(importlib.import_module(f"pack.training.{module}"), name)
-    inputs = {item.id: item for item in schemas()[node_id].inputs if hasattr(item, "default")}
+    inputs = {
+        item.id: item.extra_dict.get("earlier_default", item.default)
+        for item in schemas()[node_id].inputs
+        if hasattr(item, "default")
+    }
     defaults = {field.name: default_of(field) for field in dataclasses.fields(settings)}
     shared = [name for name, default in defaults.items() if name in inputs and is_scalar(default)]
     assert shared, f"{node_id} has no input named as a field of {name}"
     different = {
-        name: (inputs[name].default, defaults[name])
+        name: (inputs[name], defaults[name])
         for name in shared
-        if inputs[name].default != defaults[name] and not (defaults[name] is None and inputs[name].default in OFF)
+        if inputs[name] != defaults[name] and not (defaults[name] is None and inputs[name] in OFF)
     }
     assert different == {}
 

@@ -1,7 +1,6 @@
 """The dataset nodes, run by ComfyUI's own executor."""
 
 import copy
-import dataclasses
 import os
 
 import numpy as np
@@ -238,21 +237,6 @@ def test_every_input_and_output_is_explained(nodes, node_id):
     schema = nodes[node_id].GET_SCHEMA()
     assert schema.description and schema.category.startswith("LoRA Bakery")
     assert all(one.tooltip for one in (*schema.inputs, *schema.outputs))
-
-
-@pytest.mark.parametrize("node_id", ["BakeryCaptions", "BakeryBuckets"])
-def test_defaults_of_the_node_are_those_of_the_settings(nodes, node_id):
-    from pack.training.data.buckets import BucketSettings
-    from pack.training.data.captions import CaptionSettings
-
-    settings = {"BakeryCaptions": CaptionSettings(), "BakeryBuckets": BucketSettings()}[node_id]
-    inputs = {one.id: one for one in nodes[node_id].GET_SCHEMA().inputs}
-    fields = [
-        one.name for one in dataclasses.fields(settings) if one.name not in ("keep_separator", "nearest_bucket")
-    ]  # the one follows from separator, the other is on for new nodes
-    assert set(fields) <= set(inputs)
-    for name in fields:
-        assert (inputs[name].default or None) == (getattr(settings, name) or None)
 
 
 def test_new_nodes_use_the_nearest_bucket_and_prompts_without_it_keep_the_rule_that_they_had(comfy, images, nodes):
