@@ -47,7 +47,7 @@ AS_SAVED_BEFORE = """() => {
   for (const { nodes } of [saved, ...saved.definitions.subgraphs]) {
     for (const node of nodes) if (node.type === "BakeryBuckets") node.widgets_values.length = 11;
   }
-  return saved;
+  return JSON.stringify(saved);
 }"""
 API = {"5": {"class_type": "BakeryBuckets", "inputs": {"resolution": 768, "upscale": False}}}
 
@@ -60,7 +60,7 @@ def test_workflows_without_an_input_keep_the_value_that_it_had(page):
         return [node["inputs"]["nearest_bucket"] for node in prompt.values() if node["class_type"] == "BakeryBuckets"]
 
     assert chosen_in(prompt_of(page)) == [True, True]
-    load_workflow(page, page.evaluate(AS_SAVED_BEFORE))
+    load_workflow(page, json.loads(page.evaluate(AS_SAVED_BEFORE)))
     assert chosen_in(prompt_of(page)) == [False, False]
     page.evaluate("prompt => window.app.loadApiJson(prompt, 'prompt')", API)
     (node,) = prompt_of(page).values()
