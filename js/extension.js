@@ -10,12 +10,17 @@ import { keepEarlier } from "./shared/older_workflows.js";
 import { nameOptions } from "./shared/option_names.js";
 import { keepWheel } from "./shared/wheel.js";
 
-/** @param {Record<string, {inputs?: Record<string, unknown>}>} prompt an opened file in API form */
-function keepEarlierOfPrompt(prompt) {
-  for (const [id, { inputs }] of Object.entries(prompt)) {
-    const node = rootGraph().getNodeById(Number.isNaN(Number(id)) ? id : Number(id));
-    if (node) keepEarlier(node, inputs);
-  }
+/** Files in API form make nodes without configuring them. */
+function keepEarlierOfPrompts() {
+  const open = app.loadApiJson;
+  if (!open) return;
+  app.loadApiJson = async (prompt, ...more) => {
+    await open.call(app, prompt, ...more);
+    for (const [id, { inputs }] of Object.entries(prompt)) {
+      const node = rootGraph().getNodeById(Number.isNaN(Number(id)) ? id : Number(id));
+      if (node) keepEarlier(node, inputs);
+    }
+  };
 }
 
 app.registerExtension({
@@ -23,7 +28,7 @@ app.registerExtension({
   setup() {
     loadStyles();
     keepWheel();
-    chain(app, "loadApiJson", keepEarlierOfPrompt);
+    keepEarlierOfPrompts();
   },
   afterConfigureGraph: sweep, // another workflow: the page does not tell nodes in subgraphs that they go
   nodeCreated(node) {

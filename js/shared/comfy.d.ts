@@ -93,7 +93,7 @@ export const app: {
   };
   registerExtension(extension: Extension): void;
   /** Opens a file in API form. */
-  loadApiJson?(prompt: any, name?: string): void;
+  loadApiJson?(prompt: Record<string, { inputs?: Record<string, unknown> }>, ...more: any[]): void | Promise<void>;
   /** Queues the graph, or those of its nodes. */
   queuePrompt(number: number, batchCount: number, nodes?: string[]): Promise<boolean>;
 };
