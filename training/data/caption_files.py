@@ -8,7 +8,7 @@ from pathlib import Path
 from re import compile as regex
 
 from .images import hash_bytes, image_extensions
-from .sidecars import CAPTION_EXTENSIONS, caption_path, caption_suffixes, metadata_key, read_metadata
+from .sidecars import CAPTION_EXTENSIONS, caption_path, caption_suffixes, decoded, metadata_key, read_metadata
 
 EXTENSION = regex(r"\.[\w-]{1,20}", re.ASCII)
 NOT_CAPTIONS = frozenset({".json", ".jsonl", ".safetensors"})
@@ -93,10 +93,9 @@ class CaptionReader:
             return Caption("", "", path, _version(self.folder, name, None), f"{path.name}: {error.strerror}")
         version = _version(self.folder, name, data)
         try:
-            raw = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            problem = f"{path.name} must be UTF-8 text, byte {error.start} is not; save it as UTF-8"
-            return Caption("", "", path, version, problem)
+            raw = decoded(data, path.name)
+        except ValueError as error:
+            return Caption("", "", path, version, str(error))
         lines = (line.strip() for line in raw.splitlines())
         return Caption("\n".join(line for line in lines if line), raw, path, version)
 

@@ -10,10 +10,10 @@ from .beside import masks_beside
 from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .folder import natural_key
 from .images import image_extensions
-from .marks import Mark, read_marks
+from .marks import LAID_ASIDE, Mark, read_marks
 from .tags import count_tags
 
-EXCLUDED, REMOVED = ".excluded", ".removed"
+EXCLUDED, REMOVED = LAID_ASIDE
 MAX_ENTRIES = 5000
 """Maximum number of entries sent to a page at once."""
 

@@ -15,10 +15,26 @@ from re import compile as regex
 from .beside import masks_beside
 from .dataset import Dataset, Subset
 from .images import ImageFacts, ImageItem, image_extensions, inspect_file
-from .leftovers import counted, folder_notes, names, unmatched_notes, unread_notes
+from .leftovers import (
+    beside_note,
+    counted,
+    folder_notes,
+    names,
+    stretched_note,
+    unmatched_notes,
+    unread_notes,
+)
 from .lookalikes import lookalike_notes
 from .marks import REGULARIZATION, VALIDATION, Mark, read_marks
-from .sidecars import caption_path, caption_suffixes, metadata_key, read_captions, read_metadata, twice_notes
+from .sidecars import (
+    caption_path,
+    caption_suffixes,
+    elsewhere_note,
+    metadata_key,
+    read_captions,
+    read_metadata,
+    twice_notes,
+)
 
 NUMBERED_FOLDER = regex(r"(\d+)_(.+)")
 """kohya's name of a concept's folder: repeats and name."""
@@ -100,7 +116,8 @@ def scan_folder(
     texts = [path for path in (caption_path(image, caption_extension) for image in found) if path]
     apart = {*beside_masks, *(path for path in (metadata, mask_folder) if path is not None)}
     notes += [
-        *_beside_note(folder, beside, {mask for mask, _ in masks.values()}),
+        *stretched_note({metadata_key(path, folder): fact for path, fact in facts.items()}, masks),
+        *beside_note(folder, beside, {mask for mask, _ in masks.values()}),
         *folder_notes(folder, found, texts, caption_suffixes(caption_extension.lower()), apart),
         *lookalike_notes(folder, facts, captioned, {folder / name for name in marks}),
     ]
@@ -123,6 +140,7 @@ def _elsewhere_notes(
     notes: list[str] = []
     if metadata is not None:
         notes += [*unmatched_notes(f"entries in {metadata.name}", known, keys), *twice_notes(metadata)]
+        notes += elsewhere_note(metadata)
     if mask_folder is not None:
         notes += [*unmatched_notes("masks", masks, keys), *unread_notes("masks", mask_folder)]
     return notes
@@ -149,9 +167,9 @@ def _plain(error: OSError, path: Path) -> str:
 
 
 def _item(
-    path: Path, folder: Path, fact: ImageFacts, captions: tuple[str, ...], masks: Mapping[str, tuple[Path, str]]
+    path: Path, folder: Path, fact: ImageFacts, captions: tuple[str, ...], masks: Mapping[str, tuple[Path, ImageFacts]]
 ) -> ImageItem:
-    mask, mask_hash = masks.get(metadata_key(path, folder), (None, ""))
+    mask, of_mask = masks.get(metadata_key(path, folder), (None, None))
     return ImageItem(
         name=path.relative_to(folder).as_posix(),
         source=path,
@@ -160,21 +178,21 @@ def _item(
         height=fact.height,
         content_hash=fact.content_hash,
         mask=mask,
-        mask_hash=mask_hash,
+        mask_hash=of_mask.content_hash if of_mask else "",
     )
 
 
 def _masks(
     mask_folder: Path | None, folder: Path, beside: Mapping[Path, Path]
-) -> tuple[dict[str, tuple[Path, str]], list[str]]:
-    """File and hash of each image's mask by the image's key, and names of those that cannot be read."""
-    near = {metadata_key(image, folder): (mask, inspect_file(mask).content_hash) for image, mask in beside.items()}
+) -> tuple[dict[str, tuple[Path, ImageFacts]], list[str]]:
+    """File and facts of each image's mask by the image's key, and names of those that cannot be read."""
+    near = {metadata_key(image, folder): (mask, inspect_file(mask)) for image, mask in beside.items()}
     if mask_folder is None:
         return near, []
     if not mask_folder.is_dir():
         raise ValueError(f"there is no mask folder {mask_folder.name!r}; create it, or leave mask_folder empty")
     facts, broken = _inspect_all(list_images(mask_folder))
-    return near | {metadata_key(path, mask_folder): (path, fact.content_hash) for path, fact in facts.items()}, broken
+    return near | {metadata_key(path, mask_folder): (path, fact) for path, fact in facts.items()}, broken
 
 
 def _check(folder: Path, extension: str, metadata: Path | None) -> None:
@@ -217,16 +235,6 @@ def _zero_note(folder: Path, found: Sequence[Path], used: Sequence[Path]) -> lis
     kept = set(used)
     left = [path.relative_to(folder).as_posix() for path in found if path not in kept]
     return [f"pictures left out because their folder's name says 0 repeats: {counted(left)}"] * bool(left)
-
-
-def _beside_note(folder: Path, beside: Mapping[Path, Path], used: Collection[Path]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for mask in beside.values():
-        text = "used as masks of the pictures beside them"
-        if mask not in used:
-            text = "masks beside pictures, not used because mask_folder has others"
-        groups.setdefault(text, []).append(mask.relative_to(folder).as_posix())
-    return [f"{text}: {counted(files)}" for text, files in groups.items()]
 
 
 def _concept(path: Path, folder: Path) -> _Concept:

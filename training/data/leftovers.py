@@ -4,9 +4,9 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .beside import mask_like
-from .images import PICTURE_FORMATS, image_extensions
-from .marks import MARKS_FILE
+from .beside import MAX_ASPECT_DIFFERENCE, mask_like
+from .images import PICTURE_FORMATS, ImageFacts, image_extensions
+from .marks import LAID_ASIDE, MARKS_FILE
 
 MAX_NAMES_SHOWN = 10
 _OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini", MARKS_FILE})
@@ -40,8 +40,31 @@ def folder_notes(
         "are named like masks of pictures beside them but have other proportions or color, and are trained as "
         "pictures; rename them, or give the masks a folder of their own as mask_folder": _trained_masks(pictures),
         "other files, not used": others,
+        "hidden pictures, not used": _hidden_pictures(folder),
     }
     return [_line(text, folder, paths) for text, paths in found.items() if paths]
+
+
+def beside_note(folder: Path, beside: Mapping[Path, Path], used: Collection[Path]) -> list[str]:
+    """Lines on masks beside pictures: those that are used, and those that are not since a folder has others."""
+    groups: dict[str, list[str]] = {}
+    for mask in beside.values():
+        text = "used as masks of the pictures beside them"
+        if mask not in used:
+            text = "masks beside pictures, not used because mask_folder has others"
+        groups.setdefault(text, []).append(mask.relative_to(folder).as_posix())
+    return [f"{text}: {counted(files)}" for text, files in groups.items()]
+
+
+def stretched_note(pictures: Mapping[str, ImageFacts], masks: Mapping[str, tuple[Path, ImageFacts]]) -> list[str]:
+    """A line on masks, by the names of their pictures, that do not have these pictures' proportions."""
+    both = ((name, _ratio(fact) / _ratio(masks[name][1])) for name, fact in pictures.items() if name in masks)
+    found = [name for name, ratio in both if abs(ratio - 1) > MAX_ASPECT_DIFFERENCE]
+    return [f"masks of other proportions than their pictures, stretched to these: {counted(found)}"] * bool(found)
+
+
+def _ratio(fact: ImageFacts) -> float:
+    return fact.width / fact.height
 
 
 def unmatched_notes(what: str, keys: Collection[str], pictures: Collection[str]) -> list[str]:
@@ -85,6 +108,18 @@ def _links_and_files(folder: Path, apart: Collection[Path]) -> tuple[list[Path],
         folders[:] = [path.name for path in paths if path not in apart]
         files += [Path(parent, name) for name in _visible(own)]
     return links, [path for path in files if path not in apart]
+
+
+def _hidden_pictures(folder: Path) -> list[Path]:
+    """Pictures with a dot before their name, or below a folder with one; not the data that macOS keeps as `._NAME`."""
+    files = (Path(parent, name) for parent, _, own in os.walk(folder) for name in own if not name.startswith("._"))
+    pictures = (path for path in files if path.suffix.lower() in image_extensions())
+
+    def is_hidden(path: Path) -> bool:
+        parts = path.relative_to(folder).parts
+        return any(part.startswith(".") for part in parts) and not any(part in LAID_ASIDE for part in parts)
+
+    return [path for path in pictures if is_hidden(path)]
 
 
 def _visible(files: Sequence[str]) -> Iterator[str]:

@@ -21,6 +21,8 @@ REGULARIZATION: Final = "regularization"
 VALIDATION: Final = "validation"
 MARKS = (REGULARIZATION, VALIDATION)
 MARKS_FILE = "marks.json"
+LAID_ASIDE = (".excluded", ".removed")
+"""Folders of pictures that were taken out in the gallery."""
 
 
 def read_marks(folder: Path) -> dict[str, Mark]:

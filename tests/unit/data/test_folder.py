@@ -5,6 +5,7 @@ import sys
 import pytest
 from pack.tests.support.paths import ROOT
 from pack.tests.support.pictures import picture, save
+from pack.training.data.caption_files import CaptionReader, CaptionRules
 from pack.training.data.folder import TAGGER_PAGE, list_images, scan_folder
 
 
@@ -137,6 +138,53 @@ def test_kohya_metadata(tmp_path, is_absolute):
         "c.png": ("from file",),
         "d.png": ("a caption alone",),
     }
+
+
+@pytest.mark.parametrize("root", ["C:\\train\\img", "/mnt/data/img", "\\\\nas\\img"])
+def test_entries_of_another_machine_are_those_of_the_same_places_here(tmp_path, root):
+    for seed, name in enumerate(("10_mia/a", "10_mia/v1.2 b", "c")):
+        save(tmp_path / f"{name}.png", picture(seed))
+    metadata = {f"{root}/10_mia/a.png": {"caption": "one"}, f"{root}/10_mia/v1.2 b": {"tags": "two"}, "c": "three"}
+    file = tmp_path / "meta_lat.json"
+    file.write_text(json.dumps(metadata), encoding="utf-8")
+    dataset = scan_folder(tmp_path, metadata=file)
+    assert captions(dataset) == {"10_mia/a.png": ("one",), "10_mia/v1.2 b.png": ("two",), "c.png": ("three",)}
+    assert any("meta_lat.json" in note and "img" in note for note in dataset.notes)
+    assert CaptionReader.of(tmp_path, CaptionRules(metadata=file)).read(tmp_path / "10_mia" / "a.png").text == "one"
+
+
+def test_entries_of_other_places_stay_without_a_picture(tmp_path):
+    save(tmp_path / "a.png", picture(0), "from file")
+    file = tmp_path / "meta.json"
+    file.write_text(json.dumps({"D:/x/b.png": "one", "E:/x/a.png": "two"}), encoding="utf-8")
+    dataset = scan_folder(tmp_path, metadata=file)
+    assert captions(dataset) == {"a.png": ("from file",)}
+    assert any("of no picture: 2" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"images": {"a.png": {"caption": "one"}}},
+        {"images": [{"file_name": "a.png", "caption": "one"}]},
+        {"a.png": {"caption": {"text": "one"}}},
+        [{"file_name": "a.png", "text": [["one"]]}],
+    ],
+)
+def test_captions_that_are_no_texts_are_refused(tmp_path, metadata):
+    save(tmp_path / "a.png", picture(0))
+    (tmp_path / "meta.json").write_text(json.dumps(metadata), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"meta\.json: .*texts"):
+        scan_folder(tmp_path, metadata=tmp_path / "meta.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_english_in_utf_16_is_not_taken_for_utf_8(tmp_path, encoding):
+    save(tmp_path / "a.png", picture(0))
+    (tmp_path / "a.txt").write_bytes("red hair".encode(encoding))
+    with pytest.raises(ValueError, match=r"a\.txt must be UTF-8"):
+        scan_folder(tmp_path)
+    assert "UTF-8" in CaptionReader(tmp_path).read(tmp_path / "a.png").problem
 
 
 def test_json_lines_metadata(tmp_path):

@@ -46,6 +46,8 @@ def test_a_clean_folder_has_nothing_to_say(folder):
         ("a.npz", "other files"),
         ("meta.json", "other files"),
         ("notes", "other files"),
+        (".a.png", "hidden pictures"),
+        (".ipynb_checkpoints/a.JPG", "hidden pictures"),
     ],
 )
 def test_what_is_not_used_is_named(folder, name, words):
@@ -54,6 +56,19 @@ def test_what_is_not_used_is_named(folder, name, words):
     (note,) = scan_folder(folder).notes
     assert words in note
     assert f": 1 ({name})" in note
+
+
+def test_pictures_that_the_gallery_laid_aside_and_data_of_macos_are_not_named(folder):
+    set_excluded(folder, "b.png", True)
+    (folder / "._a.png").write_bytes(b"x")
+    assert not scan_folder(folder).notes
+
+
+def test_masks_of_other_proportions_are_named(folder, tmp_path):
+    for name, width in (("a", 128), ("b", 64)):
+        save(tmp_path / "masks" / f"{name}.png", np.full((64, width, 3), 255, np.uint8))
+    notes = scan_folder(folder, mask_folder=tmp_path / "masks").notes
+    assert any("proportions" in note and ": 1 (a)" in note for note in notes)
 
 
 def test_linked_folders_are_named_and_not_entered(folder, tmp_path):

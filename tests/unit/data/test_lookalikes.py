@@ -35,6 +35,10 @@ def notes(folder, **options):
         (("masks/a.png", "masks/b.png"), "mask_folder"),
         (("depth/a.png",), "mask_folder"),
         (("img/3_mira/a-condlabel.png",), "condition on"),
+        (("img/3_mira/a_depth.png", "img/3_mira/b-openpose.png"), "control images"),
+        (("img/3_mira/a.alpha.png",), "cut-outs"),
+        (("3.5_half/x.png",), "10_name"),
+        (("5-mira/x.png", "-2_mira/x.png", "4x mira/x.png", "7_/x.png"), "10_name"),
     ],
 )
 def test_what_is_trained_by_mistake_is_named(folder, names, words):
@@ -43,7 +47,13 @@ def test_what_is_trained_by_mistake_is_named(folder, names, words):
     assert words in note and f": {len(names)} (" in note and names[0] in note
 
 
-@pytest.mark.parametrize("name", ["other/x.png", "regal/x.png", "classroom/x.png", "img/3_mira/x-condlabel.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "other/x.png", "regal/x.png", "classroom/x.png", "img/3_mira/x-condlabel.png", "img/3_mira/x_depth.png",
+        "img/3_mira/a_smile.png", "2024-05 beach/x.png", "img/3_mira/1-first/x.png", "1girl/x.png",
+    ],
+)  # fmt: skip
 def test_pictures_of_other_names_are_pictures(folder, name):
     add(folder, name)
     assert notes(folder) == []
