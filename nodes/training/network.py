@@ -6,7 +6,7 @@ from typing import Any, get_args
 from ...training.base_model import PartName
 from ...training.networks.algorithms import NAMES
 from ...training.networks.block_weights import CURVES, LBW_PRESETS, BlockWeights
-from ...training.networks.lycoris_arguments import split_fields
+from ...training.networks.lycoris_arguments import preset_note, split_fields
 from ...training.networks.settings import NetworkSettings, TargetPreset
 from ...training.recipes.damping import describe_network_scale
 from .. import sockets
@@ -56,9 +56,9 @@ class BakeryNetwork(io.ComfyNode):
             values[name] = tuple(values.get(name, "").replace(",", " ").split())
         values["conv_rank"] = None if conv_rank == SAME_RANK else conv_rank
         values["conv_alpha"] = None if conv_alpha < 0 else conv_alpha
-        settings = NetworkSettings(parts=parts, **with_lycoris(values))
-        scale = describe_network_scale(settings)
-        return io.NodeOutput(settings, ui={"text": [scale] if scale else []})
+        settings = NetworkSettings(**with_lycoris({**values, "parts": parts}))
+        notes = describe_network_scale(settings), preset_note(values.get("lycoris_arguments", ""))
+        return io.NodeOutput(settings, ui={"text": [note for note in notes if note]})
 
 
 def with_lycoris(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from ..base_model import PartName
+from ..networks.algorithms import OPTIONS, with_option
 from ..networks.block_weights import BlockWeights
-from ..networks.lycoris_arguments import PRESETS, module_class, takes
+from ..networks.lycoris_arguments import module_class, takes
+from ..networks.lycoris_presets import NOTES, PRESETS, preset_fields, without_convolutions
 from ..networks.settings import WITH_KERNELS, NetworkSettings
 from .options import Options
 from .tables import BLOCK_ARGS, LYCORIS, NETWORK_ARGS
@@ -28,8 +30,12 @@ LIBRARY_ALONE = (
     "constraint",
     "rescaled",
     "unbalanced_factorization",
+    "sig_type",
+    "use_data_init",
 )
 """Arguments of LyCORIS that change what is trained and that no algorithm here has."""
+ON_OUTPUT = ("wd_on_output", "wd_on_out")
+"""DoRA by the other side, whose files are read otherwise than they were trained."""
 LYCORIS_ONLY = ("weight_decompose", "rank_stabilized", "train_norms")
 
 
@@ -46,10 +52,8 @@ def import_network(options: Options, fields: Mapping[str, Any], notes: list[str]
     given = {
         option.field: _read(arguments, option.name, option.kind) for option in NETWORK_ARGS if option.name in arguments
     }
-    settings = NetworkSettings(
-        rank=rank, alpha=alpha, parts=_parts(options), block_weights=_block_weights(arguments),
-        **{**fields, **kind, **given},
-    )  # fmt: skip
+    taken: dict[str, Any] = {"parts": _parts(options), **fields, **kind, **_fitting(kind["algorithm"], given, notes)}
+    settings = NetworkSettings(rank=rank, alpha=alpha, block_weights=_block_weights(arguments), **taken)
     notes += [f"network_args {name}={value}: no equivalent" for name, value in arguments.left_over().items()]
     return settings
 
@@ -83,22 +87,33 @@ def _lycoris_kind(arguments: Options, rank: int, alpha: float, notes: list[str])
     library = _by_library(name, arguments, notes)
     if name not in LYCORIS and not library:
         notes.append(f"algo={name}: no equivalent, locon instead")
-    if preset not in PRESETS:
-        notes.append(f"preset={preset}: no equivalent, full instead; see targets, include, exclude")
-    algorithm, targets = LYCORIS.get(name, "locon"), PRESETS.get(preset, "blocks")
-    algorithm = "lycoris" if library else algorithm
+    algorithm = "lycoris" if library else LYCORIS.get(name, "locon")
     conv_rank, conv_alpha = arguments.integer("conv_dim"), arguments.number("conv_alpha")
     size = {"block_size": arguments.integer("block_size")} if "block_size" in arguments else {}
-    if targets not in WITH_KERNELS:
-        if conv_rank is not None or conv_alpha is not None:
-            notes.append(f"conv_dim, conv_alpha: preset={preset} has no convolutions, in LyCORIS neither")
-        return {"algorithm": "lora" if algorithm == "locon" else algorithm, "targets": targets, **size, **library}
+    layers = _layers(preset, conv_rank, conv_alpha, notes)
+    if layers["targets"] not in WITH_KERNELS:
+        return {"algorithm": "lora" if algorithm == "locon" else algorithm, **layers, **size, **library}
     if conv_rank is not None and conv_alpha is None:
         conv_alpha = alpha
     wide = {"conv_rank": conv_rank, "conv_alpha": conv_alpha, **size, **library}
-    return {"algorithm": algorithm, **wide} if algorithm == "locon" else {
-        "algorithm": algorithm, "targets": targets, **wide
-    }  # fmt: skip
+    if algorithm == "locon":  # widens the usual targets by itself
+        layers = {name: value for name, value in layers.items() if name != "targets"}
+    return {"algorithm": algorithm, **layers, **wide}
+
+
+def _layers(preset: str, conv_rank: int | None, conv_alpha: float | None, notes: list[str]) -> dict[str, Any]:
+    """Targets and parts of a preset of LyCORIS, in which a conv_dim of 0 leaves out convolutions."""
+    if preset not in PRESETS:
+        notes.append(f"preset={preset}: no equivalent, full instead; see targets, include, exclude")
+        preset = "full"
+    layers = preset_fields(preset)
+    if conv_rank == 0:
+        return without_convolutions(layers)
+    if layers["targets"] not in WITH_KERNELS and (conv_rank is not None or conv_alpha is not None):
+        notes.append(f"conv_dim, conv_alpha: preset={preset} has no convolutions, in LyCORIS neither")
+    if preset in NOTES:
+        notes.append(f"preset={preset}: {NOTES[preset]}")
+    return layers
 
 
 def _by_library(name: str, arguments: Options, notes: list[str]) -> dict[str, Any]:
@@ -108,7 +123,7 @@ def _by_library(name: str, arguments: Options, notes: list[str]) -> dict[str, An
         return {}
     try:
         module_class(name)
-        taken = [own for own in arguments.left_over() if takes(name, own)]
+        taken = [own for own in arguments.left_over() if takes(name, own) and own not in ON_OUTPUT]
     except ValueError as error:
         notes.append(f"{', '.join(wanted)}: {error}") if wanted else None
         return {}
@@ -128,10 +143,25 @@ def _plain_kind(module: str, arguments: Options, notes: list[str]) -> dict[str, 
     has_conv = "conv_dim" in arguments or "conv_block_dims" in arguments
     conv_rank, conv_alpha = arguments.integer("conv_dim"), arguments.number("conv_alpha")
     conv = {"conv_rank": conv_rank, "conv_alpha": DEFAULT_ALPHA if conv_alpha is None else conv_alpha}
+    if conv_rank == 0:  # the other layers of the resnets are adapted then
+        conv = {}
     if module == DYLORA_MODULE:
         kind = {"algorithm": "dylora", "block_size": arguments.integer("unit") or 1}
         return {**kind, "targets": "blocks", **conv} if has_conv else kind
+    if has_conv and not conv:
+        return {"algorithm": "lora", "targets": "blocks"}
     return {"algorithm": "locon", **conv} if has_conv else {"algorithm": "lora"}
+
+
+def _fitting(algorithm: str, given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The options that the algorithm has here, without those that exclude each other."""
+    lost = [name for name in given if name in OPTIONS and given[name] and algorithm not in with_option(name)]
+    on = {name for name in given if given[name] and name not in lost}
+    lost += ["decompose_both"] * ({"full_matrix", "decompose_both"} <= on)
+    lost += ["dropout"] * ({"weight_decompose", "dropout"} <= on)
+    names = {option.field: option.name for option in NETWORK_ARGS}
+    notes += [f"{names[name]}={given[name]}: not with this network here, left out" for name in lost]
+    return {name: value for name, value in given.items() if name not in lost}
 
 
 def _read(options: Options, name: str, kind: str) -> Any:

@@ -4,23 +4,22 @@ What is a setting of every network here (sizes, dropouts, targets) goes there; t
 modules, whose own constructors say what they take. So an algorithm that a later version brings needs nothing here.
 """
 
+import dis
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from re import compile as regex
+from typing import Any
 
-if TYPE_CHECKING:
-    from .settings import TargetPreset
+from .lycoris_presets import NOTES, preset_fields, without_convolutions
 
 Value = bool | int | float | str
 DEFAULT_ALGO = "lora"
-PRESETS: "Mapping[str, TargetPreset]" = {
-    "full": "blocks",
-    "attn-mlp": "attention_feed_forward",
-    "attn-only": "attention",
-}
-"""Presets of the library, and the targets that they are."""
+_OPTION = regex(r"^\s*(--)?network_args\b\s*=?")
+_BETWEEN = regex(r"""[\s;"'\[\]\\]+|,(?=[\s"'\]]|\w+=|$)""")
+"""What stands between arguments on a command line, in TOML or in a list of them."""
+_EQUALS = regex(r"\s*=\s*")
 _RENAMED = {
     "use_conv_cp": "use_tucker",
     "use_cp": "use_tucker",
@@ -52,6 +51,13 @@ _ELSEWHERE: Mapping[str, str] = {
     "loraplus_text_encoder_lr_ratio": "set loraplus_ratio on Optimizer",
     "train_t5xxl": "SD1.5 and SDXL have no such encoder",
     "train_llm_adapter": "SD1.5 and SDXL have no such part",
+    **dict.fromkeys(("lora_dim", "network_dim", "linear_dim", "dim"), "set rank of LoRA Network"),
+    **dict.fromkeys(("network_alpha", "linear_alpha", "alpha"), "set alpha of LoRA Network"),
+    **dict.fromkeys(
+        ("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_dims", "block_alphas", "conv_block_dims"),
+        "set it on Block Weights",
+    ),
+    "scale_weight_norms": "set it on Loss & Noise",
 }
 
 
@@ -81,23 +87,36 @@ def parsed(text: str) -> LycorisArguments:
         if name not in taken:
             raise ValueError(_not_taken(written, algo, sorted(taken)))
         options[name] = _typed(written, value, taken[name])
+        if name in _unread(algo) and options[name]:
+            raise ValueError(f"lycoris_arguments: algo={algo} accepts {written} and does nothing with it; leave it out")
     _check_dora(options)
     return LycorisArguments(algo, options)
 
 
 def takes(algo: str, written: str) -> bool:
-    """Whether the library's module of an algorithm takes an argument, as people write it.
+    """Whether the library's module of an algorithm takes an argument, as people write it, and reads it.
 
     Raises:
         ValueError: There is no such algorithm.
     """
-    return written == "disable_conv_cp" or _RENAMED.get(written, written) in _taken(algo)
+    name = "use_tucker" if written == "disable_conv_cp" else _RENAMED.get(written, written)
+    return name in _taken(algo).keys() - _unread(algo)
 
 
 def _taken(algo: str) -> dict[str, object]:
     """Arguments of the algorithm's constructor that are not given otherwise, with their defaults."""
     parameters = inspect.signature(module_class(algo).__init__).parameters
     return {name: one.default for name, one in parameters.items() if name not in _GIVEN_OTHERWISE}
+
+
+def _unread(algo: str) -> set[str]:
+    """Arguments that the algorithm's constructor accepts like those of its siblings, and never looks at."""
+    read: set[str] = set()
+    for one in dis.get_instructions(module_class(algo).__init__):
+        loaded: Any = one.argval
+        if one.opname.startswith("LOAD_FAST"):
+            read |= {*loaded} if isinstance(loaded, tuple) else {loaded}  # two since Python 3.13
+    return _taken(algo).keys() - read
 
 
 def split_fields(text: str) -> tuple[str, dict[str, Any]]:
@@ -110,13 +129,19 @@ def split_fields(text: str) -> tuple[str, dict[str, Any]]:
     fields: dict[str, Any] = {}
     for name, value in _pairs(text).items():
         if name == "preset":
-            fields["targets"] = _targets(value)
+            fields |= preset_fields(value)
         elif name in _FIELDS:
             field, kind = _FIELDS[name]
             fields[field] = _flag(name, value) if kind is bool else _number(name, value, kind)
         else:
             kept.append(f"{name}={value}")
-    return " ".join(kept), fields
+    return " ".join(kept), without_convolutions(fields) if fields.get("conv_rank") == 0 else fields
+
+
+def preset_note(text: str) -> str:
+    """What the preset of a text trains otherwise than the library; empty if it is the same or there is none."""
+    preset = _pairs(text).get("preset", "")
+    return f"preset={preset}: {NOTES[preset]}" if preset in NOTES else ""
 
 
 def module_class(algo: str) -> Any:
@@ -137,7 +162,7 @@ def module_class(algo: str) -> Any:
 
 def _pairs(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for part in text.replace('"', " ").replace("'", " ").split():
+    for part in _BETWEEN.sub(" ", _EQUALS.sub("=", _OPTION.sub("", text))).split():
         name, equals, value = part.partition("=")
         if not equals or not name or not value:
             raise ValueError(f"lycoris_arguments must be name=value with spaces between, got {part!r}")
@@ -145,15 +170,6 @@ def _pairs(text: str) -> dict[str, str]:
             raise ValueError(f"lycoris_arguments: {name} is given twice; leave one")
         found[name] = value
     return found
-
-
-def _targets(preset: str) -> "TargetPreset":
-    if preset not in PRESETS:
-        raise ValueError(
-            f"lycoris_arguments: preset must be one of {', '.join(PRESETS)}, got {preset}; targets, include and "
-            "exclude choose other layers"
-        )
-    return PRESETS[preset]
 
 
 def _not_taken(name: str, algo: str, taken: list[str]) -> str:
@@ -174,8 +190,8 @@ def _typed(name: str, text: str, default: object) -> Value:
     """A value of the type of the constructor's default; where that is None, True and False or text."""
     if isinstance(default, bool) or (default is None and text.lower() in ("true", "false")):
         return _flag(name, text)
-    if isinstance(default, int | float):
-        return _number(name, text, int if _is_whole(text) else float)
+    if isinstance(default, int | float):  # a default of 0 may be a limit, such as constraint=0.001
+        return _number(name, text, int if _is_whole(text) or (isinstance(default, int) and default) else float)
     return text
 
 
@@ -189,7 +205,8 @@ def _number(name: str, text: str, kind: type[Any]) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"lycoris_arguments: {name} must be a number, got {text}") from None
+        kind_name = "whole number" if kind is int else "number"
+        raise ValueError(f"lycoris_arguments: {name} must be a {kind_name}, got {text}") from None
 
 
 def _is_whole(text: str) -> bool:

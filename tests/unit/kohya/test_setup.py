@@ -236,6 +236,42 @@ def test_decay_within_prodigy_s_gradient_is_said_to_be_beside_it():
     assert not any("no equivalent" in line for line in without.lost)
 
 
+LYCORIS = "--network_module=lycoris.kohya --network_dim=8 --network_args "
+
+
+@pytest.mark.parametrize(
+    ("text", "network", "notes"),
+    [
+        (f"{LYCORIS} algo=lora conv_dim=0", {"algorithm": "lora", "targets": "all_linear"}, ()),
+        ("--network_module=networks.lora --network_args conv_dim=0", {"algorithm": "lora", "targets": "blocks"}, ()),
+        (
+            f"{LYCORIS} algo=lokr preset=unet-transformer-only",
+            {"algorithm": "lokr", "targets": "attention_feed_forward", "parts": ("unet",)},
+            (),
+        ),
+        (f"{LYCORIS} algo=loha preset=full", {"targets": "blocks"}, ("conv_in",)),
+        (f"{LYCORIS} algo=lokr full_matrix=True decompose_both=True", {"full_matrix": True}, ("decompose_both",)),
+        (f"{LYCORIS} algo=lora dora_wd=True dropout=0.1", {"weight_decompose": True, "dropout": 0.0}, ("dropout=0.1",)),
+        (f"{LYCORIS} algo=glora dora_wd=True", {"algorithm": "glora", "weight_decompose": False}, ("dora_wd",)),
+        (
+            f"{LYCORIS} algo=diag-oft constraint=0.001 use_tucker=True",
+            {"algorithm": "lycoris", "lycoris_arguments": "algo=diag-oft constraint=0.001"},
+            ("use_tucker",),
+        ),
+        (
+            f"{LYCORIS} algo=loha use_tucker=True dora_wd=True wd_on_output=True",
+            {"algorithm": "lycoris"},
+            ("wd_on_out",),
+        ),
+    ],
+)
+def test_networks_of_lycoris_as_people_write_them(text, network, notes):
+    setup = import_kohya(text)
+    assert {name: getattr(setup.network, name) for name in network} == network
+    for note in notes:
+        assert any(note in line for line in setup.lost), setup.lost
+
+
 def test_both_text_encoders_keep_their_rates():
     for text in ("--text_encoder_lr 1e-5 5e-6", '{"text_encoder_lr": [1e-5, 5e-6], "learning_rate": 1e-4}'):
         setup = import_kohya(text)

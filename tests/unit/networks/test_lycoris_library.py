@@ -7,7 +7,7 @@ import torch
 from lycoris.wrapper import network_module_dict
 from pack.tests.support.tiny_networks import tiny_parts
 from pack.training.networks.build import adapter_from_tensors, create_adapter
-from pack.training.networks.lycoris_arguments import REFUSED, parsed, split_fields
+from pack.training.networks.lycoris_arguments import REFUSED, parsed, split_fields, takes
 from pack.training.networks.network import Network
 from pack.training.networks.settings import NetworkSettings
 from pack.training.networks.targets import Target
@@ -260,5 +260,39 @@ def test_what_is_a_setting_of_every_network_goes_there():
     }  # fmt: skip
     assert parsed(text).options == {"use_tucker": True}
     assert parsed("disable_conv_cp=False").options == {"use_tucker": True}
-    with pytest.raises(ValueError, match="unet-only"):
-        split_fields("preset=unet-only")
+    assert split_fields("preset=unet-transformer-only") == (
+        "", {"targets": "attention_feed_forward", "parts": ("unet",)}
+    )  # fmt: skip
+    assert split_fields("preset=full conv_dim=0 conv_alpha=0") == ("", {"targets": "all_linear"})
+    for preset, advice in (("ia3", "algorithm ia3"), ("unet-convblock-only", "include"), ("my.toml", "exclude")):
+        with pytest.raises(ValueError, match=f"preset.*{preset}.*{advice}"):
+            split_fields(f"preset={preset}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "algo=lokr, factor=8", "algo=lokr,factor=8", "algo = lokr factor = 8", '"algo=lokr" "factor=8"',
+        "algo=lokr\nfactor=8 \\",
+        '--network_args "algo=lokr" "factor=8"', 'network_args = ["algo=lokr", "factor=8"]', "algo=lokr; factor=8;",
+    ],
+)  # fmt: skip
+def test_arguments_are_read_as_they_stand_in_commands_and_files(text):
+    assert split_fields(text) == ("algo=lokr factor=8", {})
+
+
+def test_what_an_algorithm_accepts_and_does_nothing_with_is_refused():
+    for text in ("algo=glora dora_wd=True", "algo=diag-oft use_tucker=True", "algo=boft use_scalar=True"):
+        with pytest.raises(ValueError, match="does nothing|does not take"):
+            parsed(text)
+        parsed(text.replace("True", "False"))
+    assert not takes("glora", "dora_wd") and takes("loha", "dora_wd")
+
+
+@pytest.mark.parametrize(("text", "place"), [
+    ("network_dim=8", "rank"), ("alpha=4", "alpha"), ("down_lr_weight=0,0,1", "Block Weights"),
+    ("factor=8.5", "whole number"),
+])  # fmt: skip
+def test_what_is_set_elsewhere_is_said_with_the_place(text, place):
+    with pytest.raises(ValueError, match=f"{text.partition('=')[0]}.*{place}"):
+        parsed(f"algo=lokr {text}")
