@@ -1,11 +1,13 @@
 // @ts-check
-// Setup for all nodes of the pack: style sheet, translated choices, mouse wheel, removed nodes, older workflows.
+// Setup for all nodes of the pack: style sheet, translated choices, what they say, mouse wheel, removed nodes, older
+// workflows.
 
 import { app } from "./shared/comfy.js";
 import { chain, loadStyles } from "./shared/dom.js";
 import { rootGraph } from "./shared/graph.js";
 import { locale } from "./shared/language.js";
 import { sweep } from "./shared/lifetime.js";
+import { showNotes } from "./shared/node_notes.js";
 import { keepEarlier } from "./shared/older_workflows.js";
 import { nameOptions } from "./shared/option_names.js";
 import { keepWheel } from "./shared/wheel.js";
@@ -35,6 +37,7 @@ app.registerExtension({
     if (node.comfyClass?.startsWith("Bakery")) {
       nameOptions(node, locale());
       chain(node, "onConfigure", (saved) => keepEarlier(node, saved?.widgets_values));
+      showNotes(node);
     }
     if (node.subgraph) chain(node, "onRemoved", () => setTimeout(sweep)); // nor where their subgraph is deleted
   },

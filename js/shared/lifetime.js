@@ -17,8 +17,9 @@ const living = new Map();
  * @param {() => void} end
  */
 export function endWith(node, end) {
-  living.set(node, end);
-  chain(node, "onRemoved", () => finish(node));
+  const before = living.get(node);
+  living.set(node, before ? () => (before(), end()) : end);
+  if (!before) chain(node, "onRemoved", () => finish(node));
 }
 
 /** Ends what belongs to nodes that are not in the graph any more. */
