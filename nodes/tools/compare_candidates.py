@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...training.compare.layout import NO_LORA, choose_steps
-from ...training.files.lora_file import load_lora
+from ...training.files.lora_file import LoraTensors, load_lora
 from ...training.run.folder import RunFolder
 from ...training.session.rounds import rounds_up_to
 from ..comfy_bridge.compare import LoadLora
@@ -65,4 +65,9 @@ def _rounds(run: RunFolder) -> list[Candidate]:
 def _of_file(label: str, home: str, path: Path, step: int | None = None) -> Candidate:
     state = path.stat()
     key = f"{home} {state.st_size} {state.st_mtime_ns}"
-    return Candidate(label=label, load=lambda: load_lora(path).tensors, key=key, step=step)
+    return Candidate(label=label, load=lambda: _read(path), key=key, step=step)
+
+
+def _read(path: Path) -> LoraTensors:
+    file = load_lora(path)
+    return LoraTensors(file.tensors, file.metadata)
