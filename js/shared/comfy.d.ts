@@ -4,6 +4,8 @@ export interface Widget {
   name: string;
   value: any;
   serialize?: boolean;
+  /** Value that is queued in place of `value`. */
+  serializeValue?: () => unknown;
   options?: { values?: unknown; getOptionLabel?: (value: string | null) => string };
   callback?: (value: any) => void;
   onRemove?: () => void;

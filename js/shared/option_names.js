@@ -13,6 +13,7 @@ export const CHINESE = {
   gradient_checkpointing: { auto: "自动", on: "开", finer: "更细", off: "关" },
   huber_schedule: { constant: "恒定", exponential: "指数", snr: "按信噪比" },
   image_quality: { good: "好", poor: "差" },
+  language: { "as the page": "跟随界面", English: "English", 中文: "中文" },
   method: { sum: "相加（sum）", add_difference: "加上差值（add_difference）", ties: "TIES", dare: "DARE" },
   on_dataset_change: { "start over": "重新开始", continue: "从现有权重继续" },
   on_more_steps: { add: "追加", stretch: "拉长并重新训练" },

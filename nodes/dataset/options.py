@@ -94,7 +94,8 @@ def _edit_inputs() -> list[io.Input]:
         io.String.Input(
             "trigger", default=CAPTIONS.trigger,
             tooltip="Trigger word: what you type in a prompt to get the subject. It is added in front of captions that "
-            "lack it, never to regularization images. Other nodes take it from here.",
+            "lack it, never to regularization images. Other nodes take it from here. Empty = the word with which every "
+            "caption begins, if there is one.",
         ),
         io.String.Input(
             "prune", display_name="tags to remove", default="", multiline=True, placeholder="red hair, freckles",

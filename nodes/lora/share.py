@@ -11,6 +11,7 @@ from ...training.files.facts import GraphFacts
 from ...training.files.lora_file import LoraTensors, load_lora
 from ...training.run.folder import RunFolder
 from ...training.run.picks import PICK_RULES, chosen_step, picks_state
+from ...training.sharing.card_words import CHINESE, ENGLISH
 from ...training.sharing.samples import Sample, draw_sheet, samples_of_run
 from ...training.sharing.share import Share, Words, write_share
 from ...training.tools.result_metadata import resized_metadata
@@ -20,6 +21,9 @@ from ..comfy_bridge.host.run_folders import loras_output, share_folder
 from ..comfy_bridge.model.lora import kohya_tensors, lora_family
 from ..comfy_bridge.page.progress import to_pil
 from ..menu import TOOLS
+
+LANGUAGES = ("as the page", ENGLISH, CHINESE)
+"""The page puts its own in place of the first (js/share/share_node.js); without a page that is English."""
 
 
 class BakeryShareLoRA(io.ComfyNode):
@@ -50,7 +54,9 @@ class BakeryShareLoRA(io.ComfyNode):
         return picks_state(loras_output()) if pick == PICK_RULES[0] else ""
 
     @classmethod
-    def execute(cls, name: str = "", include_workflow: bool = True, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls, name: str = "", include_workflow: bool = True, language: str = LANGUAGES[0], **values: Any
+    ) -> io.NodeOutput:
         lora, step = _lora(values)
         run: RunFolder | None = values.get("run")
         name = name.strip() or lora.name
@@ -62,6 +68,7 @@ class BakeryShareLoRA(io.ComfyNode):
             name=name, tensors=dict(lora), metadata=lora.metadata, samples=samples,
             words=Words(**{field: values.get(field, "") for field in Words.__dataclass_fields__}),
             graph=GraphFacts(workflow=workflow, prompt=cls.hidden.prompt) if include_workflow else None,
+            language=ENGLISH if language == LANGUAGES[0] else language,
         )  # fmt: skip
         folder = share_folder(name)
         shared = write_share(folder, share)
@@ -163,6 +170,10 @@ def _word_inputs() -> list[io.Input]:
         io.String.Input(
             "description", multiline=True, default="", optional=True,
             tooltip="What it is, what it draws well, and what it cannot do.",
+        ),
+        io.Combo.Input(
+            "language", options=list(LANGUAGES), default=LANGUAGES[0], optional=True,
+            tooltip="Language of the card.",
         ),
     ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from ...training.run.saver import SaveSettings
 from ...training.run.stops import stops_state
 from ...training.session.plan import trained_dataset
 from ...training.session.request import LoraStart, TrainRequest, TrainResult, ValidationSettings
-from ...training.session.trigger import preview_with_trigger
+from ...training.session.trigger import preview_with_trigger, trigger_note, triggers_of
 from ...training.tools.strengths import Strengths
 from ...training.watch.model_pictures import for_model
 from ...training.watch.previews import PreviewSettings
@@ -68,6 +68,10 @@ class BakeryTrain(io.ComfyNode):
                     display_name="images", tooltip="All previews: one row per prompt, one column per step."
                 ),
                 sockets.LossMap.Output(display_name="loss_map", tooltip="Loss of each step trained in this queue."),
+                io.String.Output(
+                    display_name="trigger",
+                    tooltip="The trigger word: that of Captions, else the one with which every caption begins.",
+                ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
@@ -111,7 +115,7 @@ class BakeryTrain(io.ComfyNode):
         texts = (result.message, *notes, picked, embedding, stale, result.diagnosis and result.diagnosis.text())
         return io.NodeOutput(
             model, clip, lora, result.folder, preview_sheet(PreviewStore(result.folder, preview)),
-            {"loss": list(result.losses)},
+            {"loss": list(result.losses)}, ", ".join(triggers_of(trained_dataset(request))),
             ui={"text": [text for text in texts if text]},
         )  # fmt: skip
 
@@ -122,6 +126,7 @@ def notes_before(request: TrainRequest, values: Mapping[str, Any]) -> list[str]:
         prediction_note(request.base.prediction_type, request.base.alphas_cumprod),
         *filter(None, [overruled_note(values), sampling_note(values["model"])]),
         *damping_notes(request),
+        *filter(None, [trigger_note(trained_dataset(request))]),
         *trigger_notes(request),
         *bracket_notes(trained_dataset(request)),
         *dataset_notes(trained_dataset(request), request.base.family),

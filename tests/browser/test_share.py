@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from pack.tests.browser.page import until
-from pack.tests.support.browser import show_nodes
+from pack.tests.browser.page import until, use_settings
+from pack.tests.support.browser import prompt_of, show_nodes
 from pack.tests.support.idle import is_idle
 from pack.training.files.lora_file import load_lora, save_lora
 
@@ -25,9 +25,24 @@ def test_the_button_writes_the_folder_alone(page, server):
         ],
         [[0, 0, 1, "lora"], [0, 0, 2, "lora"]],
     )
+    saved = page.evaluate(f"{SHARE}.serialize().widgets_values")
     page.evaluate(f"() => {SHARE}.widgets.find((widget) => widget.type === 'button').callback()")
     folder = server.output / "share" / "mira"
     until(page, (folder / "README.md").exists, "the folder is written")
     until(page, lambda: is_idle(server.client()), "nothing runs or waits")
     assert load_lora(folder / "mira.safetensors").metadata["modelspec.license"] == "CC0"
     assert not list((server.output / "loras").glob("not_wanted*"))
+    notes = page.locator(".bakery-notes:visible")
+    until(page, notes.count, "the node says what it has done")
+    assert "output/share/mira" in notes.inner_text() and "no pictures" in notes.inner_text()
+    assert page.evaluate(f"{SHARE}.serialize().widgets_values") == saved, "what it says is not saved with its values"
+
+
+@pytest.mark.parametrize(("locale", "chosen", "queued"), [
+    ("zh", "as the page", "中文"), ("en", "as the page", "as the page"), ("zh", "English", "English"),
+])  # fmt: skip
+def test_the_card_follows_the_pages_language_unless_one_is_chosen(locale, chosen, queued, page):
+    use_settings(page, {"Comfy.Locale": locale})
+    show_nodes(page, [["BakeryShareLoRA", [20, 40], {"language": chosen}]])
+    assert [node["inputs"]["language"] for node in prompt_of(page).values()] == [queued]
+    assert page.evaluate(f"{SHARE}.serialize().widgets_values").count(chosen) == 1, "the workflow keeps the choice"

@@ -15,7 +15,7 @@ from pack.tests.support.pictures import picture, save
 from pack.tests.support.workflow import to_api
 from pack.workbench.examples.data import add_example_data
 from pack.workbench.examples.examples import EXAMPLES
-from pack.workbench.examples.parts import CHECKPOINT, RATE, SAMPLED_PX
+from pack.workbench.examples.parts import CHECKPOINT, RATE, SAMPLED_PX, SDXL_PX
 
 pytestmark = pytest.mark.comfy
 KINDS = ("tiny_sd15", "tiny_sdxl")
@@ -79,7 +79,8 @@ def test_its_values_suit_a_real_checkpoint(comfy, name):
         if kind in ("BakeryPreview", "BakeryCompare"):
             assert (inputs["width"], inputs["height"], inputs["cfg"], inputs["sampler"]) == (0, 0, -1.0, "auto")
         if kind == "EmptyLatentImage":
-            assert (inputs["width"], inputs["height"]) == (SAMPLED_PX, SAMPLED_PX)
+            size = SDXL_PX if name == "sdxl_8gb" else SAMPLED_PX
+            assert (inputs["width"], inputs["height"]) == (size, size)
         if kind in ("BakeryOptimizer", "BakeryRound") and not isinstance(inputs["learning_rate"], list):
             assert inputs["learning_rate"] <= 2 * RATE
         if kind == "BakeryTrain" and "stages" not in inputs:

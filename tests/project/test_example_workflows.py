@@ -33,11 +33,13 @@ def test_no_path_of_one_machine(path):
 @each_example
 def test_a_note_says_which_word_of_the_prompts_is_the_examples_own(path):
     nodes = read(path)["nodes"]
-    written = [node for node in nodes if node["type"] in ("CLIPTextEncode", "BakeryPreview", "BakeryCompare")]
+    kinds = ("CLIPTextEncode", "BakeryPreview", "BakeryCompare", "StringConcatenate", "BakeryObjective")
+    written = [node for node in nodes if node["type"] in kinds]
     notes = "".join(node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
     for word in ("zorblax", "quindle", "fennarock"):
         if any(word in str(node["widgets_values"]) for node in written) and not path.stem.startswith("small_model"):
             english, chinese = notes.split("\n## ")[0], notes
+            assert path.stem == "several_concepts", f"{word}: the prompts take the word from the captions"
             assert f"`{word}`" in english and chinese.count(f"`{word}`") >= 2, word
 
 

@@ -1,9 +1,13 @@
-"""The trigger word is typed once, in the dataset; everything else that needs it takes it from there."""
+"""The trigger word is typed once, in the dataset or its captions; everything else that needs it takes it from there."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Subset
+from ..data.findings import trained_tags
+from ..data.images import ImageItem
+from ..data.tags import normal
 from ..files.lora_file import load_metadata
 from ..files.metadata import TRIGGER_PHRASE
 from ..objective.settings import ObjectiveSettings, needs_trigger
@@ -14,10 +18,50 @@ PLACEHOLDER = "[trigger]"
 """Replaced by the trigger word in prompts."""
 
 
+MAX_WORDS = 4
+"""A longer beginning of a caption is a sentence."""
+_GENERAL = (
+    r"\d\+?(girl|boy|other)s?|solo|no humans|(score|source|rating) [\w ]+|masterpiece|(best|high|good|normal) quality|"
+    r"absurdres|highres|newest|very aesthetic|safe"
+)
+"""Tags that often stand before the trigger word: people, quality, rating."""
+
+
 def triggers_of(dataset: Dataset) -> tuple[str, ...]:
-    """Trigger words of all images, each once."""
+    """Trigger words of all images, each once: those that are typed, else those with which all captions begin."""
     words = (subset.captions.trigger.strip() for subset in dataset.subsets)
-    return tuple(dict.fromkeys(word for word in words if word))
+    return tuple(dict.fromkeys(word for word in words if word)) or triggers_in_captions(dataset)
+
+
+def triggers_in_captions(dataset: Dataset) -> tuple[str, ...]:
+    """The tag with which every caption begins, or, of several concepts, that of each; empty if there is none.
+
+    General tags such as `1girl` may stand before it. Regularization images do not count.
+    """
+    own = [subset for subset in dataset.subsets if not subset.is_regularization]
+    shared = _first_tag(own)
+    if shared or not own:
+        return (shared,) if shared else ()
+    each = [_first_tag([subset]) if len(subset.items) > 1 else "" for subset in own]
+    return tuple(dict.fromkeys(each)) if all(each) else ()
+
+
+def trigger_note(dataset: Dataset) -> str:
+    """Names the trigger word that was found in the captions; empty if one is typed, or none was found."""
+    is_typed = any(subset.captions.trigger.strip() for subset in dataset.subsets)
+    found = () if is_typed else triggers_in_captions(dataset)
+    return f"trigger word {', '.join(found)}: every caption begins with it" if found else ""
+
+
+def _first_tag(subsets: Sequence[Subset]) -> str:
+    firsts = [_first_own(item, subset) for subset in subsets for item in subset.items]
+    is_shared = len({normal(tag) for tag in firsts}) == 1 and len(firsts[0].split()) <= MAX_WORDS
+    return firsts[0] if is_shared else ""
+
+
+def _first_own(item: ImageItem, subset: Subset) -> str:
+    tags = trained_tags(item, subset.captions)
+    return next((tag for tag in tags if not re.fullmatch(_GENERAL, normal(tag))), "")
 
 
 def objective_with_trigger(objective: ObjectiveSettings, dataset: Dataset) -> ObjectiveSettings:

@@ -6,22 +6,9 @@ from dataclasses import dataclass
 
 from ..files.facts import NetworkFacts
 from ..files.metadata import TRIGGER_PHRASE
+from .card_words import ENGLISH, WORDS, CardWords
 from .samples import Sample
 
-NO_LICENSE = "Not stated. Ask its maker before you merge it, sell what it draws, or upload it elsewhere."
-_MADE = {
-    "ss_steps": "steps",
-    "ss_num_train_images": "images x repeats",
-    "ss_resolution": "resolution",
-    "ss_optimizer": "optimizer",
-    "ss_learning_rate": "learning rate",
-    "ss_unet_lr": "U-Net learning rate",
-    "ss_text_encoder_lr": "text encoder learning rate",
-    "ss_lr_scheduler": "schedule",
-    "ss_min_snr_gamma": "min-SNR gamma",
-    "ss_noise_offset": "noise offset",
-    "ss_clip_skip": "clip skip",
-}
 _NOTHING = ("", "None")
 
 
@@ -43,43 +30,45 @@ class CardFacts:
     """File of the sheet of pictures; empty without any."""
     workflow: str = ""
     """File of the workflow; empty without one."""
+    language: str = ENGLISH
+    """One of `WORDS`."""
 
 
 def write_card(facts: CardFacts) -> str:
     """Write the card. Unknown facts have no line; a missing license is mentioned."""
+    words = WORDS[facts.language]
     parts = [
         f"# {_line(facts.name)}",
         facts.metadata.get("modelspec.description", "").strip(),
-        f"![Pictures of {_line(facts.name)}]({facts.sheet})" if facts.sheet else "",
-        _table(_facts(facts)),
-        "## How to use it\n\n" + "\n".join(f"- {line}" for line in _use(facts)),
-        _pictures(facts.samples),
-        _made(facts.metadata),
-        f"## What reads it\n\n{readers(facts.network)}",
-        f"## License\n\n{facts.metadata.get('modelspec.license', '').strip() or NO_LICENSE}",
+        f"![{words.pictures_of.format(_line(facts.name))}]({facts.sheet})" if facts.sheet else "",
+        _table(_facts(facts, words)),
+        f"## {words.use}\n\n" + "\n".join(f"- {line}" for line in _use(facts, words)),
+        _pictures(facts.samples, words),
+        _made(facts.metadata, words),
+        f"## {words.reads}\n\n{_readers(facts.network, words)}",
+        f"## {words.license}\n\n{facts.metadata.get('modelspec.license', '').strip() or words.no_license}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def readers(network: NetworkFacts) -> str:
+def _readers(network: NetworkFacts, words: CardWords) -> str:
     """Programs that read a file of this form. Only ComfyUI is tested; for others the key names decide."""
-    is_plain = network.algorithm in ("lora", "locon", "dylora") and "dora_wd" not in network.arguments
-    if is_plain:
-        return "ComfyUI. Its key names are kohya's, which Forge, A1111, diffusers and sd-scripts read too."
-    form = f"{network.algorithm} with DoRA" if "dora_wd" in network.arguments else network.algorithm
-    return f"ComfyUI. It is a LyCORIS file ({form}): of another program, see first whether it reads that form."
+    if network.algorithm in ("lora", "locon", "dylora") and not _has_dora(network):
+        return words.plain
+    return words.lycoris.format(_named(network.algorithm, network, words))
 
 
-def _facts(facts: CardFacts) -> list[tuple[str, str]]:
+def _facts(facts: CardFacts, words: CardWords) -> list[tuple[str, str]]:
     told = facts.metadata
     trigger = told.get(TRIGGER_PHRASE, "")
+    file = words.comma.join((_code(facts.file), _megabytes(facts.num_bytes), _size(facts.network, words)))
     return [
-        ("File", f"{_code(facts.file)}, {_megabytes(facts.num_bytes)}, {_size(facts.network)}"),
-        ("Base model", _base_model(told)),
-        ("Trigger", _code(trigger) if trigger else "none"),
-        ("Strength", _line(facts.strength)),
-        ("Merged from", _line(told.get("modelspec.merged_from", ""))),
-        ("Made by", _line(told.get("modelspec.author", ""))),
+        (words.file, file),
+        (words.base_model, _base_model(told)),
+        (words.trigger, _code(trigger) if trigger else words.no_trigger),
+        (words.strength, _line(facts.strength)),
+        (words.merged_from, _line(told.get("modelspec.merged_from", ""))),
+        (words.made_by, _line(told.get("modelspec.author", ""))),
         ("SHA-256", _code(facts.sha256)),
     ]
 
@@ -88,11 +77,19 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} KB"
 
 
-def _size(network: NetworkFacts) -> str:
+def _size(network: NetworkFacts, words: CardWords) -> str:
     kernels = network.arguments.get("conv_dim")
     alpha = f"{network.alpha:g}" if isinstance(network.alpha, float) else network.alpha
-    rank = f"rank {network.rank}, alpha {alpha}" + (f", convolutions rank {kernels}" if kernels else "")
-    return f"{network.algorithm} {rank}" + (" with DoRA" if "dora_wd" in network.arguments else "")
+    size = words.size.format(network.algorithm, network.rank, alpha)
+    return _named(size + (words.convolutions.format(kernels) if kernels else ""), network, words)
+
+
+def _named(text: str, network: NetworkFacts, words: CardWords) -> str:
+    return words.with_dora.format(text) if _has_dora(network) else text
+
+
+def _has_dora(network: NetworkFacts) -> bool:
+    return "dora_wd" in network.arguments
 
 
 def _base_model(told: Mapping[str, str]) -> str:
@@ -103,33 +100,39 @@ def _base_model(told: Mapping[str, str]) -> str:
     return f"{_code(name)} ({known})" if name not in _NOTHING else known
 
 
-def _use(facts: CardFacts) -> list[str]:
+def _use(facts: CardFacts, words: CardWords) -> list[str]:
     trigger = facts.metadata.get(TRIGGER_PHRASE, "")
-    lines = [f"Put {_code(facts.file)} into ComfyUI's `models/loras`."]
+    lines = [words.put.format(_code(facts.file))]
     if trigger:
-        lines.append(f"Write {_code(trigger)} in the prompt.")
+        lines.append(words.write.format(_code(trigger)))
     if facts.metadata.get("modelspec.prediction_type") == "v":
-        lines.append("It belongs on v-prediction models.")
+        lines.append(words.v_prediction)
     if facts.workflow:
-        lines.append(f"{_code(facts.workflow)} is the workflow that made it; the LoRA file holds it too.")
+        lines.append(words.workflow.format(_code(facts.workflow)))
     return lines
 
 
-def _pictures(samples: Sequence[Sample]) -> str:
+def _pictures(samples: Sequence[Sample], words: CardWords) -> str:
     lines = [
-        ", ".join(part for part in (
-            _code(sample.prompt) if sample.prompt else "prompt not noted",
-            "" if sample.strength is None else f"strength {sample.strength:g}", _line(sample.settings),
+        words.comma.join(part for part in (
+            _code(sample.prompt) if sample.prompt else words.no_prompt,
+            "" if sample.strength is None else words.of_strength.format(sample.strength), _line(sample.settings),
         ) if part)
         for sample in samples
     ]  # fmt: skip
     numbered = "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
-    return f"## Pictures\n\n{numbered}" if samples else ""
+    return f"## {words.pictures}\n\n{numbered}" if samples else ""
 
 
-def _made(told: Mapping[str, str]) -> str:
-    rows = [(name, _line(told[key])) for key, name in _MADE.items() if told.get(key, "") not in _NOTHING]
-    return f"## How it was made\n\n{_table(rows)}" if rows else ""
+def _made(told: Mapping[str, str], words: CardWords) -> str:
+    rows = [
+        (name, _setting(key, told[key])) for key, name in words.made_rows.items() if told.get(key, "") not in _NOTHING
+    ]
+    return f"## {words.made}\n\n{_table(rows)}" if rows else ""
+
+
+def _setting(key: str, text: str) -> str:
+    return _line(text.strip("()").replace(", ", " x ") if key == "ss_resolution" else text)
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:

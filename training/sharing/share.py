@@ -16,6 +16,7 @@ from ..files.lora_file import save_lora
 from ..files.metadata import SAMPLES, TRIGGER_PHRASE, graph_entries
 from ..networks.facts import network_facts
 from .card import CardFacts, write_card
+from .card_words import ENGLISH
 from .samples import Sample, data_url, draw_sheet
 
 CARD, NEW_CARD, SHEET, WORKFLOW = "README.md", "README.new.md", "pictures.png", "workflow.json"
@@ -59,6 +60,8 @@ class Share:
     samples: Sequence[Sample] = ()
     graph: GraphFacts | None = None
     """Written if the file contains no workflow. None = share no workflow, and remove the file's own."""
+    language: str = ENGLISH
+    """Of the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def write_share(folder: Path, share: Share) -> Shared:
         name=share.name, file=file.name, num_bytes=file.stat().st_size, sha256=file_hash(file),
         network=network_facts(share.tensors), metadata=metadata, strength=share.words.strength,
         samples=share.samples, sheet=SHEET if share.samples else "", workflow=workflow,
+        language=share.language,
     )  # fmt: skip
     text = write_card(facts)
     card = _write_card(folder, text)

@@ -64,7 +64,7 @@ class Canvas:
         num_sockets = max(len(outputs), sum("widget" not in slot for slot in slots))
         node = {
             "id": node_id, "type": node_type, "pos": [0, 0],
-            "size": node_size(node_type, num_sockets, len(values), _num_texts(specs)),
+            "size": node_size(node_type, num_sockets, len(values), _num_texts(specs, inputs)),
             "flags": {}, "order": node_id - 1, "mode": NEVER if is_muted else 0, "inputs": slots, "outputs": outputs,
             "properties": {"Node name for S&R": node_type}, "widgets_values": values,
         }  # fmt: skip
@@ -140,6 +140,7 @@ def _values(wanted: list[Widget], inputs: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _num_texts(specs: Mapping[str, Any]) -> int:
-    """How many of a node's values are texts of several lines."""
-    return sum(len(spec) > 1 and bool(spec[1].get("multiline")) for spec in specs.values())
+def _num_texts(specs: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
+    """How many of a node's values are texts of several lines, not counting linked ones."""
+    typed = (spec for name, spec in specs.items() if not isinstance(inputs.get(name), Port))
+    return sum(len(spec) > 1 and bool(spec[1].get("multiline")) for spec in typed)

@@ -1,15 +1,19 @@
 """Examples of what to train on: styles, several subjects, masks, regularization, one image."""
 
+from collections.abc import Sequence
+
 from .canvas import Canvas, Port
 from .data import CHARACTER, ONE_IMAGE, ONE_IMAGE_FOLDER
 from .parts import (
     CHECKPOINT,
+    TRIGGER,
     Base,
     begin,
     compare_size,
     length,
     network_of,
     preview,
+    prompt_of,
     prompts,
     quick_rate,
     rate,
@@ -83,6 +87,8 @@ def masked_training(canvas: Canvas) -> None:
     folder = canvas.add("BakeryLoadDataset", 1, folder="zorblax", mask_folder="zorblax_masks")[0]
     image, mask = canvas.add("LoadImage", 1, title="One more picture, with a mask drawn on it", image="zorblax_one.png")
     one = canvas.add("BakeryImagesToDataset", 1, images=image, masks=mask, captions="zorblax, sky background")[0]
+    if not canvas.is_small:  # its caption names the character
+        canvas.muted_group("One picture with its caption (switched off)", image.node)
     both = canvas.add("BakeryCombineDatasets", 2, dataset_1=folder, dataset_2=one)[0]
     dataset = canvas.add("BakeryBuckets", 2, dataset=both, use_alpha_masks=True, flip=canvas.is_small)[0]
     objective = canvas.add("BakeryObjective", 2, is_mask_area_normalized=True)[0]
@@ -91,13 +97,8 @@ def masked_training(canvas: Canvas) -> None:
         canvas, 3, base, dataset, "zorblax_masked", objective=objective, optimizer=optimizer,
         **length(canvas, 1000, 160, 40), preview=preview(canvas, 2, prompts(canvas), every=40),
     )  # fmt: skip
-    sample(
-        canvas,
-        4,
-        "In front of a new background",
-        base.after(trained),
-        text=canvas.pick("zorblax, snow, mountain", "zorblax, teal background"),
-    )
+    prompt = prompt_of(canvas, 4, trained[TRIGGER], "snow, mountain", "teal background")
+    sample(canvas, 4, "In front of a new background", base.after(trained), prompt)
 
 
 def regularization_and_prior(canvas: Canvas) -> None:
@@ -131,7 +132,7 @@ def from_one_image(canvas: Canvas) -> None:
         "BakeryObjective",
         2,
         prior_preservation="extra_term",
-        trigger=CHARACTER,
+        trigger=canvas.pick("", CHARACTER),
         trigger_class=canvas.pick("1girl", "creature"),
     )[0]
     trained = train(
@@ -147,7 +148,7 @@ def from_one_image(canvas: Canvas) -> None:
         ("sand background", "white background", "black background"),
     )
     for column, place in enumerate(places, start=4):
-        prompt = f"{CHARACTER}, {place}"
+        prompt = prompt_of(canvas, column, trained[TRIGGER], place, place)
         of_image = sample(canvas, column, None, drawn, prompt, start=(varied, 0.7))
         fresh = sample(canvas, column, None, drawn, prompt)
         for title, images in (
@@ -155,7 +156,7 @@ def from_one_image(canvas: Canvas) -> None:
             ("New drawings: keep the good ones", fresh),
         ):
             canvas.add("SaveImage", column, title=title, images=images, filename_prefix=this_round[0])
-    _other_checkpoint(canvas, 7, trained[2], varied, this_round[0])
+    _other_checkpoint(canvas, 7, trained, varied, this_round[0])
     grid = canvas.add(
         "BakeryCompare", 8, model=base.model, clip=base.clip, vae=base.vae, run=trained[3], is_by_round=True,
         prompts=prompts(canvas), references=image, **compare_size(canvas),
@@ -163,18 +164,12 @@ def from_one_image(canvas: Canvas) -> None:
     canvas.add("PreviewImage", 8, title="Base model, then a column a round", images=grid[0])
 
 
-def _other_checkpoint(canvas: Canvas, column: int, lora: Port, start: Port, name: Port) -> None:
+def _other_checkpoint(canvas: Canvas, column: int, trained: Sequence[Port], start: Port, name: Port) -> None:
     """Variations drawn by another model, whose look differs; switched off until there is one."""
     other = Base(*canvas.add("CheckpointLoaderSimple", column, title="Another checkpoint", ckpt_name=CHECKPOINT))
-    applied = canvas.add("BakeryApplyLoRA", column, model=other.model, clip=other.clip, lora=lora)
-    images = sample(
-        canvas,
-        column,
-        None,
-        other.after(applied),
-        f"{CHARACTER}, {canvas.pick('smiling, street', 'sand background')}",
-        start=(start, 0.7),
-    )
+    applied = canvas.add("BakeryApplyLoRA", column, model=other.model, clip=other.clip, lora=trained[2])
+    prompt = prompt_of(canvas, column, trained[TRIGGER], "smiling, street", "sand background")
+    images = sample(canvas, column, None, other.after(applied), prompt, start=(start, 0.7))
     title = "Of the other checkpoint: keep the good ones"
     canvas.add("SaveImage", column, title=title, images=images, filename_prefix=name)
     canvas.muted_group("Draw with another checkpoint too (switched off)", other.model.node)

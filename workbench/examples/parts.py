@@ -1,7 +1,7 @@
 """What the examples have in common: the checkpoint, a note, a sampler."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ from .canvas import Canvas, Port
 NOTES = Path(__file__).resolve().parent / "notes"
 SMALL_NOTE = NOTES / "small_model.md"
 CHECKPOINT = "pocket.safetensors"
+TRIGGER = 6
+"""Output of Train LoRA: the trigger word, for the prompts of core's samplers."""
 SAMPLED_PX = 768
 """Of core's samplers, which do not follow the model: SD1.5 and SDXL both draw it well."""
+SDXL_PX = 1024
+"""Of those in an example that is for SDXL alone."""
 SMALL_PX, SMALL_CFG = 64, 4.0
 RATE, SMALL_RATE = 1e-4, 1e-3
 """Of AdamW at batch size 1, from docs/guide/starting-values.md; the pocket model learns at ten times that."""
@@ -24,10 +28,12 @@ class Base:
     model: Port
     clip: Port
     vae: Port
+    size: int = SAMPLED_PX
+    """Sides of what is sampled from it."""
 
     def after(self, ports: Sequence[Port]) -> "Base":
         """The same with another model and CLIP: the first two of these ports."""
-        return Base(ports[0], ports[1], self.vae)
+        return replace(self, model=ports[0], clip=ports[1])
 
 
 def begin(canvas: Canvas, name: str) -> Base:
@@ -58,9 +64,22 @@ def network_of(canvas: Canvas) -> Port:
 def prompts(canvas: Canvas) -> str:
     """Two prompts of the character: near the pictures, and elsewhere."""
     return canvas.pick(
-        "zorblax, smiling, street\nzorblax, from behind, forest, night",
+        "[trigger], smiling, street\n[trigger], from behind, forest, night",
         "zorblax, sky background\nzorblax, teal background",
     )
+
+
+def prompt_of(canvas: Canvas, column: int, trigger: Port, rest: str, small_rest: str) -> Port | str:
+    """The trigger word and what else to draw; typed for the pocket model, whose word is known."""
+    if canvas.is_small:
+        return f"zorblax, {small_rest}"
+    title = "Prompt: the trigger word and"
+    return canvas.add("StringConcatenate", column, title=title, string_a=trigger, string_b=rest, delimiter=", ")[0]
+
+
+def street(canvas: Canvas, column: int, trigger: Port) -> Port | str:
+    """Where the pictures of the examples show their character."""
+    return prompt_of(canvas, column, trigger, "smiling, street", "brown background")
 
 
 def rate(canvas: Canvas, factor: float = 1.0) -> float:
@@ -83,12 +102,11 @@ def preview(canvas: Canvas, column: int, prompts: str, every: int = 20) -> Port:
 
 
 def sample(
-    canvas: Canvas, column: int, title: str | None, source: Base, text: str | None = None,
+    canvas: Canvas, column: int, title: str | None, source: Base, text: str | Port,
     start: tuple[Port, float] | None = None,
 ) -> Port:  # fmt: skip
     """A core sampler with its prompts; gives the pictures, shown where titled. `start` is (latent, denoise)."""
-    text = canvas.pick("zorblax, smiling, street", "zorblax, brown background") if text is None else text
-    size, cfg = canvas.pick(SAMPLED_PX, SMALL_PX), canvas.pick(5.0, SMALL_CFG)
+    size, cfg = canvas.pick(source.size, SMALL_PX), canvas.pick(5.0, SMALL_CFG)
     prompt = canvas.add("CLIPTextEncode", column, title="Prompt", clip=source.clip, text=text)[0]
     negative = canvas.add("CLIPTextEncode", column, title="Negative", clip=source.clip, text="")[0]
     latent, denoise = start or (

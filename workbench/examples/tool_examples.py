@@ -2,7 +2,21 @@
 
 from .canvas import Canvas, Port
 from .dataset_examples import other
-from .parts import CHECKPOINT, Base, begin, compare_size, length, network_of, prompts, quick_rate, rate, sample, train
+from .parts import (
+    CHECKPOINT,
+    TRIGGER,
+    Base,
+    begin,
+    compare_size,
+    length,
+    network_of,
+    prompts,
+    quick_rate,
+    rate,
+    sample,
+    street,
+    train,
+)
 
 FINE_TUNING_RATE = 1e-4
 """Of all weights of the pocket model, where a LoRA takes `RATE`."""
@@ -36,7 +50,8 @@ def compare_steps(canvas: Canvas) -> None:
     canvas.add("BakeryShareLoRA", 4, run=trained[3], lora=best, name="zorblax_best", strength="0.8 to 1")
     picked = canvas.add("BakeryPickStep", 2, run=trained[3], pick="picked in the strip")[0]
     model, clip = canvas.add("BakeryApplyLoRA", 4, model=base.model, clip=base.clip, lora=picked)
-    sample(canvas, 5, "The step picked under the previews", base.after([model, clip]))
+    prompt = street(canvas, 5, trained[TRIGGER])
+    sample(canvas, 5, "The step picked under the previews", base.after([model, clip]), prompt)
 
 
 def blend_two_styles(canvas: Canvas) -> None:

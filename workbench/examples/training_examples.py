@@ -1,10 +1,25 @@
 """Examples of how to train: settings, stages, going on."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from .canvas import Canvas
-from .parts import begin, compare_size, length, network_of, preview, prompts, quick_rate, rate, sample, train
+from .parts import (
+    SDXL_PX,
+    TRIGGER,
+    begin,
+    compare_size,
+    length,
+    network_of,
+    preview,
+    prompts,
+    quick_rate,
+    rate,
+    sample,
+    street,
+    train,
+)
 
 KOHYA_COMMAND = """accelerate launch train_network.py
 --pretrained_model_name_or_path=base.safetensors --dataset_config=zorblax.json
@@ -36,13 +51,14 @@ def train_then_sample(canvas: Canvas) -> None:
         batch_size=canvas.pick(1, 4), preview=preview(canvas, 1, prompts(canvas), every=100),
     )  # fmt: skip
     canvas.add("PreviewImage", 2, title="All previews: a row a prompt, a column a step", images=trained[4])
-    sample(canvas, 3, "With the LoRA", base.after(trained))
-    sample(canvas, 4, "Without it", base)
+    prompt = street(canvas, 3, trained[TRIGGER])
+    sample(canvas, 3, "With the LoRA", base.after(trained), prompt)
+    sample(canvas, 4, "Without it", base, prompt)
 
 
 def sdxl_8gb(canvas: Canvas) -> None:
     """The low-VRAM profile of the recipe."""
-    base = begin(canvas, "sdxl_8gb")
+    base = replace(begin(canvas, "sdxl_8gb"), size=SDXL_PX)
     folder = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     dataset = canvas.add("BakeryBuckets", 1, dataset=folder, cache="disk")[0]
     recipe = canvas.add(
@@ -54,7 +70,7 @@ def sdxl_8gb(canvas: Canvas) -> None:
         canvas, 3, base, dataset, "zorblax_8gb", network=recipe[0], optimizer=recipe[1], objective=recipe[2],
         stages=recipe[3], save_every=250, preview=preview(canvas, 2, prompts(canvas), every=30),
     )  # fmt: skip
-    sample(canvas, 4, "With the LoRA", base.after(trained))
+    sample(canvas, 4, "With the LoRA", base.after(trained), street(canvas, 4, trained[TRIGGER]))
 
 
 def recipe(canvas: Canvas) -> None:
@@ -72,7 +88,7 @@ def recipe(canvas: Canvas) -> None:
         canvas, 3, base, dataset, "zorblax_recipe", network=chosen[0], optimizer=chosen[1], objective=chosen[2],
         stages=chosen[3], save_every=canvas.pick(250, 20), preview=preview(canvas, 2, prompts(canvas), every=50),
     )  # fmt: skip
-    sample(canvas, 4, "With the LoRA", base.after(trained))
+    sample(canvas, 4, "With the LoRA", base.after(trained), street(canvas, 4, trained[TRIGGER]))
 
 
 def multi_stage(canvas: Canvas) -> None:
@@ -139,7 +155,7 @@ def continue_a_lora(canvas: Canvas) -> None:
         preview=preview(canvas, 1, prompts(canvas)),
     )  # fmt: skip
     canvas.add("PreviewImage", 3, title="All previews", images=trained[4])
-    sample(canvas, 4, "After a little more training", base.after(trained))
+    sample(canvas, 4, "After a little more training", base.after(trained), street(canvas, 4, trained[TRIGGER]))
 
 
 def from_kohya(canvas: Canvas) -> None:
@@ -159,7 +175,7 @@ def from_kohya(canvas: Canvas) -> None:
     )  # fmt: skip
     canvas.add("PreviewAny", 3, title="As a command line again", source=command)
     canvas.add("PreviewAny", 3, title="As a dataset config again", source=config)
-    sample(canvas, 4, "With the LoRA", base.after(trained))
+    sample(canvas, 4, "With the LoRA", base.after(trained), street(canvas, 4, trained[TRIGGER]))
 
 
 def stage_length(canvas: Canvas, steps: int, small_steps: int) -> dict[str, Any]:

@@ -67,6 +67,12 @@ def run(comfy, prompt):
     return result
 
 
+def scored(outputs):
+    """What Compare LoRAs scored, each once: with the trigger word and without it."""
+    lines = outputs["compare"]["text"][0].splitlines()
+    return list(dict.fromkeys(line.partition(":")[0] for line in lines if ": likeness" in line))
+
+
 def test_rounds_follow_each_other(comfy, folder):
     assert run(comfy, graph()).outputs["round"]["text"] == [f"{NAME}_round_1 starts from scratch.\nround 1: 1 image"]
     again = run(comfy, graph())
@@ -84,8 +90,7 @@ def test_rounds_follow_each_other(comfy, folder):
     assert first.keys() == last.keys()
     for key, tensor in first.items():
         torch.testing.assert_close(last[key], tensor, rtol=0, atol=1e-4)
-    report = second.outputs["compare"]["text"][0].splitlines()
-    assert [line.partition(":")[0] for line in report if ": likeness" in line] == ["no LoRA", "round 1", "round 2"]
+    assert scored(second.outputs) == ["no LoRA", "round 1", "round 2"]
     note = json.loads((comfy.base / "output" / "loras" / f"{NAME}_round_2" / "round.json").read_text(encoding="utf-8"))
     assert note["num_images"] == 2
 
@@ -100,8 +105,7 @@ def test_round_pick_and_compare_find_all_after_notes_were_lost_and_folders_renam
         prompt["pick"] = node("BakeryPickStep", run=["train", 3], pick="last", step=0)
         prompt["compare"]["inputs"]["lora_1"] = ["pick", 0]
         found = run(comfy, prompt).outputs
-        compared = [line.partition(":")[0] for line in found["compare"]["text"][0].splitlines() if ": likeness" in line]
-        return found["round"]["text"][0].splitlines()[0], found["train"]["text"][0], compared
+        return found["round"]["text"][0].splitlines()[0], found["train"]["text"][0], scored(found)
 
     picked(NAME)
     add(folder, "kept", 100)

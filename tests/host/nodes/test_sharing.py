@@ -114,6 +114,7 @@ def test_a_picked_step_keeps_its_header_through_the_tools(comfy, folder):
 
 
 def test_compare_draws_with_the_trigger_of_the_run(comfy, folder):
+    (folder / "one.txt").write_text("a thing in front of a wall", encoding="utf-8")
     prompt = graph()
     prompt["captions"] = node("BakeryCaptions", dataset=["dataset", 0], trigger="mia")
     prompt["train"]["inputs"]["dataset"] = ["captions", 0]
@@ -129,6 +130,22 @@ def test_compare_draws_with_the_trigger_of_the_run(comfy, folder):
     error = comfy.run_graph(prompt).error
     shutil.rmtree(comfy.base / "output" / "loras" / f"{NAME}_plain")
     assert "trigger word" in error and "none is set" in error
+
+
+def test_the_best_of_a_comparison_is_shared_with_its_pictures_and_facts(comfy, folder):
+    prompt = graph()
+    inputs = {"model": ["checkpoint", 0], "clip": ["checkpoint", 1], "vae": ["checkpoint", 2], "run": ["train", 3]}
+    size = {"width": 64, "height": 64, "sampling_steps": 1, "num_steps": 1, "include_base": False}
+    prompt["compare"] = node("BakeryCompare", **inputs, **size, prompts="x")
+    prompt["share"] = node("BakeryShareLoRA", run=["train", 3], lora=["compare", 1], name=f"{NAME}_best")
+    ended = comfy.run_graph(prompt)
+    assert ended.status == "success", ended.error
+    shared = comfy.base / "output" / "share" / f"{NAME}_best"
+    told, card = load_lora(shared / f"{NAME}_best.safetensors").metadata, (shared / "README.md").read_text("utf-8")
+    shutil.rmtree(shared)
+    assert told["modelspec.trigger_phrase"] == "a thing" and "modelspec.thumbnail" in told and told["ss_steps"] == "2"
+    for wanted in ("`a thing`", POCKET_CHECKPOINT.name, "pictures.png", "| steps | 2 |"):
+        assert wanted in card, wanted
 
 
 def test_nothing_to_share_is_refused(comfy, folder):

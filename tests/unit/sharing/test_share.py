@@ -1,6 +1,8 @@
 """A shared folder: what is in it, what its header and card say, and what is left out of it."""
 
+import dataclasses
 import json
+import re
 from base64 import b64decode
 from dataclasses import replace
 from io import BytesIO
@@ -10,6 +12,7 @@ import torch
 from pack.tests.support.toy_model import run, toy_dataset, toy_request
 from pack.training.files.facts import GraphFacts
 from pack.training.files.lora_file import load_lora
+from pack.training.sharing.card_words import CHINESE, ENGLISH, WORDS
 from pack.training.sharing.samples import Sample, draw_sheet, samples_of_run
 from pack.training.sharing.share import CARD, NEW_CARD, SHEET, WORKFLOW, Share, Words, write_share
 from PIL import Image
@@ -22,6 +25,7 @@ TENSORS = {
 HEADER = {
     "modelspec.architecture": "stable-diffusion-xl-v1-base/lora", "modelspec.prediction_type": "v",
     "modelspec.trigger_phrase": "mia", "ss_sd_model_name": "base.safetensors", "ss_steps": "600",
+    "ss_resolution": "(1024, 768)",
     "workflow": '{"nodes": ["secret"]}', "prompt": "{}",
 }  # fmt: skip
 SAMPLES = (
@@ -60,10 +64,38 @@ def test_the_card_says_how_to_use_it(tmp_path):
     for wanted in (
         "# mia v1", f"]({SHEET})", "| Trigger | `mia` |", "`base.safetensors` (SDXL, v-prediction)", "lora rank 4",
         "0.7 to 0.9", "A. &lt;b>", "`` mia, `smile` | wink ``", "seed 3, cfg 5",
-        "| steps | 600 |", "Forge", "## License\n\nCC0", WORKFLOW,
+        "| steps | 600 |", "| resolution | 1024 x 768 |", "Forge", "## License\n\nCC0", WORKFLOW,
     ):  # fmt: skip
         assert wanted in card, wanted
     assert "SHA-256" in card and "lora_unet" not in card
+
+
+def test_the_card_in_chinese_has_the_same_facts_and_no_english_sentence(tmp_path):
+    header = HEADER | {"modelspec.trigger_phrase": "米拉 米拉, " + "long " * 40, "modelspec.description": "一个角色"}
+    share = replace(SHARE, name="米拉 v1", metadata=header | {"ss_unet_lr": "1e-4", "ss_optimizer": "AdamW"})
+    english, chinese = (write_share(tmp_path / one, replace(share, language=one)).card for one in (ENGLISH, CHINESE))
+    code = re.compile("(`+)(?: ?)(.+?)(?: ?)\\1")
+    assert {found[1] for found in code.findall(english)} == {found[1] for found in code.findall(chinese)}
+    assert english.count("\n") == chinese.count("\n")
+    for wanted in (
+        "# 米拉 v1",
+        "| 触发词 | `米拉 米拉, long",
+        "| 步数 | 600 |",
+        "强度 0.8",
+        "seed 3, cfg 5",
+        "## 许可\n\nCC0",
+    ):
+        assert wanted in chinese, wanted
+    assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", code.sub("", chinese))
+
+
+def test_every_word_of_the_card_is_in_both_languages():
+    english, chinese = (dataclasses.asdict(WORDS[one]) for one in (ENGLISH, CHINESE))
+    rows = [one.pop("made_rows") for one in (english, chinese)]
+    assert list(rows[0]) == list(rows[1])
+    for name, text in english.items():
+        assert re.findall(r"\{.*?\}", text) == re.findall(r"\{.*?\}", chinese[name]), name
+        assert re.search("[\u3000-\u9fff\uff0c]", chinese[name]), name
 
 
 def test_without_the_workflow_nothing_of_it_is_left(tmp_path):
