@@ -71,7 +71,8 @@ class Ledger:
             if last is not None:
                 self._finished[name, wish.weights] = last.read_bytes()
         latest = result.folder.latest_lora
-        is_own = latest.is_file() and self._seen.get(latest.read_bytes()) != 0
+        is_held = f"{latest.name} is open in another program" in result.message
+        is_own = latest.is_file() and self._seen.get(latest.read_bytes()) != 0 and not is_held
         done = [*result.folder.states(), *result.folder.step_loras()]  # of a killed run, a step may have no state
         if result.step == max(done, default=0) and is_own:
             given = load_lora(latest).tensors

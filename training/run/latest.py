@@ -22,12 +22,13 @@ def note_latest(folder: RunFolder) -> None:
 def is_edited(folder: RunFolder) -> bool:
     """True where the visible latest LoRA is neither as the run wrote it nor one of its steps.
 
-    The notes of a process that died may be older than the file, which is a step then. Earlier versions noted nothing.
+    The notes of a process that died may be older than the file, which is a step then. One that died before its first
+    note has none, nor do runs of earlier versions.
     """
     note, latest = folder.private / LATEST_FILE, folder.latest_lora
-    if not note.is_file() or not latest.is_file():
+    if not latest.is_file() or is_copied(folder):
         return False
-    return not is_copied(folder) and read_note(note) != _checksum(latest)
+    return not note.is_file() or read_note(note) != _checksum(latest)
 
 
 def is_copied(folder: RunFolder) -> bool:

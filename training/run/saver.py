@@ -84,6 +84,8 @@ class Saver(Callback):
         self.good_step: Callable[[], int] = lambda: 0
         """The latest step so far at which nothing looked wrong: from there a run that goes wrong can go on."""
         self._place = Place(found)
+        self._unwritten: set[Path] = set()
+        """LoRAs that another program has open."""
         self._metrics, self.base_losses = LineFile(self.folder.metrics), LineFile(self.folder.base_losses)
 
     def on_start(self, job: TrainJob, state: TrainState) -> None:
@@ -110,7 +112,12 @@ class Saver(Callback):
     def told(self) -> tuple[str, ...]:
         """What was moved or removed, and what cannot be written now, a sentence each."""
         waiting = (self._metrics.trouble, self.base_losses.trouble, self._place.trouble)
-        return (*self._place.told, *filter(None, waiting))
+        is_open = "is open in another program and stays as it was; the next save or queue writes it"
+        return (
+            *self._place.told,
+            *filter(None, waiting),
+            *(f"{path.name} {is_open}" for path in sorted(self._unwritten)),
+        )
 
     def _is_trained_further(self, job: TrainJob, state: TrainState) -> bool:
         """True if a kept step of a longer run is wanted: the longer run's files stay."""
@@ -185,7 +192,7 @@ class Saver(Callback):
             self._place.keep_rates(state)
             self._place.take(state)
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
-                _write_lora(path, tensors, metadata)
+                (self._unwritten.discard if _write_lora(path, tensors, metadata) else self._unwritten.add)(path)
                 self._place.wrote(path)
             note_latest(self.folder)
             self._keep_figures()
@@ -230,13 +237,16 @@ class Saver(Callback):
             ) from error
 
 
-def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> bool:
+    """False where another program has the file open, which stays as it was."""
     try:
         save_lora(path, tensors, metadata)
     except PermissionError:
         if not path.exists():  # in that case it is the folder that is read-only
             raise
-        logging.warning("LoRA Bakery: %s is open elsewhere and stays as it was; a later save replaces it", path)
+        logging.info("LoRA Bakery: %s is open elsewhere and stays as it was", path)
+        return False
+    return True
 
 
 def _dtype_of(path: Path) -> torch.dtype | None:

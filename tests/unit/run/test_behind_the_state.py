@@ -5,7 +5,9 @@ from pack.tests.support.pauses import Pauses, halve_rate
 from pack.tests.support.person import OTHER_RATE, Canceled, assert_equal
 from pack.tests.support.toy_model import At
 from pack.tests.support.wishes import PLANS
+from pack.training.files.lora_file import load_lora, save_lora
 from pack.training.loop.stages import Stage
+from pack.training.run.latest import LATEST_FILE
 from pack.training.run.saver import SaveSettings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -82,6 +84,18 @@ def test_a_step_without_a_state_is_there_once_where_the_run_goes_on_from_another
     assert [path.name for path in sorted((person.loras / "mira").rglob("*.safetensors"))] == [
         "mira-step000006.safetensors", "mira.safetensors",
     ]  # fmt: skip
+
+
+def test_a_latest_lora_changed_behind_a_first_save_that_died_is_set_aside(person):
+    """It died before it noted the file as its own."""
+    folder = person.queue(steps=2).folder
+    folder.state(2).unlink()
+    (folder.private / LATEST_FILE).unlink()
+    lora = load_lora(person.lora())
+    save_lora(person.lora(), lora.tensors, {**lora.metadata, "modelspec.description": "mine"})
+    edited = person.lora().read_bytes()
+    message = person.queue(steps=4).message
+    assert edited in person.contents() and "mira-earlier-1.safetensors" in message
 
 
 def try_until_step_5(person, steps):
