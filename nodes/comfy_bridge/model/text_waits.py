@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ....training.devices import send
 
 SMALL_BYTES = 2**20
-"""Tokens, masks and the vectors of embeddings are smaller; weights that ComfyUI brings up go their own way."""
+"""Tokens, masks, vectors of embeddings and positions are smaller; weights that ComfyUI brings up go their own way."""
 
 
 @contextmanager
@@ -51,6 +51,8 @@ class _Sending(TorchFunctionMode):
             return send(torch.tensor(*args, **kwargs), device)
         if func is Tensor.__getitem__ and _is_card(args[0].device):
             return args[0][_index_on(args[0].device, args[1])]
+        if func is Tensor.copy_ and _is_card(args[0].device) and _is_small_input(args[1]):  # weights that are streamed
+            args = (args[0], send(args[1], args[0].device), *args[2:])
         if func is Tensor.to and _is_small_input(args[0]):
             args = (_sent(*args, **kwargs), *args[1:])
         return func(*args, **kwargs)

@@ -57,7 +57,16 @@ def outputs(text):
     return [text.context_LD] if text.pooled_D is None else [text.context_LD, text.pooled_D]
 
 
-def test_no_caption_waits_and_each_has_the_hosts_bits(device, trained_text, family):
+@pytest.fixture(params=["loaded", "streamed"])
+def weights(comfy, request):
+    """Streamed as the host does with dynamic VRAM, for the rest of the process."""
+    if request.param == "streamed":
+        from pack.tests.support.second_device import streaming  # after the device is known
+
+        streaming.enable()
+
+
+def test_no_caption_waits_and_each_has_the_hosts_bits(device, weights, trained_text, family):
     base, network = trained_text.base, trained_text.network
     wanted = hosts_own(trained_text.clip, CAPTIONS.values())
     with torch.inference_mode(False), base.training(True):

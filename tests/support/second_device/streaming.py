@@ -235,6 +235,9 @@ REPLACED = {
 
 def enable() -> None:
     """Let the imported host stream weights, from now on and for the whole process."""
+    memory: Any = importlib.import_module("comfy.memory_management")
+    if memory.aimdo_enabled:
+        return
     for name, parts in REPLACED.items():
         module = importlib.import_module(f"comfy_aimdo.{name}")
         for part in parts:
@@ -247,7 +250,6 @@ def enable() -> None:
     patcher: Any = importlib.import_module("comfy.model_patcher")
     _let_parameters_move(patcher)
     patcher.CoreModelPatcher = patcher.ModelPatcherDynamic
-    memory: Any = importlib.import_module("comfy.memory_management")
     memory.aimdo_enabled = True
     management: Any = importlib.import_module("comfy.model_management")
     streams = [_Stream(), _Stream()]
