@@ -60,6 +60,19 @@ def test_kernels_waits_and_copies_are_counted(device):
     assert len(waits) == 2 and "test_card.py" in waits[0].place
 
 
+def test_products_of_halves_are_summed_in_float32(device):
+    x, weight = torch.randn(8, 2560).half(), torch.randn(2560, 4).half()
+    wanted = x.float() @ weight.float()
+    here, there = x.to(device.DEVICE), weight.to(device.DEVICE)
+    assert torch.equal((here @ there).cpu(), wanted.half())
+    assert torch.equal(
+        torch.addmm(there[0], here, there).cpu(), torch.addmm(weight[0].float(), x.float(), weight.float()).half()
+    )
+    kept = torch.ones(2, 4, 8, device=device.DEVICE).half()
+    kept[1].T.addmm_(here, there, alpha=0.5)
+    assert torch.equal(kept[1].T.cpu(), (1 + 0.5 * wanted).half()) and bool((kept[0] == 1).all())
+
+
 def test_a_device_may_lack_float64(device):
     x = torch.ones(3, device=device.DEVICE)
     with device.without_float64():

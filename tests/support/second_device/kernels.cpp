@@ -83,7 +83,8 @@ const std::set<std::string> kMayMix = {
 // A kernel over lists takes so many tensors at once, by how many lists it walks, in CUDA's multi-tensor-apply.
 constexpr int64_t kTensorsAtOnce[] = {110, 110, 64, 48, 36, 30};
 
-// As a card, products of halves are summed in float32; the processor's own kernels for them are also very slow.
+// As a card, products of halves are summed in float32; the processor's own kernels for them are also very slow. A product
+// arrives as the variant that writes its result (`mm.out`, `addmm_`).
 const std::set<std::string> kProducts = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::addmv", "aten::mv"};
 
 Tensor widened(const Tensor& tensor) {
@@ -174,7 +175,10 @@ void write_back(const Call& call, c10::Device device) {
     const auto* info = arguments[i].alias_info();
     if (!info || !info->isWrite() || !call.original[i].isTensor()) continue;
     Tensor own = call.original[i].toTensor(), used = call.handed[i].toTensor();
-    if (is_ours(own) && used.sizes() != own.sizes()) own.set_(adopted(used, device));
+    if (is_ours(own) && used.sizes() != own.sizes())
+      own.set_(adopted(narrowed(used, own.scalar_type()), device));
+    else if (call.is_product_of_halves)  // the kernel wrote a copy
+      on_processor(own).copy_(used);
   }
 }
 
@@ -199,7 +203,7 @@ void run_on_processor(const c10::OperatorHandle& op, c10::DispatchKeySet, torch:
   const auto& schema = op.schema();
   const size_t begin = stack->size() - schema.arguments().size();
   Call call{op, stack, begin, {stack->begin() + begin, stack->end()}, {}, {}};
-  call.is_product_of_halves = kProducts.count(schema.name()) && call.original[0].isTensor() && !schema.is_mutable() &&
+  call.is_product_of_halves = kProducts.count(schema.name()) && call.original[0].isTensor() &&
       call.original[0].toTensor().scalar_type() == at::kHalf;
   hand_over(call);
   const c10::Device device = call.device ? *call.device : current();
