@@ -41,7 +41,6 @@ def rendering(page, request):
     return request.param
 
 
-@pytest.mark.both_pages
 def test_the_gallery(page, server, checked, rendering):
     folder = server.input / "axe"
     folder.mkdir(exist_ok=True)
@@ -58,7 +57,6 @@ def test_the_gallery(page, server, checked, rendering):
     assert [name for name, *_ in checked(".bakery-dataset")] == ["select-name"], "what is wrong is found"
 
 
-@pytest.mark.both_pages
 def test_the_live_panel(page, server, checked, rendering):
     show_saved_run(server, "axe_run", steps=40, previews=(0, 10, 20, 30, 40), prompts=("fox", "cat"))
     show_nodes(page, [["BakeryTrain", [420, 60], {"name": "axe_run"}]], top=350)

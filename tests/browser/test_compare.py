@@ -90,7 +90,6 @@ def test_look_and_choose_a_cell(page, server, folder):
     assert not pick.exists()
 
 
-@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_keys_reach_every_cell_and_choose(page, folder, is_new):
     """Tab stops once in the grid; arrows move in it, Enter opens and then chooses, Escape leads back to the cell."""

@@ -46,7 +46,6 @@ def slow(page):
     page.route(re.compile("/bakery/dataset/(captions|tag|mark|exclude)$"), answer)
 
 
-@pytest.mark.both_pages
 def test_what_is_typed_while_a_save_is_answered_stays(page, folder, slow):
     show_dataset(page, folder)
     caption(page, 0).fill("fox, saved")
@@ -252,7 +251,6 @@ CHOOSE = """folder => {
 }"""
 
 
-@pytest.mark.both_pages
 def test_what_is_typed_goes_into_the_folder_it_was_shown_from(page, server, folder, slow):
     other = server.input / f"{folder.name}_other"
     other.mkdir()
@@ -449,7 +447,6 @@ def test_more_than_a_mebibyte_of_captions_is_taken_back(page, folder):
     until_file(page, folder / "0.txt", "fox, day")
 
 
-@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_the_wheel_scrolls_the_gallery(page, folder, is_new):
     for number in range(30):

@@ -136,7 +136,6 @@ PLACED = (
 )
 
 
-@pytest.mark.both_pages
 def test_after_a_change_of_the_graph_was_undone_its_panels_are_those_on_the_page(page, folder):  # noqa: F811
     use_rendering(page, True)
     inspect, run = ["BakeryInspectDataset", [80, 700], {}], ["BakeryTrain", [700, 60], {"name": "no_run_yet"}]

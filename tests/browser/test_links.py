@@ -55,7 +55,6 @@ def folder(server):
     return folder
 
 
-@pytest.mark.both_pages
 @pytest.mark.parametrize(
     ("mode", "through", "caption"),
     [

@@ -516,7 +516,6 @@ TELL = """([name, run]) => window.app.api.dispatchEvent(new CustomEvent("bakery.
 TRAIN_NODE = "window.app.graph._nodes.find((node) => node.comfyClass === 'BakeryTrain')"
 
 
-@pytest.mark.both_pages
 def test_nothing_is_drawn_when_collapsed_and_nothing_listens_when_removed(server, page):
     page.evaluate(COUNT)
     show_saved_run(server, "quiet")

@@ -105,7 +105,6 @@ def test_a_step_is_picked_once_its_picture_is_on_the_screen(page, server):
     page.keyboard.press("Escape")
 
 
-@pytest.mark.both_pages
 def test_a_pick_is_shown_in_every_tab_and_not_taken_back_for_another(page, server, browser):
     show_saved_run(server, "truth_tabs", steps=3, previews=(0, 1, 2))
     pick = server.output / "loras" / "truth_tabs" / ".run" / RUN / "pick.json"

@@ -9,7 +9,7 @@ from pack.tests.support.browser import load_workflow, prompt_of
 from pack.tests.support.paths import ROOT
 from PIL import Image
 
-pytestmark = [pytest.mark.browser, pytest.mark.both_pages]
+pytestmark = pytest.mark.browser
 
 BLUEPRINT = json.loads((ROOT / "subgraphs" / "Train LoRA.json").read_text(encoding="utf-8"))
 ENTER = "() => { const [host] = window.app.rootGraph._nodes; window.app.canvas.openSubgraph(host.subgraph, host); }"
@@ -55,6 +55,7 @@ def rendering(page, is_new):
     return is_new
 
 
+@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_promoted_folder_is_the_one_that_is_shown_edited_and_sent(page, server, rendering):
     one, other = make_folder(server, "promoted_one", "first"), make_folder(server, "promoted_other", "second")
@@ -112,6 +113,7 @@ def test_a_promoted_name_shows_its_run(page, server, rendering):
     wait(page, "document.querySelector('.bakery-training .bakery-empty').checkVisibility()")
 
 
+@pytest.mark.both_pages
 @pytest.mark.parametrize("is_new", [False, True])
 def test_other_workflows_leave_nothing_that_listens_or_asks(page, server, rendering):
     show_saved_run(server, "leaving")

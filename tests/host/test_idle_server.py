@@ -47,6 +47,7 @@ def test_a_server_that_does_not_answer_is_started_again(comfy_server):
     assert is_idle(comfy_server.client())
 
 
+@pytest.mark.full
 def test_a_server_that_ended_is_started_again(comfy_server):
     comfy_server.kill()
     assert "had ended" in make_idle(comfy_server)

@@ -27,6 +27,7 @@ def test_refused_workflow_says_why(comfy_server):
         comfy_server.client().queue(wrong)
 
 
+@pytest.mark.full
 def test_restart_after_kill(tmp_path):
     from pack.tests.support.fixtures import comfyui_or_give_up
     from pack.tests.support.server import ComfyServer

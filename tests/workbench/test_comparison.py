@@ -76,6 +76,7 @@ def test_recipes_hold_what_the_recipe_chooses_and_failures_are_in_their_table():
 
 
 @pytest.mark.comfy
+@pytest.mark.full
 def test_trains_scores_keeps_and_reports(comfy, pocket_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comfy.server, "send_sync", comfy.server.send_sync)  # put back afterwards
     contestants = [*chosen(["lora"]), *chosen(["regularization images"])]

@@ -69,6 +69,7 @@ def test_each_picture_lies_below_its_column_beside_its_row():
 
 
 @pytest.mark.comfy
+@pytest.mark.full
 def test_trains_draws_and_keeps(comfy, pocket_checkpoint, tmp_path, capsys):
     rooms = []
 

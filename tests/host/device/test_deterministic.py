@@ -43,7 +43,7 @@ def seen(monkeypatch):
     return found
 
 
-@pytest.fixture(params=[False, True], ids=["", "host's own"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.full)], ids=["", "host's own"])
 def before(request):
     """Torch as ComfyUI leaves it, also under its own --deterministic, which only warns."""
     torch.use_deterministic_algorithms(request.param, warn_only=request.param)

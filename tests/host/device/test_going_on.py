@@ -5,9 +5,11 @@ import shutil
 import pytest
 import torch
 from pack.tests.host.device.graphs import bytes_of_others, node, trained, training_graph
+from pack.tests.support.cases import chosen
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.comfy
+ERRORS = [torch.OutOfMemoryError("full"), ValueError("width of the mask"), RuntimeError("CUDA error: misaligned")]
 
 
 def test_an_overflow_of_float16_is_paid_once_and_said(comfy, device, monkeypatch):
@@ -64,9 +66,7 @@ def weights_of(comfy, name):
     return weights
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("full"), ValueError("width of the mask"), RuntimeError("CUDA error: misaligned")]
-)
+@pytest.mark.parametrize("error", chosen(ERRORS, ERRORS[:1]))
 def test_a_picture_that_another_node_spoils_is_left_out_and_nothing_else_changes(comfy, device, error):
     said = trained(comfy, with_broken(comfy, "spoiled", error))
     assert "3 steps" in said and "no preview at step 3" in said and str(error) in said

@@ -5,6 +5,7 @@ import shutil
 import urllib.error
 
 import pytest
+from pack.tests.support.cases import chosen
 from pack.tests.support.fixtures import comfyui_or_give_up, link_test_nodes
 from pack.tests.support.graphs import (
     message,
@@ -67,7 +68,7 @@ WHAT_IS_SAID = {
 }
 
 
-@pytest.mark.parametrize("kind", WHAT_IS_SAID)
+@pytest.mark.parametrize("kind", chosen(WHAT_IS_SAID, ["memory"]))
 def test_fault_inside_a_step(kind, server, client):
     """What was trained is saved, the next prompt works, the weights are as before, queueing again ends the same."""
     before = weights(client)
@@ -146,6 +147,7 @@ def test_stop_and_keep_goes_on_to_sample_and_queueing_again_trains_the_rest(serv
     assert abs(pictures_of(client, rest, "show") - in_graph).max() > 0
 
 
+@pytest.mark.full
 def test_stopped_run_that_stays(server, client):
     graph = training_graph(client, "stays", "set", steps=30, save_every=100, after_stop="stay")
     result, folder, step = stopped_run(server, client, "stays", graph)
@@ -191,6 +193,7 @@ def test_a_run_whose_folder_was_deleted_is_trained_again(server, client):
     assert folder.latest_lora.is_file()
 
 
+@pytest.mark.full
 def test_two_hosts_with_one_output_folder(server, client, tmp_path):
     """As with two tabs on two ComfyUIs: the second is told at once, the first is not disturbed."""
     make_base_folder(tmp_path)

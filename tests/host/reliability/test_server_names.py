@@ -138,6 +138,7 @@ def test_another_rate_canceled_after_its_first_save(server, client):
     assert visible(server, name) == before
 
 
+@pytest.mark.full
 def test_run_deleted_to_free_space(server, client):
     name = "freed"
     client.run(training_graph(client, name, "set"))
@@ -162,6 +163,7 @@ def test_a_pick_and_few_kept_steps(server, client):
     assert "copied from 'picked'" in message(renamed) and "step 2 is the output" in said(renamed)
 
 
+@pytest.mark.full
 def test_a_begun_run_hides_no_finished_one(server, client):
     """A caption is edited; canceled before a step; then the weights are gone on from."""
     name = "begun"
@@ -194,6 +196,7 @@ def test_an_empty_marker(server, client):
     assert visible(server, name) == before
 
 
+@pytest.mark.full
 def test_a_lora_to_start_from_without_a_network(server, client):
     """The header says what the file holds, not what the Network node would have been."""
     source = training_graph(client, "source", "set", steps=2)

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 import torch
+from pack.tests.support.cases import combined
 from pack.tests.support.tiny_networks import tiny_inputs, tiny_parts
 from pack.training.networks.algorithms import NAMES
 from pack.training.networks.idle import idle_notes
@@ -49,8 +50,7 @@ def is_same(some, others):
     return all(name in some and name in others and torch.equal(some[name], others[name]) for name in names)
 
 
-@pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize(("algorithm", "name"), combined(NAMES, CHANGES))
 def test_an_option_acts_is_refused_or_is_said_to_have_no_effect(algorithm, name):
     size = {"block_size": 2} if algorithm == "dylora" else {}
     settings = NetworkSettings(algorithm=algorithm, rank=2, alpha=2.0, targets="blocks", **size)
