@@ -9,6 +9,9 @@ Shapes: T timesteps, B batch, C latent channels, H W latent rows and columns.
 
 from torch import Tensor
 
+NO_SIGNAL = 1e-6
+"""The last of a model's alphas is below this at zero terminal SNR: the host leaves 5e-8."""
+
 
 def snr(alphas_cumprod_T: Tensor) -> Tensor:
     """Signal power over noise power per timestep, (T,); 0 at a zero terminal SNR."""

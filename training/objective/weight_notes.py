@@ -13,7 +13,7 @@ from torch import Tensor
 from ..base_model import PredictionType
 from ..data.dataset import Dataset
 from .objective import noise_level_weight
-from .schedule import snr, zero_terminal_snr
+from .schedule import NO_SIGNAL, snr, zero_terminal_snr
 from .settings import ObjectiveSettings
 
 OFF: Mapping[str, Mapping[str, Any]] = {
@@ -35,10 +35,21 @@ def weight_notes(
 ) -> list[str]:
     """A line for each weight that is set and has no effect, cancels another, or leaves next to nothing of the loss."""
     return [
+        *_schedule_notes(settings, prediction_type, alphas_cumprod_T),
         *_level_notes(settings, prediction_type, alphas_cumprod_T),
         *_sample_notes(settings, dataset),
         *_mask_notes(settings, dataset),
     ]
+
+
+def _schedule_notes(
+    settings: ObjectiveSettings, prediction_type: PredictionType, alphas_cumprod_T: Tensor
+) -> Iterator[str]:
+    if settings.zero_terminal_snr and prediction_type == "v_prediction" and alphas_cumprod_T[-1] > NO_SIGNAL:
+        yield (
+            "zero_terminal_snr trains up to pure noise, but this model is sampled from less: turn zsnr on at "
+            "ModelSamplingDiscrete if it was trained so, else turn zero_terminal_snr off"
+        )
 
 
 def _level_notes(

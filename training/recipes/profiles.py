@@ -107,7 +107,7 @@ def check_model(name: str, family: ModelFamily, prediction: PredictionType | Non
     if family != profile.family:
         raise ValueError(f"profile {name} is for {profile.family}, the connected model is {family}: choose another")
     if prediction != profile.prediction:
-        sampling = "v_prediction" if profile.prediction == "v_prediction" else "eps"
+        sampling = "v_prediction, zsnr on" if profile.prediction == "v_prediction" else "eps"
         raise ValueError(
             f"profile {name} is for models that predict {profile.prediction}, the connected one predicts {prediction}: "
             "choose another profile, or, if the checkpoint's file does not say what it predicts, put "

@@ -100,7 +100,7 @@ def _header(share: Share) -> dict[str, str]:
     kept = {key: text for key, text in share.metadata.items() if share.graph is not None or key not in _GRAPH}
     if share.graph is not None and "workflow" not in kept:
         kept |= graph_entries(share.graph)
-    entries = kept | {"modelspec.title": share.name} | share.words.entries()
+    entries = kept | {"modelspec.title": share.name, "ss_output_name": share.name} | share.words.entries()
     if share.samples:
         shown = [
             {"prompt": one.prompt, "strength": one.strength, "settings": one.settings,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ....training.base_model import ModelFamily, PredictionType
-from ....training.objective.schedule import flow_shares
+from ....training.objective.schedule import NO_SIGNAL, flow_shares
 
 NUM_TIMESTEPS = 1000
 LATENT_CHANNELS = 4
@@ -146,8 +146,8 @@ def noise_levels(model: Any) -> Tensor:
 
 
 def ends_in_noise(prediction: PredictionType, alphas_cumprod_T: Tensor) -> bool:
-    """Zero terminal SNR: the last timestep has no signal; the host leaves 5e-8 of it. Rectified flow always ends so."""
-    return prediction != "flow" and bool(alphas_cumprod_T[-1] < 1e-6)
+    """Zero terminal SNR: the last timestep has no signal. Rectified flow always ends so."""
+    return prediction != "flow" and bool(alphas_cumprod_T[-1] < NO_SIGNAL)
 
 
 def prediction_note(prediction: PredictionType, alphas_cumprod_T: Tensor) -> str:

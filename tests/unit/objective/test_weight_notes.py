@@ -6,6 +6,7 @@ import pytest
 import torch
 from pack.tests.support.toy_model import toy_dataset
 from pack.training.data.dataset import Dataset
+from pack.training.objective.schedule import zero_terminal_snr
 from pack.training.objective.settings import ObjectiveSettings
 from pack.training.objective.weight_notes import weight_notes
 
@@ -47,6 +48,16 @@ def test_usual_weights_are_not_spoken_of(prediction, settings):
 def test_a_weight_that_is_the_same_everywhere_is_named(prediction, settings, name):
     (note,) = notes(prediction, **settings)
     assert note.startswith(f"{name} has no effect")
+
+
+def test_training_up_to_pure_noise_that_sampling_never_starts_from_is_named():
+    settings = ObjectiveSettings(zero_terminal_snr=True)
+    (note,) = weight_notes(settings, "v_prediction", ALPHAS, toy_dataset())
+    assert "zero_terminal_snr" in note and "zsnr" in note
+    sampled = zero_terminal_snr(ALPHAS)
+    for last in (0.0, 4.8973451890853435e-08):  # the host's own, which divides by it
+        sampled[-1] = last
+        assert weight_notes(settings, "v_prediction", sampled, toy_dataset()) == []
 
 
 def test_two_that_cancel_are_named():

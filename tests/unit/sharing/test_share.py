@@ -25,7 +25,7 @@ TENSORS = {
 HEADER = {
     "modelspec.architecture": "stable-diffusion-xl-v1-base/lora", "modelspec.prediction_type": "v",
     "modelspec.trigger_phrase": "mia", "ss_sd_model_name": "base.safetensors", "ss_steps": "600",
-    "ss_resolution": "(1024, 768)",
+    "ss_resolution": "(1024, 768)", "ss_output_name": "run_7",
     "workflow": '{"nodes": ["secret"]}', "prompt": "{}",
 }  # fmt: skip
 SAMPLES = (
@@ -51,6 +51,7 @@ def test_the_header_holds_trigger_words_and_pictures(tmp_path):
     write_share(tmp_path, replace(SHARE, words=replace(SHARE.words, trigger="mia v1")))
     told = load_lora(tmp_path / "mia v1.safetensors").metadata
     assert told["modelspec.trigger_phrase"] == "mia v1"
+    assert told["ss_output_name"] == "mia v1", "the name by which programs list it"
     assert (told["modelspec.license"], told["modelspec.usage_hint"]) == ("CC0", "strength 0.7 to 0.9")
     first, second = json.loads(told["bakery.samples"])
     assert (first["prompt"], first["strength"], second["settings"]) == ("mia, `smile` | wink", 0.8, "seed 3, cfg 5")
