@@ -21,25 +21,25 @@ from .algorithms import TENSOR_NAMES
 from .peft_alphas import ALPHA_METADATA, no_alpha_note, peft_metadata, with_alphas
 
 _DOWN, _UP = "lora_down.weight", "lora_up.weight"
-_CORES = {"hada_t1", "hada_t2"}
+_CORES = {"hada_t1", "hada_t2", "lokr_t2"}
 _MAGNITUDE = regex(r"\.lora_magnitude_vector\b")
 _SUFFIXES: tuple[tuple[str, str], ...] = (
-    (r"[._]lora[._](?:A|down)(?:\.default)?(?:\.weight)?$", _DOWN),
-    (r"[._]lora[._](?:B|up)(?:\.default)?(?:\.weight)?$", _UP),
+    (r"[._]lora[._](?:A|down)(?:\.default|(?:\.[\w-]+)?\.weight)?$", _DOWN),  # with the adapter's name, from peft
+    (r"[._]lora[._](?:B|up)(?:\.default|(?:\.[\w-]+)?\.weight)?$", _UP),
     (r"\.lora_linear_layer\.down\.weight$", _DOWN),
     (r"\.lora_linear_layer\.up\.weight$", _UP),
-    (r"\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$", "dora_scale"),
+    (r"\.lora_magnitude_vector(?:\.[\w-]+)?(?:\.weight)?$", "dora_scale"),
     (r"\.(?:weight\.)?alpha$", "alpha"),
     (rf"\.({'|'.join(map(re.escape, (*TENSOR_NAMES, 'reshape_weight')))})$", r"\1"),
 )
 _TEXT_ENCODER_PATHS = (
     (r"(?:text_encoders?[._])?clip_g\.(?:transformer\.)?", "lora_te2_"),
     (r"(?:text_encoders?[._])?clip_l\.(?:transformer\.)?", "lora_te1_"),
-    (r"lycoris_te2_|lora_te2_|text_encoder_2\.", "lora_te2_"),
-    (r"lycoris_te1_|lora_te1_", "lora_te1_"),
-    (r"lycoris_te_|lora_te_|text_encoder\.|(?:lycoris_)?(?=text_model[._])", "lora_te_"),
+    (r"(?:lycoris|lora)_te2[._]|text_encoder_2\.", "lora_te2_"),
+    (r"(?:lycoris|lora)_te1[._]", "lora_te1_"),
+    (r"(?:lycoris|lora)_te[._]|text_encoder\.|(?:lycoris_)?(?=text_model[._])", "lora_te_"),
 )
-_UNET_PATHS = r"(?:(?:model\.)?diffusion_model\.|unet\.|lora_unet_|lycoris_unet_|lycoris_)?"
+_UNET_PATHS = r"(?:(?:model\.)?diffusion_model\.|unet\.|lora_unet[._]|lycoris_unet[._]|lycoris_)?"
 _UNET_START = regex(
     r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block|conv_in|conv_out|conv_norm_out|out[._]\d"
     r"|time_embed|label_emb|add_embedding)"
@@ -216,7 +216,8 @@ def _with_shapes(tensors: Tensors) -> Tensors:
     result = dict(tensors)
     for name, parts in split_modules(tensors).items():
         if not _CORES & parts.keys():
-            result |= {f"{name}.{suffix}": parts[suffix].flatten(1) for suffix in loha.NAMES if suffix in parts}
+            matrices = [suffix for suffix in (*loha.NAMES, "lokr_w2_a", "lokr_w2_b") if suffix in parts]
+            result |= {f"{name}.{suffix}": parts[suffix].flatten(1) for suffix in matrices}
         if not {_DOWN, _UP} <= set(parts):
             continue
         down, up = parts[_DOWN], parts[_UP]

@@ -41,6 +41,15 @@ def read(tensors: Tensors) -> dict[str, Tensor]:
     return factors
 
 
+def without_core(tensors: Tensors) -> dict[str, Tensor]:
+    """The same change without a Tucker core, whose product ComfyUI's loader cannot form; it only logs that."""
+    if "lokr_t2" not in tensors:
+        return dict(tensors)
+    factors = read(tensors)
+    folded = {"lokr_w2_a": factors["lokr_w2_a"], "lokr_w2_b": factors["lokr_w2_b"].flatten(1)}
+    return {name: tensor for name, tensor in tensors.items() if name != "lokr_t2"} | folded
+
+
 def rank_of(factors: Tensors) -> int:
     """Rank of the low-rank factor, of the second if both are; 0 if both are full matrices."""
     return next((factors[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in factors), 0)

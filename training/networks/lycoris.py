@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..rng import derived_seed
-from . import dora
+from . import dora, lokr
 from .adapter import Adapter, Forward, frobenius
 from .algorithm import SIZES, Algorithm, Start
 from .layer import Layer
@@ -115,7 +115,7 @@ class LycorisAdapter(RebuiltAdapter):
     def file_tensors(self) -> dict[str, Tensor]:
         """The library's own where this pack reads them as they were trained, else the change itself."""
         change = self.delta_weight().detach()
-        own = {name: tensor.detach() for name, tensor in self.module.state_dict().items()}
+        own = lokr.without_core({name: tensor.detach() for name, tensor in self.module.state_dict().items()})
         if self._is_read(own, change):
             return own
         return thin(change, self.rank) or {"diff": change}

@@ -68,7 +68,7 @@ def no_alpha_note(names: Iterable[str], metadata: Mapping[str, str]) -> str:
 
 
 def _is_of_peft(names: Iterable[str]) -> bool:
-    return any(name.startswith(_OF_PEFT) for name in names)
+    return any(_OF_PEFT in name for name in names)
 
 
 def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -5,25 +5,22 @@ cannot read (IA3, Tucker GLoRA, ...) is computed by `training.tools.deltas`; on 
 from training: DoRA by rows, OFT and BOFT with a constraint, rescaling or strengths other than 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import comfy.lora
-import torch
-from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
 from ....training.base_model import ModelFamily, PartName
 from ....training.files.formats import detect_family, join_modules, known_family
-from ....training.networks import boft, loha
-from ....training.networks.algorithms import form_of
 from ....training.networks.block_weights import block_of
 from ....training.networks.foreign import is_ignored, split_key, to_kohya
 from ....training.networks.names import file_keys
-from ....training.tools.deltas import Parts, check_finite, check_read, delta_weight
+from ....training.tools.deltas import check_complete, check_finite, check_read
 from ....training.tools.strengths import ResolvedStrengths, Strengths
-from .lora_fit import check_size, left_out_note
+from .by_formula import ChangeByFormula, is_ours
+from .lora_fit import check_size, in_shape, left_out_note
 from .model_facts import model_family
 
 _UNET = "diffusion_model."
@@ -58,7 +55,9 @@ def apply_lora(
     modules = _host_modules(lora, family, key_map(model, clip))
     for module in modules:
         owner = model.model if module.key.startswith(_UNET) else clip.cond_stage_model
+        check_complete(module.name, module.parts)
         check_size(module.name, module.parts, owner, module.key)
+        module.parts.update(in_shape(module.parts, owner, module.key))
         check_read(module.name, module.parts, ("reshape_weight",))  # which the host reads
         check_finite(module.name, module.parts)
     resolved = strengths.resolve(family)
@@ -191,8 +190,8 @@ def _part_and_path(key: str) -> tuple[PartName, str]:
 
 def _patches(modules: list[_HostModule], as_trained: bool) -> dict[str, Any]:
     """The host's own patches for what it can read, ours for the rest."""
-    ours = [module for module in modules if _is_ours(module.parts, as_trained)]
-    theirs = [module for module in modules if not _is_ours(module.parts, as_trained)]
+    ours = [module for module in modules if is_ours(module.parts, as_trained)]
+    theirs = [module for module in modules if not is_ours(module.parts, as_trained)]
     tensors = join_modules({module.name: module.parts for module in theirs})
     patches: dict[str, Any] = comfy.lora.load_lora(tensors, {module.name: module.key for module in theirs})
     for module in ours:
@@ -201,51 +200,6 @@ def _patches(modules: list[_HostModule], as_trained: bool) -> dict[str, Any]:
         if "diff_b" in module.parts:
             patches[module.key.removesuffix(".weight") + ".bias"] = ("diff", (module.parts["diff_b"],))
     return patches
-
-
-def _is_ours(parts: Parts, as_trained: bool) -> bool:
-    form = form_of(parts)
-    if form is None:
-        return False  # the host logs what it cannot read
-    if form.loaders == "none" or "bm.weight" in parts or "scalar" in parts:
-        return True
-    if (form is boft.FORM and "alpha" not in parts) or (form is loha.FORM and parts["hada_w1_a"].ndim > 2):
-        return True
-    by_rows = "dora_scale" in parts and parts["dora_scale"].shape[0] > 1
-    return as_trained and (by_rows or form.loaders == "differ")
-
-
-class ChangeByFormula(WeightAdapterBase):
-    """A change of one weight by the formulas of `training.tools.deltas`, scaled linearly by a strength.
-
-    `weights` is (suffixes, tensors): the host moves the tensors of such tuples between devices.
-    """
-
-    name = "bakery"
-
-    def __init__(self, loaded_keys: set[str], weights: tuple[tuple[str, ...], tuple[Tensor, ...]]) -> None:
-        self.loaded_keys = loaded_keys
-        self.weights: Any = weights
-
-    def calculate_weight(  # noqa: PLR0913 - the host's signature
-        self,
-        weight: Tensor,
-        key: str,
-        strength: float,
-        strength_model: float,
-        offset: Any,
-        function: Callable[[Tensor], Tensor],
-        intermediate_dtype: torch.dtype = torch.float32,
-        original_weight: Any = None,
-    ) -> Tensor:
-        """The changed weight, in place if the dtype allows, as the host's adapters do."""
-        suffixes, tensors = self.weights
-        # In float32 whatever the host asks for: half precision has no solver and loses a norm by rows.
-        precise = weight.to(torch.float32)
-        moved = (tensor.to(weight.device) for tensor in tensors)
-        change = delta_weight(dict(zip(suffixes, moved, strict=True)), precise)
-        weight += function((strength * change).to(weight.dtype))
-        return weight
 
 
 def _attach_metadata(model: Any, clip: Any, metadata: Mapping[str, str] | None) -> None:

@@ -33,6 +33,14 @@ def check_size(name: str, parts: Mapping[str, Tensor], owner: Any, key: str) -> 
     )
 
 
+def in_shape(parts: Mapping[str, Tensor], owner: Any, key: str) -> dict[str, Tensor]:
+    """A whole change with the dimensions of its weight: the host leaves out one without those of a kernel."""
+    shape, whole = _weight_shape(owner, key), parts.get("diff")
+    if shape is None or whole is None or whole.numel() != math.prod(shape):
+        return {}
+    return {"diff": whole.reshape(shape)}
+
+
 def left_out_note(missing: Sequence[str], has_model: bool, has_clip: bool) -> str:
     """A note on modules of a LoRA that are not in what is connected; empty if there are none."""
     unet = [name for name in missing if name.startswith(UNET_PREFIX)]

@@ -202,6 +202,48 @@ def test_core_trainer_s_names_and_flattened_convolutions(comfy, models, node):
     assert [len(patches) for patches in model.patches.values()] == [1, 1]
 
 
+def test_a_lokr_with_a_tucker_core_is_applied(models, node):
+    """The host's loader cannot form its product, and only logs that."""
+    factors = {
+        "lokr_w1": small(8, 8),
+        "lokr_t2": small(4, 4, 3, 3),
+        "lokr_w2_a": small(4, 40),
+        "lokr_w2_b": small(4, 40),
+    }
+    parts = {name: 10 * tensor for name, tensor in factors.items()} | {"alpha": torch.tensor(2.0)}
+    (model, _) = node("BakeryApplyLoRA", model=models.model, clip=None, lora=named(CONV, parts))
+    base = weights(models.model, None)(CONV)
+    w2 = torch.einsum("ijkl,ip,jr->prkl", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
+    change = torch.kron(parts["lokr_w1"], w2.flatten(1).contiguous()).view(8, 40, 8, 360).reshape(base.shape) * 2 / 4
+    assert_near(weights(model, None)(CONV) - base, change, 1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lokr_w2_b", "diff", "1x1 diff", "diff dora", "oft dora"])
+def test_what_the_host_fails_on_or_leaves_out_is_applied_by_its_formula(models, node, kind):
+    name = CONV.replace("resnets_0_conv1", "attentions_0_proj_in") if kind == "1x1 diff" else CONV
+    base = weights(models.model, None)(name)
+    magnitudes = {"dora_scale": small(1, 320, 1, 1).abs() + 1}
+    whole, lokr = made("full", CONV)["diff"], made("lokr", CONV)
+    parts, plain = {
+        "lokr_w2_b": lambda: (lokr | {"lokr_w2_b": lokr["lokr_w2_b"].view(4, 40, 3, 3)}, lokr),
+        "diff": lambda: ({"diff": whole.flatten(1)}, {"diff": whole}),
+        "1x1 diff": lambda: ({"diff": small(320, 320)}, {"diff": small(320, 320).view(320, 320, 1, 1)}),
+        "diff dora": lambda: ({"diff": whole} | magnitudes,) * 2,
+        "oft dora": lambda: (made("oft", CONV) | magnitudes,) * 2,
+    }[kind]()
+    (model, _) = node("BakeryApplyLoRA", model=models.model, clip=None, lora=named(name, parts))
+    change = delta_weight(plain, base).reshape(base.shape)
+    assert float(change.abs().max()) > 1e-6
+    assert_near(weights(model, None)(name), base + change, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["BakeryApplyLoRA", "BakeryMergeIntoModel"])
+def test_factors_of_different_ranks_are_refused_and_not_left_out(models, node, name):
+    parts = made("lora", LINEAR) | {"lora_up.weight": small(320, 8)}
+    with pytest.raises(ValueError, match=f"{LINEAR}.*rank 8.*4"):
+        node(name, model=models.model, clip=models.clip, lora=named(LINEAR, parts))
+
+
 def test_loha_of_convolutions_with_four_dimensions_is_applied(models, node):
     """As OneTrainer writes it; the host's loader fails on it."""
     parts = made("loha", CONV)

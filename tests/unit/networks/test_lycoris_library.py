@@ -43,7 +43,7 @@ def input_of(kind="linear"):
 
 
 def adapter_of(text, module, *, seed=3, **settings):
-    settings = NetworkSettings(algorithm="lycoris", rank=8, alpha=4.0, lycoris_arguments=text, **settings)
+    settings = NetworkSettings(algorithm="lycoris", **{"rank": 8, "alpha": 4.0} | settings, lycoris_arguments=text)
     adapter = create_adapter(
         Target("unet", "to_k", "key", None, module), settings, None, torch.Generator().manual_seed(seed)
     )
@@ -241,6 +241,12 @@ def test_what_is_computed_is_the_change_that_a_file_holds(text, kind):
 def test_a_bypass_that_computes_something_else_is_refused(text):
     with pytest.raises(ValueError, match="bypass_mode"):
         adapter_of(text, layer_of())
+
+
+def test_files_hold_no_core_that_comfyui_s_loader_leaves_out():
+    adapter = moved(adapter_of("algo=lokr factor=4 use_tucker=True", layer_of("kernel"), rank=2))
+    assert "lokr_t2" in adapter.module.state_dict()
+    assert set(adapter.file_tensors()) == {"lokr_w1", "lokr_w2_a", "lokr_w2_b", "alpha"}
 
 
 @has_tlora

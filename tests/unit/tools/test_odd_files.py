@@ -40,6 +40,16 @@ def saved_by_peft(config, path, folder):
     return before, model.merge_and_unload().get_submodule(path).weight.detach() - before
 
 
+@pytest.mark.parametrize("name", ["default", "default_0", "my-adapter"])
+def test_the_name_of_an_adapter_is_no_part_of_the_layer_s(name):
+    parts = {f"lora_A.{name}.weight": torch.ones(4, 24), f"lora_B.{name}.weight": torch.ones(32, 4)}
+    parts |= {f"lora_magnitude_vector.{name}.weight": torch.ones(32)}
+    found = to_kohya({f"base_model.model.{LINEAR}.{suffix}": tensor for suffix, tensor in parts.items()}, "sd15")
+    assert {key.partition(".")[2] for key in found} == {"lora_down.weight", "lora_up.weight", "dora_scale", "alpha"}
+    with pytest.raises(ValueError, match=r"lora_B\.bias"):
+        to_kohya({f"base_model.model.{LINEAR}.lora_B.bias": torch.ones(32)}, "sd15")
+
+
 @pytest.mark.parametrize("path", [LINEAR, CONV], ids=["linear", "conv"])
 @pytest.mark.parametrize("name", SAVED_BY_PEFT)
 def test_peft_s_alpha_is_read_from_its_settings_beside_the_file(name, path, tmp_path):
@@ -107,11 +117,15 @@ def test_a_text_encoder_and_a_u_net_under_rarer_prefixes_are_read():
     tensors = {
         **low_rank(f"model.diffusion_model.{path}", 768),
         **low_rank("lycoris_text_model_encoder_layers_0_mlp_fc1", 768),
+        **low_rank("lora_te.text_model.encoder.layers.1.mlp.fc1", 768),
+        **low_rank("lora_unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", 768),
     }
     names = set(split_modules(to_kohya(tensors)))
     assert names == {
         "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k",
         "lora_te_text_model_encoder_layers_0_mlp_fc1",
+        "lora_te_text_model_encoder_layers_1_mlp_fc1",
+        "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k",
     }  # fmt: skip
 
 
