@@ -106,6 +106,7 @@ def test_no_node_lies_over_another_and_the_note_is_read_without_scrolling(page, 
     assert page.problems == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["small_model_train_then_sample"])
 def test_none_does_once_it_has_run(page, is_new, name):
     show(page, name)

@@ -9,6 +9,7 @@ from pack.tests.browser.test_compare import COMPARE, KEY
 from pack.tests.browser.test_compare import folder as comparison  # noqa: F401
 from pack.tests.browser.test_live import RUN, show_saved_run
 from pack.tests.support.browser import show_nodes
+from pack.tests.support.cases import chosen
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -84,7 +85,7 @@ def check_chinese(page, is_new):
     assert (page.get_by_text("重新开始", exact=True).count() > 0) == is_new, "the classic rendering draws on its canvas"
 
 
-@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("is_new", chosen([False, True], [True]))
 def test_every_control_is_reached_by_tab_and_a_long_dataset_makes_no_long_node(page, folder, is_new):
     show_panels(page, is_new)
     box = page.locator(".bakery-dataset").bounding_box()

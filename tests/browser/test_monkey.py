@@ -93,7 +93,7 @@ class Outside:
         self.world.folders[folder.name][stem] = Picture(text)
 
 
-MOST_ACTS = {20.0: 40}
+MOST_ACTS = {10.0: 20}
 """Every day the same acts on fast machines too."""
 
 
@@ -115,7 +115,7 @@ def play(players, judges, outside, draw, seconds, log):
         act(who)
 
 
-@pytest.mark.parametrize("seconds", [20.0, pytest.param(120.0, marks=[pytest.mark.slow, pytest.mark.full])])
+@pytest.mark.parametrize("seconds", [10.0, pytest.param(120.0, marks=[pytest.mark.slow, pytest.mark.full])])
 def test_whatever_is_done_nothing_is_lost_or_elsewhere(page, browser, server, files, seconds):
     draw, log = random.Random(SEED), []
     world = World({folder.name: on_disk(folder) for folder in files.folders})

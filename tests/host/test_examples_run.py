@@ -38,7 +38,7 @@ def client(comfy_server, pocket_checkpoint) -> ComfyClient:
     return comfy_server.client()
 
 
-EVERY_DAY = ("train_then_sample", "multi_stage", "shrink_a_lora")
+EVERY_DAY = ("multi_stage", "shrink_a_lora")
 """One of a kind; the others take up to a minute each and run with --full."""
 
 

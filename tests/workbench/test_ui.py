@@ -10,6 +10,8 @@ from pack.tests.support.client import ComfyClient
 from pack.tests.support.paths import ROOT
 from pack.tests.support.workflow import to_api
 
+pytestmark = pytest.mark.full
+
 MADE_BY_AN_EXAMPLE = {"lora_name"}
 """Inputs that name what an example before it trains, as its note says."""
 

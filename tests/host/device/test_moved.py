@@ -68,7 +68,7 @@ def steps_of(comfy, parts, disturb=None, algorithm="lora"):
 
 
 CASES = [(disturb, parts) for parts in PARTS for disturb in DISTURBANCES]
-EVERYDAY = [(unload_all, "text encoder"), (free_a_part, "U-Net")]
+EVERYDAY = [(unload_all, "text encoder")]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ CASES = [
 ]
 
 
-EVERYDAY = [("sd15", "novram", "dora", ("unet",)), ("sd15", "small card", "lora", ("unet", "text_encoder"))]
+EVERYDAY = [("sd15", "small card", "lora", ("unet", "text_encoder"))]
 
 
 @pytest.mark.parametrize(

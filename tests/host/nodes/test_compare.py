@@ -203,6 +203,7 @@ def random_lora(comfy, models):
     return tensors
 
 
+@pytest.mark.full
 def test_an_image_encoder_of_the_host_scores_the_cells(comfy, graph):
     """A CLIP vision model with random weights, through the host's loader: the score is the cosine of its embeddings."""
     name = clip_vision_checkpoint(comfy)

@@ -75,6 +75,11 @@ def test_two_processes_train_a_workflow_that_one_finds_finished(base, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")} == before
     assert current_run(root) == folder.run_id and len(list((root / ".run").glob("*/run.json"))) == 1
 
+
+@pytest.mark.full
+def test_two_processes_train_what_one_does(base, tmp_path):
+    two = headless(base, plan(), processes=2)
+    assert two.returncode == 0, two.stderr[-3000:]
     other = tmp_path / "elsewhere"  # where no run of the same settings can be copied
     make_base_folder(other)
     write_oc_dataset(other / "input" / "zorblax set", CHARACTERS["zorblax"])
