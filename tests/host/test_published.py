@@ -22,7 +22,6 @@ def test_what_users_need_is_published_and_nothing_else():
 
 @pytest.mark.server
 @pytest.mark.slow
-@pytest.mark.full
 def test_the_published_package_trains_in_a_clean_comfyui(tmp_path, pocket_checkpoint):
     copy_published(tmp_path / "custom_nodes" / "bakery")
     # Only what users have: the test packages are on no path of the server.
