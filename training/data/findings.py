@@ -2,11 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor
 
 from .captions import CaptionMoment, CaptionSettings, process_caption
 from .dataset import Dataset
 from .folder import natural_key
-from .images import ImageItem, read_rgb_and_mask
+from .images import ImageItem, open_mask, read_rgb_and_mask
 from .placement import cut_share
 from .prepared import Entry
 from .tags import normal, split_tags
@@ -45,10 +49,30 @@ def enlarged(entries: Sequence[Entry]) -> list[str]:
 
 
 def masked_out(entries: Sequence[Entry]) -> list[str]:
-    """Names of images whose mask excludes everything."""
-    masked = [e for e in entries if e.item.mask is not None or e.subset.buckets.use_alpha_masks]  # reading takes long
-    masks = ((e.item.name, read_rgb_and_mask(e.item, e.subset.buckets.use_alpha_masks)[1]) for e in masked)
-    return [name for name, mask in masks if mask is not None and mask.getbbox() is None]
+    """Names of images whose mask excludes everything, by transparency too, for which each picture is read."""
+    alpha = [e for e in entries if e.item.mask is None and e.subset.buckets.use_alpha_masks]
+    masks = ((e.item.name, read_rgb_and_mask(e.item, True)[1]) for e in alpha)
+    return [*black_masks(entries), *(name for name, mask in masks if mask is not None and mask.getbbox() is None)]
+
+
+def black_masks(entries: Sequence[Entry]) -> list[str]:
+    """Names of images whose mask, a file or of the graph, is black all over."""
+    return [e.item.name for e in entries if e.item.mask is not None and _is_black(e.item.mask)]
+
+
+def _is_black(mask: Path | Tensor) -> bool:
+    if isinstance(mask, Tensor):
+        return not bool(mask.any())
+    try:
+        stat = mask.stat()
+        return _is_black_file(mask, stat.st_size, stat.st_mtime_ns)
+    except OSError:  # what cannot be read is said where it is encoded
+        return False
+
+
+@lru_cache(maxsize=20_000)
+def _is_black_file(path: Path, size: int, mtime_ns: int) -> bool:
+    return open_mask(path).getbbox() is None
 
 
 def empty_captions(entries: Sequence[Entry]) -> list[str]:

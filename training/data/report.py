@@ -11,6 +11,7 @@ from .buckets import Size
 from .dataset import Dataset, bracket_notes
 from .findings import (
     CUT_OFF_TOO_MUCH,
+    black_masks,
     cut_off,
     duplicates,
     empty_captions,
@@ -25,6 +26,7 @@ from .prepare import place_images
 from .prepared import Entry
 from .traits import binding_traits
 
+BLACK_MASK = "the mask is black all over, so nothing is trained"
 FURTHER_LINES = "captions of several lines, of which the first alone is trained without use_wildcards"
 MAX_LISTED = 8
 MAX_LINES = 20
@@ -52,7 +54,7 @@ def warnings(dataset: Dataset, entries: Sequence[Entry], family: ModelFamily) ->
     found += _nearly_the_same(images)
     found += _if_any("much smaller than trained (enlarged more than 1.5 times)", enlarged(entries))
     found += [*_left_out(dataset, entries), *_made_smaller(dataset, entries, family)]
-    found += _if_any("the mask is black all over, so nothing is trained", masked_out(images))
+    found += _if_any(BLACK_MASK, masked_out(images))
     found += _if_any("empty caption", empty_captions(images))
     found += _if_any("alone in its bucket, so always a batch of one", _lonely(entries))
     found += [_inseparable(tags, count) for tags, count in inseparable_tags(images)[:MAX_LISTED]]
@@ -81,7 +83,8 @@ def further_lines_note(dataset: Dataset) -> list[str]:
 def dataset_notes(dataset: Dataset, family: ModelFamily) -> list[str]:
     """What of the images and captions is not trained, and what costs time in every step, a line each."""
     entries = place_images(dataset, family)
-    return [*_left_out(dataset, entries), *_made_smaller(dataset, entries, family), *_cost_notes(dataset)]
+    lost = [*_left_out(dataset, entries), *_made_smaller(dataset, entries, family)]
+    return [*lost, *_if_any(BLACK_MASK, black_masks(unique_images(entries))), *_cost_notes(dataset)]
 
 
 def _left_out(dataset: Dataset, entries: Sequence[Entry]) -> list[str]:

@@ -185,7 +185,8 @@ def _check_bypass(adapter: LycorisAdapter, start: Start, arguments: LycorisArgum
     """Refuses a bypass that computes something else than the change that a file holds, tried with other numbers."""
     source = torch.Generator().manual_seed(0)
     is_right = False
-    tried: Any = copy.deepcopy(adapter.module)
+    with placed(adapter.module, org_module=[]):  # the host's layer may be large, or packed
+        tried: Any = copy.deepcopy(adapter.module)
     tried.org_module = [stand_in(start.layer)]
     for parameter in tried.parameters():
         parameter.add_(0.05 * torch.randn(parameter.shape, generator=source))

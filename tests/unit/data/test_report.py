@@ -167,6 +167,8 @@ def test_masks_that_leave_nothing_are_named(tmp_path):
     lines = found(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"))
     assert "pictures without masks: 1 (2)" in lines
     assert about(lines, "the mask") == ["the mask is black all over, so nothing is trained: 1 (0.png)"]
+    before_training = dataset_notes(scan_folder(tmp_path / "set", mask_folder=tmp_path / "masks"), "sd15")
+    assert about(before_training, "the mask") == about(lines, "the mask")
     unmasked = place_images(scan_folder(tmp_path / "set"), "sd15")
     for entry in unmasked:
         entry.item.source.unlink()

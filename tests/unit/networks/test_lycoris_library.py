@@ -243,6 +243,19 @@ def test_a_bypass_that_computes_something_else_is_refused(text):
         adapter_of(text, layer_of())
 
 
+class Packed(nn.Linear):
+    """A layer of the host whose weight cannot be copied."""
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("packed")
+
+
+@pytest.mark.parametrize("algo", ["lokr", "loha", "locon"])
+def test_a_bypass_is_tried_without_copying_the_frozen_layer(algo):
+    torch.manual_seed(1)
+    adapter_of(f"algo={algo} bypass_mode=True", Packed(32, 48).requires_grad_(False))
+
+
 def test_files_hold_no_core_that_comfyui_s_loader_leaves_out():
     adapter = moved(adapter_of("algo=lokr factor=4 use_tucker=True", layer_of("kernel"), rank=2))
     assert "lokr_t2" in adapter.module.state_dict()
