@@ -69,6 +69,7 @@ class BakeryShareLoRA(io.ComfyNode):
             words=Words(**{field: values.get(field, "") for field in Words.__dataclass_fields__}),
             graph=GraphFacts(workflow=workflow, prompt=cls.hidden.prompt) if include_workflow else None,
             language=ENGLISH if language == LANGUAGES[0] else language,
+            dtype=torch.float16 if _is_float32(values.get("lora")) else None,
         )  # fmt: skip
         folder = share_folder(name)
         shared = write_share(folder, share)
@@ -98,6 +99,11 @@ def _lora(values: Mapping[str, Any]) -> tuple[LoraTensors, int | None]:
     step = chosen_step(run, values.get("pick", PICK_RULES[0]), values.get("step", 0))
     file = load_lora(run.step_loras()[step])
     return LoraTensors(file.tensors, file.metadata, run.name), step
+
+
+def _is_float32(lora: Mapping[str, Tensor] | None) -> bool:
+    """Whether a LoRA of the graph has float32 weights, as a merged one has; a run's file has what was chosen for it."""
+    return any(tensor.dtype == torch.float32 and tensor.numel() > 1 for tensor in (lora or {}).values())
 
 
 def _samples(values: Mapping[str, Any]) -> list[Sample]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from ..files.atomic import write_atomic, write_text_atomic
@@ -62,6 +63,8 @@ class Share:
     """Written if the file contains no workflow. None = share no workflow, and remove the file's own."""
     language: str = ENGLISH
     """Of the card."""
+    dtype: torch.dtype | None = None
+    """Of the file, where its values fit; None = as the tensors are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def write_share(folder: Path, share: Share) -> Shared:
         OSError: The disk is full or the folder is read-only.
     """
     file = folder / f"{share.name}.safetensors"
-    metadata = save_lora(file, share.tensors, _header(share))
+    metadata, rounding = _write_file(file, share)
     pictures = _write_pictures(folder, share)
     workflow = _write_workflow(folder, metadata)
     facts = CardFacts(
@@ -93,7 +96,18 @@ def write_share(folder: Path, share: Share) -> Shared:
     text = write_card(facts)
     card = _write_card(folder, text)
     files = (file.name, *pictures, card, *filter(None, [workflow]))
-    return Shared(files, text, tuple(_notes(share, metadata, card)))
+    return Shared(files, text, (*rounding, *_notes(share, metadata, card)))
+
+
+def _write_file(file: Path, share: Share) -> tuple[dict[str, str], list[str]]:
+    """Its header, and a note where its values do not fit the wanted precision."""
+    header = _header(share)
+    try:
+        return save_lora(file, share.tensors, header, share.dtype), []
+    except ValueError:
+        if share.dtype is None:
+            raise
+        return save_lora(file, share.tensors, header), ["values too large for float16: the file stays in float32"]
 
 
 def _header(share: Share) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ..base_model import ModelFamily, PredictionType
 from ..files.facts import Description, ModelFacts
 from ..files.formats import Tensors
-from ..files.metadata import FINGERPRINT_KEY, SAMPLES, build_metadata
+from ..files.metadata import FINGERPRINT_KEY, SAMPLES, TRIGGER_PHRASE, build_metadata
 from ..networks.facts import network_facts
 
 MERGED_FROM = "modelspec.merged_from"
@@ -44,7 +44,14 @@ def merged_metadata(
         and all(other.get(key) == text for _, other in sources)
     }
     made = {key: text for key, text in new.items() if key in _OF_THE_MERGE or key.startswith("ss_network_")}
-    return new | agreed | made
+    return new | agreed | made | _triggers([metadata for _, metadata in sources])
+
+
+def _triggers(sources: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The trigger words of all sources, each once."""
+    words = [word.strip() for metadata in sources for word in metadata.get(TRIGGER_PHRASE, "").split(",")]
+    found = ", ".join(dict.fromkeys(filter(None, words)))
+    return {TRIGGER_PHRASE: found} if found else {}
 
 
 def name_with_sources(name: str, metadata: Mapping[str, str]) -> str:

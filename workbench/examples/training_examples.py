@@ -78,7 +78,7 @@ def recipe(canvas: Canvas) -> None:
     base = begin(canvas, "recipe")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
     chosen = canvas.add(
-        "BakeryRecipe", 2, dataset=dataset, model=base.model, clip=base.clip, accuracy="loose",
+        "BakeryRecipe", 2, dataset=dataset, model=base.model, clip=base.clip, accuracy=canvas.pick("normal", "loose"),
         vram_gib=canvas.pick(12.0, 16.0),
         subject="character C: very elaborate, or with wings, armour or a tail",
         **canvas.pick({}, {"algorithm": "locon", "text_encoder": "frozen"}),

@@ -99,6 +99,15 @@ def test_every_word_of_the_card_is_in_both_languages():
         assert re.search("[\u3000-\u9fff\uff0c]", chinese[name]), name
 
 
+def test_a_float32_lora_is_shared_in_float16_where_its_values_fit(tmp_path):
+    name = next(iter(TENSORS))
+    for largest, dtype, num_notes in ((3.0, torch.float16, 0), (1e5, torch.float32, 1)):
+        share = replace(SHARE, tensors=TENSORS | {name: torch.full((4, 8), largest)}, dtype=torch.float16)
+        shared = write_share(tmp_path, share)
+        assert load_lora(tmp_path / "mia v1.safetensors").tensors[name].dtype == dtype
+        assert sum("float16" in note for note in shared.notes) == num_notes
+
+
 def test_without_the_workflow_nothing_of_it_is_left(tmp_path):
     write_share(tmp_path, SHARE)
     shared = write_share(tmp_path, replace(SHARE, graph=None))

@@ -131,6 +131,14 @@ def test_what_merged_loras_agree_on_is_kept():
     assert merged["ss_training_comment"] == "sum"
 
 
+def test_a_merged_lora_names_the_trigger_words_of_all():
+    sources = [("a", "mira"), ("b", "noa, mira"), ("c", "")]
+    said = [(name, {"modelspec.trigger_phrase": words} if words else {}) for name, words in sources]
+    merged = merged_metadata(said, named(NAME, low_rank(4, 4.0)), "sd15", "sum")
+    assert merged["modelspec.trigger_phrase"] == "mira, noa"
+    assert "modelspec.trigger_phrase" not in merged_metadata(said[2:], named(NAME, low_rank(4, 4.0)), "sd15", "sum")
+
+
 def test_what_no_source_says_of_the_model_is_left_open():
     """Two that disagree, or say nothing: the result claims neither noise nor v, nor a schedule."""
     tensors = named(NAME, low_rank(4, 4.0))
