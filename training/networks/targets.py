@@ -43,7 +43,10 @@ class Target:
 
 
 def find_modules(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> list[Target]:
-    """Every module of the parts that could be adapted: Linear, ungrouped Conv2d, and normalization with weights."""
+    """Every module of the parts that could be adapted: Linear, ungrouped Conv2d, and normalization with weights.
+
+    A layer within another one, as other packs wrap it, is part of that.
+    """
     found: list[Target] = []
     for part, root in parts.items():
         modules = module_paths(root)
@@ -51,9 +54,16 @@ def find_modules(parts: Mapping[PartName, nn.Module], family: ModelFamily) -> li
         found += [
             Target(part, path, keys[path], block_of(path, part, family), module)
             for path, module in modules.items()
-            if is_adaptable(module)
+            if is_adaptable(module) and not any(is_adaptable(modules[above]) for above in _above(path))
         ]
     return found
+
+
+def _above(path: str) -> Iterator[str]:
+    """Paths of the modules that hold the one at `path`."""
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
 
 
 def select_targets(parts: Mapping[PartName, nn.Module], family: ModelFamily, settings: NetworkSettings) -> list[Target]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pack.tests.support.tiny_networks import tiny_parts
 from pack.training.networks import BlockWeights, Network, NetworkSettings
+from pack.training.networks.targets import find_modules
 from torch import nn
 
 ATTENTION = 3 * 4
@@ -16,6 +17,31 @@ OUTSIDE = 4
 def paths(**settings):
     made = Network.create(tiny_parts(), "sd15", NetworkSettings(**{"rank": 4, **settings}), seed=0)
     return [attachment.target.path for attachment in made.attachments]
+
+
+class Wrapped(nn.Module):
+    """A layer as other packs wrap it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.original, self.in_features, self.out_features = layer, layer.in_features, layer.out_features
+
+    @property
+    def weight(self):
+        return self.original.weight
+
+    def forward(self, x):
+        return self.original(x)
+
+
+def test_a_layer_within_a_wrapped_one_is_adapted_once():
+    plain, parts = tiny_parts(), tiny_parts()
+    for module in [*parts["unet"].modules()]:
+        for name, child in [*module.named_children()]:
+            if type(child) is nn.Linear and not isinstance(module, Wrapped):
+                setattr(module, name, Wrapped(child))
+    wanted, found = ([target.path for target in find_modules(one, "sd15")] for one in (plain, parts))
+    assert found == wanted
 
 
 @pytest.mark.parametrize(
