@@ -8,6 +8,7 @@ from ..data.dataset import Dataset, Subset
 from ..data.findings import trained_tags
 from ..data.images import ImageItem
 from ..data.tags import normal
+from ..data.traits import is_trait
 from ..files.lora_file import load_metadata
 from ..files.metadata import TRIGGER_PHRASE
 from ..objective.settings import ObjectiveSettings, needs_trigger
@@ -36,7 +37,8 @@ def triggers_of(dataset: Dataset) -> tuple[str, ...]:
 def triggers_in_captions(dataset: Dataset) -> tuple[str, ...]:
     """The tag with which every caption begins, or, of several concepts, that of each; empty if there is none.
 
-    General tags such as `1girl` may stand before it. Regularization images do not count.
+    General tags such as `1girl` may stand before it; a trait such as red hair is none. Regularization images do not
+    count.
     """
     own = [subset for subset in dataset.subsets if not subset.is_regularization]
     shared = _first_tag(own)
@@ -55,8 +57,9 @@ def trigger_note(dataset: Dataset) -> str:
 
 def _first_tag(subsets: Sequence[Subset]) -> str:
     firsts = [_first_own(item, subset) for subset in subsets for item in subset.items]
-    is_shared = len({normal(tag) for tag in firsts}) == 1 and len(firsts[0].split()) <= MAX_WORDS
-    return firsts[0] if is_shared else ""
+    if len({normal(tag) for tag in firsts}) != 1 or len(firsts[0].split()) > MAX_WORDS:
+        return ""
+    return "" if is_trait(normal(firsts[0])) else firsts[0]
 
 
 def _first_own(item: ImageItem, subset: Subset) -> str:

@@ -36,6 +36,7 @@ BEGINNINGS = {
     "of another alphabet": (["米拉, 1girl, smile", "米拉, 1girl, street"], ("米拉",)),
     "with parentheses": ([r"mira \(original\), forest", "mira (original), street"], (r"mira \(original\)",)),
     "not in all": (["mira, forest", "mira, street", "a street"], ()),
+    "a trait": (["1girl, red_hair, forest", "1girl, red hair, street"], ()),
     "people alone": (["1girl, solo, forest", "1girl, solo, street"], ()),
     "sentences": (["a woman walking through a forest"], ()),
     "nothing": ([""], ()),
