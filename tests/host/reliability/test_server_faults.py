@@ -147,6 +147,13 @@ def test_stop_and_keep_goes_on_to_sample_and_queueing_again_trains_the_rest(serv
     assert abs(pictures_of(client, rest, "show") - in_graph).max() > 0
 
 
+def test_commands_to_a_run_that_does_not_train_are_refused(server, client):
+    folder = run_folder(server.output, "stopped")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        stop(client, folder)
+    assert caught.value.code == 404 and b"not training now" in caught.value.read()
+
+
 @pytest.mark.full
 def test_stopped_run_that_stays(server, client):
     graph = training_graph(client, "stays", "set", steps=30, save_every=100, after_stop="stay")
@@ -162,13 +169,6 @@ def test_stopped_run_that_stays(server, client):
     assert max(line["step"] for line in read_lines(folder.metrics)) == step
     going_on = training_graph(client, "stays", "set", steps=30, save_every=100)
     assert message(client.run(going_on)) == f"continued from step {step} of 30"
-
-
-def test_commands_to_a_run_that_does_not_train_are_refused(server, client):
-    folder = run_folder(server.output, "stays")
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        stop(client, folder)
-    assert caught.value.code == 404 and b"not training now" in caught.value.read()
 
 
 def test_two_queued_prompts_with_one_name(server, client):
