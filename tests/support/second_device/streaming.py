@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..tiny_models import tiny_sd15_path, tiny_sdxl_path
 from .device import DEVICE
 
 ALIGNMENT = 512
@@ -238,6 +239,7 @@ def enable() -> None:
     memory: Any = importlib.import_module("comfy.memory_management")
     if memory.aimdo_enabled:
         return
+    tiny_sd15_path(), tiny_sdxl_path()  # are made of layers that have weights, which the host's have no more after this
     for name, parts in REPLACED.items():
         module = importlib.import_module(f"comfy_aimdo.{name}")
         for part in parts:
