@@ -27,7 +27,8 @@ class BakeryPreview(io.ComfyNode):
                     "prompts", multiline=True, default="",
                     placeholder="[trigger], smiling, forest",
                     tooltip="One prompt per line. Every preview draws all of them. [trigger] stands for the trigger "
-                    "word: that of Captions, else the one with which every caption begins.",
+                    "word: that of Captions, else the one with which every caption begins. Of several concepts "
+                    "each is drawn.",
                 ),
                 io.String.Input("negative", multiline=True, default="", tooltip="Negative prompt for all previews."),
                 io.Int.Input(

@@ -80,8 +80,17 @@ def objective_with_trigger(objective: ObjectiveSettings, dataset: Dataset) -> Ob
 
 
 def preview_with_trigger(preview: PreviewSettings, dataset: Dataset) -> PreviewSettings:
-    """Replace `[trigger]` in the previews' prompts by the dataset's trigger word; see `prompts_with_trigger`."""
-    prompts = prompts_with_trigger((*preview.prompts, preview.negative), triggers_of(dataset))
+    """Replace `[trigger]` in the previews' prompts by the dataset's trigger word; see `prompts_with_trigger`.
+
+    With several concepts, a prompt with the placeholder is drawn once for each.
+    """
+    triggers = triggers_of(dataset)
+    drawn = [
+        prompt.replace(PLACEHOLDER, word)
+        for prompt in preview.prompts
+        for word in (triggers if PLACEHOLDER in prompt and len(triggers) > 1 else (PLACEHOLDER,))
+    ]
+    prompts = prompts_with_trigger((*drawn, preview.negative), triggers)
     return replace(preview, prompts=prompts[:-1], negative=prompts[-1])
 
 

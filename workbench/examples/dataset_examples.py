@@ -71,14 +71,23 @@ def several_concepts(canvas: Canvas) -> None:
     network = network_of(canvas)
     optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=quick_rate(canvas), schedule="cosine")[0]
     place = canvas.pick("smiling, street", "sand background")
-    asked = "\n".join(f"{name}, {place}" for name in names)
     trained = train(
         canvas, 3, base, dataset, "three_creatures", network=network, optimizer=optimizer,
         **length(canvas, 3000, 360, 120),
-        preview=preview(canvas, 1, asked, every=120),
+        preview=preview(canvas, 1, f"[trigger], {place}", every=120),
     )  # fmt: skip
     canvas.add("PreviewImage", 3, title="All previews: a row a subject, a column a step", images=trained[4])
-    sample(canvas, 4, "One of them", base.after(trained), text=f"quindle, {place}")
+    sample(canvas, 4, "One of them", base.after(trained), prompt_of(canvas, 4, _first(canvas, trained), place, place))
+
+
+def _first(canvas: Canvas, trained: Sequence[Port]) -> Port:
+    """The first of several trigger words; those of the pocket model are known."""
+    if canvas.is_small:
+        return trained[TRIGGER]
+    return canvas.add(
+        "RegexExtract", 4, title="One of the trigger words", string=trained[TRIGGER], regex_pattern="[^,]+",
+        mode="First Match",
+    )[0]  # fmt: skip
 
 
 def masked_training(canvas: Canvas) -> None:

@@ -81,7 +81,7 @@ def test_no_trigger_and_two_are_refused_before_anything_is_trained(tmp_path, dat
     with pytest.raises(ValueError, match=message):
         run(toy_request(tmp_path, 2, dataset=data, objective=TERM))
     with pytest.raises(ValueError, match=message):
-        preview_with_trigger(PreviewSettings(prompts=("[trigger], forest",)), data)
+        preview_with_trigger(PreviewSettings(prompts=("a tree",), negative="[trigger]"), data)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -90,6 +90,15 @@ def test_the_placeholder_in_prompts_becomes_the_trigger():
     filled = preview_with_trigger(asked, toy_dataset(trigger="mia"))
     assert (filled.prompts, filled.negative) == (("mia, forest", "a tree"), "not mia")
     assert prompts_with_trigger(("a", "b"), ("mia", "noa")) == ("a", "b")
+    with pytest.raises(ValueError, match="none is set"):
+        preview_with_trigger(asked, REST)
+
+
+def test_of_several_concepts_each_is_drawn():
+    asked = PreviewSettings(prompts=("[trigger] and [trigger] again", "a tree"))
+    several = combine([toy_dataset(trigger="mia"), toy_dataset(trigger="noa")])
+    wanted = ("mia and mia again", "noa and noa again", "a tree")
+    assert preview_with_trigger(asked, several).prompts == wanted
 
 
 def test_a_run_says_its_trigger_by_the_header_of_its_last_lora(tmp_path):
