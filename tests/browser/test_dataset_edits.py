@@ -329,7 +329,6 @@ def count(page, number):
     wait(page, f"document.querySelectorAll('.bakery-image').length === {number}")
 
 
-@pytest.mark.both_pages
 def test_dropped_captions_go_to_their_images_and_come_back(page, folder):
     show_dataset(page, folder)
     drop(page, [("0.txt", "text/plain", b"a new caption"), ("nobody.txt", "text/plain", b"x")])

@@ -42,7 +42,6 @@ def plain(page):
     page.complaints.clear()  # the browser notes every answer that refuses
 
 
-@pytest.mark.both_pages
 def test_the_step_on_the_screen_is_picked(page, server):
     show_saved_run(server, "truth_pick", steps=3, previews=(0, 1, 2))
     show_node(page, "truth_pick")

@@ -39,6 +39,7 @@ def test_what_ran_is_named(comfy_server):
     assert make_idle(comfy_server) == ""
 
 
+@pytest.mark.full
 def test_a_server_that_does_not_answer_is_started_again(comfy_server):
     url = comfy_server.url
     os.kill(comfy_server._process.pid, signal.SIGSTOP)

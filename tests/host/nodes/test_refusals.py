@@ -191,6 +191,7 @@ def test_a_gradient_that_is_no_number_stops_at_the_last_good_state(comfy, graph)
     assert_good(comfy, "no number")
 
 
+@pytest.mark.full
 def test_a_run_that_blows_up_stops_at_its_last_good_state(comfy, graph):
     """A rate that rises to the highest that is let through: the loss explodes, what was saved before stays good."""
     changed = copy.deepcopy(graph) | {

@@ -95,6 +95,7 @@ def test_rounds_follow_each_other(comfy, folder):
     assert note["num_images"] == 2
 
 
+@pytest.mark.full
 def test_round_pick_and_compare_find_all_after_notes_were_lost_and_folders_renamed(comfy, folder):
     """`.run` of the first round deleted, the second one's marker damaged, then both folders renamed."""
     loras = comfy.base / "output" / "loras"

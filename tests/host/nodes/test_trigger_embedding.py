@@ -79,6 +79,7 @@ def test_the_preview_is_what_the_embedding_gives(comfy, graph, is_alone):
     assert difference(last, picture(comfy, loaded, "show file")) <= 1
 
 
+@pytest.mark.full
 def test_a_run_goes_on_with_the_same_bits_and_a_lora_is_trained_on(comfy, graph):
     run(comfy, training(graph, "trigger_short", steps=2))
     run(comfy, training(graph, "trigger_short", steps=4))
