@@ -6,6 +6,7 @@ package and fail. Tests therefore import everything through the module `pack` (`
 ComfyUI's `nodes.py`.
 """
 
+import asyncio
 import os
 import random
 import runpy
@@ -54,6 +55,17 @@ def _seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_running_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Playwright leaves its event loop running between calls; ComfyUI in this process starts one of its own."""
+    loop = None if request.node.get_closest_marker("browser") else asyncio._get_running_loop()
+    if loop is not None:
+        asyncio._set_running_loop(None)
+    yield
+    if loop is not None:
+        asyncio._set_running_loop(loop)
 
 
 @pytest.fixture(autouse=True)
