@@ -38,6 +38,7 @@ def test_the_button_writes_the_folder_alone(page, server):
     assert page.evaluate(f"{SHARE}.serialize().widgets_values") == saved, "what it says is not saved with its values"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("locale", "chosen", "queued"), [
     ("zh", "as the page", "中文"), ("en", "as the page", "as the page"), ("zh", "English", "English"),
 ])  # fmt: skip
