@@ -34,6 +34,6 @@ function addNotes(node) {
     serialize: false, hideOnZoom: false, getMinHeight: height,
   });
   widget.serialize = false;
-  endWith(node, () => {});
+  endWith(node, () => {}); // the page keeps the widget of a node whose subgraph goes
   return notes;
 }

@@ -72,7 +72,7 @@ def use_rendering(page: Any, is_new: bool) -> None:
 
 
 def use_settings(page: Any, settings: dict[str, Any]) -> None:
-    """Change settings where they differ; the server has them when this returns."""
+    """Change settings where they differ; the page and the server have them when this returns."""
     page.evaluate(
         """async (settings) => {
         const { setting } = window.app.extensionManager;

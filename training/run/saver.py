@@ -192,13 +192,23 @@ class Saver(Callback):
             self._place.keep_rates(state)
             self._place.take(state)
             for path in (self.folder.step_lora(state.step), self.folder.latest_lora):
-                (self._unwritten.discard if _write_lora(path, tensors, metadata) else self._unwritten.add)(path)
-                self._place.wrote(path)
+                self._write(path, tensors, metadata)
             note_latest(self.folder)
             self._keep_figures()
             self._write_state(job, state)
             self.saved_step = state.step
             self._prune(job, state)
+
+    def _write(self, path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        """A LoRA, unless another program has the file open, which stays as it was then and is told."""
+        try:
+            save_lora(path, tensors, metadata)
+            self._unwritten.discard(path)
+        except PermissionError:
+            if not path.exists():  # in that case it is the folder that is read-only
+                raise
+            self._unwritten.add(path)
+        self._place.wrote(path)
 
     def _prune(self, job: TrainJob, state: TrainState) -> None:
         good = self._good_step(job, state)
@@ -235,18 +245,6 @@ class Saver(Callback):
                 f"to step {last} is safe. {remedy(error, self.folder.root)}, then queue again: the run continues from "
                 "there."
             ) from error
-
-
-def _write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> bool:
-    """False where another program has the file open, which stays as it was."""
-    try:
-        save_lora(path, tensors, metadata)
-    except PermissionError:
-        if not path.exists():  # in that case it is the folder that is read-only
-            raise
-        logging.info("LoRA Bakery: %s is open elsewhere and stays as it was", path)
-        return False
-    return True
 
 
 def _dtype_of(path: Path) -> torch.dtype | None:

@@ -85,10 +85,11 @@ def preview_with_trigger(preview: PreviewSettings, dataset: Dataset) -> PreviewS
     With several concepts, a prompt with the placeholder is drawn once for each.
     """
     triggers = triggers_of(dataset)
+    words = triggers if len(triggers) > 1 else (PLACEHOLDER,)
     drawn = [
         prompt.replace(PLACEHOLDER, word)
         for prompt in preview.prompts
-        for word in (triggers if PLACEHOLDER in prompt and len(triggers) > 1 else (PLACEHOLDER,))
+        for word in (words if PLACEHOLDER in prompt else words[:1])
     ]
     prompts = prompts_with_trigger((*drawn, preview.negative), triggers)
     return replace(preview, prompts=prompts[:-1], negative=prompts[-1])
