@@ -56,8 +56,10 @@ def test_it_opens_and_runs(page, server, pocket_checkpoint, name):
     assert kinds.count("BakeryTrain") == 1
     for node in prompt.values():
         node["inputs"].update(QUICK.get(node["class_type"], {}))
-        if node["class_type"] == "BakeryTrain":
-            node["inputs"].pop("stages", None)  # a recipe's plan is long
+    train = next(node["inputs"] for node in prompt.values() if node["class_type"] == "BakeryTrain")
+    train.pop("stages", None)  # a recipe's plan is long
+    prompt["small"] = {"class_type": "BakeryBuckets", "inputs": {"dataset": train["dataset"], "resolution": 64}}
+    train["dataset"] = ["small", 0]
     result = server.client().run(prompt, timeout_s=300.0)
     assert result.status == "success", result.error
     assert page.problems == []

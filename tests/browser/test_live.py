@@ -145,7 +145,7 @@ def test_watch_pause_try_pick_stop_and_reload(server, page, folder, pocket_check
 @pytest.mark.slow
 def test_what_is_pressed_while_pictures_are_drawn_is_heard_at_once(page, folder, pocket_checkpoint):
     """Drawing takes seconds here: the page says within a moment what it waits for, and obeys afterwards."""
-    show_graph(page, "heard", folder, sampling_steps=60)
+    show_graph(page, "heard", folder, sampling_steps=40)
     heard = page.locator(".bakery-heard")
     assert heard.get_attribute("role") == "status", "read aloud"
     page.evaluate("() => window.app.queuePrompt(0)")

@@ -57,7 +57,7 @@ def outputs(text):
     return [text.context_LD] if text.pooled_D is None else [text.context_LD, text.pooled_D]
 
 
-@pytest.fixture(params=["loaded", "streamed"])
+@pytest.fixture(params=[pytest.param("loaded", marks=pytest.mark.full), "streamed"])
 def weights(comfy, request):
     """Streamed as the host does with dynamic VRAM, for the rest of the process."""
     if request.param == "streamed":

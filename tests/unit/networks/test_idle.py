@@ -50,7 +50,7 @@ def is_same(some, others):
     return all(name in some and name in others and torch.equal(some[name], others[name]) for name in names)
 
 
-@pytest.mark.parametrize(("algorithm", "name"), combined(NAMES, CHANGES))
+@pytest.mark.parametrize(("algorithm", "name"), combined(NAMES, CHANGES, 4))
 def test_an_option_acts_is_refused_or_is_said_to_have_no_effect(algorithm, name):
     size = {"block_size": 2} if algorithm == "dylora" else {}
     settings = NetworkSettings(algorithm=algorithm, rank=2, alpha=2.0, targets="blocks", **size)

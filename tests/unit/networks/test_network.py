@@ -59,6 +59,7 @@ def test_a_forward_that_was_there_before_comes_back():
     assert calls and module.forward is hooked
 
 
+@pytest.mark.full
 def test_a_compiled_model_is_not_compiled_again_when_the_network_is_switched_off():
     parts, made = network("lora", targets="attention")
     graphs = []

@@ -3,7 +3,7 @@
 Each sequence queues, changes inputs, cancels in every phase, kills, renames, copies and deletes. After each action all
 LoRAs that people saw and did not delete are on the disk, whole, say truly what they are, and lie where people see them
 or where a message said; a queue that ends gives the bits of a run that was never disturbed; nothing is trained that is
-there. By day 100 sequences, with `--full` 2,000; `LORA_BAKERY_SEQUENCES` is the number of each of 20 parts,
+there. By day 50 sequences, with `--full` 2,000; `LORA_BAKERY_SEQUENCES` is the number of each of 40 parts,
 `LORA_BAKERY_SEED` the first of their seeds.
 """
 
@@ -41,9 +41,9 @@ from pack.training.run.saver import Saver
 from pack.training.run.stops import note_stop
 from pack.training.watch.control import RunControl
 
-NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "100"))
+NUM_SEQUENCES = int(os.environ.get("LORA_BAKERY_SEQUENCES", "50"))
 FIRST_SEED = int(os.environ.get("LORA_BAKERY_SEED", "0"))
-PARTS = [0, *(pytest.param(part, marks=pytest.mark.full) for part in range(1, 20))]
+PARTS = [0, *(pytest.param(part, marks=pytest.mark.full) for part in range(1, 40))]
 NAMES = st.sampled_from(["mira", "nora [2]"])
 WISHES = st.sampled_from(USUAL)
 STEPS = st.integers(1, 8)
