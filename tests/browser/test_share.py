@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pack.tests.browser.page import until, use_settings
+from pack.tests.browser.page import open_again, until, use_settings
 from pack.tests.support.browser import prompt_of, show_nodes
 from pack.tests.support.idle import is_idle
 from pack.training.files.lora_file import load_lora, save_lora
@@ -39,11 +39,13 @@ def test_the_button_writes_the_folder_alone(page, server):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("locale", "chosen", "queued"), [
-    ("zh", "as the page", "中文"), ("en", "as the page", "as the page"), ("zh", "English", "English"),
-])  # fmt: skip
-def test_the_card_follows_the_pages_language_unless_one_is_chosen(locale, chosen, queued, page):
-    use_settings(page, {"Comfy.Locale": locale})
-    show_nodes(page, [["BakeryShareLoRA", [20, 40], {"language": chosen}]])
-    assert [node["inputs"]["language"] for node in prompt_of(page).values()] == [queued]
-    assert page.evaluate(f"{SHARE}.serialize().widgets_values").count(chosen) == 1, "the workflow keeps the choice"
+def test_the_card_follows_the_pages_language_unless_one_is_chosen(browser, server, tab):
+    """In a page opened for it: one whose language changes loads its workflow again, at a moment of its own."""
+    use_settings(tab, {"Comfy.Locale": "zh"})
+    page = open_again(browser, server)
+    cards = [["BakeryShareLoRA", [20, 40], {"language": chosen}] for chosen in ("as the page", "English")]
+    show_nodes(page, cards)
+    assert [node["inputs"]["language"] for node in prompt_of(page).values()] == ["中文", "English"]
+    kept = page.evaluate("() => window.app.graph._nodes.map((node) => node.serialize().widgets_values)")
+    assert ["as the page" in kept[0], "English" in kept[1]] == [True, True], "the workflow keeps the choice"
+    page.context.close()

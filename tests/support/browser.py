@@ -20,6 +20,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 IS_READY = """() => {
     const workflow = window.app?.extensionManager?.workflow;
@@ -118,7 +119,6 @@ def open_comfyui(browser: Any, url: str, timeout_s: float = 120.0) -> Any:
     collects uncaught errors of the page, `page.asked` holds what the pack asks of the server and has no answer yet.
     """
     context = browser.new_context(viewport=VIEWPORT)
-    context.route("**/*", lambda route: route.fallback() if _is_local(route.request.url) else route.abort())
     page = context.new_page()
     page.problems, page.asked = [], set()
     page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -154,10 +154,6 @@ def load_workflow(page: Any, workflow: dict[str, Any]) -> None:
 def prompt_of(page: Any) -> dict[str, Any]:
     """Return the workflow on the canvas in API form, as the page itself would queue it."""
     return dict(page.evaluate("async () => (await window.app.graphToPrompt()).output"))
-
-
-def _is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
 
 
 def _is_ours(url: str) -> bool:
