@@ -94,7 +94,8 @@ def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
         tensors = to_kohya(file.tensors, family, metadata)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    note = "; ".join(filter(None, [ignored_note(file.tensors), no_alpha_note(file.tensors, metadata)]))
+    notes = [ignored_note(file.tensors), no_alpha_note(file.tensors, metadata), zero_alpha_note(file.tensors)]
+    note = "; ".join(filter(None, notes))
     return LoraFile(tensors, {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA}, note)
 
 
@@ -227,3 +228,14 @@ def _with_shapes(tensors: Tensors) -> Tensors:
         if "dora_scale" in parts and parts["dora_scale"].ndim == 1:
             result[f"{name}.dora_scale"] = parts["dora_scale"].reshape(-1, *[1] * (down.ndim - 1))
     return result
+
+
+def zero_alpha_note(tensors: Mapping[str, Tensor]) -> str:
+    """A note on modules that do nothing for alpha 0 here and in ComfyUI, but act in sd-scripts; empty without any."""
+    names = [key for key, tensor in tensors.items() if key.endswith(".alpha") and tensor.numel() == 1 and not tensor]
+    if not names:
+        return ""
+    return (
+        f"alpha is 0 in {len(names)} modules ({names[0].removesuffix('.alpha')} first): as in ComfyUI they change "
+        "nothing; sd-scripts takes alpha = rank there"
+    )

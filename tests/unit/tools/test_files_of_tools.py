@@ -20,6 +20,7 @@ from pack.training.tools.resize import resize
 from pack.training.tools.strengths import Strengths
 from peft import LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 LINEAR = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -287,3 +288,11 @@ def test_embeddings_in_a_file_are_named():
     tensors = {f"{name}.lora_up.weight": torch.ones(32, 4), f"{name}.lora_down.weight": torch.ones(4, 24)}
     assert not ignored_note(tensors)
     assert "bundle_emb.mine.clip_l" in ignored_note(tensors | {"bundle_emb.mine.clip_l": torch.ones(2, 768)})
+
+
+def test_an_alpha_of_zero_which_programs_read_differently_is_named(tmp_path):
+    name = underscored("lora_unet_")(LINEAR)
+    tensors = {f"{name}.lora_up.weight": torch.ones(32, 4), f"{name}.lora_down.weight": torch.ones(4, 24)}
+    for alpha in (0.0, 4.0):
+        save_file(tensors | {f"{name}.alpha": torch.tensor(alpha)}, tmp_path / "a.safetensors")
+        assert (name in load_kohya(tmp_path / "a.safetensors").note) == (alpha == 0.0)
