@@ -1,6 +1,7 @@
 """ComfyUI's page in a headless Chromium, driven through Playwright."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ class WithPage:
         context = self._browser.new_context(**options)
         if self.static is not None:
             _allow_local_network(context)
-            context.route("**/*", self._answer)
+            names = "|".join(re.escape(path.name) for path in self.static.iterdir())
+            context.route(re.compile(rf"^http://[^/]+/(?:(?:{names})\b.*|\?.*)?$"), self._answer)
         return context
 
     def _answer(self, route: Any) -> None:
