@@ -38,6 +38,12 @@ def masks_beside(pictures: Iterable[Path]) -> dict[Path, Path]:
     return found
 
 
+def stem_of_masked(stem: str) -> str | None:
+    """Stem of the picture whose mask a file of this stem is by its name; None if it is none's."""
+    match = _MASK.fullmatch(stem)
+    return match[1] if match else None
+
+
 def renamed_mask(mask: Path, target: Path) -> Path:
     """Where the mask belongs once its picture is at `target`."""
     match = _MASK.fullmatch(mask.stem)

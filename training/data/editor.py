@@ -9,7 +9,6 @@ since.
 """
 
 import functools
-import glob
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +27,10 @@ from .entries import (
     place_of,
     read_listing,
     tag_counts,
-    with_same_stem,
 )
 from .images import image_extensions
 from .marks import Mark, read_marks, write_marks
+from .stems import Stems
 from .tags import TagEdits, edit_captions
 
 __all__ = [
@@ -114,7 +113,7 @@ def set_excluded(folder: Path, name: str, is_excluded: bool, rules: CaptionRules
     home = path.parent / EXCLUDED if is_excluded else path.parent.parent
     if (home / path.name).exists():
         raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
-    return _move(folder, path, home / path.name, rules)
+    return _Mover(folder, rules).move(path, home / path.name)
 
 
 @_one_at_a_time
@@ -144,56 +143,66 @@ def set_marks(
 def set_removed(folder: Path, names: Sequence[str], is_removed: bool, rules: CaptionRules = DEFAULT_RULES) -> list[str]:
     """Move images, with their captions, to `.removed` or back; returns their new names.
 
+    Each folder is listed once, so that the time grows with the number of images and not with its square.
+
     Raises:
         ValueError: There is no such image, or another one is at its destination.
     """
-    paths = [image_path(folder, name) for name in names]
+    paths = dict.fromkeys(image_path(folder, name) for name in names)  # a mask named too goes with its picture
     moved = [path for path in paths if (path.parent.name == REMOVED) != is_removed]
+    mover = _Mover(folder, rules)
     if is_removed:
-        return [_move(folder, path, _free_path(path.parent / REMOVED, path.name, rules), rules) for path in moved]
+        return [mover.move(path, mover.free_path(path.parent / REMOVED, path.name)) for path in moved if path.is_file()]
     for path in moved:
         if (path.parent.parent / path.name).exists():
             raise ValueError(f"there is another {path.name!r} where this one would go; rename one of them")
-    return [_move(folder, path, path.parent.parent / path.name, rules) for path in moved]
+    return [mover.move(path, path.parent.parent / path.name) for path in moved if path.is_file()]
 
 
-def _move(folder: Path, path: Path, target: Path, rules: CaptionRules) -> str:
-    """Moves an image with its captions and masks; returns its new name below the folder."""
-    target.parent.mkdir(exist_ok=True)
-    is_shared = len(with_same_stem(path)) > 1
-    for picture, mask in masks_beside(_pictures_beside(path)).items():
-        if picture == path and not is_shared:
-            mask.replace(renamed_mask(mask, target))
-    for suffix in rules.suffixes:
-        if path.with_suffix(suffix).is_file():
-            _move_caption(path.with_suffix(suffix), target.with_suffix(suffix), is_shared, rules)
-    path.replace(target)
-    return target.relative_to(folder).as_posix()
+class _Mover:
+    """Moves images of a folder with their captions and masks, each folder listed once."""
 
+    def __init__(self, folder: Path, rules: CaptionRules) -> None:
+        self.folder, self.suffixes, self.stems = folder, rules.suffixes, Stems()
 
-def _pictures_beside(path: Path) -> list[Path]:
-    extensions = image_extensions()
-    return sorted(one for one in path.parent.glob(f"{glob.escape(path.stem)}*") if one.suffix.lower() in extensions)
+    def free_path(self, home: Path, name: str) -> Path:
+        """A path with that name, or with a number added, that shares its stem with no image or caption there."""
+        return self.stems.free_path(home, name, self.suffixes)
 
+    def move(self, path: Path, target: Path) -> str:
+        """Move an image with its captions and masks; returns its new name below the folder."""
+        target.parent.mkdir(exist_ok=True)
+        is_shared = len(self.stems.sharing(path)) > 1
+        mask = None if is_shared else masks_beside(self.stems.with_masks(path)).get(path)
+        if mask:
+            self._replace(mask, renamed_mask(mask, target))
+        for suffix in self.suffixes:
+            if path.with_suffix(suffix).is_file():
+                self._move_caption(path.with_suffix(suffix), target.with_suffix(suffix), is_shared)
+        self._replace(path, target)
+        return target.relative_to(self.folder).as_posix()
 
-def _move_caption(caption: Path, goal: Path, is_shared: bool, rules: CaptionRules) -> None:
-    """If two captions have the same name, that of a trained image stays; the other one is kept in `.removed`."""
-    if goal.exists() and goal.read_bytes() != caption.read_bytes():
-        if goal.parent.name != EXCLUDED:
-            if not is_shared:
-                _keep_aside(caption, goal.parent, rules)
-            return
-        _keep_aside(goal, goal.parent.parent, rules)
-    if is_shared:
-        copy_atomic(caption, goal)
-    else:
-        caption.replace(goal)
+    def _replace(self, path: Path, target: Path) -> None:
+        path.replace(target)
+        self.stems.moved(path, target)
 
+    def _move_caption(self, caption: Path, goal: Path, is_shared: bool) -> None:
+        """If two captions have the same name, that of a trained image stays; the other one is kept in `.removed`."""
+        if goal.exists() and goal.read_bytes() != caption.read_bytes():
+            if goal.parent.name != EXCLUDED:
+                if not is_shared:
+                    self._keep_aside(caption, goal.parent)
+                return
+            self._keep_aside(goal, goal.parent.parent)
+        if is_shared:
+            copy_atomic(caption, goal)
+        else:
+            caption.replace(goal)
 
-def _keep_aside(caption: Path, home: Path, rules: CaptionRules) -> None:
-    target = _free_path(home / REMOVED, caption.name, rules)
-    target.parent.mkdir(exist_ok=True)
-    caption.replace(target)
+    def _keep_aside(self, caption: Path, home: Path) -> None:
+        target = self.free_path(home / REMOVED, caption.name)
+        target.parent.mkdir(exist_ok=True)
+        caption.replace(target)
 
 
 @_one_at_a_time
@@ -204,10 +213,12 @@ def keep_files(pictures: Sequence[Path], folder: Path, caption: str, rules: Capt
     """
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
+    stems = Stems()
     for picture in pictures:
-        target = _free_path(folder, picture.name, rules)
+        target = stems.free_path(folder, picture.name, rules.suffixes)
         write_text_atomic(target.with_suffix(rules.suffixes[0]), caption)
         copy_atomic(picture, target)
+        stems.added(target)
         names.append(target.name)
     return names
 
@@ -222,14 +233,4 @@ def image_path(folder: Path, name: str) -> Path:
     is_inside = path.resolve().is_relative_to(folder.resolve()) and ".." not in path.parts
     if not is_inside or path.suffix.lower() not in image_extensions() or not path.is_file():
         raise ValueError(f"there is no image {name[:80]!r} in this folder")
-    return path
-
-
-def _free_path(folder: Path, name: str, rules: CaptionRules) -> Path:
-    """A path with that name, or with a number added, that shares its stem with no image or caption of the folder."""
-    stem, suffix = Path(name).stem, Path(name).suffix.lower()
-    number, path = 1, folder / f"{stem}{suffix}"
-    while path.exists() or with_same_stem(path) or any(path.with_suffix(end).exists() for end in rules.suffixes):
-        number += 1
-        path = folder / f"{stem}-{number}{suffix}"
     return path

@@ -1,7 +1,7 @@
 """The images of a folder as an editor shows them: with captions and marks, excluded ones included."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from .caption_files import DEFAULT_RULES, CaptionReader, CaptionRules
 from .folder import natural_key
 from .images import image_extensions
 from .marks import LAID_ASIDE, Mark, read_marks
+from .stems import Stems
 from .tags import count_tags
 
 EXCLUDED, REMOVED = LAID_ASIDE
@@ -84,31 +85,10 @@ def entries_of(folder: Path, names: Sequence[str], rules: CaptionRules = DEFAULT
     """The named images as they are now, plus those that share their caption files; without deleted ones."""
     reader, marks = CaptionReader.of(folder, rules), _marks_or_none(folder)
     wanted = [folder / name for name in names]
-    beside = _by_stem({image.parent for image in wanted})
-    paths = dict.fromkeys(path for image in wanted for path in beside.get((image.parent, image.stem), ()))
+    stems = Stems()
+    paths = dict.fromkeys(path for image in wanted for path in stems.sharing(image))
     found = (_entry(path, folder, reader, marks) for path in paths)
     return [entry for entry in found if entry]
-
-
-def _by_stem(folders: Collection[Path]) -> Mapping[tuple[Path, str], list[Path]]:
-    """Images by folder and stem; each folder is listed once, however many images of it are wanted."""
-    extensions = image_extensions()
-    found: dict[tuple[Path, str], list[Path]] = {}
-    for folder in folders:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.suffix.lower() in extensions:
-                found.setdefault((folder, path.stem), []).append(path)
-    return found
-
-
-def with_same_stem(image: Path) -> list[Path]:
-    """The image and others beside it that share its caption file."""
-    extensions = image_extensions()
-    try:
-        beside = [Path(entry.path) for entry in os.scandir(image.parent) if entry.name.startswith(image.stem)]
-    except OSError:
-        return []
-    return sorted(path for path in beside if path.stem == image.stem and path.suffix.lower() in extensions)
 
 
 def place_of(path: Path, folder: Path) -> str:
@@ -119,8 +99,8 @@ def place_of(path: Path, folder: Path) -> str:
 def _images(folder: Path) -> tuple[list[Path], list[str]]:
     """Images, and the names for a message of those whose names are no text: a page could not ask for them."""
     found = list(_image_paths(folder))
-    unnamed = [path for path in found if not is_unicode(path.relative_to(folder).as_posix())]
-    return [path for path in found if path not in unnamed], [ascii(path.name) for path in unnamed]
+    named = [path for path in found if is_unicode(path.relative_to(folder).as_posix())]
+    return named, [ascii(path.name) for path in found if not is_unicode(path.relative_to(folder).as_posix())]
 
 
 def _entries(folder: Path, files: Sequence[Path], reader: CaptionReader, marks: Mapping[str, Mark]) -> list[Entry]:

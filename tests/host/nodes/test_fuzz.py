@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections import Counter
+from copy import deepcopy
 from urllib.parse import quote
 
 import pytest
@@ -40,7 +41,7 @@ def word(noise):
 def value(noise, depth=0):
     kind = noise.randrange(6 if depth < 3 else 4)
     if kind < 2:
-        return noise.choice(WRONG)
+        return deepcopy(noise.choice(WRONG))  # `changed` writes into it
     if kind < 4:
         return word(noise)
     count = noise.choice((0, 1, 2, 9))
