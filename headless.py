@@ -2,7 +2,7 @@
 
     python headless.py workflow.json [options of ComfyUI]
     python -m torch.distributed.run --nproc_per_node 2 headless.py workflow.json [options of ComfyUI]
-    python headless.py --check-gpu [--short] [--out DIR]    check the pack on this GPU; writes gpu-report.md
+    python headless.py --check-gpu [--short] [--out DIR] [options of ComfyUI]    check this GPU; writes gpu-report.md
 
 `workflow.json` is what the menu's Export (API) writes. Its Train LoRA nodes are executed with all they need, by
 ComfyUI's own worker, and leave the run that the graph finds when it is queued. ComfyUI is that of the custom_nodes

@@ -20,8 +20,10 @@ class Card:
     def describe(self) -> dict[str, object]:
         """Name and versions, for the report."""
         name = self._module.get_device_name(self.device) if self.can_count else platform.processor() or "processor"
+        is_cuda = self.device.type == "cuda"
         return {
             "name": name,
+            "capability": ".".join(map(str, torch.cuda.get_device_capability(self.device))) if is_cuda else None,
             "memory_gib": round(self.total() / GIB, 2),
             "torch": torch.__version__,
             "cuda": torch.version.cuda,

@@ -154,7 +154,7 @@ def check_preview(work: Work) -> Check:
 def check_out_of_memory(work: Work, card: Card) -> Check:
     """Out of memory is detected, memory is freed, and training continues."""
     if not card.can_count:
-        return Check("out of memory", None)
+        return Check("out of memory", None, {"reason": "this device does not count its memory"})
     job = make_job(work, random_model(work), NetworkSettings(rank=4, alpha=4.0, parts=("unet",)), 3)
     with attached(job) as state:
         train_step(job, state)
@@ -194,4 +194,5 @@ def check_speed(work: Work, card: Card, steps: int) -> Check:
         card.limit(None)
     peak = card.peak() / GIB
     held = math.isfinite(report.loss) and (work.layout.name != "sdxl" or peak <= LIMIT_GIB)
-    return Check(f"training, {name}", held, {"seconds_a_step": round(seconds, 4), "peak_gib": round(peak, 3)})
+    figures = {"seconds_a_step": round(seconds, 4), "peak_gib": round(peak, 3)}
+    return Check(f"training, {name}", held, figures | ({"limit_gib": LIMIT_GIB} if is_limited else {}))

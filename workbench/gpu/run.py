@@ -1,10 +1,5 @@
-"""Proves the pack on this machine's card, in a ComfyUI that is imported already; `--short` takes small models only.
+"""Proves the pack on this machine's card, in a ComfyUI that is imported already."""
 
---short     small models only
---out DIR   where gpu-report.md and gpu-report.json are written (here)
-"""
-
-import argparse
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -20,26 +15,23 @@ from .card import Card
 from .checks import Check
 from .models import Work
 from .report import write
+from .versions import versions
 
 
-def main(arguments: list[str]) -> int:
-    """Exit status: 0 only if all checks passed."""
-    parser = argparse.ArgumentParser(prog="gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="small models only")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder of the report")
-    options = parser.parse_args(arguments)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"--out must be a folder that can be written, got {options.out}: {error.strerror}")
+def run(out: Path, *, is_short: bool, options: list[str]) -> int:
+    """Exit status: 0 only if all checks passed; the report is written into `out`.
+
+    `options` are those that ComfyUI runs with.
+    """
     started = time.monotonic()
     card = Card(comfy.model_management.get_torch_device())
     found: list[Check] = []
-    for check in all_checks(card, is_short=options.short):
+    for check in all_checks(card, is_short=is_short):
         print(check.name, {True: "held", False: "DID NOT HOLD", None: "-"}[check.held], check.figures, flush=True)
         found.append(check)
     minutes = (time.monotonic() - started) / 60
-    print(write(options.out, card.describe(), found, minutes, "short" if options.short else "all"))
+    about = {**card.describe(), **versions(options)}
+    print(write(out, about, found, minutes, "short" if is_short else "all"))
     return 1 if any(check.held is False for check in found) else 0
 
 

@@ -12,12 +12,15 @@ pytestmark = pytest.mark.comfy
 
 def test_the_short_checks_hold_and_are_written(comfy, device, tmp_path):
     command = [sys.executable, str(ROOT / "tests" / "support" / "alias.py"), "pack.workbench.gpu"]
-    done = subprocess.run(
-        [*command, "--second-device", "--short", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
+    options = ["--second-device", "--short", "--out", str(tmp_path), "--lowvram"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     page, data = (tmp_path / "gpu-report.md").read_text(), json.loads((tmp_path / "gpu-report.json").read_text())
     assert "All held." in page and "Second device" in page
+    about = {
+        name: data["card"][name] for name in ("lora_bakery", "comfyui", "python", "torch", "options", "vram", "fast")
+    }
+    assert all(about.values()) and (about["options"], about["vram"]) == ("--lowvram", "LOW_VRAM"), about
     names = [check["name"] for check in data["checks"]]
     assert {"stop and continue", "out of memory", "preview between steps", "gradients, lora"} <= set(names)
     assert all(check["held"] for check in data["checks"])
@@ -29,5 +32,5 @@ def test_a_check_that_fails_is_a_failure_of_the_command(comfy, device, tmp_path,
     monkeypatch.setattr(
         run, "all_checks", lambda card, is_short: iter([checks.Check("a", True), checks.Check("b", False)])
     )
-    assert run.main(["--out", str(tmp_path)]) == 1
+    assert run.run(tmp_path, is_short=True, options=[]) == 1
     assert "1 of 2 did not hold" in (tmp_path / "gpu-report.md").read_text()
