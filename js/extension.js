@@ -7,7 +7,7 @@ import { chain, loadStyles } from "./shared/dom.js";
 import { rootGraph } from "./shared/graph.js";
 import { locale } from "./shared/language.js";
 import { sweep } from "./shared/lifetime.js";
-import { showNotes } from "./shared/node_notes.js";
+import { showNotes, translateProgress } from "./shared/node_notes.js";
 import { keepEarlier } from "./shared/older_workflows.js";
 import { nameOptions } from "./shared/option_names.js";
 import { keepWheel } from "./shared/wheel.js";
@@ -31,6 +31,7 @@ app.registerExtension({
     loadStyles();
     keepWheel();
     keepEarlierOfPrompts();
+    translateProgress();
   },
   afterConfigureGraph: sweep, // another workflow: the page does not tell nodes in subgraphs that they go
   nodeCreated(node) {

@@ -6,6 +6,7 @@ import { chain, growTo } from "../shared/dom.js";
 import { nodesOf, outputsOf, valuesOf } from "../shared/graph.js";
 import { texts } from "../shared/language.js";
 import { endWith, whileSeen } from "../shared/lifetime.js";
+import { notesOf } from "../shared/node_notes.js";
 import { DatasetPanel } from "./dataset_panel.js";
 import { promptInPicture } from "./dataset_service.js";
 import { askToKeep } from "./keep_dialog.js";
@@ -36,7 +37,7 @@ function addPanel(node) {
     const [ran] = output?.bakery_dataset ?? [];
     if (ran) node.properties[PROPERTY] = ran.folder;
     show();
-    panel.setNotes((output?.text ?? []).slice(1)); // behind the summary, which the panel has itself
+    panel.setNotes(notesOf(output).slice(1)); // behind the summary, which the panel has itself
     void panel.load();
   });
   // A value promoted out of a subgraph, or linked, changes without a word to the node: it is looked at while in sight.

@@ -103,5 +103,5 @@ export const app: {
 export const api: {
   fetchApi(path: string, options?: RequestInit): Promise<Response>;
   apiURL(path: string): string;
-  addEventListener(name: string, listener: (event: CustomEvent) => void): void;
+  addEventListener(name: string, listener: (event: CustomEvent) => void, options?: { capture?: boolean }): void;
 };

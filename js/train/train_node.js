@@ -6,6 +6,7 @@ import { chain, growTo } from "../shared/dom.js";
 import { borderOf, rootGraph, valuesOf } from "../shared/graph.js";
 import { texts } from "../shared/language.js";
 import { endWith } from "../shared/lifetime.js";
+import { notesOf } from "../shared/node_notes.js";
 import { listen } from "./training_events.js";
 import { TrainPanel } from "./train_panel.js";
 
@@ -45,7 +46,7 @@ function addPanel(node) {
     panel.render();
   });
   for (const name of ["steps", "batch_size"]) chain(widgetOf(name), "callback", panel.render);
-  chain(node, "onExecuted", (output) => panel.setNotes((output?.text ?? []).slice(1)));
+  chain(node, "onExecuted", (output) => panel.setNotes(notesOf(output).slice(1)));
   endWith(node, () => panel.remove());
   growTo(node, [MIN_WIDTH, node.size[1]]);
   showName();

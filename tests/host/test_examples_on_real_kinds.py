@@ -5,11 +5,12 @@ examples as they are saved.
 """
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
 from pack.tests.host.test_examples_run import cut_short
-from pack.tests.support.cases import chosen
+from pack.tests.support.cases import case
 from pack.tests.support.paths import ROOT
 from pack.tests.support.pictures import picture, save
 from pack.tests.support.workflow import to_api
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.comfy
 KINDS = ("tiny_sd15", "tiny_sdxl")
 NEEDS_A_FILE = {"continue_a_lora": "a LoRA", "extract_from_a_fine_tune": "a second checkpoint"}
 """Examples of files that are not made here; test_examples_run.py runs them."""
-EVERY_DAY = ("recipe",)
-"""Each takes half a minute a model; the others run with --full."""
+QUICK = ("recipe", "train_then_sample", "several_concepts", "resume_and_branch", "bake_into_a_checkpoint", "from_kohya")
+EVERY_DAY = {*((name, "tiny_sd15") for name in QUICK), ("bake_into_a_checkpoint", "tiny_sdxl")}
+"""One of each way to set up a training; the others, up to half a minute each, run with --full."""
 
 
 def saved(name: str) -> dict:
@@ -57,12 +59,11 @@ def changed(prompt: dict, checkpoint: str) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", chosen(KINDS, KINDS[:1]))
 @pytest.mark.parametrize(
-    "name",
-    chosen([name for name in EXAMPLES if name not in NEEDS_A_FILE], EVERY_DAY),
+    ("name", "kind"),
+    [case(pair, is_everyday=pair in EVERY_DAY) for pair in product(EXAMPLES, KINDS) if pair[0] not in NEEDS_A_FILE],
 )
-def test_it_runs_on_another_checkpoint(comfy, example_data, request, kind, name):
+def test_it_runs_on_another_checkpoint(comfy, example_data, request, name, kind):
     path = request.getfixturevalue(kind)
     prompt = changed(cut_short(to_api(saved(name), comfy.object_info())), path.name)
     if name == "sdxl_8gb" and kind == "tiny_sd15":

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ SIZES = {"batch_size": 2, "amount": 3}
 DRAWING = ("BakeryPreview", "BakeryCompare", "EmptyLatentImage")
 SIDE_PX = 64
 """Of every picture: what follows the model, or is given for real checkpoints, is 512 pixels and more."""
+CONFIG_PX = r'("(?:resolution|min_bucket_reso)": )\d+'
+"""The size that a dataset config of sd-scripts asks for."""
 QUICK = {
     "class_type": "BakeryPreview",
     "inputs": {"prompts": "zorblax", "width": 64, "height": 64, "steps": 2, "every": 0, "at_start": False},
@@ -39,7 +42,7 @@ def client(comfy_server, pocket_checkpoint) -> ComfyClient:
 
 
 EVERY_DAY = ("multi_stage", "shrink_a_lora")
-"""One of a kind; the others take up to a minute each and run with --full."""
+"""Not among those that run daily on other models; the others take up to a minute each and run with --full."""
 
 
 @pytest.mark.parametrize("name", chosen(SHIPPED, EVERY_DAY))
@@ -102,6 +105,12 @@ def lies_in(group: dict[str, Any], node: dict[str, Any]) -> bool:
     return left <= x and top <= y and x + node_width <= left + width and y + node_height <= top + height
 
 
+def small_configs(inputs: dict[str, Any]) -> dict[str, str]:
+    """Its texts, with the sizes in dataset configs cut."""
+    texts = {key: text for key, text in inputs.items() if isinstance(text, str)}
+    return {key: re.sub(CONFIG_PX, rf"\g<1>{SIDE_PX}", text) for key, text in texts.items()}
+
+
 def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:
     """The prompt with few steps and small batches.
 
@@ -112,6 +121,7 @@ def cut_short(prompt: dict[str, Any]) -> dict[str, Any]:
         for key, value in {**FEW, **SIZES}.items():
             if isinstance(inputs.get(key), int):
                 inputs[key] = min(inputs[key], value)
+        inputs |= small_configs(inputs)
         if node["class_type"] in DRAWING:
             inputs |= {"width": SIDE_PX, "height": SIDE_PX}
         source = prompt.get(str(inputs.get("stages", [""])[0]), {})

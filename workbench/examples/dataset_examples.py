@@ -148,7 +148,7 @@ def from_one_image(canvas: Canvas) -> None:
         canvas, 2, base, dataset, this_round[0], optimizer=optimizer, objective=objective, lora=this_round[1],
         **length(canvas, 240, 120, 60), preview=preview(canvas, 2, prompts(canvas), every=0),
     )  # fmt: skip
-    image = canvas.add("LoadImage", 3, title="To start from", image=ONE_IMAGE)[0]
+    image = canvas.add("LoadImage", 3, title="Choose your picture: variations start from it", image=ONE_IMAGE)[0]
     encoded = canvas.add("VAEEncode", 3, pixels=image, vae=base.vae)[0]
     varied = canvas.add("RepeatLatentBatch", 3, samples=encoded, amount=canvas.pick(4, 6))[0]
     drawn = base.after(trained)

@@ -37,7 +37,7 @@ def compare_steps(canvas: Canvas) -> None:
     """A scored grid of saved steps; the best is made ready to share."""
     base = begin(canvas, "compare_steps")
     dataset = canvas.add("BakeryLoadDataset", 1, folder="zorblax")[0]
-    references = canvas.add("LoadImage", 1, title="What it should look like", image="zorblax_one.png")[0]
+    references = canvas.add("LoadImage", 1, title="Choose a picture of your character", image="zorblax_one.png")[0]
     optimizer = canvas.add("BakeryOptimizer", 1, learning_rate=rate(canvas))[0]
     trained = train(canvas, 2, base, dataset, "zorblax_steps", optimizer=optimizer, **length(canvas, 1000, 80))
     grid, best, report = canvas.add(
