@@ -38,6 +38,8 @@ test("what stands in a sentence may be translated itself; what users typed is no
   assert.equal(said("Caution: it will learn next to nothing", "zh"), "注意：几乎学不到东西");
   assert.equal(said("3 images, 3 per epoch written to input/none", "zh"), "3 张图片，每轮 3 张，已写入 input/none");
   assert.equal(said("none is the output: the last", "zh"), "输出的是 none：最后一个");
+  const length = "- 450 images to be seen: 1000 for character B with good images x 1.5 (exact likeness) x 0.3 (known to the model)";
+  assert.equal(said(length, "zh"), "- 共要看 450 张图片：图片好的角色 B：1000 张 x 1.5（精确） x 0.3（模型已认识）");
   assert.equal(said("$& is the output: chosen on this node", "zh"), "输出的是 $&：在本节点选定");
 });
 
