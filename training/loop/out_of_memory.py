@@ -11,19 +11,27 @@ from ..networks.network import Network
 from .stages import Stage
 
 _WORDS = (
-    "can't allocate memory",  # torch on the CPU
-    "cannot allocate memory",  # Linux
-    "not enough memory",
-    "paging file is too small",  # Windows
-    "out of memory",  # drivers' own, torch.AcceleratorError, MPS
-    "out of device memory",  # Intel
-    "out of host memory",
-    "out of resources",  # Intel
-    "status alloc failed",  # cuBLAS, cuDNN, cuSOLVER, hipBLAS
-    "status not initialized",  # the same where their handle finds no memory
-    "not enough gpu video memory",  # DirectML
+    "can'tallocatememory",  # torch on the CPU
+    "cannotallocatememory",  # Linux
+    "couldnotallocate",  # DirectML, MAGMA
+    "failedtoallocate",  # workspaces of cuDNN and others
+    "notenoughmemory",
+    "notenoughgpuvideomemory",  # DirectML
+    "pagingfileistoosmall",  # Windows
+    "outofmemory",  # drivers' own, torch.AcceleratorError, HIP, MPS
+    "invalidbuffersize",  # MPS, where one tensor is larger than it allows
+    "outofdevicememory",  # Intel
+    "outofhostmemory",
+    "outofresources",  # Intel
+    "backendfailedwitherror:39",  # Intel's number of it
+    "allocfailed",  # cuBLAS, cuDNN, cuSOLVER, cuFFT, hipBLAS, MIOpen
+    "statusmemoryerror",  # rocBLAS
+    "insufficientresources",  # cuSPARSE
+    "statusnotinitialized",  # cuBLAS and others whose handle finds no memory
+    "nvmlsuccess==r",  # torch's report of a full card where the driver tells no process
+    "std::badalloc",
 )
-"""Words in errors of a full memory that have no class of their own; spaces stand for underscores too."""
+"""Words in errors of a full memory that have no class of their own, without spaces and underscores."""
 
 FULL_BEFORE_TRAINING = (
     "the device's memory is full while the model and the network are loaded, before a step is trained. What needs less "
@@ -43,7 +51,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for the errors that torch raises when a device's memory is full, the CPU's included."""
     if isinstance(error, OutOfMemory):
         return False
-    text = str(error).lower().replace("_", " ")
+    text = str(error).lower().replace("_", "").replace(" ", "")
     says_so = isinstance(error, (RuntimeError, OSError)) and any(words in text for words in _WORDS)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or says_so
 

@@ -24,6 +24,16 @@ FORMS = [
     RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB, max allowed: 18.13 GB)"),
     RuntimeError("Could not allocate tensor with 1048576 bytes. There is not enough GPU video memory available!"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("HIP error: hipErrorOutOfMemory"),
+    RuntimeError("MIOpen Error: miopenStatusAllocFailed"),
+    RuntimeError("rocBLAS error: rocblas_status_memory_error"),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+    RuntimeError("CUDA error: insufficient resources when calling `cusparseCreate(handle)`"),
+    RuntimeError("level_zero backend failed with error: 39"),
+    RuntimeError("Invalid buffer size: 18.00 GB"),
+    RuntimeError("MAGMA: could not allocate device memory"),
+    RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:1016"),
+    RuntimeError("std::bad_alloc"),
     MemoryError(),
 ]
 
@@ -40,6 +50,7 @@ def test_every_form_is_noticed(error):
         ValueError("memory"),
         RuntimeError("CUDA error: device-side assert triggered"),
         OSError(28, "No space left on device"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
         RuntimeError("CUDA error: an illegal memory access was encountered"),
     ],
 )
