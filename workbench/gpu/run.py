@@ -17,6 +17,14 @@ from .models import Work
 from .report import write
 from .versions import versions
 
+LEFT_OUT = {
+    "several cards": "start headless.py under torchrun",
+    "compiled model": "train with ComfyUI's compile node",
+    "other trainers": "dev.py bench compares with them",
+}
+"""What no run of these checks asks, and where it can be asked."""
+LEFT_OUT_WHERE_SHORT = ("the other algorithms' gradients", "SD1.5 and SDXL at full size, and the limit of memory")
+
 
 def run(out: Path, *, is_short: bool, options: list[str]) -> int:
     """Exit status: 0 only if all checks passed; the report is written into `out`.
@@ -50,6 +58,8 @@ def all_checks(card: Card, *, is_short: bool) -> Iterator[Check]:
     real += [Work(layout=SDXL, device=card.device, dtype=dtype, latent=128) for dtype in halves]
     for work in [half] if is_short else [half, *real]:
         yield from _tried(f"training, {work.layout.name}", partial(_speed, work, card, 2 if is_short else 10))
+    left_out = LEFT_OUT | ({name: "run it without --short" for name in LEFT_OUT_WHERE_SHORT} if is_short else {})
+    yield from (Check(name, None, {"reason": reason}) for name, reason in left_out.items())
 
 
 def _speed(work: Work, card: Card, steps: int) -> list[Check]:

@@ -4,6 +4,7 @@ Whoever collects them sees ordinary tests: the first of a folder that is due run
 in one process, and each reports as if it had run here.
 """
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -47,6 +48,7 @@ class Reports:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "reports.jsonl"
             path.touch()
+            faulthandler.cancel_dump_traceback_later()  # a limit of one test; each has its own over there
             own = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")}
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *_flags(item.config), *tests],
