@@ -8,13 +8,14 @@ pytestmark = pytest.mark.comfy
 NAME = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 
 
-def lora(seed, rank=4):
+def lora(seed, rank=4, dtype=torch.float32):
     source = torch.Generator().manual_seed(seed)
-    return {
+    tensors = {
         f"{NAME}.lora_up.weight": torch.randn(320, rank, generator=source),
         f"{NAME}.lora_down.weight": torch.randn(rank, 320, generator=source),
         f"{NAME}.alpha": torch.tensor(float(rank)),
     }
+    return {name: tensor.to(dtype) for name, tensor in tensors.items()}
 
 
 def on(device, tensors):
@@ -32,10 +33,24 @@ def test_merging_mixes_no_devices(device, method):
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
-def test_resizing_and_inspecting_work_where_a_file_would(device):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_resizing_and_inspecting_work_where_a_file_would(device, dtype):
     from pack.nodes.lora.tools import BakeryInspectLoRA, BakeryResizeLoRA
 
-    wanted = BakeryResizeLoRA.execute(lora(1), rank=2).result[0]
-    found = BakeryResizeLoRA.execute(on(device, lora(1)), rank=2).result[0]
+    own = lora(1, dtype=dtype)
+    wanted = BakeryResizeLoRA.execute(own, rank=2).result[0]
+    found = BakeryResizeLoRA.execute(on(device, own), rank=2).result[0]
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
-    assert BakeryInspectLoRA.execute(on(device, lora(1))).result[0] == BakeryInspectLoRA.execute(lora(1)).result[0]
+    assert BakeryInspectLoRA.execute(on(device, own)).result[0] == BakeryInspectLoRA.execute(own).result[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_on_the_card_are_merged_as_on_the_processor(device, dtype):
+    from pack.nodes.lora.merge import BakeryMergeLoRAs
+
+    first, second = lora(1, dtype=dtype), lora(2, dtype=dtype)
+    for method in ("sum", "ties"):
+        inputs = {"rank": 8, "method": method, "strength_2": 0.5}
+        wanted = BakeryMergeLoRAs.execute(lora_1=first, lora_2=second, **inputs).result[0]
+        found = BakeryMergeLoRAs.execute(lora_1=on(device, first), lora_2=on(device, second), **inputs).result[0]
+        assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())

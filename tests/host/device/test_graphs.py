@@ -108,6 +108,8 @@ MUCH = {
     "prior": (2, {"objective": PRIOR}),
     "text encoder and a prior": (2, {"network": {"train_text_encoder": True}, "objective": PRIOR}),
     "dora": (1, {"network": {"weight_decompose": True}}),
+    "finer checkpointing": (1, {"gradient_checkpointing": "finer"}),
+    "no checkpointing": (1, {"gradient_checkpointing": "off"}),
     "tlora": (1, {"network": {"algorithm": "tlora"}}),
 }
 """Most waits of a step, and inputs."""

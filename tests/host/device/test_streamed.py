@@ -17,6 +17,11 @@ NETWORKS = {
     "diag-oft": {"algorithm": "diag-oft"},
     "boft": {"algorithm": "boft"},
     "full": {"algorithm": "full"},
+    "dora of loha": {"algorithm": "loha", "weight_decompose": True},
+    "dora of lokr": {"algorithm": "lokr", "factor": 8, "weight_decompose": True},
+    "dora of convolutions": {"algorithm": "locon", "conv_rank": 4, "weight_decompose": True},
+    "biases": {"algorithm": "full", "train_bias": True},
+    "norms": {"train_norms": True, "targets": "all"},
 }
 
 
