@@ -6,17 +6,27 @@ import { CHINESE } from "./option_names.js";
 import { SENTENCES } from "./said_zh.js";
 
 /** What stands in a sentence: a number, the s of a plural, a text that is translated itself, anything. */
-const VALUES = { "{n}": "([-+\\d.,e%]+)", "{s}": "s?", "{t}": "(.+)", "{}": "(.+?)" };
+const VALUES = /** @type {Record<string, string>} */ ({ "{n}": "([-+\\d.,e%]+)", "{s}": "s?", "{t}": "(.+)", "{}": "(.+?)" });
 /** Between the sentences of one text. */
 const ENDS = /(; | · |\n)/;
 const CHINESE_ENDS = /** @type {Record<string, string>} */ ({ "; ": "；" });
 
 /** @typedef {{pattern: RegExp, values: string[], text: string}} Sentence */
 
+/**
+ * The English as an expression whose groups are its values.
+ * @param {string} english
+ */
+const patternOf = (english) => {
+  const parts = english.replaceAll("|", "").split(/(\{\w?\})/);
+  const found = parts.map((part) => VALUES[part] ?? part.replace(/[.*+?^$()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${found.join("")}$`);
+};
+
 /** @type {Sentence[]} */
 const KNOWN = SENTENCES.map(([english, text]) => ({
-  pattern: new RegExp(`^${english.replaceAll("|", "").split(/(\{\w?\})/).map((part) => VALUES[/** @type {keyof VALUES} */ (part)] ?? part.replace(/[.*+?^$()|[\]\\]/g, "\\$&")).join("")}$`),
-  values: (english.match(/\{[nt]?\}/g) ?? []),
+  pattern: patternOf(english),
+  values: english.match(/\{[nt]?\}/g) ?? [],
   text,
 }));
 
