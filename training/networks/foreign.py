@@ -17,7 +17,7 @@ from ..files.formats import Tensors, detect_family, split_modules
 from ..files.lora_file import LoraFile, load_lora
 from ..files.names import UNET_PREFIX, dotted, has_two_blocks_a_level, is_convolution_3x3, unet_name
 from . import loha
-from .algorithms import TENSOR_NAMES
+from .algorithms import TENSOR_NAMES, form_of
 from .peft_alphas import ALPHA_METADATA, no_alpha_note, peft_metadata, with_alphas
 
 _DOWN, _UP = "lora_down.weight", "lora_up.weight"
@@ -94,7 +94,7 @@ def load_kohya(path: Path, family: ModelFamily | None = None) -> LoraFile:
         tensors = to_kohya(file.tensors, family, metadata)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    notes = [ignored_note(file.tensors), no_alpha_note(file.tensors, metadata), zero_alpha_note(file.tensors)]
+    notes = [ignored_note(file.tensors), no_alpha_note(file.tensors, metadata), zero_alpha_note(tensors)]
     note = "; ".join(filter(None, notes))
     return LoraFile(tensors, {key: text for key, text in file.metadata.items() if key != ALPHA_METADATA}, note)
 
@@ -108,6 +108,23 @@ def ignored_note(tensors: Mapping[str, Tensor]) -> str:
         f"{len(names)} tensors of embeddings packed in the file are not read ({names[0]} first); load them from a file "
         "of their own in models/embeddings"
     )
+
+
+def zero_alpha_note(tensors: Tensors) -> str:
+    """A note on modules that do nothing for alpha 0 here and in ComfyUI, but act in sd-scripts; empty without any."""
+    names = [name for name, parts in split_modules(tensors).items() if _is_silenced(parts)]
+    if not names:
+        return ""
+    return (
+        f"alpha is 0 in {len(names)} modules ({names[0]} first): as in ComfyUI they change nothing; sd-scripts takes "
+        "alpha = rank there"
+    )
+
+
+def _is_silenced(parts: Tensors) -> bool:
+    """Whether alpha 0 is the scale: in OFT it is a limit, and whole factors of LoKr do not read it."""
+    form = form_of(parts)
+    return "alpha" in parts and not parts["alpha"].any() and form is not None and form.rank(parts) > 0
 
 
 def is_ignored(key: str) -> bool:
@@ -228,14 +245,3 @@ def _with_shapes(tensors: Tensors) -> Tensors:
         if "dora_scale" in parts and parts["dora_scale"].ndim == 1:
             result[f"{name}.dora_scale"] = parts["dora_scale"].reshape(-1, *[1] * (down.ndim - 1))
     return result
-
-
-def zero_alpha_note(tensors: Mapping[str, Tensor]) -> str:
-    """A note on modules that do nothing for alpha 0 here and in ComfyUI, but act in sd-scripts; empty without any."""
-    names = [key for key, tensor in tensors.items() if key.endswith(".alpha") and tensor.numel() == 1 and not tensor]
-    if not names:
-        return ""
-    return (
-        f"alpha is 0 in {len(names)} modules ({names[0].removesuffix('.alpha')} first): as in ComfyUI they change "
-        "nothing; sd-scripts takes alpha = rank there"
-    )

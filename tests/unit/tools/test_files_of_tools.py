@@ -290,9 +290,19 @@ def test_embeddings_in_a_file_are_named():
     assert "bundle_emb.mine.clip_l" in ignored_note(tensors | {"bundle_emb.mine.clip_l": torch.ones(2, 768)})
 
 
-def test_an_alpha_of_zero_which_programs_read_differently_is_named(tmp_path):
+@pytest.mark.parametrize("case", CASES)
+def test_an_alpha_of_zero_is_named_where_the_module_does_nothing_for_it(case: str, tmp_path: Path):
+    """ComfyUI and sd-scripts read it differently there; in OFT it is a limit, and whole factors do not read it."""
+    layer = LAYERS["linear"]()
+    parts = dict(trained(case, layer)[0])
+    if "alpha" not in parts:
+        return
     name = underscored("lora_unet_")(LINEAR)
-    tensors = {f"{name}.lora_up.weight": torch.ones(32, 4), f"{name}.lora_down.weight": torch.ones(4, 24)}
     for alpha in (0.0, 4.0):
-        save_file(tensors | {f"{name}.alpha": torch.tensor(alpha)}, tmp_path / "a.safetensors")
-        assert (name in load_kohya(tmp_path / "a.safetensors").note) == (alpha == 0.0)
+        parts["alpha"] = torch.tensor(alpha)
+        save_file(
+            {f"{name}.{suffix}": tensor.contiguous() for suffix, tensor in parts.items()}, tmp_path / "a.safetensors"
+        )
+        bare = {suffix: tensor for suffix, tensor in parts.items() if suffix != "dora_scale"}
+        is_silent = not delta_weight(bare, layer.weight.detach()).any()
+        assert (name in load_kohya(tmp_path / "a.safetensors").note) == is_silent
