@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from re import search
 
 import torch
 
@@ -23,15 +24,17 @@ _WORDS = (
     "outofdevicememory",  # Intel
     "outofhostmemory",
     "outofresources",  # Intel
-    "backendfailedwitherror:39",  # Intel's number of it
-    "allocfailed",  # cuBLAS, cuDNN, cuSOLVER, cuFFT, hipBLAS, MIOpen
+    r"backendfailedwitherror:39(?!\d)",  # Intel's number of it
+    "alloc(ation)?failed",  # cuBLAS, cuDNN, cuSOLVER, cuFFT, hipBLAS, MIOpen
+    "unabletoallocate",
+    "errdevicealloc",  # MAGMA
     "statusmemoryerror",  # rocBLAS
     "insufficientresources",  # cuSPARSE
     "statusnotinitialized",  # cuBLAS and others whose handle finds no memory
     "nvmlsuccess==r",  # torch's report of a full card where the driver tells no process
     "std::badalloc",
 )
-"""Words in errors of a full memory that have no class of their own, without spaces and underscores."""
+"""Expressions for errors of a full memory that have no class of their own, without spaces and underscores."""
 
 FULL_BEFORE_TRAINING = (
     "the device's memory is full while the model and the network are loaded, before a step is trained. What needs less "
@@ -51,8 +54,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for the errors that torch raises when a device's memory is full, the CPU's included."""
     if isinstance(error, OutOfMemory):
         return False
-    text = str(error).lower().replace("_", "").replace(" ", "")
-    says_so = isinstance(error, (RuntimeError, OSError)) and any(words in text for words in _WORDS)
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)  # without the file's name
+    text = words.lower().replace("_", "").replace(" ", "")
+    says_so = isinstance(error, (RuntimeError, OSError)) and any(search(form, text) for form in _WORDS)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or says_so
 
 

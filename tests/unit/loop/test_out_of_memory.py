@@ -34,6 +34,10 @@ FORMS = [
     RuntimeError("MAGMA: could not allocate device memory"),
     RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:1016"),
     RuntimeError("std::bad_alloc"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("memory allocation failed"),
+    RuntimeError("Unable to allocate 18.00 GB"),
+    RuntimeError("MAGMA error: MAGMA_ERR_DEVICE_ALLOC"),
     MemoryError(),
 ]
 
@@ -52,6 +56,9 @@ def test_every_form_is_noticed(error):
         OSError(28, "No space left on device"),
         RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
         RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("level_zero backend failed with error: 390"),
+        FileNotFoundError(2, "No such file or directory", "out_of_memory.png"),
+        PermissionError(13, "Permission denied", "could not allocate.txt"),
     ],
 )
 def test_other_errors_are_none(error):
